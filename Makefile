@@ -1,0 +1,39 @@
+# Every target sets itself up: it needs only Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN ?= runs/C71
+
+.DEFAULT_GOAL := help
+.PHONY: help run test slow check bench setup clean
+
+help:            ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+.venv/ready: pyproject.toml constraints.txt
+	@echo "Setting up .venv (a few minutes the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: .venv/ready  ## create .venv with pinned versions
+
+run: .venv/ready    ## the main job: addition mod 71 from prediction to verdict
+	$(BIN)/marginlens run C71 --out $(RUN) --overwrite
+
+test: .venv/ready   ## the tests, under ten minutes on two cores
+	$(BIN)/python -m pytest
+
+slow: .venv/ready   ## the longer checks
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/ready  ## style, types, import contracts, documentation coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: .venv/ready  ## our speed against the textbook loop's
+	$(BIN)/python benchmarks/step.py
+
+clean:           ## remove what was set up
+	rm -rf .venv build src/*.egg-info

@@ -1,0 +1,1 @@
+"""Predict, train, measure, verdict."""

@@ -1,0 +1,58 @@
+"""Loss and accuracy over training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from marginlens.figures import style
+
+if TYPE_CHECKING:
+    from marginlens.runs import Run
+
+__all__ = ["loss_figure"]
+
+
+def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
+    """Mean cross-entropy (top, logarithmic) and accuracy (bottom) against training step.
+
+    The dotted line is the loss predicted at the run's penalty, where the theory gives it.
+
+    Parameters
+    ----------
+    run
+        A run.
+    log_steps
+        Whether steps are on a logarithmic axis, which leaves out step 0.
+    """
+    steps = np.asarray(run.history["step"])
+    shown = steps > 0 if log_steps else np.ones(len(steps), dtype=bool)
+    figure = make_subplots(
+        rows=2, cols=1, shared_xaxes=True, row_heights=[0.64, 0.36], vertical_spacing=0.08
+    )
+    for row, column, form in ((1, "loss", "loss %{y:.5g} nats"), (2, "accuracy", "%{y:.2%} right")):
+        figure.add_scatter(
+            x=steps[shown], y=np.asarray(run.history[column])[shown], mode="lines", name=column,
+            line={"color": style.MEASURED, "width": 2.5}, row=row, col=1,
+            hovertemplate=f"step %{{x}}<br>{form}<extra></extra>",
+        )  # fmt: skip
+    if run.prediction.at_penalty is not None:
+        predicted = run.prediction.at_penalty.loss
+        figure.add_hline(
+            y=predicted, line_dash="dot", row=1, col=1,  # pyright: ignore[reportArgumentType]
+            annotation_text=f"predicted at this penalty: {style.number(predicted)}",
+            annotation_position="top left",
+        )  # fmt: skip
+    figure.update_yaxes(title_text="cross-entropy (nats)", type="log", nticks=6, row=1, col=1)
+    figure.update_yaxes(
+        title_text="accuracy", tickformat=".0%", range=[-0.04, 1.08], nticks=4, row=2, col=1
+    )
+    figure.update_xaxes(type="log" if log_steps else "linear")
+    if log_steps:
+        figure.update_xaxes(dtick=1, exponentformat="none")
+    figure.update_xaxes(title_text="training step", row=2, col=1)
+    title = f"{style.plain(run.task.name)}: loss and accuracy over training"
+    return style.styled(figure, title, height=460).update_layout(showlegend=False)

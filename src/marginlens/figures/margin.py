@@ -1,0 +1,82 @@
+"""The path of the normalized margin to its maximum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from marginlens.figures import style
+
+if TYPE_CHECKING:
+    from marginlens.runs import Run
+
+__all__ = ["margin_figure"]
+
+DEEPEST = -0.35
+"""How far below zero the axis may reach, in units of its top: early margins can be any negative."""
+
+
+def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
+    """Normalized margin against training step, with the maximum gamma* and the predicted value.
+
+    The normalized margin is min over inputs of (right logit - best wrong logit) divided by
+    sum_i ||omega_i||^nu. The dashed line is gamma*; where no theorem gives it, the line is absent and
+    the title says so. The dotted line is the value predicted at the run's penalty.
+
+    Parameters
+    ----------
+    run
+        A run.
+    log_steps
+        Whether steps are on a logarithmic axis, which leaves out step 0.
+    """
+    prediction, history = run.prediction, run.history
+    steps, margins = np.asarray(history["step"]), np.asarray(history["normalized_margin"])
+    best = prediction.margin
+    ratio = f"<br>%{{customdata:.4%}} of {'γ*'}" if best is not None else ""
+    shown = (steps > 0) & np.isfinite(margins) if log_steps else np.isfinite(margins)
+    steps, margins = steps[shown], margins[shown]
+    figure = go.Figure(
+        go.Scatter(
+            x=steps,
+            y=margins,
+            mode="lines",
+            name="measured",
+            line={"color": style.MEASURED, "width": 2.5},
+            customdata=None if best is None else margins / best,
+            hovertemplate="step %{x}<br>normalized margin %{y:.5g}" + ratio + "<extra></extra>",
+        )
+    )
+    top = max([float(margins.max(initial=0.0)), best or 0.0]) or 1.0
+    if best is not None:
+        figure.add_hline(
+            y=best, line_dash="dash", annotation_text=f"maximum γ* = {style.number(best)}",
+            annotation_position="top left",
+        )  # fmt: skip
+    at_penalty = prediction.at_penalty
+    if best is not None and at_penalty is not None and at_penalty.margin_ratio is not None:
+        at_value = best * at_penalty.margin_ratio
+        figure.add_hline(
+            y=at_value, line_dash="dot",
+            annotation_text=f"predicted at this penalty: {style.number(at_value)}",
+            annotation_position="bottom left",
+        )  # fmt: skip
+    lowest = float(margins.min(initial=0.0))
+    figure.update_yaxes(
+        title_text=f"normalized margin ({style.plain(prediction.norm)})",
+        range=[max(1.1 * lowest, DEEPEST * top) - 0.02 * top, 1.16 * top],
+        tickformat=".3~g",
+        exponentformat="power",
+    )
+    figure.update_xaxes(title_text="training step", type="log" if log_steps else "linear")
+    if log_steps:
+        figure.update_xaxes(dtick=1, exponentformat="none")
+    name = style.plain(run.task.name)
+    title = (
+        f"{name}: normalized margin on its way to the maximum γ*"
+        if best is not None
+        else f"{name}: normalized margin (no theorem gives its maximum here)"
+    )
+    return style.styled(figure, title, height=400).update_layout(showlegend=False)

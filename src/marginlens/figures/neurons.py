@@ -1,0 +1,349 @@
+"""Chosen neurons' weights beside their power spectra, over training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float, Int, Num
+from plotly.subplots import make_subplots
+
+from marginlens.figures import style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from marginlens.groups import FiniteGroup
+    from marginlens.measures import Measurement
+    from marginlens.runs import Run
+    from marginlens.tasks import Task
+
+__all__ = ["band_limited", "choose_neurons", "element_order", "neurons_figure", "spectra"]
+
+MOST_FRAMES = 40
+CURVE_POINTS = 600
+MOST_SEPARATORS = 24
+
+
+def choose_neurons(measurement: Measurement, count: int = 4) -> list[int]:
+    """Live neurons worth looking at: of largest norm, each with another feature.
+
+    Where there are fewer features than neurons asked for, the next largest neurons follow. The
+    answer is sorted by feature.
+
+    Parameters
+    ----------
+    measurement
+        A measured network.
+    count
+        How many; fewer are returned if fewer are live.
+    """
+    live = np.flatnonzero(measurement.live)
+    by_norm = live[np.argsort(-measurement.neuron_norms[live], kind="stable")]
+    dominant = measurement.dominant
+    distinct: dict[int, int] = {}
+    for neuron in by_norm:
+        distinct.setdefault(int(dominant[neuron]), int(neuron))
+    chosen = list(distinct.values())[:count]
+    chosen += [int(neuron) for neuron in by_norm if int(neuron) not in chosen]
+    return sorted(chosen[:count], key=lambda neuron: (int(dominant[neuron]), neuron))
+
+
+def band_limited(
+    values: Float[np.ndarray, "... point"], factor: int
+) -> Float[np.ndarray, "... fine"]:
+    """The trigonometric polynomial of least degree through equally spaced values of one period.
+
+    With c = FFT(values) / n, the curve is f(t) = sum_{|k| <= n/2} c_k exp(2 pi i k t / n), the
+    highest frequency of an even n being shared by its two signs; f(j) = values[j].
+
+    Parameters
+    ----------
+    values
+        One period, at t = 0, 1, ..., n - 1.
+    factor
+        Points of the curve to each value. The curve is closed: it also holds t = n, and has
+        ``factor * n + 1`` points.
+
+    Raises
+    ------
+    ValueError
+        If the factor is not positive.
+
+    Examples
+    --------
+    >>> curve = band_limited(np.array([1.0, 0.0, -1.0, 0.0]), 2)
+    >>> curve.round(3).tolist()
+    [1.0, 0.707, 0.0, -0.707, -1.0, -0.707, -0.0, 0.707, 1.0]
+    """
+    if factor < 1:
+        raise ValueError(f"factor must be a positive number of points, such as 8, got {factor}")
+    count = values.shape[-1]
+    coefficients = np.fft.rfft(values)
+    if count % 2 == 0 and factor > 1:
+        coefficients[..., -1] /= 2
+    fine = factor * np.fft.irfft(coefficients, n=factor * count)
+    return np.concatenate([fine, fine[..., :1]], axis=-1)
+
+
+def element_order(group: FiniteGroup) -> Int[np.ndarray, " element"]:
+    """Elements in the order of the figure's axis.
+
+    A cyclic group's are the powers 1, g, g², ... of its generator, so that a feature is a cosine of
+    the position; another group's are sorted by conjugacy class.
+    """
+    if group.generator is None:
+        return np.argsort(group.class_of, kind="stable")
+    order = np.empty(group.order, dtype=int)
+    element = group.identity
+    for position in range(group.order):
+        order[position] = element
+        element = int(group.table[element, group.generator])
+    return order
+
+
+def spectra(
+    task: Task, weights: Num[np.ndarray, "... element"]
+) -> Float[np.ndarray, "... feature"]:
+    """Share of weight vectors' energy on each feature: centred for a table, whole for parity.
+
+    A zero vector has no spectrum: its shares are 0.
+    """
+    vectors = np.asarray(weights, dtype=float)
+    if task.group is not None:
+        vectors = vectors - vectors.mean(-1, keepdims=True)
+    energy = (vectors**2).sum(-1)
+    power = np.stack([feature.power(vectors) for feature in task.features], axis=-1)
+    return power / np.where(energy > 0, energy, 1.0)[..., None]
+
+
+def neurons_figure(
+    run: Run, *, chosen: Sequence[int] | None = None, slot: str = "u"
+) -> go.Figure | None:
+    """Weights of chosen neurons and their power spectra, with a slider over training steps.
+
+    One row a neuron. Left, its weight on every element (or coordinate); for a cyclic group with the
+    band-limited curve through the points. Right, the share of the centred weights' energy on each
+    feature, in the features' colours.
+
+    Parameters
+    ----------
+    run
+        A run with snapshots.
+    chosen
+        Neurons; :func:`choose_neurons` of the final network by default.
+    slot
+        Which weights: a slot of the task, or ``"w"`` (the output weights of a table).
+
+    Returns
+    -------
+    The figure, or None if no neuron is live.
+
+    Raises
+    ------
+    ValueError
+        If the slot's weights are not a function of the elements.
+    """
+    task = run.task
+    allowed = (*task.slots, "w") if task.kind == "table" else task.slots
+    if slot not in allowed:
+        raise ValueError(f"slot must be one of {', '.join(allowed)}, got {slot!r}")
+    shown = choose_neurons(run.measurement) if chosen is None else list(chosen)
+    if not shown:
+        return None
+    frames = _frame_indices(len(run.snapshot_steps))
+    steps = [int(step) for step in np.asarray(run.snapshot_steps)[frames]]
+    weights = np.moveaxis(np.asarray(run.snapshots[slot])[frames][:, :, shown], 1, 2)
+    order = np.arange(task.size) if task.group is None else element_order(task.group)
+    data = _Drawn(task, weights[..., order], spectra(task, weights), order)
+
+    figure = make_subplots(
+        rows=len(shown), cols=2, column_widths=[0.66, 0.34], horizontal_spacing=0.09,
+        vertical_spacing=0.36 / max(len(shown), 3), shared_xaxes=True,
+    )  # fmt: skip
+    features = run.measurement.dominant[shown]
+    for row, neuron in enumerate(shown):
+        for column, trace in data.traces(row, int(features[row])):
+            figure.add_trace(trace, row=row + 1, col=column)
+        _label_row(figure, row, neuron, task.features[int(features[row])].name)
+        reach = 1.12 * float(np.abs(weights[:, row]).max())
+        figure.update_yaxes(range=[-reach, reach], nticks=4, row=row + 1, col=1)
+        figure.update_yaxes(
+            range=[0, 1.04], tickvals=[0, 0.5, 1], tickformat=".0%", row=row + 1, col=2
+        )
+    data.axes(figure, len(shown))
+    figure.frames = [
+        go.Frame(
+            name=str(step),
+            data=data.updates(index),
+            traces=list(range(len(figure.data))),
+        )
+        for index, step in enumerate(steps)
+    ]
+    _add_player(figure, steps)
+    title = (
+        f"{style.plain(task.name)}: weights {slot} of {len(shown)} neurons, and their power spectra"
+    )
+    style.styled(figure, title, height=150 + 168 * len(shown))
+    return figure.update_layout(showlegend=False, bargap=0.15, margin={"l": 56, "t": 76, "b": 132})
+
+
+class _Drawn:
+    """What the rows show: weights in axis order and spectra, one entry a frame and neuron."""
+
+    def __init__(
+        self,
+        task: Task,
+        weights: Num[np.ndarray, "frame neuron element"],
+        power: Float[np.ndarray, "frame neuron feature"],
+        order: Int[np.ndarray, " element"],
+    ) -> None:
+        self.task, self.order = task, order
+        self.weights = weights.astype(np.float32)
+        self.power = power.astype(np.float32)
+        self.cyclic = task.group is not None and task.group.generator is not None
+        self.factor = max(2, min(8, CURVE_POINTS // task.size))
+        self.curve = band_limited(weights.astype(float), self.factor).astype(np.float32)
+
+    def traces(self, row: int, feature: int) -> list[tuple[int, Any]]:
+        """The row's traces at the last step, with their columns; the same order as `updates`."""
+        task, total = self.task, len(self.task.features)
+        color = style.feature_color(feature, total)
+        colors = [style.feature_color(index, total) for index in range(total)]
+        names = [style.plain(f.name) for f in task.features]
+        result: list[tuple[int, Any]] = []
+        if task.group is None:
+            bars = go.Bar(
+                x=names, y=self.weights[-1, row], marker_color=colors,
+                hovertemplate="coordinate %{x}<br>weight %{y:.4f}<extra></extra>",
+            )  # fmt: skip
+            result.append((1, bars))
+        else:
+            if self.cyclic:
+                fine = (np.arange(self.curve.shape[-1]) / self.factor).astype(np.float32)
+                curve = go.Scatter(
+                    x=fine, y=self.curve[-1, row], mode="lines", hoverinfo="skip",
+                    line={"color": color, "width": 1.5}, opacity=0.75,
+                )  # fmt: skip
+                result.append((1, curve))
+            points = go.Scatter(
+                x=np.arange(task.size), y=self.weights[-1, row], mode="markers",
+                marker={"color": color, "size": 5 if task.size <= 150 else 3.5},
+                customdata=np.stack([self.order, task.group.class_of[self.order]], axis=-1),
+                hovertemplate="element %{customdata[0]}"
+                + ("" if self.cyclic else ", conjugacy class %{customdata[1]}")
+                + "<br>weight %{y:.4f}<extra></extra>",
+            )  # fmt: skip
+            result.append((1, points))
+        spectrum = go.Bar(
+            x=self._feature_axis(), y=self.power[-1, row], marker_color=colors,
+            marker_line_width=0, customdata=names,
+            hovertemplate="%{customdata}<br>%{y:.2%} of the energy<extra></extra>",
+        )  # fmt: skip
+        result.append((2, spectrum))
+        return result
+
+    def updates(self, frame: int) -> list[Any]:
+        """Every trace's new heights at a frame."""
+        result: list[Any] = []
+        for row in range(self.weights.shape[1]):
+            if self.task.group is None:
+                result.append(go.Bar(y=self.weights[frame, row]))
+            else:
+                if self.cyclic:
+                    result.append(go.Scatter(y=self.curve[frame, row]))
+                result.append(go.Scatter(y=self.weights[frame, row]))
+            result.append(go.Bar(y=self.power[frame, row]))
+        return result
+
+    def axes(self, figure: go.Figure, rows: int) -> None:
+        """Name the axes, under the lowest row."""
+        task = self.task
+        if task.group is None:
+            left, right = "coordinate", "coordinate"
+        elif self.cyclic:
+            generator = task.group.generator
+            left = "element a" if generator == 1 else f"power of the generator, element {generator}"
+            right = "frequency k"
+            figure.update_xaxes(range=[-0.5, task.size + 0.5], col=1)
+        else:
+            left, right = "element a, by conjugacy class", "feature"
+            figure.update_xaxes(range=[-0.7, task.size - 0.3], col=1)
+            self._separate_classes(figure, rows)
+        figure.update_xaxes(title_text=left, row=rows, col=1)
+        figure.update_xaxes(title_text=right, row=rows, col=2)
+
+    def _separate_classes(self, figure: go.Figure, rows: int) -> None:
+        """Mark where one conjugacy class ends and the next begins."""
+        group = self.task.group
+        if group is None:
+            return
+        classes = group.class_of[self.order]
+        borders = np.flatnonzero(np.diff(classes)) + 0.5
+        figure.update_xaxes(showticklabels=False, ticks="", col=1)
+        if len(borders) > MOST_SEPARATORS:
+            return
+        for row in range(1, rows + 1):
+            for border in borders:
+                figure.add_vline(
+                    x=float(border), line_width=1, line_dash="dot", opacity=0.5, row=row, col=1
+                )  # pyright: ignore[reportArgumentType]
+
+    def _feature_axis(self) -> list[Any]:
+        if self.cyclic:
+            return [feature.frequency for feature in self.task.features]
+        return [style.plain(feature.name) for feature in self.task.features]
+
+
+def _frame_indices(snapshots: int) -> Int[np.ndarray, " frame"]:
+    """At most MOST_FRAMES snapshots, the first and the last among them."""
+    return np.unique(np.linspace(0, snapshots - 1, min(snapshots, MOST_FRAMES)).round().astype(int))
+
+
+def _label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:
+    """Say which neuron a row shows, and what its bars are."""
+    axis = "" if row == 0 else str(2 * row + 1)
+    texts = [(axis, f"<b>neuron {neuron}</b>, feature {style.plain(feature)}")]
+    texts.append((str(2 * row + 2), "power, % of energy" if row == 0 else ""))
+    for name, text in texts:
+        if text:
+            figure.add_annotation(
+                x=0, y=1.03, xref=f"x{name} domain", yref=f"y{name} domain", text=text,
+                xanchor="left", yanchor="bottom",
+            )  # fmt: skip
+
+
+def _add_player(figure: go.Figure, steps: list[int]) -> None:
+    """A slider over the steps and a play button."""
+    now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}}
+    still = {**now, "transition": {"duration": 0}}
+    play = {
+        "mode": "immediate",
+        "fromcurrent": True,
+        "frame": {"duration": 110, "redraw": True},
+        "transition": {"duration": 0},
+    }
+    figure.update_layout(
+        sliders=[
+            {
+                "active": len(steps) - 1,
+                "currentvalue": {"prefix": "training step "},
+                "x": 0.16, "len": 0.84, "y": 0, "pad": {"t": 56, "b": 0},
+                "steps": [
+                    {"label": str(step), "method": "animate", "args": [[str(step)], still]}
+                    for step in steps
+                ],
+            }
+        ],
+        updatemenus=[
+            {
+                "type": "buttons", "direction": "left", "showactive": False,
+                "x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "pad": {"t": 74, "r": 8},
+                "buttons": [
+                    {"label": "▶", "method": "animate", "args": [None, play]},
+                    {"label": "❚❚", "method": "animate", "args": [[None], still]},
+                ],
+            }
+        ],
+    )  # fmt: skip

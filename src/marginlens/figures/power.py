@@ -1,0 +1,49 @@
+"""How concentrated neurons' spectra are, before and after training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from marginlens.figures import style
+
+if TYPE_CHECKING:
+    from marginlens.runs import Run
+
+__all__ = ["power_figure"]
+
+BINS = 50
+
+
+def power_figure(run: Run) -> go.Figure:
+    """Histograms of neurons' maximum normalized power at the start and at the end of training.
+
+    A neuron's maximum normalized power is the largest share of its weights' energy on one feature: 1
+    for a neuron that uses a single feature. Dead neurons have none and are left out.
+    """
+    figure = go.Figure()
+    edges = np.linspace(0, 1, BINS + 1)
+    for label, measurement, color in (
+        ("before training", run.first, style.START),
+        ("after training", run.measurement, style.END),
+    ):
+        values = measurement.max_power[np.isfinite(measurement.max_power)]
+        counts, _ = np.histogram(np.clip(values, 0, 1), bins=edges)
+        dead = int((~np.asarray(measurement.live)).sum())
+        figure.add_bar(
+            x=(edges[:-1] + edges[1:]) / 2, y=counts, width=1 / BINS, marker_color=color,
+            marker_line_width=0, opacity=0.85,
+            name=label + (f" ({dead} dead, left out)" if dead else ""),
+            customdata=np.stack([edges[:-1], edges[1:]], axis=-1),
+            hovertemplate=f"{label}<br>%{{y}} neurons with %{{customdata[0]:.0%}} to "
+            "%{customdata[1]:.0%}<br>of their energy on one feature<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(
+        title_text="maximum normalized power (share of energy on one feature)",
+        range=[0, 1.01], tickformat=".0%",
+    )  # fmt: skip
+    figure.update_yaxes(title_text="number of neurons", rangemode="tozero")
+    title = f"{style.plain(run.task.name)}: how much of each neuron lies in a single feature"
+    return style.styled(figure, title, height=380).update_layout(barmode="overlay", bargap=0)

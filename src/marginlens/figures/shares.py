@@ -1,0 +1,78 @@
+"""How many neurons and how much norm each feature has, against the prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from marginlens.figures import style
+
+if TYPE_CHECKING:
+    from marginlens.runs import Run
+
+__all__ = ["shares_figure"]
+
+
+def shares_figure(run: Run) -> go.Figure:
+    """Neurons of each feature (top) and its share of the norm (bottom), with the predicted shares.
+
+    Bars are measured. Black ticks are the range from the least to the greatest share that a
+    maximum-margin network gives the feature; diamonds the share predicted at the run's penalty. Where
+    the theory is silent, the marks are absent.
+    """
+    task, measurement, prediction = run.task, run.measurement, run.prediction
+    total = len(task.features)
+    names = [style.plain(feature.name) for feature in task.features]
+    cyclic = total > 0 and all(feature.frequency is not None for feature in task.features)
+    axis: list[Any] = [feature.frequency for feature in task.features] if cyclic else names
+    colors = [style.feature_color(index, total) for index in range(total)]
+    many = total > 24
+    figure = make_subplots(
+        rows=2, cols=1, shared_xaxes=True, row_heights=[0.38, 0.62], vertical_spacing=0.07
+    )
+    figure.add_bar(
+        x=axis, y=measurement.count, marker_color=colors, customdata=names, name="neurons",
+        marker_line_width=0, showlegend=False, row=1, col=1,
+        hovertemplate="%{customdata}: %{y} neurons<extra></extra>",
+    )  # fmt: skip
+    about = [
+        f"{name}, dimension {feature.dimension}: <i>{style.plain(feature.status)}</i>"
+        for name, feature in zip(names, prediction.features, strict=True)
+    ]
+    figure.add_bar(
+        x=axis, y=measurement.share, marker_color=colors, customdata=about, name="measured",
+        marker_line_width=0, showlegend=False, row=2, col=1,
+        hovertemplate="%{customdata}<br>measured share %{y:.3%}<extra></extra>",
+    )  # fmt: skip
+    least = [feature.least_share for feature in prediction.features]
+    if None not in least:
+        low = np.array(least, dtype=float)
+        high = np.array([feature.greatest_share for feature in prediction.features], dtype=float)
+        figure.add_scatter(
+            x=axis, y=(low + high) / 2, mode="markers", name="at the maximum margin",
+            error_y={"type": "data", "array": (high - low) / 2},
+            marker={"symbol": "line-ew", "size": 7 if many else 16, "line": {"width": 2}},
+            customdata=np.stack([low, high], axis=-1), row=2, col=1,
+            hovertemplate="at the maximum margin: %{customdata[0]:.3%} to %{customdata[1]:.3%}"
+            "<extra></extra>",
+        )  # fmt: skip
+    if prediction.at_penalty is not None and prediction.at_penalty.shares:
+        shares = [prediction.at_penalty.shares.get(f.name, np.nan) for f in task.features]
+        figure.add_scatter(
+            x=axis, y=shares, mode="markers", name="predicted at this penalty", row=2, col=1,
+            marker={"symbol": "diamond-open", "size": 5 if many else 9, "line": {"width": 1.5}},
+            hovertemplate="predicted at this penalty: %{y:.3%}<extra></extra>",
+        )  # fmt: skip
+    figure.update_yaxes(title_text="neurons", rangemode="tozero", nticks=4, row=1, col=1)
+    figure.update_yaxes(
+        title_text="share of norm", tickformat=".2~%", rangemode="tozero", row=2, col=1
+    )
+    kind = "frequency k" if cyclic else "coordinate" if task.group is None else "feature"
+    figure.update_xaxes(title_text=kind, row=2, col=1)
+    if not cyclic and total > 40:
+        figure.update_xaxes(nticks=20)
+    title = f"{style.plain(task.name)}: neurons and share of the norm of each feature"
+    return style.styled(figure, title, height=480).update_layout(bargap=0.2)

@@ -1,0 +1,282 @@
+"""One visual language for every figure and page: colours, type, light and dark.
+
+Elements that only carry text, axes or a reference leave their colour unset: the template supplies it,
+so that a page can turn light figures dark by exchanging the template alone. Colours of features and
+series are set, and are readable on both backgrounds.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+__all__ = [
+    "DARK",
+    "END",
+    "LIGHT",
+    "MEASURED",
+    "START",
+    "Palette",
+    "contrast",
+    "feature_color",
+    "feature_colorscale",
+    "number",
+    "plain",
+    "styled",
+    "template",
+]
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+MEASURED = "#3b74e0"
+"""What was measured, where it is not one feature's."""
+START = "#8a93a3"
+"""The network before training."""
+END = MEASURED
+"""The network after training."""
+
+CATEGORICAL = (
+    "#3b74e0",
+    "#d0590e",
+    "#0c9468",
+    "#b8559a",
+    "#a67c00",
+    "#1f8fbf",
+    "#8a6be0",
+    "#7a8394",
+)
+"""Few features: Okabe and Ito's hues, darkened until they are readable on white and on dark."""
+
+RAMP = ("#3b6fdc", "#7d62dc", "#b04fc0", "#d04a83", "#d65a3c", "#bb7a10")
+"""Many features: a path from blue to amber that does not depend on telling red from green."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of one theme, shared by the figures and the page around them."""
+
+    name: str
+    page: str
+    card: str
+    ink: str
+    muted: str
+    line: str
+    accent: str
+    good: str
+    bad: str
+
+
+LIGHT = Palette(
+    name="light",
+    page="#f5f6f9",
+    card="#ffffff",
+    ink="#151a23",
+    muted="#545e70",
+    line="#e2e6ee",
+    accent="#2556c9",
+    good="#0a7548",
+    bad="#b3261e",
+)
+DARK = Palette(
+    name="dark",
+    page="#0b0f16",
+    card="#131923",
+    ink="#e9edf4",
+    muted="#a0abbd",
+    line="#2a3444",
+    accent="#8db2ff",
+    good="#52d193",
+    bad="#ff8f86",
+)
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of two colours by WCAG 2: 1 for the same, 21 for black on white.
+
+    Examples
+    --------
+    >>> round(contrast("#000000", "#ffffff"), 1)
+    21.0
+    """
+
+    def luminance(color: str) -> float:
+        channels = _rgb(color) / 255
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def feature_color(index: int, total: int) -> str:
+    """Colour of a feature: the same in every figure of a task.
+
+    Up to eight features take well separated hues; more take equal steps along a ramp, so that
+    neighbouring frequencies look alike and distant ones do not.
+
+    Parameters
+    ----------
+    index
+        Position of the feature among the task's features, from 0.
+    total
+        Number of features of the task.
+
+    Raises
+    ------
+    ValueError
+        If the index is not one of 0 to total - 1.
+
+    Examples
+    --------
+    >>> feature_color(0, 4), feature_color(0, 35), feature_color(34, 35)
+    ('#3b74e0', '#3b6fdc', '#bb7a10')
+    """
+    if not 0 <= index < total:
+        raise ValueError(
+            f"feature index must be from 0 to {total - 1}, got {index}; the first is 0"
+        )
+    if total <= len(CATEGORICAL):
+        return CATEGORICAL[index]
+    anchors = np.array([_rgb(color) for color in RAMP])
+    place = index / (total - 1) * (len(RAMP) - 1)
+    channels = [
+        round(float(np.interp(place, range(len(RAMP)), anchors[:, channel])))
+        for channel in range(3)
+    ]
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+def feature_colorscale(total: int) -> list[tuple[float, str]]:
+    """The ramp of :func:`feature_color` as a Plotly colour scale from the first to the last feature."""
+    return [(step / 20, feature_color(round(step / 20 * (total - 1)), total)) for step in range(21)]
+
+
+def template(palette: Palette) -> go.layout.Template:
+    """Plotly template of a theme."""
+    axis = {
+        "gridcolor": palette.line,
+        "linecolor": palette.muted,
+        "zerolinecolor": palette.line,
+        "tickcolor": palette.line,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickfont": {"size": 12, "color": palette.muted},
+        "title": {"font": {"size": 13, "color": palette.muted}, "standoff": 8},
+        "automargin": True,
+        "zeroline": False,
+    }
+    control = {
+        "bgcolor": palette.card,
+        "bordercolor": palette.line,
+        "borderwidth": 1,
+        "font": {"color": palette.muted, "size": 12},
+    }
+    reference = {
+        "marker": {"color": palette.ink},
+        "line": {"color": palette.ink},
+        "error_y": {"color": palette.ink, "thickness": 1.5, "width": 0},
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 13, "color": palette.ink},
+            "title": {"x": 0, "xref": "paper", "xanchor": "left", "font": {"size": 16}},
+            "paper_bgcolor": palette.card,
+            "plot_bgcolor": palette.card,
+            "colorway": list(CATEGORICAL),
+            "margin": {"l": 64, "r": 16, "t": 76, "b": 52},
+            "xaxis": {**axis, "showgrid": False},
+            "yaxis": axis,
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": 1.0,
+                "yanchor": "bottom",
+                "font": {"size": 12, "color": palette.muted},
+                "bgcolor": "rgba(0,0,0,0)",
+            },
+            "hoverlabel": {
+                "bgcolor": palette.card,
+                "bordercolor": palette.muted,
+                "font": {"family": FONT, "size": 12, "color": palette.ink},
+                "align": "left",
+            },
+            "hovermode": "closest",
+            "annotationdefaults": {
+                "showarrow": False,
+                "font": {"size": 12, "color": palette.ink},
+            },
+            "shapedefaults": {"line": {"color": palette.muted, "width": 1.5}},
+            "coloraxis": {"colorbar": {"outlinewidth": 0, "thickness": 12}},
+            "sliderdefaults": {
+                **control,
+                "activebgcolor": palette.accent,
+                "tickcolor": palette.muted,
+                "currentvalue": {"font": {"size": 13, "color": palette.ink}},
+            },
+            "updatemenudefaults": control,
+        },
+        data={"scatter": [reference]},
+    )
+
+
+def styled(figure: go.Figure, title: str, *, height: int) -> go.Figure:
+    """Give a figure its title, height and the light theme.
+
+    The title is broken into lines that fit a column.
+    """
+    figure.update_layout(
+        template=template(LIGHT),
+        title={"text": _broken(title), "yref": "container", "y": 0.985, "yanchor": "top"},
+        height=height,
+    )
+    return figure
+
+
+def number(value: float | None, digits: int = 5) -> str:
+    """A number as people read it.
+
+    Examples
+    --------
+    >>> number(4.61430079e-4), number(0.99987, 4), number(2443.02), number(None), number(1e-4)
+    ('4.6143 × 10⁻⁴', '0.9999', '2443', '–', '10⁻⁴')
+    """
+    if value is None or not np.isfinite(value):
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    if mantissa in ("1", "-1"):
+        return mantissa.replace("1", "") + power
+    return f"{mantissa} × {power}"
+
+
+def plain(text: object) -> str:
+    """Text that Plotly shows as it is: its labels understand a few HTML tags.
+
+    Examples
+    --------
+    >>> plain("<b>C71</b>")
+    '&lt;b&gt;C71&lt;/b&gt;'
+    """
+    return html.escape(str(text), quote=False)
+
+
+def _broken(title: str, width: int = 64) -> str:
+    lines = [""]
+    for word in title.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return "<br>".join(lines)
+
+
+def _rgb(color: str) -> np.ndarray:
+    return np.array([int(color[start : start + 2], 16) for start in (1, 3, 5)], dtype=float)

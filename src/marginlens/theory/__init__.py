@@ -1,0 +1,69 @@
+"""From a task to what a network on it will learn, before any training (NumPy and SciPy only)."""
+
+from marginlens.theory.activation import Activation, parse_activation
+from marginlens.theory.certificate import Certificate, certify
+from marginlens.theory.class_program import ClassProgram
+from marginlens.theory.closed_forms import (
+    closed_form_applies,
+    closed_form_margin,
+    closed_form_masses,
+    cyclic_margin,
+    equalizing_distribution,
+    theorem9_applies,
+    theorem9_margin,
+)
+from marginlens.theory.finite_penalty import (
+    PenalizedMinimum,
+    collapse_penalty,
+    minimize_penalized_loss,
+)
+from marginlens.theory.linear_program import (
+    STATUS_THRESHOLD,
+    MarginSolution,
+    share_status,
+    solve_margin,
+)
+from marginlens.theory.parity import (
+    parity_collapse_penalty,
+    parity_margin,
+    parity_minimum,
+    parity_width,
+)
+from marginlens.theory.penalty import Penalty
+from marginlens.theory.predict import default_activation, predict
+from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
+from marginlens.theory.widths import sign_neurons, simplex_neurons
+
+__all__ = [
+    "STATUS_THRESHOLD",
+    "Activation",
+    "AtPenalty",
+    "Certificate",
+    "ClassProgram",
+    "FeaturePrediction",
+    "MarginSolution",
+    "PenalizedMinimum",
+    "Penalty",
+    "Prediction",
+    "certify",
+    "closed_form_applies",
+    "closed_form_margin",
+    "closed_form_masses",
+    "collapse_penalty",
+    "cyclic_margin",
+    "default_activation",
+    "equalizing_distribution",
+    "minimize_penalized_loss",
+    "parity_collapse_penalty",
+    "parity_margin",
+    "parity_minimum",
+    "parity_width",
+    "parse_activation",
+    "predict",
+    "share_status",
+    "sign_neurons",
+    "simplex_neurons",
+    "solve_margin",
+    "theorem9_applies",
+    "theorem9_margin",
+]

@@ -1,0 +1,48 @@
+"""The penalty a network is trained with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Penalty"]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A penalty on the parameters, added to the mean cross-entropy.
+
+    Attributes
+    ----------
+    norm
+        ``"homogeneous"``: strength * sum_i ||omega_i||^nu over neurons omega_i (all the weights of
+        one neuron), where nu is the network's degree of homogeneity (3 for x^2): the penalty whose
+        limit of small strength is the maximum margin in the norm L_{2,nu} (Wei et al. 2019).
+        ``"l2"``: strength * ||theta||^2, ordinary weight decay inside the loss.
+    strength
+        The factor lambda, finite and at least 0.
+
+    Raises
+    ------
+    ValueError
+        If the norm is unknown, or the strength negative, infinite or not a number.
+
+    Examples
+    --------
+    >>> Penalty("homogeneous", 1e-4)
+    Penalty(norm='homogeneous', strength=0.0001)
+    """
+
+    norm: Literal["homogeneous", "l2"] = "homogeneous"
+    strength: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a penalty."""
+        if self.norm not in ("homogeneous", "l2"):
+            raise ValueError(f'penalty norm must be "homogeneous" or "l2", got {self.norm!r}')
+        if not math.isfinite(self.strength) or self.strength < 0:
+            raise ValueError(
+                f"penalty strength must be a finite number of at least 0, such as 1e-4, "
+                f"got {self.strength}"
+            )

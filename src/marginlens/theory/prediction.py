@@ -1,0 +1,186 @@
+"""What the theory says before any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from marginlens.theory.certificate import Certificate
+from marginlens.theory.penalty import Penalty
+
+__all__ = ["AtPenalty", "FeaturePrediction", "Prediction"]
+
+
+@dataclass(frozen=True)
+class FeaturePrediction:
+    """What a maximum-margin network does with one feature.
+
+    Attributes
+    ----------
+    name, dimension, type
+        As in the task's feature.
+    frobenius_schur
+        1, 0 or -1 for a feature of a group, None for a coordinate.
+    status
+        ``"must"``: every maximum-margin network uses it; ``"may"``: some do; ``"cannot"``: none
+        does; ``"unknown"``: no theorem applies.
+    least_share, greatest_share
+        Range of its share of sum ||omega||^nu over maximum-margin networks (for a coordinate: of the
+        squared norm of the input weights); None if unknown.
+    """
+
+    name: str
+    dimension: int
+    type: str
+    frobenius_schur: int | None
+    status: Literal["must", "may", "cannot", "unknown"]
+    least_share: float | None
+    greatest_share: float | None
+
+
+@dataclass(frozen=True)
+class AtPenalty:
+    """The infinite-width minimum of cross-entropy + strength * sum ||omega||^nu.
+
+    Attributes
+    ----------
+    loss
+        Mean cross-entropy at the minimum, without the penalty.
+    norm
+        sum_i ||omega_i||^nu.
+    margin
+        Least logit difference between the right answer and a wrong one.
+    margin_ratio
+        margin / (norm * gamma*); None for the zero network, whose normalized margin is undefined.
+    shares
+        Share of the norm by feature name; all 0 for the zero network.
+    gap
+        Relative duality gap of the objective.
+    """
+
+    loss: float
+    norm: float
+    margin: float
+    margin_ratio: float | None
+    shares: dict[str, float]
+    gap: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network on a task will learn, with the theorem that says so.
+
+    Attributes
+    ----------
+    task, activation
+        Names.
+    norm
+        Name of the norm of the margin, such as ``"L2,3"``: (sum_i ||omega_i||^3)^(1/3).
+    margin
+        gamma*, the maximum normalized margin min(margin of the logits) / sum_i ||omega_i||^nu; None
+        where no theorem applies, the reason being in ``note``.
+    features
+        One entry for each feature of the task, in its order.
+    certificate
+        Two-sided proof of the margin; None for parity, where the margin is explicit.
+    sufficient_width
+        Number of neurons of an explicit maximum-margin network.
+    theorem
+        What the prediction rests on.
+    assumptions
+        What has to hold of the training for the prediction to apply to it.
+    note
+        What is not promised, in a sentence; empty if nothing is held back.
+    closed_form
+        Value of the closed form where it is exact, else None.
+    theorem9_applies
+        Whether the hypotheses of Theorem 9 (Morwani et al. 2024) hold; None for parity.
+    penalty
+        The penalty asked about.
+    collapse_penalty
+        lambda_c: at this strength of the homogeneous penalty and above, the minimum is zero.
+    at_penalty
+        The minimum at the penalty's strength.
+    """
+
+    task: str
+    activation: str
+    norm: str
+    margin: float | None
+    features: tuple[FeaturePrediction, ...]
+    certificate: Certificate | None
+    sufficient_width: int | None
+    theorem: str
+    assumptions: tuple[str, ...]
+    note: str
+    closed_form: float | None
+    theorem9_applies: bool | None
+    penalty: Penalty | None
+    collapse_penalty: float | None
+    at_penalty: AtPenalty | None
+
+    @property
+    def masses(self) -> Float[np.ndarray, " feature"]:
+        """One optimal share vector: the certificate's, or the explicit shares.
+
+        Raises
+        ------
+        ValueError
+            If the shares are unknown.
+        """
+        if self.certificate is not None:
+            return self.certificate.masses
+        shares = [feature.least_share for feature in self.features]
+        known = [share for share in shares if share is not None]
+        if len(known) < len(shares):
+            raise ValueError(
+                f"no theorem gives the shares of {self.task} with activation {self.activation}; "
+                'ask for a group with "x^2" or parity(n,k) with "x^k"'
+            )
+        return np.array(known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold.
+
+        ``penalty`` is the strength (None without one) and ``penalty_norm`` its norm; the certificate
+        keeps its bounds, distribution and masses.
+
+        Examples
+        --------
+        >>> from marginlens.tasks import task
+        >>> from marginlens.theory import predict
+        >>> record = predict(task("C5")).to_dict()
+        >>> f"{record['margin']:.11e}", record["features"][0]["status"]
+        ('3.04290309725e-02', 'must')
+        """
+        certificate, at_penalty = self.certificate, self.at_penalty
+        return {
+            "task": self.task,
+            "activation": self.activation,
+            "norm": self.norm,
+            "margin": self.margin,
+            "penalty": None if self.penalty is None else self.penalty.strength,
+            "penalty_norm": None if self.penalty is None else self.penalty.norm,
+            "collapse_penalty": self.collapse_penalty,
+            "at_penalty": None if at_penalty is None else vars(at_penalty).copy(),
+            "features": [vars(feature).copy() for feature in self.features],
+            "sufficient_width": self.sufficient_width,
+            "theorem": self.theorem,
+            "theorem9_applies": self.theorem9_applies,
+            "closed_form": self.closed_form,
+            "assumptions": list(self.assumptions),
+            "note": self.note,
+            "certificate": None
+            if certificate is None
+            else {
+                "upper": certificate.upper,
+                "lower": certificate.lower,
+                "gap": certificate.gap,
+                "classes": [list(members) for members in certificate.classes],
+                "distribution": certificate.distribution.tolist(),
+                "masses": certificate.masses.tolist(),
+            },
+        }
