@@ -29,7 +29,7 @@ def test_irreps_are_unitary_homomorphisms(name):
             product = np.einsum("aij,bjk->abik", rho, rho)
             np.testing.assert_allclose(product, rho[g.table], atol=1e-11)
             np.testing.assert_allclose(
-                rho @ rho.conj().swapaxes(1, 2), np.eye(rho.shape[1])[None], atol=1e-11
+                rho @ rho.conj().swapaxes(1, 2), np.broadcast_to(np.eye(rho.shape[1]), rho.shape), atol=1e-11
             )
         character = g.characters[irrep.members[0]][g.class_of]
         np.testing.assert_allclose(np.trace(irrep.unitary, 0, 1, 2), character, atol=1e-11)

@@ -38,7 +38,7 @@ def group(spec: object, *, name: str | None = None) -> FiniteGroup:
     if isinstance(spec, str):
         spec = spec.strip()
         return FiniteGroup(named_table(spec), name or spec)
-    return FiniteGroup(np.asarray(spec), name or "table")
+    return FiniteGroup(spec, name or "table")  # type: ignore[arg-type]  # validated there
 
 
 @dataclass(frozen=True, eq=False)

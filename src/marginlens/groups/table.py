@@ -33,8 +33,8 @@ def validate_table(table: object) -> Int[np.ndarray, "element element"]:
     """
     try:
         array = np.asarray(table)
-    except ValueError:
-        array = np.empty(0, dtype=object)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] == 0:
         shape = " x ".join(map(str, array.shape)) if array.ndim == 2 else "ragged or not 2-d"
         raise ValueError(f"the table is not square ({shape}); expected n rows of n integers")

@@ -9,8 +9,7 @@ __all__ = ["KNOWN_ACTIVATIONS", "MAXIMUM_DEGREE", "Activation", "parse_activatio
 
 MAXIMUM_DEGREE = 16
 KNOWN_ACTIVATIONS = (
-    '"x^2" (also "x2", "square", "quadratic"), "relu", '
-    f'"x^k" for k = 1 to {MAXIMUM_DEGREE}'
+    f'"x^2" (also "x2", "square", "quadratic"), "relu", "x^k" for k = 1 to {MAXIMUM_DEGREE}'
 )
 
 _ALIASES = {"x": "x^1", "x2": "x^2", "square": "x^2", "quadratic": "x^2"}

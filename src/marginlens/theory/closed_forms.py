@@ -12,8 +12,8 @@ from marginlens.theory.class_program import ClassProgram
 
 __all__ = [
     "closed_form_applies",
-    "closed_form_masses",
     "closed_form_margin",
+    "closed_form_masses",
     "cyclic_margin",
     "equalizing_distribution",
     "theorem9_applies",

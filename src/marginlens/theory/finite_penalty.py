@@ -103,9 +103,7 @@ def minimize_penalized_loss(program: ClassProgram, strength: float) -> Penalized
     ('0.2838312 2442.95', True)
     """
     if not (math.isfinite(strength) and strength > 0):
-        raise ValueError(
-            f"strength must be a finite positive number, such as 1e-4, got {strength}"
-        )
+        raise ValueError(f"strength must be a finite positive number, such as 1e-4, got {strength}")
     problem = _Problem(
         program.defects, np.log(program.class_sizes.astype(float)), strength / program.gains
     )
@@ -170,10 +168,9 @@ def _newton(problem: _Problem, s: np.ndarray) -> np.ndarray:
         slope = float(gradient @ step)
         objective = problem.objective(s)
         length = 1.0
-        while (
-            problem.objective(s + length * step)
-            > objective + 1e-4 * length * slope + 1e-15 * abs(objective)
-        ):
+        while problem.objective(
+            s + length * step
+        ) > objective + 1e-4 * length * slope + 1e-15 * abs(objective):
             length /= 2.0
             if length < 1e-12:
                 return s

@@ -103,9 +103,7 @@ def parity_minimum(k: int, strength: float) -> tuple[float, float]:
     '1.6472e-04 14.3480'
     """
     if not (math.isfinite(strength) and strength > 0):
-        raise ValueError(
-            f"strength must be a finite positive number, such as 1e-4, got {strength}"
-        )
+        raise ValueError(f"strength must be a finite positive number, such as 1e-4, got {strength}")
     margin = parity_margin(k)
     if strength >= parity_collapse_penalty(k):
         return math.log(2.0), 0.0

@@ -35,9 +35,7 @@ __all__ = ["default_activation", "predict"]
 _THEOREM_7 = "Morwani et al. 2024, Theorem 7"
 _THEOREM_8 = "Morwani et al. 2024, Theorem 8"
 _THEOREM_9 = "Morwani et al. 2024, Theorem 9"
-_LINEAR_PROGRAM = (
-    "linear program over conjugacy classes (extends Theorems 7 and 9; docs/theory.md)"
-)
+_LINEAR_PROGRAM = "linear program over conjugacy classes (extends Theorems 7 and 9; docs/theory.md)"
 _NO_THEOREM = "none"
 
 

@@ -1,0 +1,200 @@
+"""Loss, margin and gradient over a task's whole table, a block of rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marginlens.networks.activations import activate, times_derivative_
+from marginlens.networks.mlp import MLP, neuron_norms
+from marginlens.tasks import Task
+
+__all__ = ["Evaluation", "Population", "evaluate", "total_norm"]
+
+BLOCK = 1 << 18
+"""Hidden activations held at a time: few enough to stay in a core's cache."""
+
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Averages over the whole table, one number a member.
+
+    Attributes
+    ----------
+    loss
+        Mean cross-entropy.
+    accuracy
+        Share of the rows whose right answer has the largest logit.
+    margin
+        min over rows of (logit of the right answer - largest logit of a wrong one).
+    """
+
+    loss: Float[Tensor, " member"]
+    accuracy: Float[Tensor, " member"]
+    margin: Float[Tensor, " member"]
+
+
+class _Inputs(Protocol):
+    """How a task's rows reach the hidden layer; rows come in units that belong together."""
+
+    units: int
+    rows: int
+
+    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> None: ...
+    def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None: ...
+
+
+class _Pairs:
+    """Row (a, b): u(a) + v(b) by broadcasting; a unit is all rows of one a. No one-hot products."""
+
+    def __init__(self, task: Task) -> None:
+        self.units = self.rows = task.size
+
+    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> None:
+        shape = (out.shape[0], hi - lo, self.rows, out.shape[2])
+        torch.add(p["u"][:, lo:hi, None], p["v"][:, None], out=out.view(shape))
+
+    def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None:
+        d = d.view(d.shape[0], hi - lo, self.rows, d.shape[2])
+        gradients["u"][:, lo:hi] = d.sum(2)
+        gradients["v"] += d.sum(1)
+
+
+class _Signs:
+    """Row x of ±1: <u, x> by a dense product; a unit is one row."""
+
+    def __init__(self, task: Task, dtype: torch.dtype, device: torch.device) -> None:
+        self.units, self.rows = len(task.inputs), 1
+        self.signs = torch.as_tensor(task.inputs, dtype=dtype, device=device)
+
+    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> None:
+        torch.matmul(self.signs[lo:hi], p["u"], out=out)
+
+    def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None:
+        gradients["u"] += self.signs[lo:hi].T @ d
+
+
+class Population:
+    """Evaluates a network, and its gradient, on every row of a task.
+
+    The cross-entropy is computed as z + log1p(sum_{j != c} exp(l_j - l_c - z) + expm1(-z)), with z
+    the largest of 0 and the l_j - l_c, and the gradient of the right answer's logit as minus the sum
+    of the others': both keep their relative accuracy when the margin is large, where the usual
+    log-softmax loses all digits in float32.
+
+    Parameters
+    ----------
+    task
+        What is evaluated.
+    network
+        Gives shapes, precision, device and activation; its parameters are passed at each call.
+    """
+
+    def __init__(self, task: Task, network: MLP) -> None:
+        w = network.parameters["w"]
+        self.activation = network.activation
+        self.count = len(task.answers)
+        self.inputs: _Inputs = (
+            _Pairs(task) if task.kind == "table" else _Signs(task, w.dtype, w.device)
+        )
+        self.answers = torch.as_tensor(task.answers, device=w.device)[None, :, None]
+        width, rows = network.width, self.inputs.rows
+        self.group = min(network.members, max(1, BLOCK // (rows * width)))
+        self.block = min(self.inputs.units, max(1, BLOCK // (self.group * rows * width)))
+        hidden = self.group * self.block * rows * width
+        outputs = self.group * self.block * rows * task.classes
+        # Buffers are kept from step to step: fresh ones cost more in page faults than in work.
+        self._before, self._hidden, self._back = (w.new_empty(hidden) for _ in range(3))
+        self._logits = w.new_empty(outputs)
+
+    @torch.no_grad()
+    def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
+        """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
+        parameters = {name: p.detach() for name, p in parameters.items()}
+        members = parameters["w"].shape[0]
+        loss = parameters["w"].new_zeros(members, dtype=torch.float64)
+        right = torch.zeros_like(loss)
+        margin = torch.full_like(loss, math.inf)
+        if gradients is not None:
+            for gradient in gradients.values():
+                gradient.zero_()
+        for first in range(0, members, self.group):
+            chosen = slice(first, first + self.group)
+            p = {name: value[chosen] for name, value in parameters.items()}
+            g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
+            for lo in range(0, self.inputs.units, self.block):
+                hi = min(self.inputs.units, lo + self.block)
+                losses, gap = self._block(p, g, lo, hi)
+                loss[chosen] += losses.sum((1, 2), dtype=torch.float64)
+                right[chosen] += (gap > 0).sum((1, 2))
+                margin[chosen] = torch.minimum(margin[chosen], gap.amin((1, 2)).double())
+        return Evaluation(loss / self.count, right / self.count, margin)
+
+    def _block(
+        self, p: Parameters, gradients: Parameters | None, lo: int, hi: int
+    ) -> tuple[Tensor, Tensor]:
+        """Losses and margins of the rows of units lo to hi; adds their gradient."""
+        w = p["w"]
+        members, classes, width = w.shape
+        rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
+        count = rows.stop - rows.start
+        shape = (members, count, width)
+        size = members * count * width
+        before = self._before[:size].view(shape)
+        hidden = self._hidden[:size].view(shape)
+        logits = self._logits[: members * count * classes].view(members, count, classes)
+        answers = self.answers[:, rows].expand(members, -1, -1)
+
+        self.inputs.forward(p, lo, hi, before)
+        activate(self.activation, before, out=hidden)
+        torch.bmm(hidden, w.mT, out=logits)
+        losses, gap = _cross_entropy_(logits, answers, self.count)
+        if gradients is not None:
+            back = self._back[:size].view(shape)
+            torch.bmm(logits, w, out=back)
+            gradients["w"].baddbmm_(logits.mT, hidden)
+            times_derivative_(self.activation, back, before)
+            self.inputs.backward(back, lo, hi, gradients)
+        return losses, gap
+
+
+def _cross_entropy_(
+    logits: Float[Tensor, "member row class"], answers: Int[Tensor, "member row 1"], count: int
+) -> tuple[Float[Tensor, "member row 1"], Float[Tensor, "member row 1"]]:
+    """Losses and margins; ``logits`` are overwritten by the gradient of sum(losses) / count."""
+    logits.sub_(logits.gather(-1, answers)).scatter_(-1, answers, -math.inf)
+    largest = logits.amax(-1, keepdim=True)
+    shift = largest.clamp_min(0)
+    logits.sub_(shift).exp_()
+    wrong = logits.sum(-1, keepdim=True)
+    excess = wrong + torch.expm1(-shift)
+    losses = shift + torch.log1p(excess)
+    scale = excess.add_(1).mul_(count)
+    logits.div_(scale).scatter_(-1, answers, -wrong / scale)
+    return losses, -largest
+
+
+def evaluate(network: MLP, task: Task) -> Evaluation:
+    """Loss, accuracy and margin of each member on the whole table.
+
+    Examples
+    --------
+    >>> from marginlens.networks import construct
+    >>> from marginlens.tasks import task
+    >>> evaluate(construct(task("C5")), task("C5")).margin
+    tensor([0.0304], dtype=torch.float64)
+    """
+    return Population(task, network)(network.parameters)
+
+
+def total_norm(network: MLP) -> Float[Tensor, " member"]:
+    """Sum over neurons of ||omega_i||^nu, by which a margin is normalized."""
+    return neuron_norms(network.parameters).pow(network.homogeneity).sum(1)

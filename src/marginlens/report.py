@@ -1,0 +1,376 @@
+"""One self-contained page a run: prediction, training, measurement, verdict.
+
+The page holds everything it needs, plotly.js included, and asks nothing of a network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from marginlens.figures import DARK, FIGURES, LIGHT, template
+from marginlens.figures.style import number
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from marginlens.runs import Run
+    from marginlens.theory import Prediction
+    from marginlens.verdict import Claim, Verdict
+
+__all__ = ["CITATION", "report", "write_report"]
+
+CITATION = """\
+@inproceedings{morwani2024feature,
+  title     = {Feature emergence via margin maximization: case studies in algebraic tasks},
+  author    = {Morwani, Depen and Edelman, Benjamin L. and Oncescu, Costin-Andrei and
+               Zhao, Rosie and Kakade, Sham},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2024},
+  url       = {https://arxiv.org/abs/2311.07568}
+}
+
+@software{marginlens,
+  title  = {MarginLens},
+  author = {{The MarginLens developers}}
+}"""
+
+TITLE_SPACE = 64
+"""Pixels of a figure that hold its title: the page sets the title as a heading instead."""
+
+
+def report(run: Run) -> str:
+    """Render the page of a run.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+
+    Returns
+    -------
+    HTML that loads nothing from anywhere: figures are drawn by plotly.js inside the page, light or
+    dark as the reader's system is.
+    """
+    payload = {
+        "figures": {figure.name: figure.payload for figure in _drawn(run)},
+        "templates": {
+            palette.name: template(palette).to_plotly_json() for palette in (LIGHT, DARK)
+        },
+    }
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            run=run,
+            prediction=run.prediction,
+            verdict=run.verdict,
+            sentence=_sentence(run.verdict),
+            described=_described(run),
+            headlines=_headlines(run),
+            feature_summary=_feature_summary(run.prediction),
+            figures=_drawn_headings(payload["figures"]),
+            recipe=_recipe(run),
+            citation=CITATION,
+            palettes=(LIGHT, DARK),
+            payload=_inside_script(json.dumps(payload, default=_plain_value)),
+            plotly=_script_source(),
+        )
+    )
+
+
+def write_report(run: Run, path: str | Path) -> Path:
+    """Write the page of a run: whole, or not at all.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    path
+        Where the page goes; an older page there is replaced.
+
+    Returns
+    -------
+    The path.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist or cannot be written to.
+    """
+    target = Path(path)
+    text = report(run)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        # mkstemp makes private files: a report is as readable as any other file of the folder.
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A figure as the page's script takes it."""
+
+    name: str
+    payload: dict[str, Any]
+
+
+def _drawn(run: Run) -> list[_Drawn]:
+    """Every figure that the run has, without what the page itself supplies."""
+    drawn = []
+    for name, entry in FIGURES.items():
+        figure = entry.draw(run)
+        if figure is not None:
+            drawn.append(_Drawn(name, _payload(figure)))
+    return drawn
+
+
+def _payload(figure: go.Figure) -> dict[str, Any]:
+    """A figure's JSON with title, theme and player taken out: the page has its own."""
+    content = json.loads(figure.to_json() or "{}")
+    layout = content["layout"]
+    layout.pop("template", None)
+    title = layout.pop("title", {}).get("text", "")
+    if layout.pop("sliders", None):
+        layout["height"] -= 76
+        layout["margin"]["b"] = 56
+    layout.pop("updatemenus", None)
+    margin = layout.setdefault("margin", {})
+    lines_above = 36 if layout.get("showlegend", True) else 24
+    layout["height"] -= margin.get("t", 76) - lines_above
+    margin["t"] = lines_above
+    return {
+        "title": re.sub(r"<br>", " ", title),
+        "data": content["data"],
+        "layout": layout,
+        "frames": content.get("frames", []),
+    }
+
+
+def _drawn_headings(payloads: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "entry": FIGURES[name],
+            "title": Markup(payload["title"]).unescape(),
+            "height": payload["layout"]["height"],
+            "steps": [frame["name"] for frame in payload["frames"]],
+        }
+        for name, payload in payloads.items()
+    ]
+
+
+def _described(run: Run) -> str:
+    """The task in a phrase."""
+    task = run.task
+    if task.kind == "parity":
+        chosen = len(task.subset or ())
+        return f"the parity of {chosen} among {task.size} coordinates"
+    group = task.group
+    if group is not None and group.generator is not None:
+        return f"addition modulo {group.order}"
+    return f"composition in {task.name}, a group of order {task.size}"
+
+
+def _sentence(verdict: Verdict) -> str:
+    """The verdict in one sentence."""
+    promised = [claim for claim in verdict.claims if claim.promised]
+    failed = [claim for claim in promised if not claim.holds]
+    reached = (
+        ""
+        if verdict.margin_ratio is None
+        else f"The network reached {_percent(verdict.margin_ratio)} of the maximum margin"
+    )
+    if not promised:
+        claims = (
+            "the theory promises nothing in this setting, and what was measured is listed below"
+        )
+    elif not failed:
+        claims = f"all {len(promised)} claims of the theory hold"
+        if len(promised) == 1:
+            claims = "the one claim of the theory holds"
+    else:
+        names = ", ".join(claim.name for claim in failed)
+        verb = "does" if len(failed) == 1 else "do"
+        claims = f"{len(failed)} of {len(promised)} claims {verb} not hold: {names}"
+    if not reached:
+        return claims[0].upper() + claims[1:] + "."
+    return f"{reached}, {'and' if not failed else 'but'} {claims}."
+
+
+def _headlines(run: Run) -> list[dict[str, str]]:
+    """The few numbers to see first: label, value, and what it is held against."""
+    prediction, measured, verdict = run.prediction, run.measurement, run.verdict
+    at_penalty = prediction.at_penalty
+    result = []
+    if prediction.margin is None:
+        result.append(
+            _headline("Normalized margin", number(measured.normalized_margin), "measured")
+        )
+        result.append(_headline("Maximum margin γ*", "unknown", "no theorem applies here"))
+    else:
+        result.append(
+            _headline(
+                "Maximum margin γ*", number(prediction.margin, 6), "predicted before training"
+            )
+        )
+    if verdict.margin_ratio is not None:
+        result.append(
+            _headline(
+                "Share of γ* reached",
+                _percent(verdict.margin_ratio),
+                f"margin {number(measured.normalized_margin, 6)}",
+            )
+        )
+    result.append(
+        _headline(
+            "Loss",
+            number(measured.loss, 5),
+            f"predicted {number(at_penalty.loss, 5)}" if at_penalty else "no prediction",
+        )
+    )
+    result.append(
+        _headline(
+            f"Norm ‖θ‖ to the power {measured.degree}",
+            number(measured.norm, 6),
+            f"predicted {number(at_penalty.norm, 6)}" if at_penalty else "no prediction",
+        )
+    )
+    result.append(_headline("Accuracy", _percent(measured.accuracy), "over the whole table"))
+    if verdict.training_seconds is not None:
+        result.append(
+            _headline(
+                "Training time",
+                f"{verdict.training_seconds:.3g} s",
+                f"{int(run.history['step'][-1])} steps" if len(run.history["step"]) else "",
+            )
+        )
+    return result
+
+
+def _headline(label: str, value: str, against: str) -> dict[str, str]:
+    return {"label": label, "value": value, "against": against}
+
+
+def _feature_summary(prediction: Prediction) -> str:
+    """The predicted use of features in a sentence."""
+    counts = Counter(feature.status for feature in prediction.features)
+    total = len(prediction.features)
+    if counts["unknown"] == total:
+        return f"Which of the {total} features a network uses is not promised in this setting."
+    words = {
+        "must": "must be used",
+        "may": "may be used",
+        "cannot": "cannot be used",
+        "unknown": "are not covered",
+    }
+    parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
+    text = f"Of {total} features, " + ", ".join(parts) + " by a network of maximum margin."
+    shares = {
+        (_percent(feature.least_share), _percent(feature.greatest_share))
+        for feature in prediction.features
+        if feature.status == "must"
+    }
+    if len(shares) == 1 and counts["must"] > 1:
+        low, high = shares.pop()
+        text += f" Each of those that must carries {_between(low, high)} of the norm."
+    return text
+
+
+def _recipe(run: Run) -> str:
+    """The recipe as TOML, which has no word for None: unset fields are left out."""
+    fields = run.recipe.model_dump(mode="json")
+    return tomli_w.dumps({key: value for key, value in fields.items() if value is not None})
+
+
+def _between(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
+
+
+def _percent(share: float | None) -> str:
+    """A share in per cent, never rounded up to all or down to nothing.
+
+    Examples
+    --------
+    >>> _percent(0.99987), _percent(1.0), _percent(0.9999999), _percent(0.0285714), _percent(None)
+    ('99.987 %', '100 %', '99.999 %', '2.8571 %', '–')
+    """
+    if share is None or share != share:
+        return "–"
+    if share in (0, 1):
+        return f"{share:.0%}".replace("%", " %")
+    if 0.99999 <= share < 1:
+        return "99.999 %"
+    return f"{100 * share:.5g} %"
+
+
+def _value(value: Any) -> str:
+    """A claim's predicted or measured value as text."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(float(value), 6)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_value(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(entry) for entry in value) or "none"
+    return str(value)
+
+
+def _outcome(claim: Claim) -> str:
+    if not claim.promised:
+        return "not promised here"
+    return "holds" if claim.holds else "does not hold"
+
+
+def _plain_value(value: Any) -> Any:
+    """JSON for the graph objects inside a template."""
+    return value.to_plotly_json()
+
+
+def _inside_script(text: str) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        text = text.replace(character, escape)
+    return Markup(text)
+
+
+@cache
+def _script_source() -> Markup:
+    """plotly.js, made safe for a script element."""
+    return Markup(re.sub(r"</(script)", r"<\\/\1", get_plotlyjs(), flags=re.IGNORECASE))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("marginlens", package_path="."),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=number, percent=_percent, value=_value, outcome=_outcome, between=_between
+    )
+    return environment

@@ -1,0 +1,234 @@
+"""The training loop: population gradient descent on the full table."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from marginlens.networks import MLP, Population
+from marginlens.tasks import Task
+from marginlens.theory import Penalty, parse_activation
+from marginlens.training.penalties import add_penalty_gradient
+from marginlens.training.recipe import Recipe
+
+__all__ = ["Training", "train"]
+
+_SNAPSHOT_BYTES = 64 << 20
+_WINDOW = 100  # steps over which convergence is judged
+
+HISTORY = ("loss", "objective", "accuracy", "margin", "norm", "normalized_margin")
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What training leaves behind.
+
+    Attributes
+    ----------
+    network
+        The last state, every member.
+    steps
+        Steps at which ``history`` was recorded.
+    history
+        Columns ``loss`` (cross-entropy), ``objective`` (with the penalty), ``accuracy``,
+        ``margin``, ``norm`` (sum ||omega_i||^nu) and ``normalized_margin`` (margin / norm).
+    snapshot_steps, snapshots
+        Parameters of member 0 through training, on a logarithmic scale of steps.
+    seconds
+        Time spent training.
+    stopped
+        ``"steps"``, ``"share of the margin"``, ``"converged"`` or ``"interrupted"``.
+    """
+
+    network: MLP
+    steps: Int[np.ndarray, " record"]
+    history: dict[str, Float[np.ndarray, "record member"]]
+    snapshot_steps: Int[np.ndarray, " snapshot"]
+    snapshots: dict[str, Float[np.ndarray, "snapshot element neuron"]]
+    seconds: float
+    stopped: str
+
+
+def train(
+    task: Task,
+    recipe: Recipe,
+    *,
+    margin: float | None = None,
+    progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
+) -> Training:
+    """Minimise mean cross-entropy + penalty over the task's whole table.
+
+    Parameters
+    ----------
+    task, recipe
+        What is learned, and how.
+    margin
+        The maximum normalized margin; needed to stop at a share of it.
+    progress
+        Called with the step and the latest row of the history at each record.
+
+    Returns
+    -------
+    Training
+        Also after Ctrl-C: what was learned until then is kept, and ``stopped`` says so.
+
+    Raises
+    ------
+    ValueError
+        If the device is not there, or ``stop_share`` is asked for where the maximum is unknown.
+    FloatingPointError
+        If the loss stops being finite, naming the step.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> from marginlens.training import recipe_for, train
+    >>> run = train(task("C5"), recipe_for(task("C5"), width=40, steps=300))
+    >>> run.history["accuracy"][-1]
+    array([1.])
+    """
+    if recipe.stop_share is not None and margin is None:
+        raise ValueError(
+            "stop_share needs a known maximum margin; leave it out for this activation"
+        )
+    network = MLP.initial(
+        task,
+        parse_activation(recipe.activation),
+        width=recipe.width,
+        members=recipe.members,
+        seed=recipe.seed,
+        scale=recipe.init_scale,
+        dtype=getattr(torch, recipe.dtype),
+        device=_device(recipe.device),
+    )
+    penalty = Penalty(recipe.penalty, recipe.strength)
+    parameters = network.parameters
+    gradients = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    for name, parameter in parameters.items():
+        parameter.grad = gradients[name]
+    optimizer = _optimizer(recipe, list(parameters.values()))
+    population = Population(task, network)
+    recorder = _Recorder(recipe, network)
+    stopped, started = "steps", time.perf_counter()
+    with torch.no_grad():
+        try:
+            for step in range(recipe.steps + 1):
+                result = population(parameters, gradients)
+                value, norm = add_penalty_gradient(
+                    penalty, network.homogeneity, parameters, gradients
+                )
+                recorder.snapshot(step, network)
+                if step % recipe.record_every == 0 or step == recipe.steps:
+                    row = {
+                        "loss": result.loss,
+                        "objective": result.loss + value,
+                        "accuracy": result.accuracy,
+                        "margin": result.margin,
+                        "norm": norm,
+                        "normalized_margin": result.margin / norm,
+                    }
+                    latest = recorder.record(step, row)
+                    if progress is not None:
+                        progress(step, latest)
+                    reason = _reason_to_stop(recipe, recorder, margin)
+                    if reason is not None:
+                        stopped = reason
+                        break
+                if step == recipe.steps:
+                    break
+                for group in optimizer.param_groups:
+                    group["lr"] = _rate(recipe, step)
+                optimizer.step()
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+    return recorder.finish(network, time.perf_counter() - started, stopped)
+
+
+class _Recorder:
+    """Collects history and snapshots while training runs."""
+
+    def __init__(self, recipe: Recipe, network: MLP) -> None:
+        self.steps: list[int] = []
+        self.rows: dict[str, list[np.ndarray]] = {name: [] for name in HISTORY}
+        self.snapshot_steps: list[int] = []
+        self.snapshots: dict[str, list[np.ndarray]] = {name: [] for name in network.parameters}
+        one = sum(p[0].numel() for p in network.parameters.values()) * 4
+        count = max(2, min(recipe.snapshots, _SNAPSHOT_BYTES // one)) if recipe.snapshots else 0
+        wanted = np.geomspace(1, recipe.steps + 1, count).round().astype(int) - 1
+        self.wanted = set(wanted.tolist())
+
+    def snapshot(self, step: int, network: MLP) -> None:
+        if step in self.wanted:
+            self.snapshot_steps.append(step)
+            for name, parameter in network.parameters.items():
+                self.snapshots[name].append(parameter[0].detach().float().cpu().numpy().copy())
+
+    def record(self, step: int, row: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+        latest = {name: value.cpu().numpy().astype(np.float64) for name, value in row.items()}
+        if not np.isfinite(latest["objective"]).all():
+            raise FloatingPointError(
+                f"training diverged: the objective is not finite at step {step}; "
+                "try a smaller learning rate, for example a tenth"
+            )
+        self.steps.append(step)
+        for name, value in latest.items():
+            self.rows[name].append(value)
+        return latest
+
+    def finish(self, network: MLP, seconds: float, stopped: str) -> Training:
+        detached = MLP(
+            {name: p.detach().cpu() for name, p in network.parameters.items()}, network.activation
+        )
+        return Training(
+            detached,
+            np.array(self.steps, dtype=np.int64),
+            {name: np.array(rows) for name, rows in self.rows.items()},
+            np.array(self.snapshot_steps, dtype=np.int64),
+            {name: np.array(values) for name, values in self.snapshots.items()},
+            seconds,
+            stopped,
+        )
+
+
+def _reason_to_stop(recipe: Recipe, recorder: _Recorder, margin: float | None) -> str | None:
+    if recipe.stop_share is not None and margin is not None:
+        reached = recorder.rows["normalized_margin"][-1] / margin
+        if (reached >= recipe.stop_share).all():
+            return "share of the margin"
+    back = math.ceil(_WINDOW / recipe.record_every)
+    objective = recorder.rows["objective"]
+    if recipe.tolerance and len(objective) > back:
+        change = np.abs(objective[-1] / objective[-1 - back] - 1)
+        if (change < recipe.tolerance).all():
+            return "converged"
+    return None
+
+
+def _rate(recipe: Recipe, step: int) -> float:
+    """Learning rate: constant for the first half, then down to 0 along a cosine."""
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    progress = max(0.0, 2 * step / max(1, recipe.steps) - 1)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _optimizer(recipe: Recipe, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=recipe.learning_rate)
+    return torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        here = "cpu and cuda" if torch.cuda.is_available() else "cpu"
+        raise ValueError(f"device {name!r} is not here; available: {here}") from None
+    return device

@@ -1,0 +1,34 @@
+"""Penalties: value and gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor
+
+from marginlens.networks import neuron_norms
+from marginlens.theory import Penalty
+
+__all__ = ["add_penalty_gradient"]
+
+
+def add_penalty_gradient(
+    penalty: Penalty,
+    homogeneity: int,
+    parameters: Mapping[str, Tensor],
+    gradients: Mapping[str, Tensor],
+) -> tuple[Float[Tensor, " member"], Float[Tensor, " member"]]:
+    """Add the penalty's gradient; return the penalty and sum ||omega_i||^nu, one a member.
+
+    Both penalties are strength * sum_i ||omega_i||^q, with q = nu (``"homogeneous"``) or q = 2
+    (``"l2"``); the gradient for omega_i is strength * q * ||omega_i||^(q-2) * omega_i.
+    """
+    power = homogeneity if penalty.norm == "homogeneous" else 2
+    norms = neuron_norms(parameters)
+    factor = (penalty.strength * power * norms.pow(power - 2)).unsqueeze(1)
+    for name, parameter in parameters.items():
+        gradients[name].addcmul_(parameter, factor)
+    total = norms.double().pow(homogeneity).sum(1)
+    value = total if power == homogeneity else norms.double().pow(power).sum(1)
+    return penalty.strength * value, total

@@ -1,0 +1,125 @@
+"""A recipe: everything that decides a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from marginlens.tasks import Task
+from marginlens.theory import (
+    Penalty,
+    default_activation,
+    parity_width,
+    parse_activation,
+    predict,
+)
+
+__all__ = ["Recipe", "recipe_for"]
+
+
+class Recipe(BaseModel):
+    """Everything that decides a training run.
+
+    Attributes
+    ----------
+    task, activation
+        As for ``task(...)`` and ``parse_activation(...)``.
+    width
+        Number of neurons.
+    penalty, strength
+        ``"homogeneous"`` (strength * sum ||omega_i||^nu) or ``"l2"`` (strength * ||theta||^2).
+    optimizer, learning_rate, schedule, steps
+        Full-batch SGD or Adam. ``"decay"`` keeps the rate for the first half and lets it fall to 0
+        along a cosine in the second; ``"constant"`` keeps it.
+    stop_share
+        Stop when every member has this share of the maximum margin.
+    tolerance
+        Stop when the objective changes by less than this, relatively, over 100 steps; 0: never.
+    seed, members
+        Member i starts from seed + i.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    activation: str = "x^2"
+    width: int = Field(500, ge=1, le=1_000_000)
+    penalty: Literal["homogeneous", "l2"] = "homogeneous"
+    strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False)
+    schedule: Literal["decay", "constant"] = "decay"
+    steps: int = Field(1500, ge=0, le=100_000_000)
+    stop_share: float | None = Field(None, gt=0, le=1)
+    tolerance: float = Field(0.0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**62)
+    members: int = Field(1, ge=1, le=100_000)
+    init_scale: float | None = Field(None, gt=0, allow_inf_nan=False)
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = "cpu"
+    record_every: int = Field(10, ge=1)
+    snapshots: int = Field(30, ge=0, le=1000)
+
+    @field_validator("activation")
+    @classmethod
+    def _known_activation(cls, value: str) -> str:
+        return parse_activation(value).name
+
+    def to_toml(self) -> str:
+        """The recipe as TOML text."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+    def write(self, path: Path) -> None:
+        """Write the recipe as TOML."""
+        path.write_text(self.to_toml())
+
+
+def recipe_for(task: Task, **chosen: Any) -> Recipe:
+    """Recipe for a task: what is not chosen is filled in by what suits the task.
+
+    Width: 500, or at least three times the sufficient width. Strength: 1e-4 on cyclic groups and
+    parity; elsewhere, where the margin at a finite strength stays below the limit, 1e-5; always at
+    most a quarter of the strength at which the network collapses. Adam at rate .01 for 1,500 steps
+    (3,000 where shares differ between features and take longer to settle).
+
+    Raises
+    ------
+    ValueError
+        In one line, if a chosen value is impossible.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> recipe = recipe_for(task("C71"))
+    >>> recipe.width, recipe.strength, recipe.activation
+    (500, 0.0001, 'x^2')
+    """
+    given = {name: value for name, value in chosen.items() if value is not None}
+    activation = parse_activation(given.get("activation", default_activation(task)))
+    prediction = predict(task, activation, Penalty(given.get("penalty", "homogeneous"), 0.0))
+    cyclic = task.kind == "parity" or (task.group is not None and task.group.generator is not None)
+    limit = prediction.collapse_penalty
+    strength = 1e-4 if cyclic else 1e-5
+    while limit is not None and strength > limit / 4:
+        strength /= 10
+    sufficient = prediction.sufficient_width or 0
+    if task.subset is not None:
+        width = max(40, 5 * parity_width(len(task.subset)))
+    else:
+        width = max(500, -(-3 * sufficient // 100) * 100)
+    defaults = {
+        "task": task.name,
+        "activation": activation.name,
+        "width": width,
+        "strength": float(f"{strength:.0e}"),
+        "steps": 1500 if cyclic else 3000,
+    }
+    try:
+        return Recipe(**{**defaults, **given, "activation": activation.name})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise ValueError(f"{field}: {problem['msg'].lower()}, got {problem['input']!r}") from None
