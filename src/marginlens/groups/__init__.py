@@ -1,5 +1,7 @@
-"""Finite groups: Cayley table, classes, characters, irreps, Fourier transform."""
+"""Finite groups: Cayley table → classes → characters → irreps → Fourier (NumPy and SciPy only)."""
 
-from marginlens.groups.group import FiniteGroup, IrrepClass, group
+from marginlens.groups.families import UnknownGroupError
+from marginlens.groups.finite_group import FiniteGroup, IrrepClass, group
+from marginlens.groups.table import GREATEST_ORDER
 
-__all__ = ["FiniteGroup", "IrrepClass", "group"]
+__all__ = ["GREATEST_ORDER", "FiniteGroup", "IrrepClass", "UnknownGroupError", "group"]

@@ -1,93 +1,232 @@
-"""Character tables from Cayley tables: found numerically, then made exact."""
+"""Conjugacy classes and exact complex character tables from a Cayley table."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Complex, Int
-
-__all__ = ["character_table"]
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 _ATTEMPTS = 8
-_ROUNDING = 0.05  # eigenvalue multiplicities are integers; a residual above this is a failure
+_GREATEST_RESIDUAL = 0.05  # of an eigenvalue multiplicity, which is an integer
 
 
-def character_table(
+def conjugacy_class_of(
+    table: Int[np.ndarray, "element element"],
+    inverses: Int[np.ndarray, " element"],
+    generators: tuple[int, ...],
+    identity: int,
+) -> Int[np.ndarray, " element"]:
+    """Return the conjugacy class of each element: {identity} is 0, others by their least element.
+
+    Classes are the orbits of x → a⁻¹ x a for generators a.
+    """
+    order = len(table)
+    everything = np.arange(order)
+    if generators:
+        images = np.concatenate([table[table[inverses[a]], a] for a in generators])
+        sources = np.tile(everything, len(generators))
+        edges = coo_array((np.ones(len(images)), (sources, images)), shape=(order, order))
+        labels = connected_components(edges, directed=False)[1]
+    else:
+        labels = np.zeros(order, dtype=np.int64)
+    least = np.full(labels.max() + 1, order)
+    np.minimum.at(least, labels, everything)
+    least[labels[identity]] = -1
+    rank = np.empty_like(least)
+    rank[np.argsort(least)] = np.arange(len(least))
+    return rank[labels]
+
+
+def abelian_characters(
+    table: Int[np.ndarray, "element element"], identity: int, exponent: int
+) -> Complex[np.ndarray, "irrep element"]:
+    r"""Return all characters of an abelian group, by extending them from subgroup to subgroup.
+
+    Written χ(g) = exp(2πi e(g) / E) with E the exponent of the group. If g^m is the first power
+    of g in the subgroup H, the extensions of χ to ⟨H, g⟩ are χ(g) = exp(2πi (e(g^m) + jE) / (mE)),
+    j = 0, …, m−1: integer arithmetic all the way.
+    """
+    members = np.array([identity])
+    position = np.full(len(table), -1)
+    position[identity] = 0
+    exponents = np.zeros((1, 1), dtype=np.int64)  # (character, member)
+    while len(members) < len(table):
+        element = int(np.argmin(position >= 0))
+        powers = [identity]
+        power = element
+        while position[power] < 0:
+            powers.append(power)
+            power = int(table[power, element])
+        m = len(powers)
+        of_element = (exponents[:, position[power]][:, None] + np.arange(m) * exponent) // m
+        steps = of_element[:, :, None] * np.arange(m)  # (character, extension, power)
+        extended = exponents[:, None, None, :] + steps[:, :, :, None]
+        members = table[np.ix_(powers, members)].reshape(-1)
+        position[members] = np.arange(len(members))
+        exponents = extended.reshape(len(members), len(members)) % exponent
+    return roots_of_unity(exponent)[exponents[:, position]]
+
+
+def nonabelian_characters(
     table: Int[np.ndarray, "element element"],
     inverses: Int[np.ndarray, " element"],
     class_of: Int[np.ndarray, " element"],
-    representatives: Int[np.ndarray, " class"],
-    element_orders: Int[np.ndarray, " element"],
-) -> Complex[np.ndarray, "irrep class"]:
-    """Irreducible characters on conjugacy classes, the trivial one first.
+    power_classes: tuple[np.ndarray, ...],
+) -> Complex[np.ndarray, "irrep klass"]:
+    r"""Return the character table, exact up to the rounding of roots of unity.
 
-    Convolution by a class function f with f(g^-1) = conj f(g) is a Hermitian operator on class
-    functions, whose eigenvectors, for a generic f, are the irreducible characters. Each value is
-    then rounded to what it has to be: chi(g) = sum_j m_j exp(2 pi i j / o) with o the order of g
-    and m_j non-negative integers, read off the powers of g.
+    Convolution by a random class function f with f(g⁻¹) = conj f(g) is Hermitian on class
+    functions, and its eigenvectors are the characters: χ(C) = √(n/|C|) v_C. Each value is then
+    replaced by Σ_j m_j exp(2πi j/o), with m_j the multiplicities of the eigenvalues of ρ(g), g of
+    order o, rounded to integers.
+
+    Parameters
+    ----------
+    table, inverses, class_of
+        The group; class 0 is {identity}.
+    power_classes
+        For each class, the classes of 1, g, …, g^(o−1).
 
     Raises
     ------
     ArithmeticError
-        If no random f separates the characters to the accuracy that rounding needs.
+        Multiplicities are not near integers for any of several seeds.
 
-    Notes
-    -----
-    The class-algebra idea is Burnside's (Dixon 1967 does it modulo a prime).
+    Source: Burnside's theorem on class sums; see Isaacs 1976, *Character Theory*, chapter 3.
+
     """
-    order, classes = len(table), len(representatives)
     sizes = np.bincount(class_of)
-    powers = _power_classes(table, class_of, representatives, element_orders)
     residual = np.inf
-    for attempt in range(_ATTEMPTS):
-        generator = np.random.default_rng(attempt)
-        random = generator.normal(size=classes) + 1j * generator.normal(size=classes)
-        random = random + random[class_of[inverses[representatives]]].conj()
-        # (f * h)(x) = sum_y f(x y^-1) h(y), on the orthonormal basis 1_C / sqrt|C|
-        rows = random[class_of[table[representatives][:, inverses]]]
-        operator = np.stack(
-            [np.bincount(class_of, r.real) + 1j * np.bincount(class_of, r.imag) for r in rows]
-        )
-        operator = np.sqrt(sizes)[:, None] * operator / np.sqrt(sizes)[None]
-        vectors = np.linalg.eigh(operator)[1]
-        values = (vectors / np.sqrt(sizes)[:, None]).T * np.sqrt(order)
-        if np.abs(values[:, :1]).min() < 0.5:
+    for seed in range(_ATTEMPTS):
+        approximate = _eigen_characters(table, inverses, class_of, sizes, seed)
+        if approximate is None:
             continue
-        values = values * (np.abs(values[:, :1]) / values[:, :1])
-        values, residual = _round(values, powers)
-        gram = (values * sizes) @ values.conj().T / order
-        if residual < _ROUNDING and np.abs(gram - np.eye(classes)).max() < 1e-9:
-            return values[_canonical_order(values)]
-    raise ArithmeticError(f"the characters were not separated (rounding residual {residual:.2g})")
+        exact, residual = _round_to_roots(approximate, power_classes)
+        if residual <= _GREATEST_RESIDUAL and orthogonality_error(exact, sizes) < 1e-10:
+            return exact
+    raise ArithmeticError(
+        f"the characters did not come out as sums of roots of unity (residual {residual:.1e}) "
+        f"in {_ATTEMPTS} attempts"
+    )
 
 
-def _power_classes(
-    table: np.ndarray, class_of: np.ndarray, representatives: np.ndarray, orders: np.ndarray
-) -> list[np.ndarray]:
-    """For each class, the classes of g^0, g^1, ..., g^(o-1)."""
-    result = []
-    for g in representatives:
-        sequence, power = [], g
-        for _ in range(orders[g]):
-            sequence.append(class_of[power])
-            power = table[power, g]
-        result.append(np.array(sequence[-1:] + sequence[:-1]))
-    return result
+def _eigen_characters(
+    table: np.ndarray, inverses: np.ndarray, class_of: np.ndarray, sizes: np.ndarray, seed: int
+) -> np.ndarray | None:
+    order, classes = len(table), len(sizes)
+    representatives = np.unique(class_of, return_index=True)[1]
+    inverse_class = class_of[inverses[representatives]]
+    generator = np.random.default_rng(seed)
+    f = generator.normal(size=classes) + 1j * generator.normal(size=classes)
+    f = (f + f[inverse_class].conj()) / np.sqrt(sizes)
+    # H[C, D] = √(|C|/|D|) Σ_{y in D} f(x_C y⁻¹)
+    quotients = class_of[table[np.ix_(representatives, inverses)]]  # (C, y)
+    convolution = np.empty((classes, classes), dtype=np.complex128)
+    for row, quotient in enumerate(quotients):
+        values = f[quotient]
+        convolution[row] = np.bincount(class_of, values.real, classes) + 1j * np.bincount(
+            class_of, values.imag, classes
+        )
+    convolution *= np.sqrt(sizes[:, None] / sizes[None, :])
+    eigenvalues, vectors = np.linalg.eigh((convolution + convolution.conj().T) / 2)
+    if np.diff(eigenvalues).min() < 1e-9 * np.abs(eigenvalues).max():
+        return None  # eigenvectors of a cluster are mixtures of characters
+    at_identity = vectors[0]
+    if np.abs(at_identity).min() < 0.5 / np.sqrt(order):  # χ(1) = d >= 1
+        return None
+    vectors = vectors * (at_identity.conj() / np.abs(at_identity))
+    return (np.sqrt(order / sizes)[:, None] * vectors).T
 
 
-def _round(values: np.ndarray, powers: list[np.ndarray]) -> tuple[np.ndarray, float]:
-    """Round to sums of roots of unity with integer multiplicities; also the largest residual."""
-    exact, worst = np.empty_like(values), 0.0
-    for index, sequence in enumerate(powers):
-        multiplicities = np.fft.fft(values[:, sequence], axis=1) / len(sequence)
-        rounded = np.maximum(multiplicities.real.round(), 0.0)
-        worst = max(worst, float(np.abs(multiplicities - rounded).max()))
-        exact[:, index] = rounded @ np.exp(2j * np.pi * np.arange(len(sequence)) / len(sequence))
-    exact.real[np.abs(exact.real) < 1e-13] = 0.0
-    exact.imag[np.abs(exact.imag) < 1e-13] = 0.0
-    return exact, worst
+def _round_to_roots(
+    approximate: np.ndarray, power_classes: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, float]:
+    exact = np.empty_like(approximate)
+    residual = 0.0
+    for index, powers in enumerate(power_classes):
+        order = len(powers)
+        multiplicities = np.fft.fft(approximate[:, powers], axis=1) / order
+        rounded = np.round(multiplicities.real)
+        residual = max(residual, float(np.abs(multiplicities - rounded).max()))
+        residual = max(residual, float(-rounded.min()))
+        values = rounded @ roots_of_unity(order)
+        backwards = rounded[:, -np.arange(order) % order]
+        values[(rounded == backwards).all(axis=1)].imag = 0.0
+        exact[:, index] = _snap(values)
+    return exact, residual
 
 
-def _canonical_order(values: np.ndarray) -> np.ndarray:
-    """By degree, then trivial first, then by values from large to small."""
-    keys = np.round(np.concatenate([-values.real, -values.imag], axis=1), 6)
-    return np.lexsort(np.concatenate([keys.T[::-1], np.round(values[:, :1].real.T, 6)]))
+def _snap(values: np.ndarray) -> np.ndarray:
+    """Make whole what is whole up to rounding (changes no value by more than 1e-12)."""
+
+    def snap(part: np.ndarray) -> np.ndarray:
+        whole = np.round(part) + 0.0  # + 0.0 turns −0 into 0
+        return np.where(np.abs(part - whole) < 1e-12, whole, part)
+
+    return snap(values.real) + 1j * snap(values.imag)
+
+
+def roots_of_unity(order: int) -> Complex[np.ndarray, " order"]:
+    """Return exp(2πi j / order), j = 0, …, order−1, with exact 0 and ±1 where they belong."""
+    return _snap(np.exp(2j * np.pi * np.arange(order) / order))
+
+
+def orthogonality_error(
+    characters: Complex[np.ndarray, "irrep klass"], sizes: Int[np.ndarray, " klass"]
+) -> float:
+    """Return the greatest error of (1/n) Σ_C |C| χ(C) conj ψ(C) = δ_χψ over pairs of rows."""
+    gram = (characters * sizes) @ characters.conj().T / sizes.sum()
+    return float(np.abs(gram - np.eye(len(gram))).max())
+
+
+def frobenius_schur_indicators(
+    characters: Complex[np.ndarray, "irrep klass"],
+    sizes: Int[np.ndarray, " klass"],
+    square_class: Int[np.ndarray, " klass"],
+) -> Int[np.ndarray, " irrep"]:
+    """Return ν = (1/n) Σ_g χ(g²): 1 real, 0 complex, −1 quaternionic.
+
+    Raises
+    ------
+    ArithmeticError
+        Some ν is not near an integer: the characters are wrong.
+
+    Source: Frobenius & Schur 1906.
+
+    """
+    indicators = characters[:, square_class] @ sizes / sizes.sum()
+    rounded = np.round(indicators.real)
+    residual = float(np.abs(indicators - rounded).max())
+    if residual > 1e-8:
+        raise ArithmeticError(f"Frobenius–Schur indicators miss integers by {residual:.1e}")
+    return rounded.astype(np.int64)
+
+
+def sort_rows(characters: Complex[np.ndarray, "irrep klass"]) -> Complex[np.ndarray, "irrep klass"]:
+    """Sort characters: trivial first, then by degree, then by values (greater real part first)."""
+    rounded = np.round(characters, 6)
+    keys = [
+        (not (row == 1).all(), row[0].real, *zip(-row.real, -row.imag, strict=True))
+        for row in rounded
+    ]
+    return characters[sorted(range(len(keys)), key=keys.__getitem__)]
+
+
+def conjugate_rows(characters: Complex[np.ndarray, "irrep klass"]) -> Int[np.ndarray, " irrep"]:
+    """Return the row of the conjugate of each character."""
+    # Distinct characters are far apart, so the largest inner product finds the partner.
+    conjugates = np.empty(len(characters), dtype=np.int64)
+    for index, row in enumerate(characters):
+        conjugates[index] = np.argmin(np.abs(characters - row.conj()).sum(axis=1))
+    return conjugates
+
+
+def letters(index: int) -> str:
+    """Return a, b, …, z, aa, ab, … for 0, 1, …"""
+    text = ""
+    index += 1
+    while index > 0:
+        index, remainder = divmod(index - 1, 26)
+        text = chr(ord("a") + remainder) + text
+    return text

@@ -1,119 +1,203 @@
-"""Groups by name: ``C12``, ``D5``, ``S5``, ``A5``, ``Q8``, ``Dic3``, ``SL(2,3)``, ``S3xC4``."""
+"""Named families of groups: the Cayley table behind a spec such as `"S3xC4"`."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 
-from marginlens.groups.table import LARGEST_ORDER
-
-__all__ = ["named_table"]
+from marginlens.groups.table import check_order
 
 
-def named_table(name: str) -> np.ndarray:
-    """Cayley table of the group that the name stands for; factors of a product join by ``x``.
+class UnknownGroupError(ValueError):
+    """A spec that names no family of groups (and no table file)."""
 
-    Conventions: C_n adds mod n; D_n has 2n elements; Q_{4m} and Dic_m (4m elements) are dicyclic;
-    permutations are in lexicographic order with (pq)(i) = p(q(i)).
+
+@dataclass(frozen=True)
+class Family:
+    """One family of groups.
+
+    Parameters
+    ----------
+    pattern
+        Regular expression of the spec; its one group captures the parameter.
+    log10_order
+        Decimal logarithm of the order as a function of the parameter.
+    problem
+        What is wrong with a parameter, or None.
+    build
+        The Cayley table for a parameter.
+
+    """
+
+    pattern: str
+    log10_order: Callable[[int], float]
+    problem: Callable[[int], str | None]
+    build: Callable[[int], np.ndarray]
+
+
+def family_table(spec: str) -> Int[np.ndarray, "element element"]:
+    """Return the Cayley table of a named group; products are written with `x`.
+
+    ========  =======  ==================================================================
+    spec      order    elements, in order
+    ========  =======  ==================================================================
+    C12       n        0, 1, …, n−1 under addition modulo n
+    D5        2n       r^i (i = 0, …, n−1), then r^i s, with s r s = r⁻¹
+    Q8, Q16   n        generalized quaternion: the dicyclic group Dic(n/4)
+    Dic3      4n       a^i (i = 0, …, 2n−1), then a^i x, with x² = a^n and x a x⁻¹ = a⁻¹
+    S5, A5    n!, n!/2 (even) permutations in lexicographic order, (pq)(i) = p(q(i))
+    SL(2,3)   p(p²−1)  matrices (a, b, c, d) modulo the prime p in lexicographic order
+    S3xC4     product  pairs (g, h), the last factor fastest
+    ========  =======  ==================================================================
 
     Raises
     ------
+    UnknownGroupError
+        A factor is in none of these families.
     ValueError
-        If the name is unknown or the order is out of range.
+        A parameter outside its family, or a group too large.
 
     Examples
     --------
-    >>> named_table("C3")
-    array([[0, 1, 2], [1, 2, 0], [2, 0, 1]])
+    >>> family_table("C3").tolist()
+    [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
+    >>> family_table("S3xC4").shape
+    (24, 24)
+
     """
-    factors = [_parse(factor, name) for factor in name.split("x")]
-    order = math.prod(order for order, _ in factors)
-    if order > LARGEST_ORDER:
-        size = f"{order:,}" if order < 10**12 else f"about 10^{len(str(order)) - 1}"
-        memory = (
-            f"{24 * order**2 / 1e9:.1f} GB" if order < 10**12 else "far more memory than exists"
-        )
-        raise ValueError(
-            f"{name} has {size} elements and would need {memory}; "
-            f"the largest order is {LARGEST_ORDER}"
-        )
+    factors = [_parse_factor(factor.strip(), spec) for factor in spec.split("x")]
+    check_order(sum(family.log10_order(value) for family, value in factors), spec)
     table = np.zeros((1, 1), dtype=np.int64)
-    for size, build in factors:
-        product = table[:, None, :, None] * size + build()[None, :, None, :]
-        table = product.reshape(len(table) * size, -1)
+    for family, value in factors:
+        table = _product(table, family.build(value))
     return table
 
 
-def _parse(factor: str, name: str) -> tuple[int, Callable[[], np.ndarray]]:
-    """Order and builder of one factor."""
-    match = re.fullmatch(r"(C|Z|D|S|A|Q|Dic)(\d{1,6})", factor)
-    if factor.replace(" ", "") == "SL(2,3)":
-        return 24, _sl23
-    if match is None:
-        raise ValueError(
-            f"unknown group {name!r}; write for example C12, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4 "
-            "or the path of a .csv or .npy Cayley table"
-        )
-    family, n = match[1], int(match[2])
-    if n < 1:
-        raise ValueError(f"{name!r}: {family}{n} does not exist; write for example {family}4")
-    if family in "CZ":
-        return n, lambda: np.add.outer(np.arange(n), np.arange(n)) % n
-    if family == "D":
-        return 2 * n, lambda: _dihedral(n)
-    if family in "SA":
-        if n > 99:
-            raise ValueError(f"{name!r} is far too large; write for example {family}5")
-        order = math.factorial(n) if family == "S" or n < 2 else math.factorial(n) // 2
-        return order, lambda: _permutations(n, even_only=family == "A")
-    if family == "Q":
-        if n < 8 or n % 4:
-            raise ValueError(f"{name!r}: quaternion groups have order 8, 12, 16, ...; write Q8")
-        return n, lambda: _dicyclic(n // 4)
-    return 4 * n, lambda: _dicyclic(n)
+def _parse_factor(text: str, spec: str) -> tuple[Family, int]:
+    for family in FAMILIES:
+        match = re.fullmatch(family.pattern, text, flags=re.ASCII)
+        if match is None:
+            continue
+        digits = match.group(1)
+        if len(digits) > 15:
+            raise ValueError(f"{spec[:40]}: far too large a group; write e.g. C12 or S5")
+        value = int(digits)
+        problem = family.problem(value)
+        if problem is not None:
+            raise ValueError(f"{spec}: {problem}")
+        return family, value
+    raise UnknownGroupError(
+        f"unknown group {spec[:60]!r}; write e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4 "
+        "or a path to a table (.csv or .npy)"
+    )
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    order = len(left) * len(right)
+    pairs = left[:, None, :, None] * len(right) + right[None, :, None, :]
+    return pairs.reshape(order, order)
+
+
+def _cyclic(n: int) -> np.ndarray:
+    return np.add.outer(np.arange(n), np.arange(n)) % n
 
 
 def _dihedral(n: int) -> np.ndarray:
-    """Elements r^i s^j as j*n + i, with s r = r^-1 s."""
-    j, i = np.divmod(np.arange(2 * n), n)
-    turn = (i[:, None] + np.where(j[:, None] == 1, -1, 1) * i[None]) % n
-    return (j[:, None] ^ j[None]) * n + turn
+    return _rotations_and_reflections(n, square_of_reflection=0)
 
 
-def _dicyclic(m: int) -> np.ndarray:
-    """Elements a^i x^j as j*2m + i, with a^{2m} = 1, x^2 = a^m, x a = a^-1 x."""
-    j, i = np.divmod(np.arange(4 * m), 2 * m)
-    both = (j[:, None] & j[None]) * m
-    turn = (i[:, None] + np.where(j[:, None] == 1, -1, 1) * i[None] + both) % (2 * m)
-    return (j[:, None] ^ j[None]) * (2 * m) + turn
+def _dicyclic(n: int) -> np.ndarray:
+    return _rotations_and_reflections(2 * n, square_of_reflection=n)
 
 
-def _permutations(n: int, *, even_only: bool) -> np.ndarray:
-    """Permutations of n points in lexicographic order."""
-    points = np.array(list(itertools.permutations(range(n))), dtype=np.int64).reshape(-1, n)
-    if even_only:
-        pairs = itertools.combinations(range(n), 2)
-        inversions = sum(
-            (points[:, i] > points[:, j] for i, j in pairs), np.zeros(len(points), int)
-        )
-        points = points[inversions % 2 == 0]
-    weights = n ** np.arange(n)[::-1]
-    codes = points @ weights
-    return np.stack([np.searchsorted(codes, p[points] @ weights) for p in points])
+def _rotations_and_reflections(m: int, *, square_of_reflection: int) -> np.ndarray:
+    """Return the table of elements a^i x^j (index i + m j), x a x⁻¹ = a⁻¹, x² = a^square."""
+    j, i = np.divmod(np.arange(2 * m), m)
+    sign = 1 - 2 * j
+    both = j[:, None] & j[None, :]
+    exponent = i[:, None] + sign[:, None] * i[None, :] + square_of_reflection * both
+    return exponent % m + m * (j[:, None] ^ j[None, :])
 
 
-def _sl23() -> np.ndarray:
-    """2 x 2 matrices over Z_3 of determinant 1, in lexicographic order."""
-    entries: Iterable[tuple[int, ...]] = itertools.product(range(3), repeat=4)
-    matrices = [m for m in entries if (m[0] * m[3] - m[1] * m[2]) % 3 == 1]
-    index = {m: i for i, m in enumerate(matrices)}
+def _symmetric(n: int) -> np.ndarray:
+    return _permutations(np.array(list(itertools.permutations(range(n))), dtype=np.int64))
 
-    def product(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
-        (a, b, c, d), (e, f, g, h) = x, y
-        return (a * e + b * g) % 3, (a * f + b * h) % 3, (c * e + d * g) % 3, (c * f + d * h) % 3
 
-    return np.array([[index[product(x, y)] for y in matrices] for x in matrices])
+def _alternating(n: int) -> np.ndarray:
+    permutations = np.array(list(itertools.permutations(range(n))), dtype=np.int64)
+    first, second = np.triu_indices(n, k=1)
+    inversions = (permutations[:, first] > permutations[:, second]).sum(axis=1)
+    return _permutations(permutations[inversions % 2 == 0])
+
+
+def _permutations(permutations: np.ndarray) -> np.ndarray:
+    n = permutations.shape[1]
+    # Read as numbers in base n, lexicographic order is numeric order: one sorted search a product.
+    place = n ** np.arange(n)[::-1]
+    codes = permutations @ place
+    table = np.empty((len(codes), len(codes)), dtype=np.int64)
+    for index, permutation in enumerate(permutations):
+        table[index] = np.searchsorted(codes, permutation[permutations] @ place)
+    return table
+
+
+def _special_linear(p: int) -> np.ndarray:
+    entries = np.array(list(itertools.product(range(p), repeat=4)), dtype=np.int64)
+    a, b, c, d = entries.T
+    matrices = entries[(a * d - b * c) % p == 1].reshape(-1, 2, 2)
+    place = p ** np.arange(4)[::-1]
+    codes = matrices.reshape(-1, 4) @ place
+    products = np.einsum("gij,hjk->ghik", matrices, matrices) % p
+    return np.searchsorted(codes, products.reshape(len(codes), len(codes), 4) @ place)
+
+
+def _at_least_one(example: str) -> Callable[[int], str | None]:
+    def problem(n: int) -> str | None:
+        return None if n >= 1 else f"the number must be at least 1, e.g. {example}"
+
+    return problem
+
+
+def _quaternion_problem(n: int) -> str | None:
+    if n >= 8 and n & (n - 1) == 0:
+        return None
+    return "generalized quaternion groups have order 8, 16, 32, …, e.g. Q8 (Dic3 has order 12)"
+
+
+def _prime_problem(p: int) -> str | None:
+    # Only small primes can pass the limit on the order, so larger numbers are left to it.
+    if p >= 2 and (p > 10**4 or all(p % divisor for divisor in range(2, math.isqrt(p) + 1))):
+        return None
+    return "SL(2,p) needs a prime p, e.g. SL(2,3)"
+
+
+def _log10_factorial(n: int) -> float:
+    return math.lgamma(n + 1) / math.log(10)
+
+
+FAMILIES = (
+    Family(r"C(\d+)", lambda n: math.log10(n), _at_least_one("C12"), _cyclic),
+    Family(r"D(\d+)", lambda n: math.log10(2 * n), _at_least_one("D5"), _dihedral),
+    Family(r"Q(\d+)", lambda n: math.log10(n), _quaternion_problem, lambda n: _dicyclic(n // 4)),
+    Family(r"Dic(\d+)", lambda n: math.log10(4 * n), _at_least_one("Dic3"), _dicyclic),
+    Family(r"S(\d+)", _log10_factorial, _at_least_one("S5"), _symmetric),
+    Family(
+        r"A(\d+)",
+        lambda n: max(_log10_factorial(n) - math.log10(2), 0.0),
+        _at_least_one("A5"),
+        _alternating,
+    ),
+    Family(
+        r"SL\(\s*2\s*,\s*(\d+)\s*\)",
+        lambda p: math.log10(p) + math.log10(p * p - 1),
+        _prime_problem,
+        _special_linear,
+    ),
+)
+"""The families a spec can name, one line each."""

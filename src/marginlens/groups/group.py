@@ -38,7 +38,7 @@ def group(spec: object, *, name: str | None = None) -> FiniteGroup:
     if isinstance(spec, str):
         spec = spec.strip()
         return FiniteGroup(named_table(spec), name or spec)
-    return FiniteGroup(spec, name or "table")  # type: ignore[arg-type]  # validated there
+    return FiniteGroup(validate_table(spec), name or "table")
 
 
 @dataclass(frozen=True, eq=False)

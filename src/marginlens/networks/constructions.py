@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ __all__ = ["construct"]
 Vectors = Float[np.ndarray, "pair coordinate"]
 
 
-def construct(task: Task, *, method: Literal["simplex", "signs"] = "simplex") -> MLP:
+def construct(task: Task, *, method: str = "simplex") -> MLP:
     """Network whose normalized margin is the maximum gamma*.
 
     On a group each irrep class of mass m_rho > 0 gets neurons

@@ -100,7 +100,7 @@ def parity_minimum(k: int, strength: float) -> tuple[float, float]:
     --------
     >>> loss, norm = parity_minimum(4, 1e-4)
     >>> f"{loss:.4e} {norm:.4f}"
-    '1.6472e-04 14.3480'
+    '1.6472e-04 14.3475'
     """
     if not (math.isfinite(strength) and strength > 0):
         raise ValueError(f"strength must be a finite positive number, such as 1e-4, got {strength}")

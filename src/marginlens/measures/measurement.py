@@ -1,0 +1,188 @@
+"""From a network and its task to a measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from marginlens.measures.parity import measure_parity
+from marginlens.measures.phases import cyclic_phases
+from marginlens.measures.spectrum import power_spectra
+from marginlens.networks import MLP, evaluate
+from marginlens.tasks import Task
+
+__all__ = ["LIVE", "Measurement", "measure"]
+
+LIVE = 1e-3
+"""A neuron is live if its ||omega||^nu is above this share of the largest neuron's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Everything that is measured on one network.
+
+    Attributes
+    ----------
+    task, activation, degree
+        What it was measured on; ``degree`` is nu, the degree of homogeneity in the parameters.
+    accuracy, loss, margin
+        Over the whole table; the margin is the least lead of the right logit.
+    norm, normalized_margin
+        sum_i ||omega_i||^nu, and margin / norm.
+    neuron_norms, live
+        ||omega_i||, and whether the neuron is live (``LIVE``); the others are dead.
+    spectrum
+        For ``"u"``, ``"v"``, ``"w"`` and ``"all"``: share of the energy (without the constant part)
+        in each feature, (neuron, feature); nan for dead neurons.
+    dominant, max_power, agrees
+        The feature with the largest share of the whole neuron (-1 if dead), that share (its maximum
+        normalized power), and whether u, v and w each have the same one.
+    share, count
+        Each feature's share of the norm, and number of live neurons, by dominant feature. For parity
+        the norm is split over coordinates by the energy of the input weights.
+    phases, phase_error
+        Cyclic groups: theta of u, v, w with u(a) ~ A cos(2 pi k a / n + theta), and
+        |theta_u + theta_v - theta_w| modulo 2 pi, in radians.
+    cosine_fit
+        Cyclic groups: least share of the variance of u, v and w that the best cosine explains.
+    subset_power, magnitude_ratio, signs_agree
+        Parity: share of the input energy on the relevant coordinates; least over largest magnitude
+        there; whether the output's sign is the product of the inputs' signs.
+    """
+
+    task: str
+    activation: str
+    degree: int
+    accuracy: float
+    loss: float
+    norm: float
+    margin: float
+    normalized_margin: float
+    features: tuple[str, ...]
+    neuron_norms: Float[np.ndarray, " neuron"]
+    live: Bool[np.ndarray, " neuron"]
+    spectrum: dict[str, Float[np.ndarray, "neuron feature"]]
+    dominant: Int[np.ndarray, " neuron"]
+    max_power: Float[np.ndarray, " neuron"]
+    agrees: Bool[np.ndarray, " neuron"]
+    share: Float[np.ndarray, " feature"]
+    count: Int[np.ndarray, " feature"]
+    phases: Float[np.ndarray, "neuron slot"] | None = None
+    phase_error: Float[np.ndarray, " neuron"] | None = None
+    cosine_fit: Float[np.ndarray, " neuron"] | None = None
+    subset_power: Float[np.ndarray, " neuron"] | None = None
+    magnitude_ratio: Float[np.ndarray, " neuron"] | None = None
+    signs_agree: Bool[np.ndarray, " neuron"] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A summary that JSON can hold: totals and one entry for each feature."""
+        live = self.live
+        return {
+            "task": self.task,
+            "activation": self.activation,
+            "accuracy": self.accuracy,
+            "loss": self.loss,
+            "norm": self.norm,
+            "margin": self.margin,
+            "normalized_margin": self.normalized_margin,
+            "live_neurons": int(live.sum()),
+            "dead_neurons": int((~live).sum()),
+            "least_max_power": _least(self.max_power[live]),
+            "share_agreeing": float(self.agrees[live].mean()) if live.any() else None,
+            "largest_phase_error": None
+            if self.phase_error is None
+            else -_or_zero(_least(-self.phase_error[live])),
+            "least_cosine_fit": None if self.cosine_fit is None else _least(self.cosine_fit[live]),
+            "features": [
+                {"name": name, "share": float(share), "neurons": int(count)}
+                for name, share, count in zip(self.features, self.share, self.count, strict=True)
+            ],
+        }
+
+
+def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
+    """Measure one member of a network, in float64.
+
+    Raises
+    ------
+    ValueError
+        If the network's shapes do not belong to the task.
+
+    Notes
+    -----
+    The isotypic power of a weight vector follows Chughtai et al. 2023; for cyclic groups it is the
+    power at a frequency, cosine and sine together.
+
+    Examples
+    --------
+    >>> from marginlens.networks import construct
+    >>> from marginlens.tasks import task
+    >>> found = measure(construct(task("C5")), task("C5"))
+    >>> found.count, found.max_power.min().round(12)
+    (array([6, 6]), np.float64(1.0))
+    """
+    _check_shapes(network, task)
+    one = network.member(member).to(torch.float64)
+    result = evaluate(one, task)
+    weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}
+    degree = one.homogeneity
+    norms = np.sqrt(sum(np.square(w).sum(0) for w in weights.values()))
+    masses = norms**degree
+    live = masses > LIVE * masses.max(initial=0.0)
+    spectrum = power_spectra(task, weights, live)
+    whole = np.where(live[:, None], spectrum["all"], -1.0)
+    dominant = np.where(live, whole.argmax(1), -1)
+    agrees = live.copy()
+    for slot in (*task.slots, *(("w",) if task.kind == "table" else ())):
+        agrees &= np.where(live[:, None], spectrum[slot], -1.0).argmax(1) == dominant
+    total = float(masses.sum())
+    extra = measure_parity(task, weights) if task.kind == "parity" else {}
+    if task.kind == "parity":
+        parts = masses[:, None] * np.nan_to_num(spectrum["u"])
+        share = parts.sum(0) / max(parts.sum(), 1e-300)
+    else:
+        share = np.bincount(dominant[live], masses[live], len(task.features)) / max(total, 1e-300)
+        if task.group is not None and task.group.generator is not None:
+            extra = cyclic_phases(task, weights, dominant, live, spectrum)
+    margin = float(result.margin[0])
+    return Measurement(
+        task=task.name,
+        activation=network.activation.name,
+        degree=degree,
+        accuracy=float(result.accuracy[0]),
+        loss=float(result.loss[0]),
+        norm=total,
+        margin=margin,
+        normalized_margin=margin / total if total > 0 else 0.0,
+        features=tuple(feature.name for feature in task.features),
+        neuron_norms=norms,
+        live=live,
+        spectrum=spectrum,
+        dominant=dominant,
+        max_power=np.where(live, whole.max(1), np.nan),
+        agrees=agrees,
+        share=share,
+        count=np.bincount(dominant[live], minlength=len(task.features)),
+        **extra,
+    )
+
+
+def _check_shapes(network: MLP, task: Task) -> None:
+    expected = {**dict.fromkeys(task.slots, task.size), "w": task.classes}
+    got = {name: p.shape[1] for name, p in network.parameters.items()}
+    if got != expected:
+        raise ValueError(
+            f"the network's weight vectors have lengths {got}, but {task.name} needs {expected}"
+        )
+
+
+def _least(values: np.ndarray) -> float | None:
+    return float(values.min()) if len(values) else None
+
+
+def _or_zero(value: float | None) -> float:
+    return 0.0 if value is None else value

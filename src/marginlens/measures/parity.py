@@ -1,0 +1,28 @@
+"""What the neurons of a parity network look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from marginlens.tasks import Task
+
+__all__ = ["measure_parity"]
+
+
+def measure_parity(task: Task, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Energy on the relevant coordinates, equality of magnitudes there, and agreement of signs.
+
+    In a maximum-margin network |u_j| is the same for all j in S and zero elsewhere, and the output
+    (w_0 - w_1) has the sign of the product of the u_j (Morwani et al. 2024, Theorem 8).
+    """
+    chosen = weights["u"][list(task.subset or ())]
+    magnitudes = np.abs(chosen)
+    energy = np.square(weights["u"]).sum(0)
+    difference = weights["w"][0] - weights["w"][1]
+    return {
+        "subset_power": np.square(chosen).sum(0) / np.maximum(energy, 1e-300),
+        "magnitude_ratio": magnitudes.min(0) / np.maximum(magnitudes.max(0), 1e-300),
+        "signs_agree": np.sign(chosen).prod(0) == np.sign(difference),
+    }

@@ -1,0 +1,47 @@
+"""Phases of neurons on cyclic groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from marginlens.tasks import Task
+
+__all__ = ["cyclic_phases"]
+
+
+def cyclic_phases(
+    task: Task,
+    weights: Mapping[str, np.ndarray],
+    dominant: np.ndarray,
+    live: np.ndarray,
+    spectrum: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Phases at each neuron's dominant frequency, whether they add up, and the best cosine's fit.
+
+    With the elements in the order of the generator's powers, u(g^j) ~ A cos(2 pi k j / n + theta),
+    theta is the argument of sum_j u(g^j) exp(-2 pi i k j / n). In a maximum-margin network
+    theta_u + theta_v = theta_w modulo 2 pi (Morwani et al. 2024, Theorem 7).
+    """
+    group = task.group
+    if group is None or group.generator is None:
+        raise ValueError(f"{task.name} is not cyclic: its neurons have no phases")
+    powers, current = [], group.identity
+    for _ in range(group.order):
+        powers.append(current)
+        current = int(group.table[current, group.generator])
+    frequencies = np.array([feature.frequency for feature in task.features])
+    k = np.where(live, frequencies[dominant], 0)
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(group.order), k) / group.order)
+    slots = (*task.slots, "w")
+    phases = np.stack([np.angle((weights[s][powers] * waves).sum(0)) for s in slots], axis=1)
+    difference = phases[:, 0] + phases[:, 1] - phases[:, 2]
+    error = np.abs((difference + np.pi) % (2 * np.pi) - np.pi)
+    rows = np.arange(len(dominant))
+    fit = np.min([spectrum[slot][rows, dominant] for slot in slots], axis=0)
+    return {
+        "phases": np.where(live[:, None], phases, np.nan),
+        "phase_error": np.where(live, error, np.nan),
+        "cosine_fit": np.where(live, fit, np.nan),
+    }

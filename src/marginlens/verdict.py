@@ -1,0 +1,244 @@
+"""Prediction against measurement: every sentence of the theory as a claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from marginlens.measures import Measurement
+from marginlens.theory import Prediction
+
+__all__ = ["Claim", "Verdict", "judge"]
+
+_PAPER = "Morwani et al. 2024"
+_PROGRAM = "convex program of the irrep masses (docs/theory.md)"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of the theory, held against the network.
+
+    Attributes
+    ----------
+    name, statement
+        Short name, and the sentence.
+    predicted, measured, tolerance
+        Numbers (or None where there is nothing to compare); ``statement`` says whether the
+        tolerance is relative or absolute.
+    holds
+        Whether the measurement lies within the tolerance.
+    promised
+        Whether the theory promises it in this setting; what is not promised is reported, and does
+        not count for the verdict.
+    source
+        Where the claim comes from.
+    """
+
+    name: str
+    statement: str
+    predicted: float | None
+    measured: float | None
+    tolerance: float | None
+    holds: bool
+    promised: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All claims about one network.
+
+    Attributes
+    ----------
+    task
+        The task's name.
+    margin_ratio
+        Measured normalized margin over the maximum, None where the maximum is unknown.
+    training_seconds
+        Time that training took.
+    claims
+        The claims.
+    """
+
+    task: str
+    margin_ratio: float | None
+    training_seconds: float | None
+    claims: tuple[Claim, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promised claim holds."""
+        return all(claim.holds for claim in self.claims if claim.promised)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+        return {
+            "task": self.task,
+            "margin_ratio": self.margin_ratio,
+            "training_seconds": self.training_seconds,
+            "holds": self.holds,
+            "claims": [asdict(claim) for claim in self.claims],
+        }
+
+
+def judge(
+    prediction: Prediction, measurement: Measurement, *, training_seconds: float | None = None
+) -> Verdict:
+    """Hold a measurement against a prediction.
+
+    Examples
+    --------
+    >>> from marginlens.networks import construct
+    >>> from marginlens.tasks import task
+    >>> from marginlens.measures import measure
+    >>> from marginlens.theory import predict
+    >>> c5 = task("C5")
+    >>> verdict = judge(predict(c5), measure(construct(c5), c5))
+    >>> verdict.holds, round(verdict.margin_ratio, 12)
+    (True, 1.0)
+    """
+    ratio = None
+    if prediction.margin is not None:
+        ratio = measurement.normalized_margin / prediction.margin
+    claims = (
+        *_at_penalty(prediction, measurement, ratio),
+        *_features(prediction, measurement),
+        *_neurons(prediction, measurement),
+    )
+    return Verdict(measurement.task, ratio, training_seconds, claims)
+
+
+def _claim(
+    name: str,
+    statement: str,
+    predicted: float | None,
+    measured: float | None,
+    tolerance: float,
+    source: str,
+    *,
+    promised: bool,
+    relative: bool = False,
+) -> Claim:
+    """Compare two numbers; a value that is missing or not a number does not hold."""
+    holds = False
+    if predicted is not None and measured is not None and math.isfinite(measured):
+        scale = abs(predicted) if relative else 1.0
+        holds = abs(measured - predicted) <= tolerance * scale
+    kind = "relative" if relative else "absolute"
+    return Claim(
+        name, f"{statement} ({kind} tolerance)", predicted, measured, tolerance, holds, promised,
+        source,
+    )  # fmt: skip
+
+
+def _at_penalty(
+    prediction: Prediction, measured: Measurement, ratio: float | None
+) -> Iterator[Claim]:
+    """Loss, norm, margin and shares at the strength of the run; share of gamma*."""
+    yield _claim(
+        "accuracy", "Every input is answered correctly", 1.0, measured.accuracy, 0.0,
+        "the margin is positive", promised=prediction.margin is not None,
+    )  # fmt: skip
+    at = prediction.at_penalty
+    if at is not None:
+        for name, words, tolerance in (
+            ("loss", "Cross-entropy at this penalty", 1e-3),
+            ("norm", "Sum of the neurons' norms to the power nu at this penalty", 1e-3),
+            ("margin", "Margin of the logits at this penalty", 5e-3),
+        ):
+            yield _claim(
+                name, words, getattr(at, name), getattr(measured, name), tolerance, _PROGRAM,
+                promised=True, relative=True,
+            )  # fmt: skip
+    if ratio is not None:
+        expected = 1.0 if at is None or at.margin_ratio is None else at.margin_ratio
+        yield _claim(
+            "margin_ratio", "Share of the maximum normalized margin reached", expected, ratio, 5e-3,
+            prediction.theorem, promised=at is not None or prediction.penalty is None,
+        )  # fmt: skip
+
+
+def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
+    """Which features are used, and how much."""
+    known = prediction.margin is not None and not prediction.note
+    statuses = [feature.status for feature in prediction.features]
+    must = np.array([status == "must" for status in statuses])
+    used = measured.share > 0
+    if must.any():
+        yield _claim(
+            "must_features", "Number of features that every maximum-margin network uses, used here",
+            float(must.sum()), float((used & must).sum()), 0.0, prediction.theorem, promised=known,
+        )  # fmt: skip
+    cannot = np.array([status == "cannot" for status in statuses])
+    at = prediction.at_penalty
+    shares = None if at is None else np.array([at.shares[name] for name in measured.features])
+    if cannot.any():
+        expected = 0.0 if shares is None else float(shares[cannot].sum())
+        yield _claim(
+            "cannot_features", "Share of the norm on features that no maximum-margin network uses",
+            expected, float(measured.share[cannot].sum()), 0.01, prediction.theorem, promised=known,
+        )  # fmt: skip
+    if shares is not None:
+        worst = float(np.abs(measured.share - shares).max())
+        yield _claim(
+            "shares", "Largest difference between a feature's share of the norm and its prediction",
+            0.0, worst, 0.01, _PROGRAM, promised=True,
+        )  # fmt: skip
+    elif known:
+        least = np.array([feature.least_share for feature in prediction.features], dtype=float)
+        most = np.array([feature.greatest_share for feature in prediction.features], dtype=float)
+        outside = np.maximum(least - measured.share, measured.share - most).max()
+        yield _claim(
+            "shares", "Largest distance of a feature's share of the norm from its predicted range",
+            0.0, max(0.0, float(outside)), 0.01, prediction.theorem,
+            promised=prediction.penalty is None,
+        )  # fmt: skip
+
+
+def _neurons(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
+    """What each live neuron looks like."""
+    live = measured.live
+    promised = prediction.margin is not None and not prediction.note
+
+    def least(values: np.ndarray) -> float | None:
+        return float(values[live].min()) if live.any() else None
+
+    if measured.subset_power is not None:
+        source = f"{_PAPER}, Theorem 8"
+        assert measured.magnitude_ratio is not None
+        assert measured.signs_agree is not None
+        for name, words, values, tolerance in (
+            ("on_subset", "Least share of a neuron's input energy on the relevant coordinates",
+             measured.subset_power, 0.01),
+            ("equal_magnitudes", "Least ratio of the smallest to the largest relevant weight",
+             measured.magnitude_ratio, 0.05),
+            ("signs", "Every neuron's output sign is the product of its input signs",
+             measured.signs_agree.astype(float), 0.0),
+        ):  # fmt: skip
+            yield _claim(name, words, 1.0, least(values), tolerance, source, promised=promised)
+        return
+    source = f"{_PAPER}, Theorems 7 and 9; extended in docs/theory.md"
+    agreeing = float(measured.agrees[live].mean()) if live.any() else None
+    yield _claim(
+        "one_feature", "Least share of a live neuron's energy in a single feature", 1.0,
+        least(measured.max_power), 0.01, source, promised=promised,
+    )  # fmt: skip
+    yield _claim(
+        "same_feature", "Share of live neurons whose inputs and output have the same feature", 1.0,
+        agreeing, 0.0, source, promised=promised,
+    )  # fmt: skip
+    if measured.cosine_fit is not None and measured.phase_error is not None:
+        source = f"{_PAPER}, Theorem 7"
+        yield _claim(
+            "sinusoidal", "Least share of variance of a neuron's u, v and w explained by the best "
+            "cosine", 1.0, least(measured.cosine_fit), 0.01, source, promised=promised,
+        )  # fmt: skip
+        worst = least(-measured.phase_error)
+        yield _claim(
+            "phases_add", "Largest |theta_u + theta_v - theta_w| of a live neuron, in radians", 0.0,
+            None if worst is None else -worst, 0.05, source, promised=promised,
+        )  # fmt: skip
