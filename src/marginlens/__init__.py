@@ -1,1 +1,62 @@
-"""Predict, train, measure, verdict."""
+"""MarginLens: predict which features a network learns, train it, measure it, give a verdict.
+
+Examples
+--------
+>>> import marginlens as ml
+>>> c5 = ml.task("C5")
+>>> prediction = ml.predict(c5, penalty=ml.Penalty("homogeneous", 1e-3))
+>>> training = ml.train(c5, ml.recipe_for(c5, strength=1e-3, width=60))
+>>> measurement = ml.measure(training.network, c5)
+>>> ml.judge(prediction, measurement).holds
+True
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from marginlens.groups import FiniteGroup, group
+    from marginlens.measures import Measurement, measure
+    from marginlens.networks import MLP, construct, evaluate
+    from marginlens.report import report, write_report
+    from marginlens.runs import Run, load_run
+    from marginlens.runs import execute as run
+    from marginlens.tasks import Feature, Task, task
+    from marginlens.theory import Penalty, Prediction, predict
+    from marginlens.training import Recipe, Training, recipe_for, train
+    from marginlens.verdict import Claim, Verdict, judge
+
+__version__ = version("marginlens")
+
+_HOMES = {
+    "FiniteGroup": "groups", "group": "groups",
+    "Feature": "tasks", "Task": "tasks", "task": "tasks",
+    "Penalty": "theory", "Prediction": "theory", "predict": "theory",
+    "MLP": "networks", "construct": "networks", "evaluate": "networks",
+    "Recipe": "training", "Training": "training", "recipe_for": "training", "train": "training",
+    "Measurement": "measures", "measure": "measures",
+    "Claim": "verdict", "Verdict": "verdict", "judge": "verdict",
+    "Run": "runs", "load_run": "runs", "run": "runs",
+    "report": "report", "write_report": "report",
+}  # fmt: skip
+
+__all__ = [
+    "MLP", "Claim", "Feature", "FiniteGroup", "Measurement", "Penalty", "Prediction", "Recipe",
+    "Run", "Task", "Training", "Verdict", "construct", "evaluate", "group", "judge", "load_run",
+    "measure", "predict", "recipe_for", "report", "run", "task", "train", "write_report",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # PyTorch takes a second to import: `import marginlens` and `--help` should not wait for it.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'marginlens' has no attribute {name!r}")
+    home = import_module(f"marginlens.{_HOMES[name]}")
+    value = getattr(home, "execute" if name == "run" else name)
+    globals()[name] = value  # in place of a submodule of the same name, such as `report`
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

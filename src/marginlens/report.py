@@ -10,7 +10,6 @@ import os
 import re
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,9 +46,6 @@ CITATION = """\
   author = {{The MarginLens developers}}
 }"""
 
-TITLE_SPACE = 64
-"""Pixels of a figure that hold its title: the page sets the title as a heading instead."""
-
 
 def report(run: Run) -> str:
     """Render the page of a run.
@@ -65,7 +61,7 @@ def report(run: Run) -> str:
     dark as the reader's system is.
     """
     payload = {
-        "figures": {figure.name: figure.payload for figure in _drawn(run)},
+        "figures": _payloads(run),
         "templates": {
             palette.name: template(palette).to_plotly_json() for palette in (LIGHT, DARK)
         },
@@ -81,7 +77,7 @@ def report(run: Run) -> str:
             described=_described(run),
             headlines=_headlines(run),
             feature_summary=_feature_summary(run.prediction),
-            figures=_drawn_headings(payload["figures"]),
+            figures=_shown(run, payload["figures"]),
             recipe=_recipe(run),
             citation=CITATION,
             palettes=(LIGHT, DARK),
@@ -125,22 +121,10 @@ def write_report(run: Run, path: str | Path) -> Path:
     return target
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A figure as the page's script takes it."""
-
-    name: str
-    payload: dict[str, Any]
-
-
-def _drawn(run: Run) -> list[_Drawn]:
-    """Every figure that the run has, without what the page itself supplies."""
-    drawn = []
-    for name, entry in FIGURES.items():
-        figure = entry.draw(run)
-        if figure is not None:
-            drawn.append(_Drawn(name, _payload(figure)))
-    return drawn
+def _payloads(run: Run) -> dict[str, dict[str, Any]]:
+    """Every figure that the run has, by name."""
+    drawn = {name: entry.draw(run) for name, entry in FIGURES.items()}
+    return {name: _payload(figure) for name, figure in drawn.items() if figure is not None}
 
 
 def _payload(figure: go.Figure) -> dict[str, Any]:
@@ -165,11 +149,13 @@ def _payload(figure: go.Figure) -> dict[str, Any]:
     }
 
 
-def _drawn_headings(payloads: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _shown(run: Run, payloads: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the page says around each figure."""
     return [
         {
             "name": name,
-            "entry": FIGURES[name],
+            "heading": FIGURES[name].heading,
+            "caption": FIGURES[name].caption(run),
             "title": Markup(payload["title"]).unescape(),
             "height": payload["layout"]["height"],
             "steps": [frame["name"] for frame in payload["frames"]],
@@ -211,6 +197,9 @@ def _sentence(verdict: Verdict) -> str:
         names = ", ".join(claim.name for claim in failed)
         verb = "does" if len(failed) == 1 else "do"
         claims = f"{len(failed)} of {len(promised)} claims {verb} not hold: {names}"
+    others = len(verdict.claims) - len(promised)
+    if promised and others:
+        claims += f"; {others} more, not promised in this setting, {'is' if others == 1 else 'are'} reported"
     if not reached:
         return claims[0].upper() + claims[1:] + "."
     return f"{reached}, {'and' if not failed else 'but'} {claims}."
@@ -283,7 +272,10 @@ def _feature_summary(prediction: Prediction) -> str:
         "unknown": "are not covered",
     }
     parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
-    text = f"Of {total} features, " + ", ".join(parts) + " by a network of maximum margin."
+    if len(parts) == 1:
+        parts = [parts[0].replace(" ", " features ", 1)]
+    start = f"All {parts[0]}" if len(parts) == 1 else f"Of {total} features, {', '.join(parts)}"
+    text = f"{start} by a network of maximum margin."
     shares = {
         (_percent(feature.least_share), _percent(feature.greatest_share))
         for feature in prediction.features
@@ -291,7 +283,7 @@ def _feature_summary(prediction: Prediction) -> str:
     }
     if len(shares) == 1 and counts["must"] > 1:
         low, high = shares.pop()
-        text += f" Each of those that must carries {_between(low, high)} of the norm."
+        text += f" Each of those that must be used carries {_between(low, high)} of the norm."
     return text
 
 

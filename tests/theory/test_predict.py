@@ -108,7 +108,7 @@ def test_collapse(name):
         assert set(collapsed.shares.values()) == {0.0}
         assert abs(collapsed.gap) < 1e-12
     below = predict(problem, penalty=Penalty("homogeneous", edge * (1 - 1e-6))).at_penalty
-    assert 0 < below.norm
+    assert below.norm > 0
     assert below.loss < math.log(problem.classes)
 
 

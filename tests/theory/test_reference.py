@@ -213,9 +213,7 @@ def test_finite_penalty():
         )
         reference = sorted(
             (int(d), int(t), float(share))
-            for d, t, share in (
-                e.split(":") for e in row["shares(dim:type:share)"].split(";")
-            )
+            for d, t, share in (e.split(":") for e in row["shares(dim:type:share)"].split(";"))
         )
         for ours, theirs in zip(shares, reference, strict=True):
             assert ours[:2] == theirs[:2]

@@ -13,11 +13,11 @@ from marginlens.figures import style
 if TYPE_CHECKING:
     from marginlens.runs import Run
 
-__all__ = ["loss_figure"]
+__all__ = ["loss_caption", "loss_figure"]
 
 
 def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
-    """Mean cross-entropy (top, logarithmic) and accuracy (bottom) against training step.
+    """Draw mean cross-entropy (top, logarithmic) and accuracy (bottom) against training step.
 
     The dotted line is the loss predicted at the run's penalty, where the theory gives it.
 
@@ -39,14 +39,19 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
             line={"color": style.MEASURED, "width": 2.5}, row=row, col=1,
             hovertemplate=f"step %{{x}}<br>{form}<extra></extra>",
         )  # fmt: skip
-    if run.prediction.at_penalty is not None:
-        predicted = run.prediction.at_penalty.loss
-        figure.add_hline(
-            y=predicted, line_dash="dot", row=1, col=1,  # pyright: ignore[reportArgumentType]
-            annotation_text=f"predicted at this penalty: {style.number(predicted)}",
-            annotation_position="top left",
-        )  # fmt: skip
-    figure.update_yaxes(title_text="cross-entropy (nats)", type="log", nticks=6, row=1, col=1)
+    losses = np.asarray(run.history["loss"], dtype=float)[shown]
+    predicted = None if run.prediction.at_penalty is None else run.prediction.at_penalty.loss
+    seen = np.append(losses, [] if predicted is None else predicted)
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    if len(seen):
+        low, high = float(seen.min()) / 1.25, float(seen.max()) * 1.25
+        figure.update_yaxes(
+            range=[np.log10(low), np.log10(high)], **style.decades(low, high), row=1, col=1
+        )
+    if predicted is not None and predicted > 0:
+        label = f"predicted at this penalty: {style.number(predicted)}"
+        style.reference_line(figure, predicted, label, dash="dot", logarithmic=True)
+    figure.update_yaxes(title_text="cross-entropy (nats)", type="log", row=1, col=1)
     figure.update_yaxes(
         title_text="accuracy", tickformat=".0%", range=[-0.04, 1.08], nticks=4, row=2, col=1
     )
@@ -56,3 +61,15 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     figure.update_xaxes(title_text="training step", row=2, col=1)
     title = f"{style.plain(run.task.name)}: loss and accuracy over training"
     return style.styled(figure, title, height=460).update_layout(showlegend=False)
+
+
+def loss_caption(run: Run) -> tuple[str, str]:
+    """What to look for, and how it is computed."""
+    return (
+        "The loss should settle on the dotted line: with a penalty its least value is not zero, and "
+        "the theory predicts it."
+        if run.prediction.at_penalty is not None
+        else "The loss should fall and level off; the theory gives no value for it in this setting.",
+        "Mean cross-entropy, without the penalty, and share of right answers over the whole table of "
+        "inputs.",
+    )

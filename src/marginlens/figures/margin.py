@@ -12,18 +12,21 @@ from marginlens.figures import style
 if TYPE_CHECKING:
     from marginlens.runs import Run
 
-__all__ = ["margin_figure"]
+__all__ = ["margin_caption", "margin_figure"]
 
 DEEPEST = -0.35
 """How far below zero the axis may reach, in units of its top: early margins can be any negative."""
+INDISTINGUISHABLE = 0.998
+"""From this share of gamma* on, the value at the penalty is not drawn as a line of its own."""
 
 
 def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
-    """Normalized margin against training step, with the maximum gamma* and the predicted value.
+    """Draw the normalized margin against training step, with gamma* and the predicted value.
 
     The normalized margin is min over inputs of (right logit - best wrong logit) divided by
-    sum_i ||omega_i||^nu. The dashed line is gamma*; where no theorem gives it, the line is absent and
-    the title says so. The dotted line is the value predicted at the run's penalty.
+    sum_i ||omega_i||^nu. The dashed line is gamma*; where no theorem gives it, the line is absent
+    and the title says so. The dotted line is the value predicted at the run's penalty, where the two
+    can be told apart.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     prediction, history = run.prediction, run.history
     steps, margins = np.asarray(history["step"]), np.asarray(history["normalized_margin"])
     best = prediction.margin
-    ratio = f"<br>%{{customdata:.4%}} of {'γ*'}" if best is not None else ""
+    ratio = "<br>%{customdata:.4%} of γ*" if best is not None else ""
     shown = (steps > 0) & np.isfinite(margins) if log_steps else np.isfinite(margins)
     steps, margins = steps[shown], margins[shown]
     figure = go.Figure(
@@ -51,18 +54,14 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     )
     top = max([float(margins.max(initial=0.0)), best or 0.0]) or 1.0
     if best is not None:
-        figure.add_hline(
-            y=best, line_dash="dash", annotation_text=f"maximum γ* = {style.number(best)}",
-            annotation_position="top left",
-        )  # fmt: skip
-    at_penalty = prediction.at_penalty
-    if best is not None and at_penalty is not None and at_penalty.margin_ratio is not None:
-        at_value = best * at_penalty.margin_ratio
-        figure.add_hline(
-            y=at_value, line_dash="dot",
-            annotation_text=f"predicted at this penalty: {style.number(at_value)}",
-            annotation_position="bottom left",
-        )  # fmt: skip
+        reached = None if prediction.at_penalty is None else prediction.at_penalty.margin_ratio
+        same = reached is not None and reached > INDISTINGUISHABLE
+        label = f"maximum γ* = {style.number(best)}"
+        label += ", also predicted at this penalty" if same else ""
+        style.reference_line(figure, best, label, dash="dash")
+        if reached is not None and not same:
+            label = f"predicted at this penalty: {style.number(reached * best)}"
+            style.reference_line(figure, reached * best, label, dash="dot", side="below")
     lowest = float(margins.min(initial=0.0))
     figure.update_yaxes(
         title_text=f"normalized margin ({style.plain(prediction.norm)})",
@@ -80,3 +79,16 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
         else f"{name}: normalized margin (no theorem gives its maximum here)"
     )
     return style.styled(figure, title, height=400).update_layout(showlegend=False)
+
+
+def margin_caption(run: Run) -> tuple[str, str]:
+    """What to look for, and how it is computed."""
+    known = run.prediction.margin is not None
+    return (
+        "The curve should rise to the value predicted for this penalty, and can never cross γ*."
+        if known
+        else "No theorem gives the maximum in this setting, so the curve has nothing to be held "
+        "against; it should rise and level off.",
+        "The normalized margin is the least lead of the right logit over the best wrong one, over "
+        f"all inputs, divided by the sum of the neurons' norms to the power {run.measurement.degree}.",
+    )

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from marginlens.runs import Run
     from marginlens.tasks import Task
 
-__all__ = ["band_limited", "choose_neurons", "element_order", "neurons_figure", "spectra"]
+__all__ = [
+    "band_limited",
+    "choose_neurons",
+    "element_order",
+    "neurons_caption",
+    "neurons_figure",
+    "spectra",
+]
 
 MOST_FRAMES = 40
 CURVE_POINTS = 600
@@ -53,7 +60,7 @@ def choose_neurons(measurement: Measurement, count: int = 4) -> list[int]:
 def band_limited(
     values: Float[np.ndarray, "... point"], factor: int
 ) -> Float[np.ndarray, "... fine"]:
-    """The trigonometric polynomial of least degree through equally spaced values of one period.
+    """Interpolate equally spaced values of one period by the trigonometric polynomial of least degree.
 
     With c = FFT(values) / n, the curve is f(t) = sum_{|k| <= n/2} c_k exp(2 pi i k t / n), the
     highest frequency of an even n being shared by its two signs; f(j) = values[j].
@@ -74,8 +81,8 @@ def band_limited(
     Examples
     --------
     >>> curve = band_limited(np.array([1.0, 0.0, -1.0, 0.0]), 2)
-    >>> curve.round(3).tolist()
-    [1.0, 0.707, 0.0, -0.707, -1.0, -0.707, -0.0, 0.707, 1.0]
+    >>> (curve.round(3) + 0.0).tolist()
+    [1.0, 0.707, 0.0, -0.707, -1.0, -0.707, 0.0, 0.707, 1.0]
     """
     if factor < 1:
         raise ValueError(f"factor must be a positive number of points, such as 8, got {factor}")
@@ -166,7 +173,8 @@ def neurons_figure(
     for row, neuron in enumerate(shown):
         for column, trace in data.traces(row, int(features[row])):
             figure.add_trace(trace, row=row + 1, col=column)
-        _label_row(figure, row, neuron, task.features[int(features[row])].name)
+        name = "" if task.group is None else task.features[int(features[row])].name
+        _label_row(figure, row, neuron, name)
         reach = 1.12 * float(np.abs(weights[:, row]).max())
         figure.update_yaxes(range=[-reach, reach], nticks=4, row=row + 1, col=1)
         figure.update_yaxes(
@@ -207,7 +215,7 @@ class _Drawn:
         self.curve = band_limited(weights.astype(float), self.factor).astype(np.float32)
 
     def traces(self, row: int, feature: int) -> list[tuple[int, Any]]:
-        """The row's traces at the last step, with their columns; the same order as `updates`."""
+        """Traces of a row at the last step, with their columns, in the order of `updates`."""
         task, total = self.task, len(self.task.features)
         color = style.feature_color(feature, total)
         colors = [style.feature_color(index, total) for index in range(total)]
@@ -245,7 +253,7 @@ class _Drawn:
         return result
 
     def updates(self, frame: int) -> list[Any]:
-        """Every trace's new heights at a frame."""
+        """New heights of every trace at a frame."""
         result: list[Any] = []
         for row in range(self.weights.shape[1]):
             if self.task.group is None:
@@ -271,6 +279,10 @@ class _Drawn:
             left, right = "element a, by conjugacy class", "feature"
             figure.update_xaxes(range=[-0.7, task.size - 0.3], col=1)
             self._separate_classes(figure, rows)
+        total = len(task.features)
+        low, high = (0.3, total + 0.7) if self.cyclic else (-0.7, total - 0.3)
+        # Shared axes leave the range to the first row's bars: set it.
+        figure.update_xaxes(range=[low, high], col=2)
         figure.update_xaxes(title_text=left, row=rows, col=1)
         figure.update_xaxes(title_text=right, row=rows, col=2)
 
@@ -304,8 +316,9 @@ def _frame_indices(snapshots: int) -> Int[np.ndarray, " frame"]:
 def _label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:
     """Say which neuron a row shows, and what its bars are."""
     axis = "" if row == 0 else str(2 * row + 1)
-    texts = [(axis, f"<b>neuron {neuron}</b>, feature {style.plain(feature)}")]
-    texts.append((str(2 * row + 2), "power, % of energy" if row == 0 else ""))
+    label = f"<b>neuron {neuron}</b>" + (f", feature {style.plain(feature)}" if feature else "")
+    texts = [(axis, label)]
+    texts.append((str(2 * row + 2), "power spectrum" if row == 0 else ""))
     for name, text in texts:
         if text:
             figure.add_annotation(
@@ -315,7 +328,7 @@ def _label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:
 
 
 def _add_player(figure: go.Figure, steps: list[int]) -> None:
-    """A slider over the steps and a play button."""
+    """Add a slider over the steps and a play button."""
     now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}}
     still = {**now, "transition": {"duration": 0}}
     play = {
@@ -347,3 +360,26 @@ def _add_player(figure: go.Figure, steps: list[int]) -> None:
             }
         ],
     )  # fmt: skip
+
+
+def neurons_caption(run: Run) -> tuple[str, str]:
+    """What to look for, and how it is computed."""
+    task = run.task
+    if task.subset is not None:
+        return (
+            "Move the slider or press play: weights that begin as noise should end equal in size on "
+            f"the {len(task.subset)} coordinates of the parity and zero on all others.",
+            "Left the input weights of live neurons of the largest norms; right the share of their "
+            "energy on each coordinate.",
+        )
+    end = (
+        "The curve is the Fourier interpolation of all points."
+        if task.group is not None and task.group.generator is not None
+        else "Dotted lines separate the conjugacy classes."
+    )
+    return (
+        "Move the slider or press play: weights that begin as noise settle into a single feature, "
+        "while their power spectrum collapses onto one bar.",
+        "Points are the input weights u of live neurons of the largest norms with different "
+        f"features; bars the share of their centred energy in each feature. {end}",
+    )

@@ -12,16 +12,16 @@ from marginlens.figures import style
 if TYPE_CHECKING:
     from marginlens.runs import Run
 
-__all__ = ["phases_figure"]
+__all__ = ["phases_caption", "phases_figure"]
 
 TURN = 2 * np.pi
 
 
 def phases_figure(run: Run) -> go.Figure | None:
-    """theta_u + theta_v against theta_w for every live neuron, with the line where they are equal.
+    """Draw theta_u + theta_v against theta_w for every live neuron, with the line of equality.
 
-    Angles are modulo 2 pi: theta_w is taken in [0, 2 pi), and theta_u + theta_v at its value nearest
-    to theta_w, so that a point's height over the line is its error.
+    Angles are modulo 2 pi: theta_w is taken in [0, 2 pi), and theta_u + theta_v at its value
+    nearest to theta_w, so that a point's height over the line is its error.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def phases_figure(run: Run) -> go.Figure | None:
         title_text="θ<sub>u</sub> + θ<sub>v</sub> (radians, modulo 2π)",
         range=[-reach, TURN + reach], **ticks,
     )  # fmt: skip
-    title = f"{style.plain(task.name)}: phases of the input weights add up to the output's"
+    title = f"{style.plain(task.name)}: phases of the input weights, added, against the output's"
     style.styled(figure, title, height=460)
     return figure.update_layout(showlegend=1 < total <= 8)
 
@@ -99,3 +99,14 @@ def _scale(run: Run) -> dict:
         "showscale": True,
         "colorbar": {"title": {"text": "k"}, "thickness": 10, "outlinewidth": 0, "len": 0.9},
     }
+
+
+def phases_caption(run: Run) -> tuple[str, str]:
+    """What to look for, and how it is computed."""
+    features = run.task.features
+    return (
+        "Points on the dashed line are neurons whose two input phases add up to the output's; in a "
+        "network of maximum margin all of them do.",
+        "θ is the phase of the cosine that fits a live neuron's weights u, v or w at its dominant "
+        f"frequency (one of {len(features)}, by colour); angles are modulo 2π.",
+    )

@@ -12,16 +12,17 @@ from marginlens.figures import style
 if TYPE_CHECKING:
     from marginlens.runs import Run
 
-__all__ = ["power_figure"]
+__all__ = ["power_caption", "power_figure"]
 
 BINS = 50
 
 
 def power_figure(run: Run) -> go.Figure:
-    """Histograms of neurons' maximum normalized power at the start and at the end of training.
+    """Draw histograms of neurons' maximum normalized power at the start and at the end of training.
 
-    A neuron's maximum normalized power is the largest share of its weights' energy on one feature: 1
-    for a neuron that uses a single feature. Dead neurons have none and are left out.
+    A neuron's maximum normalized power is the largest share of its weights' energy on one feature:
+    1 for a neuron that uses a single feature, 1/k for one that uses the k coordinates of a parity
+    equally. Dead neurons have none and are left out.
     """
     figure = go.Figure()
     edges = np.linspace(0, 1, BINS + 1)
@@ -47,3 +48,24 @@ def power_figure(run: Run) -> go.Figure:
     figure.update_yaxes(title_text="number of neurons", rangemode="tozero")
     title = f"{style.plain(run.task.name)}: how much of each neuron lies in a single feature"
     return style.styled(figure, title, height=380).update_layout(barmode="overlay", bargap=0)
+
+
+def power_caption(run: Run) -> tuple[str, str]:
+    """What to look for, and how it is computed."""
+    subset = run.task.subset
+    if subset is not None:
+        return (
+            f"In a network of maximum margin every neuron uses the {len(subset)} coordinates of the "
+            f"parity equally, so that each holds {1 / len(subset):.4g} of its energy.",
+            "For each live neuron, the largest share of the energy of its input weights on one "
+            "coordinate.",
+        )
+    return (
+        "Before training the energy of a neuron is spread over many features; in a network of maximum "
+        "margin every live neuron stands at 100 %."
+        if run.prediction.margin is not None
+        else "Before training the energy of a neuron is spread over many features; the further right "
+        "the bars end up, the more each neuron has specialised.",
+        "For each live neuron, the largest share of the energy of its weights (u, v and w together) "
+        "that lies in one feature.",
+    )

@@ -13,15 +13,15 @@ from marginlens.figures import style
 if TYPE_CHECKING:
     from marginlens.runs import Run
 
-__all__ = ["shares_figure"]
+__all__ = ["shares_caption", "shares_figure"]
 
 
 def shares_figure(run: Run) -> go.Figure:
-    """Neurons of each feature (top) and its share of the norm (bottom), with the predicted shares.
+    """Draw the neurons of each feature (top) and its share of the norm (bottom), with the predicted shares.
 
-    Bars are measured. Black ticks are the range from the least to the greatest share that a
-    maximum-margin network gives the feature; diamonds the share predicted at the run's penalty. Where
-    the theory is silent, the marks are absent.
+    Bars are measured. Ticks are the range from the least to the greatest share that a maximum-margin
+    network gives the feature; diamonds the share predicted at the run's penalty. Where the theory is
+    silent, the marks are absent.
     """
     task, measurement, prediction = run.task, run.measurement, run.prediction
     total = len(task.features)
@@ -54,7 +54,7 @@ def shares_figure(run: Run) -> go.Figure:
         figure.add_scatter(
             x=axis, y=(low + high) / 2, mode="markers", name="at the maximum margin",
             error_y={"type": "data", "array": (high - low) / 2},
-            marker={"symbol": "line-ew", "size": 7 if many else 16, "line": {"width": 2}},
+            marker={"symbol": "line-ew", "size": 9 if many else 16, "line": {"width": 2}},
             customdata=np.stack([low, high], axis=-1), row=2, col=1,
             hovertemplate="at the maximum margin: %{customdata[0]:.3%} to %{customdata[1]:.3%}"
             "<extra></extra>",
@@ -63,7 +63,7 @@ def shares_figure(run: Run) -> go.Figure:
         shares = [prediction.at_penalty.shares.get(f.name, np.nan) for f in task.features]
         figure.add_scatter(
             x=axis, y=shares, mode="markers", name="predicted at this penalty", row=2, col=1,
-            marker={"symbol": "diamond-open", "size": 5 if many else 9, "line": {"width": 1.5}},
+            marker={"symbol": "diamond-open", "size": 4 if many else 9, "line": {"width": 1.5}},
             hovertemplate="predicted at this penalty: %{y:.3%}<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(title_text="neurons", rangemode="tozero", nticks=4, row=1, col=1)
@@ -76,3 +76,23 @@ def shares_figure(run: Run) -> go.Figure:
         figure.update_xaxes(nticks=20)
     title = f"{style.plain(task.name)}: neurons and share of the norm of each feature"
     return style.styled(figure, title, height=480).update_layout(bargap=0.2)
+
+
+def shares_caption(run: Run) -> tuple[str, str]:
+    """What to look for, and how it is computed."""
+    prediction = run.prediction
+    if any(feature.least_share is None for feature in prediction.features):
+        look_for = "The theory promises no shares in this setting; the bars show what was found."
+    elif prediction.at_penalty is not None:
+        look_for = (
+            "Bars should end at the diamonds, the shares predicted for this penalty, and near the "
+            "ticks, the range of shares among networks of maximum margin."
+        )
+    else:
+        look_for = "Bars should end near the ticks, the shares of networks of maximum margin."
+    if run.task.kind == "parity":
+        return look_for, "The share of a coordinate is its share of the input weights' energy."
+    return look_for, (
+        "Each live neuron counts for its dominant feature, with its norm to the power "
+        f"{run.measurement.degree}."
+    )

@@ -1,14 +1,16 @@
 """One visual language for every figure and page: colours, type, light and dark.
 
-Elements that only carry text, axes or a reference leave their colour unset: the template supplies it,
-so that a page can turn light figures dark by exchanging the template alone. Colours of features and
-series are set, and are readable on both backgrounds.
+Elements that only carry text, axes or a reference leave their colour unset: the template supplies
+it, so that a page can turn light figures dark by exchanging the template alone. Colours of features
+and series are set, and are readable on both backgrounds.
 """
 
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,10 +23,12 @@ __all__ = [
     "START",
     "Palette",
     "contrast",
+    "decades",
     "feature_color",
     "feature_colorscale",
     "number",
     "plain",
+    "reference_line",
     "styled",
     "template",
 ]
@@ -152,12 +156,12 @@ def feature_color(index: int, total: int) -> str:
 
 
 def feature_colorscale(total: int) -> list[tuple[float, str]]:
-    """The ramp of :func:`feature_color` as a Plotly colour scale from the first to the last feature."""
+    """Colours of all features, first to last, as a Plotly colour scale."""
     return [(step / 20, feature_color(round(step / 20 * (total - 1)), total)) for step in range(21)]
 
 
 def template(palette: Palette) -> go.layout.Template:
-    """Plotly template of a theme."""
+    """Build the Plotly template of a theme."""
     axis = {
         "gridcolor": palette.line,
         "linecolor": palette.muted,
@@ -237,13 +241,52 @@ def styled(figure: go.Figure, title: str, *, height: int) -> go.Figure:
     return figure
 
 
+def reference_line(
+    figure: go.Figure,
+    value: float,
+    label: str,
+    *,
+    dash: Literal["dash", "dot"],
+    side: Literal["above", "below"] = "above",
+    row: int = 1,
+    logarithmic: bool = False,
+) -> None:
+    """Draw a labelled horizontal line across a row of a figure, in the theme's own colours."""
+    axis = "" if row == 1 else str(row)
+    height = float(np.log10(value)) if logarithmic else value
+    figure.add_shape(
+        type="line", x0=0, x1=1, xref=f"x{axis} domain", y0=value, y1=value, yref=f"y{axis}",
+        line={"dash": dash}, layer="above",
+    )  # fmt: skip
+    figure.add_annotation(
+        x=0, xref=f"x{axis} domain", xanchor="left", xshift=4, text=label,
+        y=height, yref=f"y{axis}", yanchor="bottom" if side == "above" else "top",
+    )  # fmt: skip
+
+
+def decades(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a logarithmic axis that people can read: 1, 2, 5 over few decades, else powers of 10.
+
+    Examples
+    --------
+    >>> decades(0.3, 4.2)["ticktext"]
+    ['0.5', '1', '2']
+    """
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    digits = (1, 2, 5) if len(exponents) <= 4 else (1,)
+    values = [digit * 10.0**exponent for exponent in exponents for digit in digits]
+    thin = max(1, len(exponents) // 8) if digits == (1,) else 1
+    values = [value for value in values if low <= value <= high][::thin]
+    return {"tickvals": values, "ticktext": [number(value, 3) for value in values]}
+
+
 def number(value: float | None, digits: int = 5) -> str:
-    """A number as people read it.
+    """Write a number as people read it, with spaces that do not break.
 
     Examples
     --------
     >>> number(4.61430079e-4), number(0.99987, 4), number(2443.02), number(None), number(1e-4)
-    ('4.6143 × 10⁻⁴', '0.9999', '2443', '–', '10⁻⁴')
+    ('4.6143\xa0×\xa010⁻⁴', '0.9999', '2443', '–', '10⁻⁴')
     """
     if value is None or not np.isfinite(value):
         return "–"
@@ -254,7 +297,7 @@ def number(value: float | None, digits: int = 5) -> str:
     power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     if mantissa in ("1", "-1"):
         return mantissa.replace("1", "") + power
-    return f"{mantissa} × {power}"
+    return f"{mantissa}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{power}"
 
 
 def plain(text: object) -> str:

@@ -1,92 +1,181 @@
-"""Irreducible representations as matrices, from characters and a Cayley table."""
+"""Isotypic bases and unitary irreps from characters, by random elements of the group algebra.
+
+Functions on the group carry the left translation (L_g f)(x) = f(g⁻¹x). Everything is seeded: the
+same table gives the same arrays.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float, Inexact, Int
 
-__all__ = ["isotypic_basis", "unitary_irrep"]
-
+_ATTEMPTS = 8
 _TOLERANCE = 1e-8
 
 
+@dataclass(frozen=True, eq=False)
+class Translations:
+    """What the numerics need of a group: its table, inverses and identity, and a seed."""
+
+    table: Int[np.ndarray, "element element"]
+    inverses: Int[np.ndarray, " element"]
+    identity: int
+    seed: int = 0
+
+
 def isotypic_basis(
-    kernel: Float[np.ndarray, "element element"], dimension: int
-) -> Float[np.ndarray, "element dimension"]:
-    """Orthonormal basis of a projection's range: QR of its product with a Gaussian matrix."""
-    gaussian = np.random.default_rng(0).normal(size=(len(kernel), dimension))
-    basis, _ = np.linalg.qr(kernel @ gaussian)
-    return np.linalg.qr(kernel @ basis)[0]  # once more: the second pass removes the round-off
+    group: Translations, character: Inexact[np.ndarray, " element"], degree: int, dimension: int
+) -> Inexact[np.ndarray, "element dimension"]:
+    r"""Return orthonormal columns spanning an isotypic space.
 
+    The QR factorisation of P applied to Gaussian vectors, with P(x, y) = (d/n) χ̄(x y⁻¹): the
+    projection onto the copies of ρ under left translation. Given χ + χ̄ (real), the result is real
+    and spans both.
 
-def unitary_irrep(
-    table: Int[np.ndarray, "element element"],
-    inverses: Int[np.ndarray, " element"],
-    identity: int,
-    character: Complex[np.ndarray, " element"],
-    *,
-    real: bool,
-) -> Complex[np.ndarray, "element row column"]:
-    """Unitary matrices rho(g) with the given irreducible character.
-
-    A generic self-adjoint element of the group algebra, acting from the right on the isotypic
-    part of C[G] (dimension d^2), has d eigenvalues of multiplicity d; each eigenspace W is a copy
-    of rho and rho(g) = W* L_g W, with L_g the left translation. A few elements are computed so,
-    the others as products of those, a doubling at a time. For a real irrep all numbers are real.
+    Parameters
+    ----------
+    group
+        The group.
+    character
+        χ(g), or χ + χ̄, by element.
+    degree
+        d = χ(1).
+    dimension
+        Of the space: d², or 2d² for χ + χ̄.
 
     Raises
     ------
     ArithmeticError
-        If the result is not a unitary homomorphism with this character to 1e-8, with the residual.
+        The columns do not span the space: the character is wrong.
+
+    Source: Serre 1977, *Linear Representations of Finite Groups*, section 2.6, theorem 8.
+
     """
-    order, degree = len(table), round(character[identity].real)
-    if degree == 1:
-        return character[:, None, None]
-    generator = np.random.default_rng(1)
-    projector = degree / order * character.conj()[table[:, inverses]]
-    if real:
-        projector = projector.real
-    gaussian = generator.normal(size=(order, degree**2)) + (
-        0 if real else 1j * generator.normal(size=(order, degree**2))
+    order = len(group.table)
+    generator = np.random.default_rng([group.seed, dimension])
+    # Gaussian combinations of a few columns of P are as good as those of all, unless unlucky.
+    for sampled in (min(4 * dimension + 8, order), order):
+        columns = np.sort(generator.choice(order, size=sampled, replace=False))
+        projector = character.conj()[group.table[:, group.inverses[columns]]] * (degree / order)
+        basis, triangle = np.linalg.qr(projector @ generator.normal(size=(sampled, dimension)))
+        diagonal = np.abs(np.diagonal(triangle))
+        if diagonal.min() > 1e-5 * diagonal.max():
+            return basis
+    raise ArithmeticError(f"an isotypic space of dimension {dimension} came out smaller")
+
+
+def unitary_irrep(
+    group: Translations,
+    basis: Inexact[np.ndarray, "element dimension"],
+    character: Complex[np.ndarray, " element"],
+    *,
+    real: bool,
+) -> Complex[np.ndarray, "element row column"]:
+    r"""Return a unitary irrep ρ with the given character; real-valued when `real`.
+
+    Right convolution by a random h with h(g⁻¹) = conj h(g) commutes with left translations; on
+    the isotypic space it is Hermitian with d eigenvalues, each d times. The eigenvectors W of one
+    of them span one copy of ρ, and ρ(g) = W* L_g W. That is computed for O(log n) elements and
+    extended by products: K → K ∪ K·x.
+
+    Parameters
+    ----------
+    group
+        The group.
+    basis
+        Orthonormal columns spanning the d² dimensions of the isotypic space.
+    character
+        χ(g) by element.
+    real
+        Whether ρ is of real type (then `basis` is real).
+
+    Raises
+    ------
+    ArithmeticError
+        The result is not a unitary homomorphism with that character, to 1e-8.
+
+    """
+    residual = np.inf
+    for attempt in range(_ATTEMPTS):
+        generator = np.random.default_rng([group.seed, basis.shape[1], attempt])
+        copy = _one_copy(group, basis, generator, real=real)
+        if copy is None:
+            continue
+        irrep = _extend(group, copy, generator)
+        residual = irrep_error(group, irrep, character, generator)
+        if residual < _TOLERANCE:
+            return irrep.astype(np.complex128)
+    raise ArithmeticError(
+        f"an irrep of degree {round(np.sqrt(basis.shape[1]))} did not come out as a unitary "
+        f"homomorphism (residual {residual:.1e}, allowed {_TOLERANCE:.0e})"
     )
-    basis = np.linalg.qr(projector @ np.linalg.qr(projector @ gaussian)[0])[0]
-    random = generator.normal(size=order) + (0 if real else 1j * generator.normal(size=order))
-    random = random + random[inverses].conj()
-    right = random[table[inverses]]  # R[x, y] = h(x^-1 y) commutes with left translations
-    eigenvalues, vectors = np.linalg.eigh(basis.conj().T @ right @ basis)
-    levels = eigenvalues.reshape(degree, degree).mean(1)
-    gaps = np.diff(levels, prepend=-np.inf, append=np.inf)
-    best = int(np.argmax(np.minimum(gaps[:-1], gaps[1:])))
-    space = basis @ vectors[:, best * degree : (best + 1) * degree]
-
-    matrices = np.empty((order, degree, degree), dtype=np.complex128)
-    matrices[identity] = np.eye(degree)
-    known = np.array([identity])
-    reached = np.zeros(order, dtype=bool)
-    reached[identity] = True
-    while not reached.all():
-        x = int(generator.choice(np.flatnonzero(~reached)))
-        rho = space.conj().T @ space[table[inverses[x]]]
-        products = table[known, x]
-        new = ~reached[products]
-        matrices[products[new]] = matrices[known[new]] @ rho
-        reached[products[new]] = True
-        known = np.flatnonzero(reached)
-    _check(table, matrices, character)
-    return matrices
 
 
-def _check(table: np.ndarray, matrices: np.ndarray, character: np.ndarray) -> None:
-    """Raise unless the matrices are unitary, multiply as the table says and have the character."""
-    generator = np.random.default_rng(2)
-    a, b = generator.integers(len(table), size=(2, 256))
-    residual = max(
-        np.abs(matrices @ matrices.conj().swapaxes(1, 2) - np.eye(matrices.shape[1])).max(),
-        np.abs(matrices[a] @ matrices[b] - matrices[table[a, b]]).max(),
-        np.abs(np.trace(matrices, axis1=1, axis2=2) - character).max(),
-    )
-    if residual > _TOLERANCE:
-        raise ArithmeticError(
-            f"an irrep of degree {matrices.shape[1]} misses the laws of a unitary representation "
-            f"by {residual:.1e} (allowed: {_TOLERANCE:.0e})"
-        )
+def _one_copy(
+    group: Translations, basis: np.ndarray, generator: np.random.Generator, *, real: bool
+) -> np.ndarray | None:
+    order, dimension = basis.shape
+    degree = round(np.sqrt(dimension))
+    support = generator.choice(order, size=min(order, degree + 8), replace=False)
+    # (R f)(x) = Σ_s h(s) f(x s⁻¹), and the adjoint of a right translation is that by the inverse.
+    moved = np.zeros((order, dimension), dtype=np.float64 if real else np.complex128)
+    for element in support:
+        weight = generator.normal()
+        if not real:
+            weight = weight + 1j * generator.normal()
+        moved += weight * basis[group.table[:, group.inverses[element]]]
+    compressed = basis.conj().T @ moved
+    eigenvalues, vectors = np.linalg.eigh(compressed + compressed.conj().T)
+    blocks = eigenvalues.reshape(degree, degree)
+    gaps = np.concatenate([[np.inf], blocks[1:, 0] - blocks[:-1, -1], [np.inf]])
+    separation = np.minimum(gaps[:-1], gaps[1:])
+    best = int(np.argmax(separation))
+    width = blocks[best, -1] - blocks[best, 0]
+    if not separation[best] > max(1e3 * width, 1e-6 * np.abs(eigenvalues).max()):
+        return None  # two eigenvalues fell together: their copies would mix
+    return basis @ vectors[:, best * degree : (best + 1) * degree]
+
+
+def _extend(
+    group: Translations, copy: np.ndarray, generator: np.random.Generator
+) -> Inexact[np.ndarray, "element row column"]:
+    order, degree = copy.shape
+    irrep = np.empty((order, degree, degree), dtype=copy.dtype)
+    irrep[group.identity] = np.eye(degree)
+    known = np.zeros(order, dtype=bool)
+    known[group.identity] = True
+    while not known.all():
+        element = int(generator.choice(np.flatnonzero(~known)))
+        direct = copy.conj().T @ copy[group.table[group.inverses[element]]]
+        factors = np.flatnonzero(known)
+        products = group.table[factors, element]
+        new = ~known[products]
+        irrep[products[new]] = irrep[factors[new]] @ direct
+        known[products] = True
+    return irrep
+
+
+def irrep_error(
+    group: Translations,
+    irrep: Inexact[np.ndarray, "element row column"],
+    character: Complex[np.ndarray, " element"],
+    generator: np.random.Generator,
+) -> float:
+    """Return the greatest entry by which ρ fails to be unitary, multiplicative, or of trace χ.
+
+    Products are checked on 256 random pairs, unitarity and traces on every element.
+    """
+    left, right = generator.integers(len(group.table), size=(2, 256))
+    homomorphism = irrep[left] @ irrep[right] - irrep[group.table[left, right]]
+    unitarity = irrep @ irrep.conj().swapaxes(1, 2) - np.eye(irrep.shape[1])
+    trace = np.trace(irrep, axis1=1, axis2=2) - character
+    return max(float(np.abs(error).max()) for error in (homomorphism, unitarity, trace))
+
+
+def realify(
+    irrep: Complex[np.ndarray, "element row column"],
+) -> Float[np.ndarray, "element realrow realcolumn"]:
+    """Return the real form [[Re ρ, −Im ρ], [Im ρ, Re ρ]], orthogonal where ρ is unitary."""
+    return np.block([[irrep.real, -irrep.imag], [irrep.imag, irrep.real]])

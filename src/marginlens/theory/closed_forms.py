@@ -72,7 +72,7 @@ def theorem9_applies(group: FiniteGroup) -> bool:
     if group.order < 2 or not (group.frobenius_schur == 1).all():
         return False
     weights = group.degrees[1:].astype(float) ** 1.5
-    sums = weights @ group.characters[1:, 1:].real
+    sums = weights @ np.real(group.characters[1:, 1:])
     return bool((sums < -_ZERO * _size(weights, group)).all())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 from scipy.special import logsumexp, xlogy
 
@@ -192,14 +192,14 @@ def _target(problem: _Problem, s: np.ndarray, gradient: np.ndarray) -> np.ndarra
     root = problem.hessian_root(s)
     free = (s > 0) | (gradient < 0)
     target = np.zeros_like(s)
-    triangle = qr(root[:, free], mode="r")[0][: int(free.sum())]
-    half = solve_triangular(triangle, gradient[free], trans="T")
+    triangle = np.linalg.qr(root[:, free], mode="r")
+    half = solve_triangular(triangle, gradient[free], trans=1)
     target[free] = s[free] - solve_triangular(triangle, half)
     if (target >= 0).all():
         return target
     # |J (s' - s) + J^-T gradient|^2 / 2 is the model up to a constant, J being square and invertible
-    triangle = qr(root, mode="r")[0]
-    half = solve_triangular(triangle, gradient, trans="T")
+    triangle = np.linalg.qr(root, mode="r")
+    half = solve_triangular(triangle, gradient, trans=1)
     columns = np.sqrt((triangle**2).sum(axis=0))
     solution = nnls(triangle / columns, triangle @ s - half, maxiter=50 * len(s))[0]
     return solution / columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -97,7 +98,7 @@ def solve_margin(program: ClassProgram, *, use_closed_form: bool = True) -> Marg
     return MarginSolution(certificate.lower, certificate, least, greatest, unique)
 
 
-def share_status(least: float, greatest: float) -> str:
+def share_status(least: float, greatest: float) -> Literal["must", "may", "cannot"]:
     """*must* if the least share is positive, *cannot* if the greatest is zero, else *may*.
 
     Examples

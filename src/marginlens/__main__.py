@@ -1,0 +1,5 @@
+"""Run as ``python -m marginlens``."""
+
+from marginlens.cli import main
+
+main()

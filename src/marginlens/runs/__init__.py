@@ -1,0 +1,7 @@
+"""Runs: from a task to a folder with everything in it."""
+
+from marginlens.runs.execute import execute
+from marginlens.runs.folder import check_folder, load_run, save_run
+from marginlens.runs.run import Run
+
+__all__ = ["Run", "check_folder", "execute", "load_run", "save_run"]

@@ -1,0 +1,158 @@
+"""A run on disk.
+
+``recipe.toml``, ``history.parquet`` (one row a record and member), ``snapshots.safetensors``,
+``parameters.safetensors`` (every member), ``prediction.json``, ``verdict.json``, and ``table.npy`` if
+the task came from a table. No pickles.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file as save_tensors
+
+from marginlens.groups import group
+from marginlens.networks import MLP
+from marginlens.runs.run import Run, prediction_for, run_record
+from marginlens.tasks import Task, task
+from marginlens.theory import parse_activation
+from marginlens.training import Recipe, Training
+
+__all__ = ["check_folder", "load_run", "save_run"]
+
+_MARK = "recipe.toml"
+
+
+def check_folder(out: str | Path, *, overwrite: bool) -> Path:
+    """Return the folder if a run may be written there.
+
+    Raises
+    ------
+    ValueError
+        If it exists and is not to be replaced, or is something other than a run.
+    """
+    folder = Path(out)
+    if folder.exists():
+        if not overwrite:
+            raise ValueError(f"{str(folder)!r} exists; choose another --out, or add --overwrite")
+        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).exists()):
+            raise ValueError(f"{str(folder)!r} exists and is not a run's folder; it is left alone")
+    parent = folder.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise ValueError(f"{str(parent)!r} is not a folder; choose another --out")
+    return folder
+
+
+def save_run(run: Run, folder: Path, *, overwrite: bool = False) -> None:
+    """Write a run's folder: whole, or not at all."""
+    folder = check_folder(folder, overwrite=overwrite)
+    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{folder.name}.", dir=folder.absolute().parent
+    ) as temporary:
+        new = Path(temporary) / "run"
+        new.mkdir()
+        _write(run, new)
+        if folder.exists():
+            folder.rename(Path(temporary) / "old")
+        new.rename(folder)
+
+
+def _write(run: Run, folder: Path) -> None:
+    training = run.training
+    run.recipe.write(folder / _MARK)
+    members = run.recipe.members
+    columns: dict[str, np.ndarray] = {
+        "step": np.repeat(training.steps, members),
+        "member": np.tile(np.arange(members), len(training.steps)),
+        **{name: values.ravel() for name, values in training.history.items()},
+    }
+    pq.write_table(pa.table(columns), folder / "history.parquet")
+    save_arrays(
+        {"step": training.snapshot_steps, **training.snapshots}, folder / "snapshots.safetensors"
+    )
+    save_tensors(
+        {name: p.contiguous() for name, p in training.network.parameters.items()},
+        folder / "parameters.safetensors",
+        metadata={"seconds": repr(training.seconds), "stopped": training.stopped},
+    )
+    _write_json(folder / "prediction.json", run.prediction.to_dict())
+    _write_json(folder / "verdict.json", run.verdict.to_dict())
+    if run.task.group is not None and not _is_named(run.task.name):
+        np.save(folder / "table.npy", run.task.group.table)
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _is_named(name: str) -> bool:
+    try:
+        task(name)
+    except ValueError:
+        return False
+    return not name.endswith((".csv", ".npy"))
+
+
+def load_run(folder: str | Path) -> Run:
+    """Read a run's folder; prediction, measurement and verdict are computed anew.
+
+    Raises
+    ------
+    ValueError
+        If the folder is not a run's, or a file in it is damaged.
+    """
+    path = Path(folder)
+    if not (path / _MARK).is_file():
+        raise ValueError(
+            f"{str(folder)!r} is not a run's folder (no {_MARK}); make one with: marginlens run C23"
+        )
+    try:
+        recipe = Recipe(**tomllib.loads((path / _MARK).read_text()))
+        chosen = _task_of(recipe, path)
+        with safe_open(path / "parameters.safetensors", framework="pt") as file:
+            metadata = file.metadata() or {}
+            parameters: dict[str, torch.Tensor] = {
+                name: file.get_tensor(name) for name in (*chosen.slots, "w")
+            }
+        with safe_open(path / "snapshots.safetensors", framework="np") as file:
+            snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        table = pq.read_table(path / "history.parquet")
+    except (ValidationError, SafetensorError, OSError, pa.ArrowException, KeyError) as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"the run in {str(folder)!r} is damaged: {words}") from None
+    members = recipe.members
+    history = {
+        name: table[name].to_numpy().reshape(-1, members)
+        for name in table.column_names
+        if name not in ("step", "member")
+    }
+    training = Training(
+        network=MLP(parameters, parse_activation(recipe.activation)),
+        steps=table["step"].to_numpy().reshape(-1, members)[:, 0],
+        history=history,
+        snapshot_steps=snapshots.pop("step"),
+        snapshots=snapshots,
+        seconds=float(metadata.get("seconds", "nan")),
+        stopped=metadata.get("stopped", "unknown"),
+    )
+    return run_record(chosen, recipe, prediction_for(chosen, recipe), training, path)
+
+
+def _task_of(recipe: Recipe, folder: Path) -> Task:
+    table = folder / "table.npy"
+    if table.is_file():
+        return task(group(table, name=recipe.task))
+    return task(recipe.task)
