@@ -14,13 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tomli_w
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from marginlens.figures import DARK, FIGURES, LIGHT, template
-from marginlens.figures.style import number
+from marginlens.figures.style import SUPERSCRIPTS, number
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -78,7 +77,7 @@ def report(run: Run) -> str:
             headlines=_headlines(run),
             feature_summary=_feature_summary(run.prediction),
             figures=_shown(run, payload["figures"]),
-            recipe=_recipe(run),
+            recipe=run.recipe.to_toml(),
             citation=CITATION,
             palettes=(LIGHT, DARK),
             payload=_inside_script(json.dumps(payload, default=_plain_value)),
@@ -194,12 +193,13 @@ def _sentence(verdict: Verdict) -> str:
         if len(promised) == 1:
             claims = "the one claim of the theory holds"
     else:
-        names = ", ".join(claim.name for claim in failed)
+        names = ", ".join(claim.name.replace("_", " ") for claim in failed)
         verb = "does" if len(failed) == 1 else "do"
         claims = f"{len(failed)} of {len(promised)} claims {verb} not hold: {names}"
     others = len(verdict.claims) - len(promised)
     if promised and others:
-        claims += f"; {others} more, not promised in this setting, {'is' if others == 1 else 'are'} reported"
+        verb = "is" if others == 1 else "are"
+        claims += f"; {others} more, not promised in this setting, {verb} reported"
     if not reached:
         return claims[0].upper() + claims[1:] + "."
     return f"{reached}, {'and' if not failed else 'but'} {claims}."
@@ -238,7 +238,7 @@ def _headlines(run: Run) -> list[dict[str, str]]:
     )
     result.append(
         _headline(
-            f"Norm ‖θ‖ to the power {measured.degree}",
+            f"Norm Σ‖ω‖{str(measured.degree).translate(SUPERSCRIPTS)}",
             number(measured.norm, 6),
             f"predicted {number(at_penalty.norm, 6)}" if at_penalty else "no prediction",
         )
@@ -272,25 +272,17 @@ def _feature_summary(prediction: Prediction) -> str:
         "unknown": "are not covered",
     }
     parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
-    if len(parts) == 1:
-        parts = [parts[0].replace(" ", " features ", 1)]
-    start = f"All {parts[0]}" if len(parts) == 1 else f"Of {total} features, {', '.join(parts)}"
-    text = f"{start} by a network of maximum margin."
     shares = {
         (_percent(feature.least_share), _percent(feature.greatest_share))
         for feature in prediction.features
         if feature.status == "must"
     }
-    if len(shares) == 1 and counts["must"] > 1:
-        low, high = shares.pop()
-        text += f" Each of those that must be used carries {_between(low, high)} of the norm."
-    return text
-
-
-def _recipe(run: Run) -> str:
-    """The recipe as TOML, which has no word for None: unset fields are left out."""
-    fields = run.recipe.model_dump(mode="json")
-    return tomli_w.dumps({key: value for key, value in fields.items() if value is not None})
+    each = f", each with {_between(*shares.pop())} of the norm" if len(shares) == 1 else ""
+    if counts["must"] == total:
+        return f"All {total} features must be used by a network of maximum margin{each}."
+    if counts["must"] > 1:
+        parts[0] += f" ({each.removeprefix(', ')})" if each else ""
+    return f"Of {total} features, {', '.join(parts)} by a network of maximum margin."
 
 
 def _between(low: str, high: str) -> str:
@@ -298,20 +290,17 @@ def _between(low: str, high: str) -> str:
 
 
 def _percent(share: float | None) -> str:
-    """A share in per cent, never rounded up to all or down to nothing.
+    """Write a share in per cent; what falls short by more than rounding errors is not 100 %.
 
     Examples
     --------
-    >>> _percent(0.99987), _percent(1.0), _percent(0.9999999), _percent(0.0285714), _percent(None)
-    ('99.987 %', '100 %', '99.999 %', '2.8571 %', '–')
+    >>> [" ".join(_percent(share).split()) for share in (0.99987, 1.0, 0.9999999, 0.0285714)]
+    ['99.987 %', '100 %', '99.999 %', '2.8571 %']
     """
     if share is None or share != share:
         return "–"
-    if share in (0, 1):
-        return f"{share:.0%}".replace("%", " %")
-    if 0.99999 <= share < 1:
-        return "99.999 %"
-    return f"{100 * share:.5g} %"
+    hundredths = 99.999 if 0.99999 <= share < 1 - 1e-9 else 100 * share
+    return f"{hundredths:.5g}\N{NO-BREAK SPACE}%"
 
 
 def _value(value: Any) -> str:

@@ -126,7 +126,7 @@ def _claim(
     """Compare two numbers; a value that is missing or not a number does not hold."""
     holds = False
     if predicted is not None and measured is not None and math.isfinite(measured):
-        scale = abs(predicted) if relative else 1.0
+        scale = abs(predicted) if relative and predicted else 1.0
         holds = abs(measured - predicted) <= tolerance * scale
     kind = "relative" if relative else "absolute"
     return Claim(
@@ -135,13 +135,26 @@ def _claim(
     )  # fmt: skip
 
 
+def _promised(prediction: Prediction) -> bool:
+    """Whether a theorem speaks about the network that this training approaches.
+
+    It does where the maximum margin is known, if the penalty is the one whose limit it is and is
+    too weak to make the network collapse; without a penalty named, of the maximum-margin network.
+    """
+    if prediction.margin is None:
+        return False
+    at = prediction.at_penalty
+    return prediction.penalty is None or (at is not None and at.norm > 0)
+
+
 def _at_penalty(
     prediction: Prediction, measured: Measurement, ratio: float | None
 ) -> Iterator[Claim]:
     """Loss, norm, margin and shares at the strength of the run; share of gamma*."""
+    promised = _promised(prediction)
     yield _claim(
         "accuracy", "Every input is answered correctly", 1.0, measured.accuracy, 0.0,
-        "the margin is positive", promised=prediction.margin is not None,
+        "the margin is positive", promised=promised,
     )  # fmt: skip
     at = prediction.at_penalty
     if at is not None:
@@ -158,29 +171,33 @@ def _at_penalty(
         expected = 1.0 if at is None or at.margin_ratio is None else at.margin_ratio
         yield _claim(
             "margin_ratio", "Share of the maximum normalized margin reached", expected, ratio, 5e-3,
-            prediction.theorem, promised=at is not None or prediction.penalty is None,
+            prediction.theorem, promised=promised,
         )  # fmt: skip
 
 
 def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
     """Which features are used, and how much."""
-    known = prediction.margin is not None and not prediction.note
+    known = prediction.margin is not None
+    promised = _promised(prediction)
     statuses = [feature.status for feature in prediction.features]
     must = np.array([status == "must" for status in statuses])
     used = measured.share > 0
-    if must.any():
-        yield _claim(
-            "must_features", "Number of features that every maximum-margin network uses, used here",
-            float(must.sum()), float((used & must).sum()), 0.0, prediction.theorem, promised=known,
-        )  # fmt: skip
-    cannot = np.array([status == "cannot" for status in statuses])
     at = prediction.at_penalty
     shares = None if at is None else np.array([at.shares[name] for name in measured.features])
+    if must.any():
+        # at a finite strength a feature of the limit may still be absent
+        present = shares is None or bool((shares[must] > 0.01 / len(statuses)).all())
+        yield _claim(
+            "must_features", "Number of features that every maximum-margin network uses, used here",
+            float(must.sum()), float((used & must).sum()), 0.0, prediction.theorem,
+            promised=promised and present,
+        )  # fmt: skip
+    cannot = np.array([status == "cannot" for status in statuses])
     if cannot.any():
         expected = 0.0 if shares is None else float(shares[cannot].sum())
         yield _claim(
             "cannot_features", "Share of the norm on features that no maximum-margin network uses",
-            expected, float(measured.share[cannot].sum()), 0.01, prediction.theorem, promised=known,
+            expected, float(measured.share[cannot].sum()), 0.01, prediction.theorem, promised=promised,
         )  # fmt: skip
     if shares is not None:
         worst = float(np.abs(measured.share - shares).max())
@@ -195,14 +212,14 @@ def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
         yield _claim(
             "shares", "Largest distance of a feature's share of the norm from its predicted range",
             0.0, max(0.0, float(outside)), 0.01, prediction.theorem,
-            promised=prediction.penalty is None,
+            promised=promised,
         )  # fmt: skip
 
 
 def _neurons(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
     """What each live neuron looks like."""
     live = measured.live
-    promised = prediction.margin is not None and not prediction.note
+    promised = _promised(prediction)
 
     def least(values: np.ndarray) -> float | None:
         return float(values[live].min()) if live.any() else None

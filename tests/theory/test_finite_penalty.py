@@ -15,6 +15,7 @@ from marginlens.theory import (
     parity_collapse_penalty,
     parity_margin,
     parity_minimum,
+    solve_margin,
 )
 
 NAMES = ["C2", "C5", "C12", "C71", "S3", "S5", "A5", "A6", "S6", "Q8", "SL(2,3)", "Q8xQ8", "S4xC3"]
@@ -63,7 +64,7 @@ def test_down_to_1e_10(name):
     assert abs(minimum.gap) < 1e-10
 
 
-@pytest.mark.parametrize("name", ["C5", "S3", "Q8", "A4", "A5", "S4xC3"])
+@pytest.mark.parametrize("name", ["C5", "S3", "Q8", "A4", "S5", "A5", "S4xC3"])
 @pytest.mark.parametrize("share", [0.5, 0.05])
 def test_against_l_bfgs_b(name, share):
     program = ClassProgram.of(group(name))
@@ -96,6 +97,18 @@ def test_stationary_by_finite_differences(name):
             assert abs(slope) < 1e-6 * strength / gains[index]
         else:
             assert objective(ours.masses + step) > objective(ours.masses)
+
+
+def test_a_must_irrep_may_be_absent_at_a_finite_penalty():
+    """S5's irrep of degree 6 carries a third of the norm in the limit, and none at 1e-6."""
+    program = ClassProgram.of(group("S5"))
+    index = int(program.norm_constants.argmax())
+    assert solve_margin(program).least[index] == pytest.approx(0.33278, abs=1e-5)
+    shares = []
+    for strength in (1e-5, 1e-6, 1e-8, 1e-10, 1e-12):
+        minimum = minimize_penalized_loss(program, strength)
+        shares.append(float(minimum.masses[index] / minimum.norm))
+    assert shares == pytest.approx([0, 0, 0.0316, 0.1069, 0.1521], abs=1e-4)
 
 
 def test_a_wrong_answer_would_be_noticed():
@@ -134,8 +147,8 @@ def train(inputs, answers, start, power, strength):
 
     optimizer = torch.optim.LBFGS(
         parameters,
-        max_iter=4000,
-        max_eval=8000,
+        max_iter=1200,
+        max_eval=2400,
         tolerance_grad=1e-12,
         tolerance_change=1e-16,
         line_search_fn="strong_wolfe",

@@ -9,7 +9,7 @@ import pytest
 from marginlens.tasks import task
 from marginlens.theory import Penalty, predict
 
-GROUPS = ["C2", "C3", "C5", "C12", "C23", "D5", "S3", "S4", "A4", "A5", "Q8", "Dic3", "S4xC3"]
+GROUPS = ["C2", "C3", "C5", "C12", "C23", "D5", "S3", "S4", "S5", "A4", "A5", "Q8", "Dic3", "S4xC3"]
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -22,8 +22,12 @@ def test_prediction_is_whole(name):
     for feature, mass in zip(prediction.features, prediction.masses, strict=True):
         assert feature.least_share - 1e-9 <= mass <= feature.greatest_share + 1e-9
         assert feature.status in ("must", "may", "cannot")
-    assert prediction.note == ""
     at_penalty = prediction.at_penalty
+    absent = [
+        f.name for f in prediction.features if f.status == "must" and not at_penalty.shares[f.name]
+    ]
+    assert bool(prediction.note) == bool(absent)
+    assert all(f" {feature}," in prediction.note for feature in absent)
     assert sum(at_penalty.shares.values()) == pytest.approx(1.0, abs=1e-12)
     assert 0 < at_penalty.margin_ratio <= 1 + 1e-12
     assert abs(at_penalty.gap) < 1e-10

@@ -50,7 +50,7 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
         )
     if predicted is not None and predicted > 0:
         label = f"predicted at this penalty: {style.number(predicted)}"
-        style.reference_line(figure, predicted, label, dash="dot", logarithmic=True)
+        style.reference_line(figure, predicted, label, dash="dot", end="right", logarithmic=True)
     figure.update_yaxes(title_text="cross-entropy (nats)", type="log", row=1, col=1)
     figure.update_yaxes(
         title_text="accuracy", tickformat=".0%", range=[-0.04, 1.08], nticks=4, row=2, col=1

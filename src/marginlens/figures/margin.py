@@ -57,7 +57,7 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
         reached = None if prediction.at_penalty is None else prediction.at_penalty.margin_ratio
         same = reached is not None and reached > INDISTINGUISHABLE
         label = f"maximum γ* = {style.number(best)}"
-        label += ", also predicted at this penalty" if same else ""
+        label += ",<br>also predicted at this penalty" if same else ""
         style.reference_line(figure, best, label, dash="dash")
         if reached is not None and not same:
             label = f"predicted at this penalty: {style.number(reached * best)}"
@@ -65,7 +65,7 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     lowest = float(margins.min(initial=0.0))
     figure.update_yaxes(
         title_text=f"normalized margin ({style.plain(prediction.norm)})",
-        range=[max(1.1 * lowest, DEEPEST * top) - 0.02 * top, 1.16 * top],
+        range=[max(1.1 * lowest, DEEPEST * top) - 0.02 * top, 1.24 * top],
         tickformat=".3~g",
         exponentformat="power",
     )

@@ -34,10 +34,12 @@ MOST_SEPARATORS = 24
 
 
 def choose_neurons(measurement: Measurement, count: int = 4) -> list[int]:
-    """Live neurons worth looking at: of largest norm, each with another feature.
+    """Choose live neurons worth looking at: large, each with another feature, spread over features.
 
-    Where there are fewer features than neurons asked for, the next largest neurons follow. The
-    answer is sorted by feature.
+    Candidates are each feature's neuron of largest norm. If more than ``count`` of them have at least
+    half of the largest norm, ``count`` of those are taken at equal distances in the order of
+    features; else the largest candidates, and after them the next largest neurons. The answer is
+    sorted by feature.
 
     Parameters
     ----------
@@ -46,15 +48,20 @@ def choose_neurons(measurement: Measurement, count: int = 4) -> list[int]:
     count
         How many; fewer are returned if fewer are live.
     """
+    norms, dominant = measurement.neuron_norms, measurement.dominant
     live = np.flatnonzero(measurement.live)
-    by_norm = live[np.argsort(-measurement.neuron_norms[live], kind="stable")]
-    dominant = measurement.dominant
-    distinct: dict[int, int] = {}
+    by_norm = [int(neuron) for neuron in live[np.argsort(-norms[live], kind="stable")]]
+    champions: dict[int, int] = {}
     for neuron in by_norm:
-        distinct.setdefault(int(dominant[neuron]), int(neuron))
-    chosen = list(distinct.values())[:count]
-    chosen += [int(neuron) for neuron in by_norm if int(neuron) not in chosen]
-    return sorted(chosen[:count], key=lambda neuron: (int(dominant[neuron]), neuron))
+        champions.setdefault(int(dominant[neuron]), neuron)
+    ranked = list(champions.values())
+    large = [neuron for neuron in ranked if norms[neuron] >= norms[by_norm[0]] / 2]
+    candidates = large if len(large) > count else ranked[:count]
+    candidates.sort(key=lambda neuron: int(dominant[neuron]))
+    places = np.linspace(0, len(candidates) - 1, min(count, len(candidates))).round().astype(int)
+    chosen = [candidates[place] for place in places]
+    chosen += [neuron for neuron in by_norm if neuron not in chosen][: count - len(chosen)]
+    return sorted(chosen, key=lambda neuron: (int(dominant[neuron]), neuron))
 
 
 def band_limited(
@@ -145,7 +152,7 @@ def neurons_figure(
 
     Returns
     -------
-    The figure, or None if no neuron is live.
+    The figure, or None if no neuron is live or the run kept no snapshots.
 
     Raises
     ------
@@ -157,7 +164,7 @@ def neurons_figure(
     if slot not in allowed:
         raise ValueError(f"slot must be one of {', '.join(allowed)}, got {slot!r}")
     shown = choose_neurons(run.measurement) if chosen is None else list(chosen)
-    if not shown:
+    if not shown or not len(run.snapshot_steps):
         return None
     frames = _frame_indices(len(run.snapshot_steps))
     steps = [int(step) for step in np.asarray(run.snapshot_steps)[frames]]
@@ -166,7 +173,7 @@ def neurons_figure(
     data = _Drawn(task, weights[..., order], spectra(task, weights), order)
 
     figure = make_subplots(
-        rows=len(shown), cols=2, column_widths=[0.66, 0.34], horizontal_spacing=0.09,
+        rows=len(shown), cols=2, column_widths=[0.66, 0.34], horizontal_spacing=0.05,
         vertical_spacing=0.36 / max(len(shown), 3), shared_xaxes=True,
     )  # fmt: skip
     features = run.measurement.dominant[shown]
@@ -175,17 +182,24 @@ def neurons_figure(
             figure.add_trace(trace, row=row + 1, col=column)
         name = "" if task.group is None else task.features[int(features[row])].name
         _label_row(figure, row, neuron, name)
-        reach = 1.12 * float(np.abs(weights[:, row]).max())
-        figure.update_yaxes(range=[-reach, reach], nticks=4, row=row + 1, col=1)
+        reach = 1.12 * float(np.abs(weights[:, row]).max()) or 1.0
+        tick = _round_below(0.9 * reach)
+        figure.update_yaxes(range=[-reach, reach], tickvals=[-tick, 0, tick], row=row + 1, col=1)
         figure.update_yaxes(
-            range=[0, 1.04], tickvals=[0, 0.5, 1], tickformat=".0%", row=row + 1, col=2
+            range=[0, 1.04],
+            tickvals=[0, 0.5, 1],
+            tickformat=".0%",
+            side="right",
+            row=row + 1,
+            col=2,
         )
     data.axes(figure, len(shown))
+    traces = list(range(len(list(figure.select_traces()))))
     figure.frames = [
         go.Frame(
             name=str(step),
             data=data.updates(index),
-            traces=list(range(len(figure.data))),
+            traces=traces,
         )
         for index, step in enumerate(steps)
     ]
@@ -194,7 +208,7 @@ def neurons_figure(
         f"{style.plain(task.name)}: weights {slot} of {len(shown)} neurons, and their power spectra"
     )
     style.styled(figure, title, height=150 + 168 * len(shown))
-    return figure.update_layout(showlegend=False, bargap=0.15, margin={"l": 56, "t": 76, "b": 132})
+    return figure.update_layout(showlegend=False, bargap=0.15, margin={"l": 40, "t": 76, "b": 132})
 
 
 class _Drawn:
@@ -276,7 +290,7 @@ class _Drawn:
             right = "frequency k"
             figure.update_xaxes(range=[-0.5, task.size + 0.5], col=1)
         else:
-            left, right = "element a, by conjugacy class", "feature"
+            left, right = "element, by class", "feature"
             figure.update_xaxes(range=[-0.7, task.size - 0.3], col=1)
             self._separate_classes(figure, rows)
         total = len(task.features)
@@ -298,14 +312,21 @@ class _Drawn:
             return
         for row in range(1, rows + 1):
             for border in borders:
-                figure.add_vline(
-                    x=float(border), line_width=1, line_dash="dot", opacity=0.5, row=row, col=1
-                )  # pyright: ignore[reportArgumentType]
+                figure.add_shape(
+                    type="line", x0=border, x1=border, y0=0, y1=1, yref="y domain", opacity=0.5,
+                    line={"width": 1, "dash": "dot"}, row=row, col=1,
+                )  # fmt: skip
 
     def _feature_axis(self) -> list[Any]:
         if self.cyclic:
             return [feature.frequency for feature in self.task.features]
         return [style.plain(feature.name) for feature in self.task.features]
+
+
+def _round_below(value: float) -> float:
+    """Largest of 1, 2, 5 times a power of ten that is not above a positive value."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(max(digit * power for digit in (1, 2, 5) if digit * power <= value))
 
 
 def _frame_indices(snapshots: int) -> Int[np.ndarray, " frame"]:
@@ -316,9 +337,9 @@ def _frame_indices(snapshots: int) -> Int[np.ndarray, " frame"]:
 def _label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:
     """Say which neuron a row shows, and what its bars are."""
     axis = "" if row == 0 else str(2 * row + 1)
-    label = f"<b>neuron {neuron}</b>" + (f", feature {style.plain(feature)}" if feature else "")
+    label = f"<b>neuron {neuron}</b>" + (f" · {style.plain(feature)}" if feature else "")
     texts = [(axis, label)]
-    texts.append((str(2 * row + 2), "power spectrum" if row == 0 else ""))
+    texts.append((str(2 * row + 2), "power" if row == 0 else ""))
     for name, text in texts:
         if text:
             figure.add_annotation(

@@ -42,7 +42,7 @@ def power_figure(run: Run) -> go.Figure:
             "%{customdata[1]:.0%}<br>of their energy on one feature<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(
-        title_text="maximum normalized power (share of energy on one feature)",
+        title_text="maximum normalized power",
         range=[0, 1.01], tickformat=".0%",
     )  # fmt: skip
     figure.update_yaxes(title_text="number of neurons", rangemode="tozero")

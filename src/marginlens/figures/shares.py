@@ -17,7 +17,7 @@ __all__ = ["shares_caption", "shares_figure"]
 
 
 def shares_figure(run: Run) -> go.Figure:
-    """Draw the neurons of each feature (top) and its share of the norm (bottom), with the predicted shares.
+    """Draw the neurons (top) and share of the norm (bottom) of each feature, with the prediction.
 
     Bars are measured. Ticks are the range from the least to the greatest share that a maximum-margin
     network gives the feature; diamonds the share predicted at the run's penalty. Where the theory is
@@ -29,7 +29,7 @@ def shares_figure(run: Run) -> go.Figure:
     cyclic = total > 0 and all(feature.frequency is not None for feature in task.features)
     axis: list[Any] = [feature.frequency for feature in task.features] if cyclic else names
     colors = [style.feature_color(index, total) for index in range(total)]
-    many = total > 24
+    sizes = (16, 9) if total <= 24 else (9, 4) if total <= 60 else (3, 2)
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.38, 0.62], vertical_spacing=0.07
     )
@@ -54,7 +54,7 @@ def shares_figure(run: Run) -> go.Figure:
         figure.add_scatter(
             x=axis, y=(low + high) / 2, mode="markers", name="at the maximum margin",
             error_y={"type": "data", "array": (high - low) / 2},
-            marker={"symbol": "line-ew", "size": 9 if many else 16, "line": {"width": 2}},
+            marker={"symbol": "line-ew", "size": sizes[0], "line": {"width": 2}},
             customdata=np.stack([low, high], axis=-1), row=2, col=1,
             hovertemplate="at the maximum margin: %{customdata[0]:.3%} to %{customdata[1]:.3%}"
             "<extra></extra>",
@@ -63,7 +63,7 @@ def shares_figure(run: Run) -> go.Figure:
         shares = [prediction.at_penalty.shares.get(f.name, np.nan) for f in task.features]
         figure.add_scatter(
             x=axis, y=shares, mode="markers", name="predicted at this penalty", row=2, col=1,
-            marker={"symbol": "diamond-open", "size": 4 if many else 9, "line": {"width": 1.5}},
+            marker={"symbol": "diamond-open", "size": sizes[1], "line": {"width": 1.5}},
             hovertemplate="predicted at this penalty: %{y:.3%}<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(title_text="neurons", rangemode="tozero", nticks=4, row=1, col=1)

@@ -21,6 +21,7 @@ __all__ = [
     "LIGHT",
     "MEASURED",
     "START",
+    "SUPERSCRIPTS",
     "Palette",
     "contrast",
     "decades",
@@ -56,6 +57,8 @@ CATEGORICAL = (
 
 RAMP = ("#3b6fdc", "#7d62dc", "#b04fc0", "#d04a83", "#d65a3c", "#bb7a10")
 """Many features: a path from blue to amber that does not depend on telling red from green."""
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,7 @@ def reference_line(
     *,
     dash: Literal["dash", "dot"],
     side: Literal["above", "below"] = "above",
+    end: Literal["left", "right"] = "left",
     row: int = 1,
     logarithmic: bool = False,
 ) -> None:
@@ -259,7 +263,8 @@ def reference_line(
         line={"dash": dash}, layer="above",
     )  # fmt: skip
     figure.add_annotation(
-        x=0, xref=f"x{axis} domain", xanchor="left", xshift=4, text=label,
+        x=0 if end == "left" else 1, xref=f"x{axis} domain", xanchor=end, align=end, text=label,
+        xshift=4 if end == "left" else -4,
         y=height, yref=f"y{axis}", yanchor="bottom" if side == "above" else "top",
     )  # fmt: skip
 
@@ -285,8 +290,10 @@ def number(value: float | None, digits: int = 5) -> str:
 
     Examples
     --------
-    >>> number(4.61430079e-4), number(0.99987, 4), number(2443.02), number(None), number(1e-4)
-    ('4.6143\xa0×\xa010⁻⁴', '0.9999', '2443', '–', '10⁻⁴')
+    >>> " ".join(number(4.61430079e-4).split())
+    '4.6143 × 10⁻⁴'
+    >>> number(0.99987, 4), number(2443.02), number(None), number(1e-4)
+    ('0.9999', '2443', '–', '10⁻⁴')
     """
     if value is None or not np.isfinite(value):
         return "–"
@@ -294,7 +301,7 @@ def number(value: float | None, digits: int = 5) -> str:
         return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    power = "10" + str(int(exponent)).translate(SUPERSCRIPTS)
     if mantissa in ("1", "-1"):
         return mantissa.replace("1", "") + power
     return f"{mantissa}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{power}"

@@ -15,11 +15,11 @@ def conjugacy_class_of(
     table: Int[np.ndarray, "element element"],
     inverses: Int[np.ndarray, " element"],
     generators: tuple[int, ...],
-    identity: int,
+    element_orders: Int[np.ndarray, " element"],
 ) -> Int[np.ndarray, " element"]:
-    """Return the conjugacy class of each element: {identity} is 0, others by their least element.
+    """Return the conjugacy class of each element: the orbits of x → a⁻¹ x a for generators a.
 
-    Classes are the orbits of x → a⁻¹ x a for generators a.
+    Classes are numbered by element order, then size, then least element; {identity} is 0.
     """
     order = len(table)
     everything = np.arange(order)
@@ -30,11 +30,10 @@ def conjugacy_class_of(
         labels = connected_components(edges, directed=False)[1]
     else:
         labels = np.zeros(order, dtype=np.int64)
-    least = np.full(labels.max() + 1, order)
-    np.minimum.at(least, labels, everything)
-    least[labels[identity]] = -1
-    rank = np.empty_like(least)
-    rank[np.argsort(least)] = np.arange(len(least))
+    _, least, sizes = np.unique(labels, return_index=True, return_counts=True)
+    by_order = np.lexsort([least, sizes, element_orders[least]])
+    rank = np.empty(len(least), dtype=np.int64)
+    rank[by_order] = np.arange(len(least))
     return rank[labels]
 
 
@@ -62,7 +61,7 @@ def abelian_characters(
         of_element = (exponents[:, position[power]][:, None] + np.arange(m) * exponent) // m
         steps = of_element[:, :, None] * np.arange(m)  # (character, extension, power)
         extended = exponents[:, None, None, :] + steps[:, :, :, None]
-        members = table[np.ix_(powers, members)].reshape(-1)
+        members = table[np.array(powers)[:, None], members].reshape(-1)
         position[members] = np.arange(len(members))
         exponents = extended.reshape(len(members), len(members)) % exponent
     return roots_of_unity(exponent)[exponents[:, position]]
@@ -86,7 +85,7 @@ def nonabelian_characters(
     table, inverses, class_of
         The group; class 0 is {identity}.
     power_classes
-        For each class, the classes of 1, g, …, g^(o−1).
+        The classes of 1, g, …, g^(o−1), for elements g whose powers meet every class.
 
     Raises
     ------
@@ -144,16 +143,14 @@ def _round_to_roots(
 ) -> tuple[np.ndarray, float]:
     exact = np.empty_like(approximate)
     residual = 0.0
-    for index, powers in enumerate(power_classes):
+    for powers in power_classes:
         order = len(powers)
         multiplicities = np.fft.fft(approximate[:, powers], axis=1) / order
-        rounded = np.round(multiplicities.real)
+        rounded = np.maximum(np.round(np.real(multiplicities)), 0.0)
         residual = max(residual, float(np.abs(multiplicities - rounded).max()))
-        residual = max(residual, float(-rounded.min()))
-        values = rounded @ roots_of_unity(order)
-        backwards = rounded[:, -np.arange(order) % order]
-        values[(rounded == backwards).all(axis=1)].imag = 0.0
-        exact[:, index] = _snap(values)
+        classes, exponents = np.unique(powers, return_index=True)
+        turns = np.outer(np.arange(order), exponents) % order
+        exact[:, classes] = _snap(rounded @ roots_of_unity(order)[turns])
     return exact, residual
 
 
@@ -164,7 +161,7 @@ def _snap(values: np.ndarray) -> np.ndarray:
         whole = np.round(part) + 0.0  # + 0.0 turns −0 into 0
         return np.where(np.abs(part - whole) < 1e-12, whole, part)
 
-    return snap(values.real) + 1j * snap(values.imag)
+    return snap(np.real(values)) + 1j * snap(np.imag(values))
 
 
 def roots_of_unity(order: int) -> Complex[np.ndarray, " order"]:
@@ -196,7 +193,7 @@ def frobenius_schur_indicators(
 
     """
     indicators = characters[:, square_class] @ sizes / sizes.sum()
-    rounded = np.round(indicators.real)
+    rounded = np.round(np.real(indicators))
     residual = float(np.abs(indicators - rounded).max())
     if residual > 1e-8:
         raise ArithmeticError(f"Frobenius–Schur indicators miss integers by {residual:.1e}")
@@ -204,13 +201,10 @@ def frobenius_schur_indicators(
 
 
 def sort_rows(characters: Complex[np.ndarray, "irrep klass"]) -> Complex[np.ndarray, "irrep klass"]:
-    """Sort characters: trivial first, then by degree, then by values (greater real part first)."""
-    rounded = np.round(characters, 6)
-    keys = [
-        (not (row == 1).all(), row[0].real, *zip(-row.real, -row.imag, strict=True))
-        for row in rounded
-    ]
-    return characters[sorted(range(len(keys)), key=keys.__getitem__)]
+    """Sort characters by degree, then by values, the greater first: the trivial one is row 0."""
+    rounded = np.round(characters, 6) + 0.0  # −0 would sort apart from 0
+    keys = np.concatenate([np.real(rounded[:, :1]), -np.real(rounded), -np.imag(rounded)], axis=1)
+    return characters[np.lexsort(keys.T[::-1])]
 
 
 def conjugate_rows(characters: Complex[np.ndarray, "irrep klass"]) -> Int[np.ndarray, " irrep"]:
@@ -222,7 +216,7 @@ def conjugate_rows(characters: Complex[np.ndarray, "irrep klass"]) -> Int[np.nda
 
 
 def letters(index: int) -> str:
-    """Return a, b, …, z, aa, ab, … for 0, 1, …"""
+    """Return a, b, …, z, aa, ab and so on for 0, 1 and so on."""
     text = ""
     index += 1
     while index > 0:

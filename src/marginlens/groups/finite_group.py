@@ -14,7 +14,13 @@ from numpy.typing import ArrayLike
 from marginlens.groups import characters as _characters
 from marginlens.groups import irreps as _irreps
 from marginlens.groups.families import family_table
-from marginlens.groups.table import find_identity, generating_set, read_table, validate_table
+from marginlens.groups.table import (
+    as_integer_square,
+    find_identity,
+    generating_set,
+    read_table,
+    validate_table,
+)
 
 _TYPES = {1: "real", 0: "complex", -1: "quaternionic"}
 
@@ -82,7 +88,7 @@ class IrrepClass:
     @cached_property
     def normalized_character(self) -> Float[np.ndarray, " klass"]:
         """Re χ(C) / d on each conjugacy class."""
-        return _frozen(self.group.characters[self.members[0]].real / self.degree)
+        return _frozen(np.real(self.group.characters[self.members[0]]) / self.degree)
 
     @property
     def _values(self) -> Complex[np.ndarray, " element"]:
@@ -105,11 +111,11 @@ class IrrepClass:
         """
         values, order = self._values, self.group.order
         if self.degree == 1 and len(self.members) == 1:
-            return _frozen(values.real[:, None] / math.sqrt(order))
+            return _frozen(np.real(values)[:, None] / math.sqrt(order))
         if self.degree == 1:
-            parts = np.stack([values.real, values.imag], axis=1)
+            parts = np.stack([np.real(values), np.imag(values)], axis=1)
             return _frozen(parts * math.sqrt(2 / order))
-        total = values.real * len(self.members)
+        total = np.real(values) * len(self.members)
         return _frozen(
             _irreps.isotypic_basis(self._translations, total, self.degree, self.dimension)
         )
@@ -145,7 +151,7 @@ class IrrepClass:
     def orthogonal(self) -> Float[np.ndarray, "element realrow realcolumn"]:
         """The real irrep: ρ itself for real type, else [[Re ρ, −Im ρ], [Im ρ, Re ρ]]."""
         if self.frobenius_schur == 1:
-            return _frozen(self.unitary.real.copy())
+            return _frozen(np.real(self.unitary).copy())
         return _frozen(_irreps.realify(self.unitary))
 
 
@@ -178,7 +184,7 @@ class FiniteGroup:
     """
 
     table: Int[np.ndarray, "element element"]
-    name: str
+    name: str = "table"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", validate_table(self.table))
@@ -231,10 +237,10 @@ class FiniteGroup:
 
     @cached_property
     def class_of(self) -> Int[np.ndarray, " element"]:
-        """Conjugacy class of each element; class 0 is {identity}, others by least element."""
+        """Conjugacy class of each element; {identity} is 0, others by element order, then size."""
         return _frozen(
             _characters.conjugacy_class_of(
-                self.table, self.inverses, self.generators, self.identity
+                self.table, self.inverses, self.generators, self.element_orders
             )
         )
 
@@ -292,14 +298,19 @@ class FiniteGroup:
 
     @cached_property
     def _power_classes(self) -> tuple[np.ndarray, ...]:
-        return tuple(
-            self.class_of[self._powers(int(element))] for element in self.class_representatives
-        )
+        """Classes of the powers of as few elements as meet every class, greatest orders first."""
+        found: list[np.ndarray] = []
+        met = np.zeros(len(self.class_sizes), dtype=bool)
+        for index in range(len(met))[::-1]:  # classes are sorted by element order
+            if not met[index]:
+                found.append(self.class_of[self._powers(int(self.class_representatives[index]))])
+                met[found[-1]] = True
+        return tuple(found)
 
     @cached_property
     def degrees(self) -> Int[np.ndarray, " irrep"]:
         """Degree d of each irrep; Σ d² = n."""
-        return _frozen(np.round(self.characters[:, 0].real).astype(np.int64))
+        return _frozen(np.round(np.real(self.characters[:, 0])).astype(np.int64))
 
     @cached_property
     def frobenius_schur(self) -> Int[np.ndarray, " irrep"]:
@@ -359,9 +370,9 @@ class FiniteGroup:
 
         Examples
         --------
-        >>> c3 = group("C3")
-        >>> [complex(part[0, 0]) for part in c3.fourier(np.array([1.0, 1.0, 1.0]))]
-        [(3+0j), 0j]
+        >>> c2 = group("C2")
+        >>> [complex(part[0, 0]) for part in c2.fourier(np.array([1.0, 2.0]))]
+        [(3+0j), (-1+0j)]
 
         """
         return [np.tensordot(f, irrep.unitary, axes=1) for irrep in self.irrep_classes]
@@ -390,7 +401,8 @@ class FiniteGroup:
         f = np.zeros((*coefficients[0].shape[:-2], self.order))
         for part, irrep in zip(coefficients, self.irrep_classes, strict=True):
             weight = len(irrep.members) * irrep.degree / self.order
-            f += weight * np.tensordot(part, irrep.unitary.conj(), axes=([-2, -1], [1, 2])).real
+            terms = np.tensordot(part, irrep.unitary.conj(), axes=([-2, -1], [1, 2]))
+            f += weight * np.real(terms)
         return f
 
 
@@ -409,7 +421,7 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
         `"C12"`, `"D5"` (order 10), `"S5"`, `"A5"`, `"Q8"`, `"Q16"`, `"Dic3"`, `"SL(2,3)"`, products
         such as `"S3xC4"`; a path to a `.csv` or `.npy` file; or the table itself.
     name
-        How to call it; by default the spec, the file's stem, or `table6` for a table of order 6.
+        How to call it; by default the spec, the file's stem, or `table`.
 
     Raises
     ------
@@ -430,12 +442,11 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
 
     """
     if isinstance(spec, str) and not _is_path(spec):
-        return FiniteGroup(family_table(spec), name or spec)
+        return FiniteGroup(family_table(spec.strip()), name or spec.strip())
     if isinstance(spec, str | Path):
         path = Path(spec)
         return FiniteGroup(read_table(path), name or path.stem)
-    table = validate_table(spec)
-    return FiniteGroup(table, name or f"table{len(table)}")
+    return FiniteGroup(as_integer_square(spec), name or "table")
 
 
 def _is_path(spec: str) -> bool:

@@ -178,4 +178,5 @@ def realify(
     irrep: Complex[np.ndarray, "element row column"],
 ) -> Float[np.ndarray, "element realrow realcolumn"]:
     """Return the real form [[Re ρ, −Im ρ], [Im ρ, Re ρ]], orthogonal where ρ is unitary."""
-    return np.block([[irrep.real, -irrep.imag], [irrep.imag, irrep.real]])
+    real, imaginary = np.real(irrep), np.imag(irrep)
+    return np.block([[real, -imaginary], [imaginary, real]])

@@ -59,25 +59,23 @@ def read_table(path: Path) -> Int[np.ndarray, "element element"]:
         No such file, another kind of file, or entries that are not integers.
 
     """
-    if path.suffix not in (".csv", ".npy"):
+    if path.suffix.lower() not in (".csv", ".npy"):
         raise ValueError(f"{path}: a table is read from a .csv or .npy file, e.g. group.csv")
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected a .csv or .npy file with a Cayley table")
-    return _read_csv(path) if path.suffix == ".csv" else _read_npy(path)
+    return _read_csv(path) if path.suffix.lower() == ".csv" else _read_npy(path)
 
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
         # Mapped, so that an array far too large is refused by its header alone.
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        stored = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{path}: not a readable .npy array of integers ({reason}); "
             "write it with numpy.save(path, table)"
         ) from None
-    if not isinstance(stored, np.ndarray):
-        raise ValueError(f"{path}: expected one .npy array, not an archive of several")
     return as_integer_square(stored, what=str(path))
 
 
@@ -112,8 +110,8 @@ def _csv_row(line: str, where: str) -> list[int]:
         # Eighteen digits fit an int64; anything longer is out of range in any case.
         if not text.removeprefix("-").isdecimal() or len(text) > 18:
             raise ValueError(
-                f"{where}, entry {column}: {text[:20]!r} is not an integer index; "
-                "rows are comma-separated integers, e.g. 1,2,0"
+                f"{where}, entry {column}: {text[:20]!r} makes it "
+                "not a table of integers; rows are comma-separated integers, e.g. 1,2,0"
             )
         row.append(int(text))
     return row
@@ -134,11 +132,11 @@ def as_integer_square(
         array = np.asarray(table)
     except (ValueError, TypeError):
         raise ValueError(
-            f"{what} has rows of different lengths; expected a square array, {_EXAMPLE}"
+            f"{what} is not square: its rows differ in length; expected (n, n), {_EXAMPLE}"
         ) from None
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
         raise ValueError(
-            f"{what} has shape {array.shape}; expected a square (n, n) with n >= 1, {_EXAMPLE}"
+            f"{what} is not square: shape {array.shape}; expected (n, n) with n >= 1, {_EXAMPLE}"
         )
     check_order(math.log10(len(array)), what)
     if not np.issubdtype(array.dtype, np.integer):
@@ -176,7 +174,7 @@ def validate_table(table: ArrayLike) -> Int[np.ndarray, "element element"]:
     >>> validate_table([[0, 1], [1, 1]])
     Traceback (most recent call last):
     ...
-    ValueError: the table is no group: row 1 holds 1 more than once (each row must hold 0..1 once)
+    ValueError: the table is no group: row 1 holds 1 twice (each row must hold 0..1 once)
 
     """
     array = as_integer_square(table)
@@ -196,7 +194,7 @@ def _check_range(table: np.ndarray) -> None:
     a, b = np.argwhere(outside)[0]
     hint = "; this table seems to count from 1" if table.min() == 1 else ""
     raise ValueError(
-        f"the table is no group: entry ({a}, {b}) is {table[a, b]}, "
+        f"the table is no group: entry ({a},{b}) is {table[a, b]}, "
         f"outside 0..{order - 1} for {order} elements{hint}"
     )
 
@@ -210,7 +208,7 @@ def _check_latin(table: np.ndarray, line: str) -> None:
     first = int(np.flatnonzero(~present.all(axis=1))[0])
     repeated = int(np.argmax(np.bincount(table[first], minlength=order) > 1))
     raise ValueError(
-        f"the table is no group: {line} {first} holds {repeated} more than once "
+        f"the table is no group: {line} {first} holds {repeated} twice "
         f"(each {line} must hold 0..{order - 1} once)"
     )
 
@@ -263,7 +261,7 @@ def generating_set(
             _light_test(table, generators[-1])
         frontier = np.flatnonzero(reached)
         while len(frontier):
-            products = np.unique(table[np.ix_(frontier, generators)])
+            products = np.unique(table[frontier[:, None], np.array(generators)])
             frontier = products[~reached[products]]
             reached[frontier] = True
     return tuple(generators)

@@ -105,7 +105,7 @@ class Population:
         self.inputs: _Inputs = (
             _Pairs(task) if task.kind == "table" else _Signs(task, w.dtype, w.device)
         )
-        self.answers = torch.as_tensor(task.answers, device=w.device)[None, :, None]
+        self.answers = torch.tensor(task.answers, device=w.device)[None, :, None]
         width, rows = network.width, self.inputs.rows
         self.group = min(network.members, max(1, BLOCK // (rows * width)))
         self.block = min(self.inputs.units, max(1, BLOCK // (self.group * rows * width)))

@@ -54,7 +54,7 @@ class Feature:
         """Real orthonormal columns spanning the feature's weight vectors."""
         if self.irrep is not None:
             return self.irrep.isotypic_basis
-        return np.eye(self.size)[:, [self.coordinate]]
+        return (np.arange(self.size) == self.coordinate).astype(np.float64)[:, None]
 
     def project(self, x: Float[np.ndarray, "*batch size"]) -> Float[np.ndarray, "*batch size"]:
         """Return the orthogonal projection of weight vectors onto the feature."""

@@ -200,7 +200,7 @@ def _target(problem: _Problem, s: np.ndarray, gradient: np.ndarray) -> np.ndarra
     # |J (s' - s) + J^-T gradient|^2 / 2 is the model up to a constant, J being square and invertible
     triangle = np.linalg.qr(root, mode="r")
     half = solve_triangular(triangle, gradient, trans=1)
-    columns = np.sqrt((triangle**2).sum(axis=0))
+    columns = np.linalg.norm(triangle, axis=0)
     solution = nnls(triangle / columns, triangle @ s - half, maxiter=50 * len(s))[0]
     return solution / columns
 

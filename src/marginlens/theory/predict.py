@@ -111,29 +111,31 @@ def _predict_group(
     theorem9 = theorem9_applies(group)
     homogeneous = _is_homogeneous(penalty, activation)
     masses = solution.certificate.masses
+    at_penalty = _group_at_penalty(task, program, solution, penalty) if homogeneous else None
+    features = tuple(
+        FeaturePrediction(
+            name=feature.name,
+            dimension=feature.dimension,
+            type=feature.type,
+            frobenius_schur=irrep.frobenius_schur,
+            status=share_status(least, greatest),
+            least_share=least,
+            greatest_share=greatest,
+        )
+        for feature, irrep, least, greatest in zip(
+            task.features,
+            group.irrep_classes[1:],
+            solution.least.tolist(),
+            solution.greatest.tolist(),
+            strict=True,
+        )
+    )
     return Prediction(
         task=task.name,
         activation=activation.name,
         norm="L2,3",
         margin=solution.margin,
-        features=tuple(
-            FeaturePrediction(
-                name=feature.name,
-                dimension=feature.dimension,
-                type=feature.type,
-                frobenius_schur=irrep.frobenius_schur,
-                status=share_status(least, greatest),
-                least_share=least,
-                greatest_share=greatest,
-            )
-            for feature, irrep, least, greatest in zip(
-                task.features,
-                group.irrep_classes[1:],
-                solution.least.tolist(),
-                solution.greatest.tolist(),
-                strict=True,
-            )
-        ),
+        features=features,
         certificate=solution.certificate,
         sufficient_width=sum(
             simplex_neurons(irrep.degree, irrep.type)
@@ -142,12 +144,12 @@ def _predict_group(
         ),
         theorem=_group_theorem(group, theorem9),
         assumptions=_assumptions(activation, penalty),
-        note=_note(penalty, activation),
+        note=_note(penalty, activation) or _absences(features, at_penalty),
         closed_form=closed_form_margin(group) if closed_form_applies(group) else None,
         theorem9_applies=theorem9,
         penalty=penalty,
         collapse_penalty=collapse_penalty(program) if homogeneous else None,
-        at_penalty=_group_at_penalty(task, program, solution, penalty) if homogeneous else None,
+        at_penalty=at_penalty,
     )
 
 
@@ -310,4 +312,21 @@ def _note(penalty: Penalty | None, activation: Activation) -> str:
     return (
         f"The margin is the maximum in the norm L2,{activation.homogeneity}; training with the L2 "
         "penalty is not promised to reach it."
+    )
+
+
+def _absences(features: tuple[FeaturePrediction, ...], at_penalty: AtPenalty | None) -> str:
+    """A warning where the minimum at the penalty leaves out what its limit uses."""
+    if at_penalty is None or at_penalty.norm == 0:
+        return ""
+    absent = [
+        feature.name
+        for feature in features
+        if feature.status == "must" and at_penalty.shares[feature.name] <= STATUS_THRESHOLD
+    ]
+    if not absent:
+        return ""
+    return (
+        f"At this penalty the minimum leaves out {', '.join(absent)}, which every maximum-margin "
+        "network uses: they enter only at smaller strengths."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,10 +81,12 @@ class Recipe(BaseModel):
 def recipe_for(task: Task, **chosen: Any) -> Recipe:
     """Recipe for a task: what is not chosen is filled in by what suits the task.
 
-    Width: 500, or at least three times the sufficient width. Strength: 1e-4 on cyclic groups and
-    parity; elsewhere, where the margin at a finite strength stays below the limit, 1e-5; always at
-    most a quarter of the strength at which the network collapses. Adam at rate .01 for 1,500 steps
-    (3,000 where shares differ between features and take longer to settle).
+    Width: 500 or, if that is less, 2.3 times the sufficient width on cyclic groups and 3 times
+    elsewhere; 5 times for parity. Strength: 1e-4 on cyclic groups; 1e-5 on other groups, where the
+    margin at a finite strength stays below the limit; 1e-3 for parity; always at most a quarter of
+    the strength at which the network collapses. Adam at rate .01 for 1,500 steps (3,000 where
+    features differ and take longer to settle). Parity starts small (.1): from larger weights many
+    neurons never leave the irrelevant coordinates.
 
     Raises
     ------
@@ -100,23 +103,20 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     given = {name: value for name, value in chosen.items() if value is not None}
     activation = parse_activation(given.get("activation", default_activation(task)))
     prediction = predict(task, activation, Penalty(given.get("penalty", "homogeneous"), 0.0))
-    cyclic = task.kind == "parity" or (task.group is not None and task.group.generator is not None)
-    limit = prediction.collapse_penalty
-    strength = 1e-4 if cyclic else 1e-5
-    while limit is not None and strength > limit / 4:
-        strength /= 10
     sufficient = prediction.sufficient_width or 0
     if task.subset is not None:
         width = max(40, 5 * parity_width(len(task.subset)))
+        suited = {"strength": 1e-3, "steps": 3000, "init_scale": 0.1}
+    elif task.group is not None and task.group.generator is not None:
+        width = max(500, math.ceil(0.023 * sufficient) * 100)
+        suited = {"strength": 1e-4, "steps": 1500}
     else:
-        width = max(500, -(-3 * sufficient // 100) * 100)
-    defaults = {
-        "task": task.name,
-        "activation": activation.name,
-        "width": width,
-        "strength": float(f"{strength:.0e}"),
-        "steps": 1500 if cyclic else 3000,
-    }
+        width = max(500, math.ceil(0.006 * sufficient) * 500)
+        suited = {"strength": 1e-5, "steps": 3000}
+    limit = prediction.collapse_penalty
+    while limit is not None and suited["strength"] > limit / 4:
+        suited["strength"] = float(f"{suited['strength'] / 10:.0e}")
+    defaults = {"task": task.name, "width": width, **suited}
     try:
         return Recipe(**{**defaults, **given, "activation": activation.name})
     except ValidationError as error:

@@ -10,8 +10,8 @@ import numpy as np
 
 
 class FakeRecipe(SimpleNamespace):
-    def model_dump(self, mode="json"):
-        return dict(vars(self))
+    def to_toml(self):
+        return "".join(f"{key} = {value!r}\n" for key, value in vars(self).items())
 
 
 class FakeFeature(SimpleNamespace):
