@@ -199,7 +199,7 @@ def _run(
         penalty=SimpleNamespace(norm=penalty_norm, strength=1e-4),
         collapse_penalty=None if margin is None else 4.55e-4,
         at_penalty=None if margin is None else SimpleNamespace(
-            loss=0.28383, norm=2442.95, margin=5.0, margin_ratio=1.0, shares=at_penalty_shares,
+            loss=0.28383, cross_entropy=0.03954, norm=2442.95, margin=5.0, margin_ratio=1.0, shares=at_penalty_shares,
             gap=1e-12),
     )  # fmt: skip
     verdict = SimpleNamespace(
@@ -268,7 +268,7 @@ def _measure(task, activation, degree, weights, dead, phases):
     if phases is not None:
         error = np.abs(_wrap(phases[:, 0] + phases[:, 1] - phases[:, 2]))
     return SimpleNamespace(
-        task=task.name, activation=activation, degree=degree, accuracy=1.0, loss=0.283841,
+        task=task.name, activation=activation, degree=degree, accuracy=1.0, cross_entropy=0.0395,
         norm=2443.1, margin=5.0, normalized_margin=0.0,
         features=tuple(feature.name for feature in task.features), neuron_norms=norms, live=~dead,
         spectrum=spectrum, dominant=dominant,

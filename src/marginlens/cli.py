@@ -63,7 +63,7 @@ Schedule = Annotated[str | None, typer.Option(help="decay (second half to 0) or 
 Steps = Annotated[int | None, typer.Option(help="Step limit.")]
 Stop = Annotated[float | None, typer.Option("--stop-share", help="Stop at this share of gamma*.")]
 Tolerance = Annotated[
-    float | None, typer.Option(help="Stop when the objective changes less in 100 steps.")
+    float | None, typer.Option(help="Stop when the loss changes less, relatively, in 100 steps.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Member i starts from seed + i.")]
 Members = Annotated[int | None, typer.Option(help="Networks trained side by side.")]
@@ -118,7 +118,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         device: Device = None,
         as_json: AsJson = False,
     ) -> None:
-        from marginlens.runs import check_folder, execute
+        from marginlens.runs import check_folder, follow
         from marginlens.runs.run import prediction_for
         from marginlens.tasks import task
         from marginlens.training import recipe_for
@@ -135,9 +135,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         if not as_json:
             _print_prediction(prediction_for(chosen, recipe), brief=True)
         with _progress(recipe.steps, prediction_for(chosen, recipe).margin, quiet=as_json) as show:
-            finished = execute(
-                chosen, out=folder, overwrite=overwrite, progress=show, **recipe.model_dump()
-            )
+            finished = follow(recipe, chosen, out=folder, overwrite=overwrite, progress=show)
         if with_report:
             from marginlens.report import write_report
 

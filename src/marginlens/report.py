@@ -231,9 +231,9 @@ def _headlines(run: Run) -> list[dict[str, str]]:
         )
     result.append(
         _headline(
-            "Loss",
-            number(measured.loss, 5),
-            f"predicted {number(at_penalty.loss, 5)}" if at_penalty else "no prediction",
+            "Cross-entropy",
+            number(measured.cross_entropy, 5),
+            f"predicted {number(at_penalty.cross_entropy, 5)}" if at_penalty else "no prediction",
         )
     )
     result.append(

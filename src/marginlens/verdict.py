@@ -158,8 +158,14 @@ def _at_penalty(
     )  # fmt: skip
     at = prediction.at_penalty
     if at is not None:
+        strength = 0.0 if prediction.penalty is None else prediction.penalty.strength
+        yield _claim(
+            "loss", "Cross-entropy + penalty at its minimum", at.loss,
+            measured.cross_entropy + strength * measured.norm, 1e-3, _PROGRAM,
+            promised=True, relative=True,
+        )  # fmt: skip
         for name, words, tolerance in (
-            ("loss", "Cross-entropy at this penalty", 1e-3),
+            ("cross_entropy", "Cross-entropy at this penalty", 1e-3),
             ("norm", "Sum of the neurons' norms to the power nu at this penalty", 1e-3),
             ("margin", "Margin of the logits at this penalty", 5e-3),
         ):

@@ -29,7 +29,7 @@ class Measurement:
     ----------
     task, activation, degree
         What it was measured on; ``degree`` is nu, the degree of homogeneity in the parameters.
-    accuracy, loss, margin
+    accuracy, cross_entropy, margin
         Over the whole table; the margin is the least lead of the right logit.
     norm, normalized_margin
         sum_i ||omega_i||^nu, and margin / norm.
@@ -58,7 +58,7 @@ class Measurement:
     activation: str
     degree: int
     accuracy: float
-    loss: float
+    cross_entropy: float
     norm: float
     margin: float
     normalized_margin: float
@@ -85,7 +85,7 @@ class Measurement:
             "task": self.task,
             "activation": self.activation,
             "accuracy": self.accuracy,
-            "loss": self.loss,
+            "cross_entropy": self.cross_entropy,
             "norm": self.norm,
             "margin": self.margin,
             "normalized_margin": self.normalized_margin,
@@ -154,7 +154,7 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
         activation=network.activation.name,
         degree=degree,
         accuracy=float(result.accuracy[0]),
-        loss=float(result.loss[0]),
+        cross_entropy=float(result.cross_entropy[0]),
         norm=total,
         margin=margin,
         normalized_margin=margin / total if total > 0 else 0.0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +19,7 @@ __all__ = ["Evaluation", "Population", "evaluate", "total_norm"]
 BLOCK = 1 << 18
 """Hidden activations held at a time: few enough to stay in a core's cache."""
 
-Parameters = Mapping[str, Tensor]
+Parameters = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +28,15 @@ class Evaluation:
 
     Attributes
     ----------
-    loss
-        Mean cross-entropy.
+    cross_entropy
+        Mean over the rows.
     accuracy
         Share of the rows whose right answer has the largest logit.
     margin
         min over rows of (logit of the right answer - largest logit of a wrong one).
     """
 
-    loss: Float[Tensor, " member"]
+    cross_entropy: Float[Tensor, " member"]
     accuracy: Float[Tensor, " member"]
     margin: Float[Tensor, " member"]
 
@@ -183,7 +182,7 @@ def _cross_entropy_(
 
 
 def evaluate(network: MLP, task: Task) -> Evaluation:
-    """Loss, accuracy and margin of each member on the whole table.
+    """Cross-entropy, accuracy and margin of each member on the whole table.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Runs: from a task to a folder with everything in it."""
 
-from marginlens.runs.execute import execute
+from marginlens.runs.execute import execute, follow
 from marginlens.runs.folder import check_folder, load_run, save_run
 from marginlens.runs.run import Run
 
-__all__ = ["Run", "check_folder", "execute", "load_run", "save_run"]
+__all__ = ["Run", "check_folder", "execute", "follow", "load_run", "save_run"]

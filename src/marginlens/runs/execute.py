@@ -11,9 +11,9 @@ import numpy as np
 from marginlens.runs.folder import check_folder, save_run
 from marginlens.runs.run import Run, prediction_for, run_record
 from marginlens.tasks import Task, task
-from marginlens.training import recipe_for, train
+from marginlens.training import Recipe, recipe_for, train
 
-__all__ = ["execute"]
+__all__ = ["execute", "follow"]
 
 
 def execute(
@@ -44,16 +44,28 @@ def execute(
 
     Examples
     --------
-    >>> run = execute("C5", width=60, steps=600)
-    >>> bool(run.verdict.margin_ratio > 0.9)
-    True
+    >>> run = execute("C5", width=60, steps=600, strength=1e-3)
+    >>> round(run.verdict.margin_ratio, 2)
+    1.0
     """
     chosen = spec if isinstance(spec, Task) else task(spec)
     complete = recipe_for(chosen, **recipe)
+    return follow(complete, chosen, out=out, overwrite=overwrite, progress=progress)
+
+
+def follow(
+    recipe: Recipe,
+    chosen: Task,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
+) -> Run:
+    """As :func:`execute`, for a complete recipe."""
     folder = None if out is None else check_folder(out, overwrite=overwrite)
-    prediction = prediction_for(chosen, complete)
-    training = train(chosen, complete, margin=prediction.margin, progress=progress)
-    run = run_record(chosen, complete, prediction, training, folder)
+    prediction = prediction_for(chosen, recipe)
+    training = train(chosen, recipe, margin=prediction.margin, progress=progress)
+    run = run_record(chosen, recipe, prediction, training, folder)
     if folder is not None:
         save_run(run, folder, overwrite=overwrite)
     return run

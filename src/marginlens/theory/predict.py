@@ -162,7 +162,8 @@ def _group_at_penalty(
     live = minimum.norm > 0
     shares = minimum.masses / minimum.norm if live else minimum.masses
     return AtPenalty(
-        loss=minimum.loss,
+        loss=minimum.loss + penalty.strength * minimum.norm,
+        cross_entropy=minimum.loss,
         norm=minimum.norm,
         margin=minimum.margin,
         margin_ratio=minimum.margin / (minimum.norm * solution.margin) if live else None,
@@ -182,9 +183,10 @@ def _predict_parity(task: Task, activation: Activation, penalty: Penalty | None)
     homogeneous = _is_homogeneous(penalty, activation)
     at_penalty = None
     if homogeneous and penalty is not None and penalty.strength > 0:
-        loss, norm = parity_minimum(k, penalty.strength)
+        cross_entropy, norm = parity_minimum(k, penalty.strength)
         at_penalty = AtPenalty(
-            loss=loss,
+            loss=cross_entropy + penalty.strength * norm,
+            cross_entropy=cross_entropy,
             norm=norm,
             margin=margin * norm,
             margin_ratio=1.0 if norm > 0 else None,

@@ -48,7 +48,9 @@ class AtPenalty:
     Attributes
     ----------
     loss
-        Mean cross-entropy at the minimum, without the penalty.
+        What training minimises: cross_entropy + strength * norm.
+    cross_entropy
+        Its first part, the mean cross-entropy.
     norm
         sum_i ||omega_i||^nu.
     margin
@@ -62,6 +64,7 @@ class AtPenalty:
     """
 
     loss: float
+    cross_entropy: float
     norm: float
     margin: float
     margin_ratio: float | None

@@ -22,7 +22,7 @@ __all__ = ["Training", "train"]
 _SNAPSHOT_BYTES = 64 << 20
 _WINDOW = 100  # steps over which convergence is judged
 
-HISTORY = ("loss", "objective", "accuracy", "margin", "norm", "normalized_margin")
+HISTORY = ("loss", "cross_entropy", "accuracy", "margin", "norm", "normalized_margin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Training:
     steps
         Steps at which ``history`` was recorded.
     history
-        Columns ``loss`` (cross-entropy), ``objective`` (with the penalty), ``accuracy``,
+        Columns ``loss`` (cross-entropy + penalty), ``cross_entropy``, ``accuracy``,
         ``margin``, ``norm`` (sum ||omega_i||^nu) and ``normalized_margin`` (margin / norm).
     snapshot_steps, snapshots
         Parameters of member 0 through training, on a logarithmic scale of steps.
@@ -128,8 +128,8 @@ def train(
                 recorder.snapshot(step, network)
                 if step % recipe.record_every == 0 or step == recipe.steps:
                     row = {
-                        "loss": result.loss,
-                        "objective": result.loss + value,
+                        "loss": result.cross_entropy + value,
+                        "cross_entropy": result.cross_entropy,
                         "accuracy": result.accuracy,
                         "margin": result.margin,
                         "norm": norm,
@@ -175,9 +175,9 @@ class _Recorder:
 
     def record(self, step: int, row: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
         latest = {name: value.cpu().numpy().astype(np.float64) for name, value in row.items()}
-        if not np.isfinite(latest["objective"]).all():
+        if not np.isfinite(latest["loss"]).all():
             raise FloatingPointError(
-                f"training diverged: the objective is not finite at step {step}; "
+                f"training diverged: the loss is not finite at step {step}; "
                 "try a smaller learning rate, for example a tenth"
             )
         self.steps.append(step)
@@ -206,9 +206,9 @@ def _reason_to_stop(recipe: Recipe, recorder: _Recorder, margin: float | None) -
         if (reached >= recipe.stop_share).all():
             return "share of the margin"
     back = math.ceil(_WINDOW / recipe.record_every)
-    objective = recorder.rows["objective"]
-    if recipe.tolerance and len(objective) > back:
-        change = np.abs(objective[-1] / objective[-1 - back] - 1)
+    loss = recorder.rows["loss"]
+    if recipe.tolerance and len(loss) > back:
+        change = np.abs(loss[-1] / loss[-1 - back] - 1)
         if (change < recipe.tolerance).all():
             return "converged"
     return None

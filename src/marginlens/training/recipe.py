@@ -38,7 +38,7 @@ class Recipe(BaseModel):
     stop_share
         Stop when every member has this share of the maximum margin.
     tolerance
-        Stop when the objective changes by less than this, relatively, over 100 steps; 0: never.
+        Stop when the loss changes by less than this, relatively, over 100 steps; 0: never.
     seed, members
         Member i starts from seed + i.
     """
