@@ -199,7 +199,8 @@ def _run(
         penalty=SimpleNamespace(norm=penalty_norm, strength=1e-4),
         collapse_penalty=None if margin is None else 4.55e-4,
         at_penalty=None if margin is None else SimpleNamespace(
-            loss=0.28383, cross_entropy=0.03954, norm=2442.95, margin=5.0, margin_ratio=1.0, shares=at_penalty_shares,
+            loss=0.28383, cross_entropy=0.0395, norm=2442.95, margin=5.0, margin_ratio=1.0,
+            shares=at_penalty_shares,
             gap=1e-12),
     )  # fmt: skip
     verdict = SimpleNamespace(

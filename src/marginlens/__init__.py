@@ -5,7 +5,7 @@ Examples
 >>> import marginlens as ml
 >>> c5 = ml.task("C5")
 >>> prediction = ml.predict(c5, penalty=ml.Penalty("homogeneous", 1e-3))
->>> training = ml.train(c5, ml.recipe_for(c5, strength=1e-3, width=60))
+>>> training = ml.train(c5, ml.recipe_for(c5, strength=1e-3, width=60, learning_rate=0.05))
 >>> measurement = ml.measure(training.network, c5)
 >>> ml.judge(prediction, measurement).holds
 True

@@ -44,7 +44,7 @@ def execute(
 
     Examples
     --------
-    >>> run = execute("C5", width=60, steps=600, strength=1e-3)
+    >>> run = execute("C5", width=60, strength=1e-3, learning_rate=0.05)
     >>> round(run.verdict.margin_ratio, 2)
     1.0
     """
