@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +121,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         from marginlens.runs import check_folder, follow
         from marginlens.runs.run import prediction_for
         from marginlens.tasks import task
-        from marginlens.training import recipe_for
+        from marginlens.training import find_device, recipe_for
 
         chosen = task(spec)
         fields = {
@@ -131,11 +131,15 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "members": members, "dtype": dtype, "device": device,
         }  # fmt: skip
         recipe = recipe_for(chosen, **fields)
+        find_device(recipe.device)
         folder = check_folder(out or Path("runs") / _file_name(chosen.name), overwrite=overwrite)
+        prediction = prediction_for(chosen, recipe)
         if not as_json:
-            _print_prediction(prediction_for(chosen, recipe), brief=True)
-        with _progress(recipe.steps, prediction_for(chosen, recipe).margin, quiet=as_json) as show:
-            finished = follow(recipe, chosen, out=folder, overwrite=overwrite, progress=show)
+            _print_prediction(prediction, brief=True)
+        with _progress(recipe.steps, prediction.margin, quiet=as_json) as show:
+            finished = follow(
+                recipe, chosen, prediction=prediction, out=folder, overwrite=overwrite, progress=show
+            )
         if with_report:
             from marginlens.report import write_report
 
@@ -207,10 +211,11 @@ def report(
     from marginlens.report import write_report
     from marginlens.runs import load_run
 
+    finished = load_run(folder)
     path = out_file or Path(folder) / "report.html"
     if not path.absolute().parent.is_dir():
         raise ValueError(f"the folder {str(path.absolute().parent)!r} does not exist")
-    write_report(load_run(folder), path)
+    write_report(finished, path)
     out.print(f"wrote {path}", highlight=False)
 
 
@@ -219,10 +224,10 @@ def main() -> None:
     try:
         result = app(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
-    except click.exceptions.Abort:
+    except typer.Abort:
         sys.exit(130)
-    except click.ClickException as error:
-        _fail(error.format_message())
+    except TyperException as error:
+        _fail(f"{error.format_message().rstrip('.')}; see marginlens --help")
     except (ValueError, OSError, FloatingPointError, ArithmeticError) as error:
         _fail(str(error))
     except KeyboardInterrupt:

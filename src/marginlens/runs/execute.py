@@ -11,6 +11,7 @@ import numpy as np
 from marginlens.runs.folder import check_folder, save_run
 from marginlens.runs.run import Run, prediction_for, run_record
 from marginlens.tasks import Task, task
+from marginlens.theory import Prediction
 from marginlens.training import Recipe, recipe_for, train
 
 __all__ = ["execute", "follow"]
@@ -57,13 +58,14 @@ def follow(
     recipe: Recipe,
     chosen: Task,
     *,
+    prediction: Prediction | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
 ) -> Run:
-    """As :func:`execute`, for a complete recipe."""
+    """As :func:`execute`, for a complete recipe; ``prediction`` saves making it again."""
     folder = None if out is None else check_folder(out, overwrite=overwrite)
-    prediction = prediction_for(chosen, recipe)
+    prediction = prediction or prediction_for(chosen, recipe)
     training = train(chosen, recipe, margin=prediction.margin, progress=progress)
     run = run_record(chosen, recipe, prediction, training, folder)
     if folder is not None:

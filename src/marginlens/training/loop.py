@@ -17,7 +17,7 @@ from marginlens.theory import Penalty, parse_activation
 from marginlens.training.penalties import add_penalty_gradient
 from marginlens.training.recipe import Recipe
 
-__all__ = ["Training", "train"]
+__all__ = ["Training", "find_device", "train"]
 
 _SNAPSHOT_BYTES = 64 << 20
 _WINDOW = 100  # steps over which convergence is judged
@@ -105,7 +105,7 @@ def train(
         seed=recipe.seed,
         scale=recipe.init_scale,
         dtype=getattr(torch, recipe.dtype),
-        device=_device(recipe.device),
+        device=find_device(recipe.device),
     )
     penalty = Penalty(recipe.penalty, recipe.strength)
     parameters = network.parameters
@@ -228,7 +228,14 @@ def _optimizer(recipe: Recipe, parameters: list[torch.Tensor]) -> torch.optim.Op
     return torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Device of that name.
+
+    Raises
+    ------
+    ValueError
+        If it is not there, naming those that are.
+    """
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

@@ -1,0 +1,429 @@
+"""The training loop, against a textbook one."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from marginlens.networks import MLP, Population, evaluate, total_norm
+from marginlens.tasks import Task, task
+from marginlens.theory import parse_activation, predict
+from marginlens.training import Recipe, Training, train
+
+C5 = Recipe(
+    task="C5", width=40, steps=100, learning_rate=0.01, schedule="constant", dtype="float64"
+)
+
+
+def changed(recipe: Recipe, **changes) -> Recipe:
+    return Recipe(**{**recipe.model_dump(), **changes})
+
+
+def initial(recipe: Recipe) -> MLP:
+    return MLP.initial(
+        task(recipe.task),
+        parse_activation(recipe.activation),
+        width=recipe.width,
+        members=recipe.members,
+        seed=recipe.seed,
+        scale=recipe.init_scale,
+        dtype=getattr(torch, recipe.dtype),
+    )
+
+
+def one_hot(of: Task) -> torch.Tensor:
+    """Rows as the network's input: two one-hot vectors side by side, or the signs."""
+    if of.kind == "parity":
+        return torch.tensor(of.inputs)
+    return torch.tensor(np.hstack([np.eye(of.size)[of.inputs[:, s]] for s in (0, 1)]))
+
+
+@dataclass
+class Textbook:
+    """The losses at each step and the last weights (neuron, element) and (class, neuron)."""
+
+    losses: list[float]
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+def textbook(recipe: Recipe) -> Textbook:
+    """Two linear layers, autograd and an optimizer, as anyone would write it."""
+    of = task(recipe.task)
+    dtype = getattr(torch, recipe.dtype)
+    x, answers = one_hot(of).to(dtype), torch.tensor(of.answers)
+    start = {slot: p[0] for slot, p in initial(recipe).parameters.items()}
+    first = nn.Linear(x.shape[1], recipe.width, bias=False, dtype=dtype)
+    second = nn.Linear(recipe.width, of.classes, bias=False, dtype=dtype)
+    with torch.no_grad():
+        first.weight.copy_(torch.cat([start[slot] for slot in of.slots]).T)
+        second.weight.copy_(start["w"])
+    weights = [first.weight, second.weight]
+    relu = recipe.activation == "relu"
+    degree = 1 if relu else int(recipe.activation.removeprefix("x^"))
+    power = degree + 1 if recipe.penalty == "homogeneous" else 2
+    optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer](
+        weights, lr=recipe.learning_rate
+    )
+    losses = []
+    for step in range(recipe.steps + 1):
+        before = first(x)
+        logits = second(torch.relu(before) if relu else before**degree)
+        omega = torch.cat([first.weight, second.weight.T], dim=1)
+        penalty = recipe.strength * (omega.norm(dim=1) ** power).sum()
+        loss = nn.functional.cross_entropy(logits, answers) + penalty
+        losses.append(loss.item())
+        if step < recipe.steps:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return Textbook(losses, first.weight.detach(), second.weight.detach())
+
+
+def greatest_difference(losses: list[float], training: Training) -> float:
+    """Greatest relative difference between two histories of the loss, step by step."""
+    ours = training.history["loss"][:, 0]
+    assert len(ours) == len(losses)
+    return float(np.max(np.abs(ours / np.array(losses) - 1)))
+
+
+def weights_of(training: Training, of: Task) -> tuple[torch.Tensor, torch.Tensor]:
+    parameters = training.network.parameters
+    return torch.cat([parameters[slot][0] for slot in of.slots]).T, parameters["w"][0]
+
+
+# At 71 with width 500, as in the paper
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_c71_trains_as_by_the_textbook(optimizer):
+    recipe = Recipe(
+        task="C71",
+        width=500,
+        strength=1e-4,
+        optimizer=optimizer,
+        learning_rate={"adam": 0.01, "sgd": 1.0}[optimizer],
+        schedule="constant",
+        steps={"adam": 50, "sgd": 10}[optimizer],
+        record_every=1,
+    )
+    expected = textbook(recipe)
+    training = train(task("C71"), recipe)
+    assert training.steps.tolist() == list(range(recipe.steps + 1))
+    assert greatest_difference(expected.losses, training) < 1e-5
+    assert abs(expected.losses[-1] / expected.losses[0] - 1) > 1e-3
+
+
+VARIANTS = {
+    "cubes of S4": {"task": "S4", "activation": "x^3"},
+    "squares of S4": {"task": "S4", "strength": 1e-3},
+    "relu with weight decay": {
+        "task": "S4",
+        "activation": "relu",
+        "penalty": "l2",
+        "strength": 1e-3,
+    },
+    "squares with weight decay": {"task": "Q8", "penalty": "l2", "strength": 1e-2},
+    "relu, homogeneous": {"task": "D5", "activation": "relu", "strength": 1e-3},
+    "parity of 4": {
+        "task": "parity(6,4)",
+        "activation": "x^4",
+        "strength": 1e-3,
+        "init_scale": 0.3,
+    },
+    "parity by relu": {"task": "parity(5,2)", "activation": "relu", "penalty": "l2"},
+    "linear": {"task": "C7", "activation": "x^1"},
+}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_small_tasks_train_as_by_the_textbook(variant, optimizer):
+    recipe = Recipe(
+        width=30,
+        optimizer=optimizer,
+        learning_rate={"adam": 0.01, "sgd": 0.1}[optimizer],
+        schedule="constant",
+        steps=60,
+        record_every=1,
+        dtype="float64",
+        seed=5,
+        **VARIANTS[variant],
+    )
+    expected = textbook(recipe)
+    training = train(task(recipe.task), recipe)
+    assert greatest_difference(expected.losses, training) < 1e-10
+    assert expected.losses[-1] < 0.99 * expected.losses[0]
+    first, second = weights_of(training, task(recipe.task))
+    assert float((first - expected.first).abs().max()) < 1e-9
+    assert float((second - expected.second).abs().max()) < 1e-9
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"strength": 1.01e-3},
+        {"penalty": "l2"},
+        {"optimizer": "sgd"},
+        {"learning_rate": 0.0101},
+        {"seed": 1},
+        {"activation": "x^3"},
+    ],
+)
+def test_the_comparison_with_the_textbook_notices_another_recipe(change):
+    recipe = changed(C5, strength=1e-3, steps=20, record_every=1)
+    training = train(task("C5"), recipe)
+    assert greatest_difference(textbook(recipe).losses, training) < 1e-10
+    assert greatest_difference(textbook(changed(recipe, **change)).losses, training) > 1e-5
+
+
+def test_history_is_what_the_network_is_at_that_step():
+    recipe = changed(C5, members=2, strength=1e-3, steps=37, record_every=10)
+    training = train(task("C5"), recipe)
+    assert training.steps.tolist() == [0, 10, 20, 30, 37]
+    for index, network in ((0, initial(recipe)), (-1, training.network)):
+        row = {name: values[index] for name, values in training.history.items()}
+        result, norm = evaluate(network, task("C5")), total_norm(network)
+        for name in ("cross_entropy", "accuracy", "margin"):
+            assert row[name] == pytest.approx(getattr(result, name).numpy(), rel=1e-12)
+        assert row["norm"] == pytest.approx(norm.numpy(), rel=1e-12)
+        assert row["normalized_margin"] == pytest.approx(row["margin"] / row["norm"], rel=1e-12)
+        assert row["loss"] == pytest.approx(row["cross_entropy"] + 1e-3 * row["norm"], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["S3", "parity(6,3)"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_member_does_not_depend_on_its_ensemble(name, optimizer):
+    recipe = changed(C5, task=name, members=3, seed=7, optimizer=optimizer, record_every=5)
+    together = train(task(name), recipe)
+    for member in range(3):
+        alone = train(task(name), changed(recipe, members=1, seed=7 + member))
+        for column, values in alone.history.items():
+            assert values.shape == (21, 1)
+            assert values[:, 0] == pytest.approx(together.history[column][:, member], rel=1e-9)
+        for slot, p in alone.network.parameters.items():
+            expected = together.network.parameters[slot][member]
+            assert float((p[0] - expected).abs().max()) < 1e-9
+    assert not np.allclose(together.history["loss"][:, 0], together.history["loss"][:, 1])
+
+
+def test_training_stops_where_every_member_first_has_the_share():
+    margin = predict(task("C5")).margin
+    recipe = changed(C5, members=3, steps=2000, stop_share=0.8)
+    training = train(task("C5"), recipe, margin=margin)
+    assert training.stopped == "share of the margin"
+    reached = training.history["normalized_margin"] / margin >= 0.8
+    assert reached[-1].all()
+    assert not reached[:-1].all(axis=1).any()
+    assert reached[:-1].any()  # one member had to wait for another
+    assert 0 < training.steps[-1] < 2000
+    assert training.steps[-1] % recipe.record_every == 0
+    own = evaluate(training.network, task("C5")).margin / total_norm(training.network)
+    assert (own.numpy() / margin >= 0.8).all()
+
+
+def test_a_share_of_an_unknown_margin_is_refused():
+    with pytest.raises(ValueError, match="stop_share needs a known maximum margin"):
+        train(task("C5"), changed(C5, stop_share=0.5))
+
+
+def test_a_known_margin_does_not_stop_by_itself():
+    margin = predict(task("C5")).margin
+    training = train(task("C5"), changed(C5, steps=20), margin=margin / 1e6)
+    assert training.stopped == "steps"
+    assert training.steps[-1] == 20
+
+
+def test_training_converges_when_the_loss_rests_for_a_hundred_steps():
+    recipe = changed(C5, steps=5000, strength=1e-2, tolerance=1e-4, members=2)
+    training = train(task("C5"), recipe)
+    assert training.stopped == "converged"
+    loss = training.history["loss"]
+    change = np.abs(loss[10:] / loss[:-10] - 1)  # ten records are a hundred steps
+    assert (change[-1] < 1e-4).all()
+    assert not (change[:-1] < 1e-4).all(axis=1).any()
+
+
+def test_training_ends_with_its_steps():
+    training = train(task("C5"), changed(C5, steps=25))
+    assert training.stopped == "steps"
+    assert training.steps.tolist() == [0, 10, 20, 25]
+    assert training.seconds > 0
+
+
+@pytest.mark.parametrize("snapshots", [0, 30])
+def test_no_steps_leave_the_initial_network(snapshots):
+    recipe = changed(C5, steps=0, members=2, snapshots=snapshots)
+    training = train(task("C5"), recipe)
+    assert training.stopped == "steps"
+    assert training.steps.tolist() == [0]
+    assert training.snapshot_steps.tolist() == [0] * (snapshots > 0)
+    for values in training.history.values():
+        assert values.shape == (1, 2)
+    for slot, p in initial(recipe).parameters.items():
+        assert torch.equal(p, training.network.parameters[slot])
+
+
+def test_an_interruption_keeps_what_was_learned():
+    def interrupt(step, latest):
+        seen.append((step, latest["loss"][0]))
+        if step == 30:
+            raise KeyboardInterrupt
+
+    seen = []
+    recipe = changed(C5, snapshots=200)
+    training = train(task("C5"), recipe, progress=interrupt)
+    assert training.stopped == "interrupted"
+    assert training.steps.tolist() == [0, 10, 20, 30]
+    assert seen == list(zip([0, 10, 20, 30], training.history["loss"][:, 0], strict=True))
+    for values in training.history.values():
+        assert values.shape == (4, 1)
+    assert training.snapshot_steps[-1] == 30
+    for slot, p in training.network.parameters.items():
+        assert len(training.snapshots[slot]) == len(training.snapshot_steps)
+        assert (training.snapshots[slot][-1] == p[0].float().numpy()).all()
+    result = evaluate(training.network, task("C5"))
+    assert result.margin.numpy() == pytest.approx(training.history["margin"][-1], rel=1e-12)
+
+    whole = train(task("C5"), changed(recipe, steps=30))
+    assert training.history["loss"] == pytest.approx(whole.history["loss"], rel=1e-12)
+
+
+def test_divergence_names_the_step():
+    recipe = changed(C5, optimizer="sgd", learning_rate=1e6, record_every=1)
+    steps = []
+    with pytest.raises(FloatingPointError) as caught:
+        train(task("C5"), recipe, progress=lambda step, latest: steps.append(step))
+    assert steps == list(range(len(steps)))
+    assert 0 < len(steps) < 100
+    assert f"not finite at step {len(steps)};" in str(caught.value)
+    assert "smaller learning rate" in str(caught.value)
+
+
+def test_divergence_of_one_member_is_noticed():
+    one = train(task("C5"), changed(C5, steps=3))
+
+    def spoiled(self, parameters, gradients=None):
+        result = evaluated(self, parameters, gradients)
+        result.cross_entropy[1] = math.nan
+        return result
+
+    evaluated = Population.__call__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Population, "__call__", spoiled)
+        with pytest.raises(FloatingPointError, match="not finite at step 0"):
+            train(task("C5"), changed(C5, members=2, steps=3))
+    assert np.isfinite(one.history["loss"]).all()
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense", ""])
+def test_a_missing_device_is_refused_in_one_line(device):
+    with pytest.raises(ValueError, match="is not here; available: cpu") as caught:
+        train(task("C5"), changed(C5, device=device))
+    assert repr(device) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("steps", [100, 101])
+@pytest.mark.parametrize("schedule", ["constant", "decay"])
+def test_rates_follow_the_schedule(monkeypatch, schedule, steps, optimizer):
+    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimizer]
+    original, rates = kind.step, []
+
+    def noted(self, *args, **kwargs):
+        rates.append([group["lr"] for group in self.param_groups])
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(kind, "step", noted)
+    recipe = changed(C5, schedule=schedule, steps=steps, optimizer=optimizer, learning_rate=0.02)
+    train(task("C5"), recipe)
+    rates = np.array(rates)
+    assert rates.shape == (steps, 1)
+    if schedule == "constant":
+        assert (rates == 0.02).all()
+        return
+    half = (steps + 1) // 2
+    assert (rates[:half] == 0.02).all()
+    assert (np.diff(rates[half - 1 :, 0]) <= 0).all()
+    assert rates[-1] < 2e-3 * 0.02
+    assert (rates > 0).all()
+    assert rates[75] == pytest.approx(0.01, rel=0.05)  # halfway down
+
+
+@pytest.mark.parametrize("name", ["S3", "parity(6,3)"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_snapshots_run_from_the_first_state_to_the_last(name, dtype):
+    recipe = changed(C5, task=name, dtype=dtype, members=2, snapshots=12)
+    training = train(task(name), recipe)
+    steps = training.snapshot_steps
+    assert steps[0] == 0
+    assert steps[-1] == 100
+    assert (np.diff(steps) > 0).all()
+    assert 8 <= len(steps) <= 12
+    assert (np.diff(steps, 2) >= -1).all()  # logarithmic, up to rounding
+    assert training.snapshots.keys() == training.network.parameters.keys()
+    start = initial(recipe).parameters
+    for slot, values in training.snapshots.items():
+        assert values.dtype == np.float32
+        assert values.shape == (len(steps), *start[slot].shape[1:])
+        assert (values[0] == start[slot][0].float().numpy()).all()
+        assert (values[-1] == training.network.parameters[slot][0].float().numpy()).all()
+
+
+def test_a_snapshot_is_the_state_of_its_step():
+    training = train(task("C5"), changed(C5, snapshots=12))
+    step = int(training.snapshot_steps[5])
+    assert 0 < step < 100
+    shorter = train(task("C5"), changed(C5, steps=step))
+    for slot, p in shorter.network.parameters.items():
+        assert training.snapshots[slot][5] == pytest.approx(p[0].numpy(), rel=1e-6, abs=1e-9)
+
+
+def test_no_snapshots_where_none_are_wanted():
+    training = train(task("C5"), changed(C5, steps=10, snapshots=0))
+    assert len(training.snapshot_steps) == 0
+    assert all(len(values) == 0 for values in training.snapshots.values())
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.usefixtures("one_thread")
+def test_the_same_seed_gives_the_same_bits(dtype):
+    recipe = changed(C5, task="S4", width=100, members=2, steps=50, dtype=dtype)
+    one, two = train(task("S4"), recipe), train(task("S4"), recipe)
+    for column, values in one.history.items():
+        assert values.tobytes() == two.history[column].tobytes()
+    for slot, p in one.network.parameters.items():
+        assert torch.equal(p, two.network.parameters[slot])
+        assert one.snapshots[slot].tobytes() == two.snapshots[slot].tobytes()
+    other = train(task("S4"), changed(recipe, seed=1))
+    assert not torch.equal(other.network.parameters["u"], one.network.parameters["u"])
+
+
+@pytest.mark.parametrize("learning_rate", [0.01, 1e6])
+def test_denormal_numbers_are_back_after_training(learning_rate):
+    recipe = changed(C5, optimizer="sgd", learning_rate=learning_rate)
+    diverged = False
+    try:
+        train(task("C5"), recipe)
+    except FloatingPointError:
+        diverged = True
+    assert diverged == (learning_rate > 1)
+    assert (torch.tensor([1e-40]) / 2).item() > 0
+
+
+def test_one_float32_training_reaches_the_float64_loss():
+    recipe = changed(C5, steps=1500, schedule="decay", strength=1e-4)
+    double = train(task("C5"), recipe).history["loss"][-1]
+    single = train(task("C5"), changed(recipe, dtype="float32")).history["loss"][-1]
+    assert single == pytest.approx(double, rel=1e-3)
