@@ -53,9 +53,9 @@ def textbook_loop(chosen: Task, network: MLP, *, concatenated: bool) -> Callable
     """One Linear on concatenated one-hot inputs, or one Linear for each slot."""
     p, width = chosen.size, network.width
     start = {name: value[0] for name, value in network.parameters.items()}
-    rows = torch.as_tensor(chosen.inputs)
+    rows = torch.tensor(chosen.inputs)
     one_hot = [nn.functional.one_hot(rows[:, i], p).to(start["w"].dtype) for i in (0, 1)]
-    answers = torch.as_tensor(chosen.answers)
+    answers = torch.tensor(chosen.answers)
     if concatenated:
         first = [nn.Linear(2 * p, width, bias=False)]
         inputs = [torch.cat(one_hot, dim=1)]
@@ -82,7 +82,7 @@ def textbook_loop(chosen: Task, network: MLP, *, concatenated: bool) -> Callable
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     return step
 

@@ -198,7 +198,6 @@ def test_a_neuron_agrees_only_if_all_three_vectors_do(slot):
     assert found.agrees.tolist() == [False]
 
 
-@pytest.mark.xfail(strict=True, reason="argmax of an empty spectrum is feature 0")
 @pytest.mark.parametrize("slot", ["u", "v", "w"])
 def test_a_neuron_without_one_of_its_vectors_does_not_agree_on_any_feature(slot):
     n = 7
@@ -536,7 +535,6 @@ def test_the_zero_network_is_measured_in_silence(name):
         assert summary[key] is None
 
 
-@pytest.mark.xfail(strict=True, reason="to_dict gives -0.0, a perfect phase error")
 def test_the_zero_network_has_no_phase_error():
     problem = task("C5")
     found = measure(scaled(random_network(problem), 0.0), problem)
@@ -656,7 +654,6 @@ def test_a_neuron_whose_signs_agree_helps_the_right_answer(name):
         assert measure(one, problem).signs_agree.tolist() == [bool(lead.mean() > 0)]
 
 
-@pytest.mark.xfail(strict=True, reason="0 is taken for the sign of 0")
 def test_a_neuron_without_a_sign_does_not_agree():
     found = measure(parity_neurons(inputs=[[1, 1, 0, 0, 0]], outputs=[[1, 1]]), task("parity(5,3)"))
     assert found.signs_agree.tolist() == [False]

@@ -177,7 +177,8 @@ def test_scaled_network_has_the_predicted_loss_at_a_penalty(name, strength):
     f = expected.norm * logits(weights, of)
     rows = np.arange(len(f))
     loss = float(np.mean(np.log(np.exp(f - f[rows, of.answers][:, None]).sum(axis=1))))
-    assert loss == pytest.approx(expected.loss, rel=1e-8)
+    assert loss == pytest.approx(expected.cross_entropy, rel=1e-8)
+    assert loss + strength * expected.norm == pytest.approx(expected.loss, rel=1e-8)
     margin, _ = margin_and_norm(weights, of)
     assert expected.norm * margin == pytest.approx(expected.margin, rel=1e-10)
 

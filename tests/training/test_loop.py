@@ -143,7 +143,7 @@ def test_small_tasks_train_as_by_the_textbook(variant, optimizer):
     recipe = Recipe(
         width=30,
         optimizer=optimizer,
-        learning_rate={"adam": 0.01, "sgd": 0.1}[optimizer],
+        learning_rate={"adam": 0.01, "sgd": 0.5}[optimizer],
         schedule="constant",
         steps=60,
         record_every=1,
@@ -154,7 +154,7 @@ def test_small_tasks_train_as_by_the_textbook(variant, optimizer):
     expected = textbook(recipe)
     training = train(task(recipe.task), recipe)
     assert greatest_difference(expected.losses, training) < 1e-10
-    assert expected.losses[-1] < 0.99 * expected.losses[0]
+    assert expected.losses[-1] < 0.995 * expected.losses[0]
     first, second = weights_of(training, task(recipe.task))
     assert float((first - expected.first).abs().max()) < 1e-9
     assert float((second - expected.second).abs().max()) < 1e-9

@@ -94,8 +94,8 @@ class Measurement:
             "least_max_power": _least(self.max_power[live]),
             "share_agreeing": float(self.agrees[live].mean()) if live.any() else None,
             "largest_phase_error": None
-            if self.phase_error is None
-            else -_or_zero(_least(-self.phase_error[live])),
+            if self.phase_error is None or not live.any()
+            else float(self.phase_error[live].max()),
             "least_cosine_fit": None if self.cosine_fit is None else _least(self.cosine_fit[live]),
             "features": [
                 {"name": name, "share": float(share), "neurons": int(count)}
@@ -138,7 +138,8 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
     dominant = np.where(live, whole.argmax(1), -1)
     agrees = live.copy()
     for slot in (*task.slots, *(("w",) if task.kind == "table" else ())):
-        agrees &= np.where(live[:, None], spectrum[slot], -1.0).argmax(1) == dominant
+        part = np.where(live[:, None], spectrum[slot], 0.0)
+        agrees &= (part.argmax(1) == dominant) & (part.max(1) > 0)
     total = float(masses.sum())
     extra = measure_parity(task, weights) if task.kind == "parity" else {}
     if task.kind == "parity":
@@ -182,7 +183,3 @@ def _check_shapes(network: MLP, task: Task) -> None:
 
 def _least(values: np.ndarray) -> float | None:
     return float(values.min()) if len(values) else None
-
-
-def _or_zero(value: float | None) -> float:
-    return 0.0 if value is None else value

@@ -24,5 +24,5 @@ def measure_parity(task: Task, weights: Mapping[str, np.ndarray]) -> dict[str, n
     return {
         "subset_power": np.square(chosen).sum(0) / np.maximum(energy, 1e-300),
         "magnitude_ratio": magnitudes.min(0) / np.maximum(magnitudes.max(0), 1e-300),
-        "signs_agree": np.sign(chosen).prod(0) == np.sign(difference),
+        "signs_agree": np.sign(chosen).prod(0) * np.sign(difference) > 0,
     }

@@ -20,15 +20,16 @@ def activate(activation: Activation, values: Tensor, out: Tensor | None = None) 
 
 
 def times_derivative_(activation: Activation, gradient: Tensor, values: Tensor) -> Tensor:
-    """Multiply ``gradient`` in place by sigma'(values); the derivative of ReLU at 0 is 0."""
+    """Multiply ``gradient`` in place by sigma'(values) / degree: by x^(k-1), or ReLU's step.
+
+    The degree is left to a smaller tensor; the derivative of ReLU at 0 is 0.
+    """
     if not activation.is_power:
         return torch.ops.aten.threshold_backward.grad_input(
             gradient, values, 0, grad_input=gradient
         )
     if activation.degree == 1:
         return gradient
-    if activation.degree > 2:
-        gradient.mul_(values.pow(activation.degree - 1))
-    else:
-        gradient.mul_(values)
-    return gradient.mul_(activation.degree)
+    if activation.degree == 2:
+        return gradient.mul_(values)
+    return gradient.mul_(values.pow(activation.degree - 1))

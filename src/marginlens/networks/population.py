@@ -16,8 +16,8 @@ from marginlens.tasks import Task
 
 __all__ = ["Evaluation", "Population", "evaluate", "total_norm"]
 
-BLOCK = 1 << 18
-"""Hidden activations held at a time: few enough to stay in a core's cache."""
+BLOCK = 1 << 22
+"""Hidden activations held at a time: more cost memory and gain no time."""
 
 Parameters = dict[str, Tensor]
 
@@ -149,17 +149,18 @@ class Population:
         size = members * count * width
         before = self._before[:size].view(shape)
         hidden = self._hidden[:size].view(shape)
-        logits = self._logits[: members * count * classes].view(members, count, classes)
+        # Rows last: this product is the faster one, whatever the number of classes.
+        logits = self._logits[: members * count * classes].view(members, classes, count)
         answers = self.answers[:, rows].expand(members, -1, -1)
 
         self.inputs.forward(p, lo, hi, before)
         activate(self.activation, before, out=hidden)
-        torch.bmm(hidden, w.mT, out=logits)
-        losses, gap = _cross_entropy_(logits, answers, self.count)
+        torch.bmm(w, hidden.mT, out=logits)
+        losses, gap = _cross_entropy_(logits.mT, answers, self.count)
         if gradients is not None:
             back = self._back[:size].view(shape)
-            torch.bmm(logits, w, out=back)
-            gradients["w"].baddbmm_(logits.mT, hidden)
+            torch.bmm(logits.mT, w * self.activation.degree, out=back)
+            gradients["w"].baddbmm_(logits, hidden)
             times_derivative_(self.activation, back, before)
             self.inputs.backward(back, lo, hi, gradients)
         return losses, gap

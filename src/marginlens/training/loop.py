@@ -194,7 +194,10 @@ class _Recorder:
             np.array(self.steps, dtype=np.int64),
             {name: np.array(rows) for name, rows in self.rows.items()},
             np.array(self.snapshot_steps, dtype=np.int64),
-            {name: np.array(values) for name, values in self.snapshots.items()},
+            {
+                name: np.array(values, np.float32).reshape(-1, *network.parameters[name].shape[1:])
+                for name, values in self.snapshots.items()
+            },
             seconds,
             stopped,
         )
