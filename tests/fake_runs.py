@@ -223,7 +223,8 @@ def _claims(margin):
     def claim(name, statement, predicted, measured, tolerance, holds, promised, source):
         return SimpleNamespace(
             name=name, statement=statement, predicted=predicted, measured=measured,
-            tolerance=tolerance, holds=holds, promised=promised, source=source,
+            tolerance=tolerance, relative=name == "loss", holds=holds, promised=promised,
+            source=source,
         )  # fmt: skip
 
     known = margin is not None

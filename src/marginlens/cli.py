@@ -304,9 +304,8 @@ def _print_verdict(verdict: Verdict) -> None:
         if not claim.promised:
             mark = "[dim]–[/dim]" if not claim.holds else "[dim]✓[/dim]"
         words = claim.statement + ("" if claim.promised else " [dim](not promised here)[/dim]")
-        table.add_row(
-            mark, words, _text(claim.predicted), _text(claim.measured), _text(claim.tolerance)
-        )
+        tolerance = _text(claim.tolerance) + (" relative" if claim.relative else "")
+        table.add_row(mark, words, _text(claim.predicted), _text(claim.measured), tolerance)
     out.print(table)
     promised = [claim for claim in verdict.claims if claim.promised]
     holding = sum(claim.holds for claim in promised)

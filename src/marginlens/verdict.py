@@ -26,9 +26,10 @@ class Claim:
     ----------
     name, statement
         Short name, and the sentence.
-    predicted, measured, tolerance
-        Numbers (or None where there is nothing to compare); ``statement`` says whether the
-        tolerance is relative or absolute.
+    predicted, measured
+        Numbers, or None where there is nothing to compare.
+    tolerance, relative
+        How far apart they may be; if ``relative``, as a share of the prediction.
     holds
         Whether the measurement lies within the tolerance.
     promised
@@ -42,7 +43,8 @@ class Claim:
     statement: str
     predicted: float | None
     measured: float | None
-    tolerance: float | None
+    tolerance: float
+    relative: bool
     holds: bool
     promised: bool
     source: str
@@ -128,11 +130,9 @@ def _claim(
     if predicted is not None and measured is not None and math.isfinite(measured):
         scale = abs(predicted) if relative and predicted else 1.0
         holds = abs(measured - predicted) <= tolerance * scale
-    kind = "relative" if relative else "absolute"
     return Claim(
-        name, f"{statement} ({kind} tolerance)", predicted, measured, tolerance, holds, promised,
-        source,
-    )  # fmt: skip
+        name, statement, predicted, measured, tolerance, relative, holds, promised, source
+    )
 
 
 def _promised(prediction: Prediction) -> bool:
@@ -154,7 +154,7 @@ def _at_penalty(
     promised = _promised(prediction)
     yield _claim(
         "accuracy", "Every input is answered correctly", 1.0, measured.accuracy, 0.0,
-        "the margin is positive", promised=promised,
+        prediction.theorem, promised=promised,
     )  # fmt: skip
     at = prediction.at_penalty
     if at is not None:

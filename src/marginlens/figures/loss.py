@@ -17,7 +17,7 @@ __all__ = ["loss_caption", "loss_figure"]
 
 
 def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
-    """Draw mean cross-entropy (top, logarithmic) and accuracy (bottom) against training step.
+    """Draw cross-entropy + penalty (top, logarithmic) and accuracy (bottom) against training step.
 
     The dotted line is the loss predicted at the run's penalty, where the theory gives it.
 
@@ -51,7 +51,7 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     if predicted is not None and predicted > 0:
         label = f"predicted at this penalty: {style.number(predicted)}"
         style.reference_line(figure, predicted, label, dash="dot", end="right", logarithmic=True)
-    figure.update_yaxes(title_text="cross-entropy (nats)", type="log", row=1, col=1)
+    figure.update_yaxes(title_text="loss (nats)", type="log", row=1, col=1)
     figure.update_yaxes(
         title_text="accuracy", tickformat=".0%", range=[-0.04, 1.08], nticks=4, row=2, col=1
     )
@@ -70,6 +70,6 @@ def loss_caption(run: Run) -> tuple[str, str]:
         "the theory predicts it."
         if run.prediction.at_penalty is not None
         else "The loss should fall and level off; the theory gives no value for it in this setting.",
-        "Mean cross-entropy, without the penalty, and share of right answers over the whole table of "
-        "inputs.",
+        "The loss is what training minimises, mean cross-entropy + penalty; accuracy is the share of "
+        "right answers; both over the whole table of inputs.",
     )

@@ -33,8 +33,9 @@ class Run:
     verdict
         Prediction against measurement.
     history
-        Columns ``step``, ``loss``, ``objective``, ``accuracy``, ``margin``, ``norm``,
-        ``normalized_margin`` and ``margin_ratio`` (of gamma*, nan where that is unknown).
+        Columns ``step``, ``loss`` (cross-entropy + penalty), ``cross_entropy``, ``accuracy``,
+        ``margin``, ``norm``, ``normalized_margin`` and ``margin_ratio`` (of gamma*, nan where that
+        is unknown).
     snapshot_steps, snapshots
         Weights through training, (snapshot, element, neuron).
     """
