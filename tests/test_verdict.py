@@ -176,7 +176,7 @@ def test_a_feature_that_cannot_be_used_is_noticed():
     assert "cannot_features" in {claim.name for claim in clean.claims}
     assert failing(clean) == set()
     (cannot,) = (f for f in of.features if f.dimension == 25)
-    extra = torch.from_numpy(cannot.basis[:, :1])[None] * network.parameters["u"].norm(dim=1).max()
+    extra = torch.tensor(cannot.basis[:, :1])[None] * network.parameters["u"].norm(dim=1).max()
     more = {slot: torch.cat([p] + [extra] * 40, dim=2) for slot, p in network.parameters.items()}
     verdict = judge(prediction, measure(MLP(more, network.activation), of))
     assert {"cannot_features", "shares"} <= failing(verdict)

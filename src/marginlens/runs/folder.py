@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
@@ -120,19 +119,23 @@ def load_run(folder: str | Path) -> Run:
             f"{str(folder)!r} is not a run's folder (no {_MARK}); make one with: marginlens run C23"
         )
     try:
-        recipe = Recipe(**tomllib.loads((path / _MARK).read_text()))
-        chosen = _task_of(recipe, path)
-        with safe_open(path / "parameters.safetensors", framework="pt") as file:
-            metadata = file.metadata() or {}
-            parameters: dict[str, torch.Tensor] = {
-                name: file.get_tensor(name) for name in (*chosen.slots, "w")
-            }
-        with safe_open(path / "snapshots.safetensors", framework="np") as file:
-            snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        table = pq.read_table(path / "history.parquet")
-    except (ValidationError, SafetensorError, OSError, pa.ArrowException, KeyError) as error:
+        return _read(path)
+    except (ValueError, OSError, KeyError, SafetensorError, pa.ArrowException) as error:
         words = " ".join(str(error).split())
         raise ValueError(f"the run in {str(folder)!r} is damaged: {words}") from None
+
+
+def _read(path: Path) -> Run:
+    recipe = Recipe(**tomllib.loads((path / _MARK).read_text()))
+    chosen = _task_of(recipe, path)
+    with safe_open(path / "parameters.safetensors", framework="pt") as file:
+        metadata = file.metadata() or {}
+        parameters: dict[str, torch.Tensor] = {
+            name: file.get_tensor(name) for name in (*chosen.slots, "w")
+        }
+    with safe_open(path / "snapshots.safetensors", framework="np") as file:
+        snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    table = pq.read_table(path / "history.parquet")
     members = recipe.members
     history = {
         name: table[name].to_numpy().reshape(-1, members)

@@ -1,0 +1,205 @@
+"""A run on disk: what is written comes back, and what is damaged is named."""
+
+import json
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from marginlens.runs import Run, check_folder, execute, load_run, save_run
+from marginlens.tasks import task
+
+FILES = {
+    "recipe.toml", "history.parquet", "snapshots.safetensors", "parameters.safetensors",
+    "prediction.json", "verdict.json",
+}  # fmt: skip
+SMALL = {"width": 12, "strength": 1e-3, "steps": 40, "members": 2, "snapshots": 5}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("runs") / "C5"
+    return execute("C5", out=folder, **SMALL)
+
+
+@pytest.fixture
+def copy(saved, tmp_path) -> Path:
+    return Path(shutil.copytree(saved.folder, tmp_path / "copy"))
+
+
+def test_a_folder_holds_every_file_and_nothing_else(saved):
+    assert {path.name for path in saved.folder.iterdir()} == FILES
+    assert [path.name for path in saved.folder.parent.iterdir()] == ["C5"]
+
+
+def test_what_is_written_comes_back(saved):
+    back = load_run(saved.folder)
+    assert back.recipe == saved.recipe
+    assert back.verdict == saved.verdict
+    assert back.prediction.to_dict() == saved.prediction.to_dict()
+    assert back.measurement.to_dict() == saved.measurement.to_dict()
+    assert back.first.to_dict() == saved.first.to_dict()
+    assert back.training.stopped == saved.training.stopped == "steps"
+    assert back.training.seconds == saved.training.seconds
+    for column, values in saved.training.history.items():
+        assert values.shape[1] == 2
+        np.testing.assert_array_equal(back.training.history[column], values)
+    for column, values in saved.history.items():
+        np.testing.assert_array_equal(back.history[column], values)
+    for slot, p in saved.training.network.parameters.items():
+        assert torch.equal(back.training.network.parameters[slot], p)
+        np.testing.assert_array_equal(back.snapshots[slot], saved.snapshots[slot])
+    np.testing.assert_array_equal(back.snapshot_steps, saved.snapshot_steps)
+
+
+def test_the_files_are_what_other_programs_read(saved):
+    recipe = tomllib.loads((saved.folder / "recipe.toml").read_text())
+    assert (recipe["task"], recipe["width"]) == ("C5", 12)
+    table = pq.read_table(saved.folder / "history.parquet")
+    assert table.column_names[:4] == ["step", "member", "loss", "cross_entropy"]
+    assert table["step"].to_pylist() == [0, 0, 10, 10, 20, 20, 30, 30, 40, 40]
+    assert table["member"].to_pylist() == [0, 1] * 5
+    snapshots = load_file(saved.folder / "snapshots.safetensors")
+    assert snapshots["u"].shape == (len(snapshots["step"]), 5, 12)
+    parameters = load_file(saved.folder / "parameters.safetensors")
+    assert {name: p.shape for name, p in parameters.items()} == dict.fromkeys("uvw", (2, 5, 12))
+    verdict = json.loads((saved.folder / "verdict.json").read_text())
+    assert {"task", "margin_ratio", "training_seconds", "holds", "claims"} == verdict.keys()
+    claim = {"name", "predicted", "measured", "tolerance", "holds", "source"}
+    assert all(claim <= entry.keys() for entry in verdict["claims"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_precision_survives(tmp_path, dtype):
+    run = execute("C5", out=tmp_path / "run", **SMALL, dtype=dtype)
+    back = load_run(tmp_path / "run").training.network.parameters["u"]
+    assert back.dtype == getattr(torch, dtype)
+    assert torch.equal(back, run.training.network.parameters["u"])
+
+
+def test_a_table_travels_with_its_run(tmp_path):
+    table = tmp_path / "klein.csv"
+    table.write_text("0,1,2,3\n1,0,3,2\n2,3,0,1\n3,2,1,0\n")
+    run = execute(task(str(table)), out=tmp_path / "run", **SMALL)
+    table.unlink()
+    back = load_run(tmp_path / "run")
+    np.testing.assert_array_equal(back.task.group.table, run.task.group.table)
+    assert back.verdict == run.verdict
+
+
+def test_parity_comes_back(tmp_path):
+    run = execute("parity(5,2)", out=tmp_path / "run", steps=20, width=8)
+    assert load_run(tmp_path / "run").verdict == run.verdict
+
+
+def test_an_existing_folder_is_left_alone_unless_asked(saved, copy):
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    with pytest.raises(ValueError, match="exists; choose another --out, or add --overwrite"):
+        execute("C7", out=copy, **SMALL)
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    (copy / "report.html").write_text("an older page")
+    execute("C7", out=copy, overwrite=True, **SMALL)
+    assert load_run(copy).task.name == "C7"
+    assert {path.name for path in copy.iterdir()} == FILES  # nothing of the older run is left
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_run_is_never_replaced(tmp_path, overwrite):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("text")
+    for name in ("notes", "file", "file/run", "."):
+        with pytest.raises(ValueError, match=r"exist|is not a folder") as caught:
+            check_folder(tmp_path / name, overwrite=overwrite)
+        assert "\n" not in str(caught.value)
+    assert (tmp_path / "notes" / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_empty_folder_may_be_filled_if_asked(tmp_path):
+    (tmp_path / "empty").mkdir()
+    execute("C5", out=tmp_path / "empty", overwrite=True, **SMALL)
+    assert load_run(tmp_path / "empty").task.name == "C5"
+
+
+def test_parents_are_made(tmp_path):
+    execute("C5", out=tmp_path / "a" / "b" / "run", **SMALL)
+    assert load_run(tmp_path / "a" / "b" / "run").task.name == "C5"
+
+
+def test_nothing_is_left_of_a_run_that_could_not_be_written(saved, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_run(saved, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_older_run_is_kept_if_the_new_one_cannot_be_written(saved, copy, monkeypatch):
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    monkeypatch.setattr(json, "dumps", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_run(saved, copy, overwrite=True)
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ValueError, match=r"is not a run's folder .* marginlens run C23"):
+            load_run(folder)
+
+
+@pytest.mark.parametrize("name", sorted(FILES - {"prediction.json", "verdict.json"}))
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage"])
+def test_a_damaged_file_is_named_in_one_line(copy, name, damage):
+    path = copy / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "cut": content[:-20], "garbage": os.urandom(300)}[damage])
+    if (name, damage) == ("recipe.toml", "cut"):
+        path.write_bytes(content[: len(content) // 2 + 3])
+    with pytest.raises(ValueError, match=r"is damaged|is not a run's folder") as caught:
+        load_run(copy)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('task = "C5"', 'task = "C7"'),
+        ('task = "C5"', 'task = "parity(5,2)"'),
+        ('task = "C5"', 'task = "nonsense"'),
+        ("width = 12", "width = -1"),
+        ("members = 2", "members = 3"),
+        ('activation = "x^2"', 'activation = "tanh"'),
+        ("width = 12", "wideness = 12"),
+    ],
+)
+def test_a_recipe_that_does_not_belong_is_refused_in_one_line(copy, old, new):
+    path = copy / "recipe.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=".") as caught:
+        load_run(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_interruption_is_saved_too(tmp_path):
+    def interrupt(step, latest):
+        if step == 20:
+            raise KeyboardInterrupt
+
+    execute("C5", out=tmp_path / "run", progress=interrupt, **SMALL)
+    back = load_run(tmp_path / "run")
+    assert back.training.stopped == "interrupted"
+    assert back.history["step"].tolist() == [0, 10, 20]
