@@ -71,6 +71,27 @@ Dtype = Annotated[str | None, typer.Option(help="float32 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 
 
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        from importlib.metadata import version
+
+        out.print(f"marginlens {version('marginlens')}", highlight=False)
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command(
     epilog="Examples:\n\n  marginlens predict C71\n\n  marginlens predict A5 --strength 1e-5 --json"
 )

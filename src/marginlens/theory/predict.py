@@ -291,9 +291,8 @@ def _is_homogeneous(penalty: Penalty | None, activation: Activation) -> bool:
 def _assumptions(activation: Activation, penalty: Penalty | None) -> tuple[str, ...]:
     nu = activation.homogeneity
     weakened = (
-        "the training reaches a global minimum of cross-entropy + strength * "
-        f"sum_i ||omega_i||^{nu}; gamma* is the limit of small strength, at_penalty the minimum at "
-        "the given one"
+        f"training reaches a global minimum of cross-entropy + λ Σ‖ωᵢ‖^{nu}, whose normalized margin "
+        "approaches γ* as λ goes to 0"
     )
     if not _is_homogeneous(penalty, activation):
         weakened = (
@@ -303,8 +302,8 @@ def _assumptions(activation: Activation, penalty: Penalty | None) -> tuple[str, 
     return (
         f"one hidden layer without biases, activation {activation}, trained on all inputs",
         weakened,
-        "the network is at least as wide as sufficient_width; at a finite strength the minimum is "
-        "that over all widths",
+        "the network has at least the width that suffices; at a given λ the minimum is that over all "
+        "widths",
     )
 
 

@@ -106,6 +106,11 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     given |= {"task": task.name, "activation": activation.name}
     checked = _recipe(given)
     prediction = predict(task, activation, Penalty(checked.penalty, 0.0))
+    if checked.stop_share is not None and prediction.margin is None:
+        raise ValueError(
+            f"stop_share needs a known maximum margin, and none is known for {task.name} with "
+            f"{activation.name}; leave it out"
+        )
     sufficient = prediction.sufficient_width or 0
     if task.subset is not None:
         width = max(40, 5 * parity_width(len(task.subset)))

@@ -1,0 +1,256 @@
+"""The command line, as a person and as a program use it."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from marginlens import cli
+from marginlens.runs import load_run
+
+VERBS = ("predict", "train", "measure", "verify", "report", "run")
+SMALL = ("--width", "12", "--strength", "1e-3", "--steps", "30")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Exit code, standard output and standard error of a command."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["marginlens", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed = capsys.readouterr()
+        return caught.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def write_tables():
+    Path("ragged.csv").write_text("0,1\n1\n")
+    Path("oblong.csv").write_text("0,1,2\n1,2,0\n")
+    Path("no-identity.csv").write_text("1,0,2\n0,2,1\n2,1,0\n")
+    # a latin square with identity 0 that is not associative
+    Path("loop.csv").write_text("0,1,2,3,4\n1,0,3,4,2\n2,4,0,1,3\n3,2,4,0,1\n4,3,1,2,0\n")
+    Path("fractions.csv").write_text("0,1.5\n1.5,0\n")
+    Path("words.csv").write_text("e,a\na,e\n")
+    Path("outside.csv").write_text("0,1\n1,7\n")
+    Path("file").write_text("not a folder")
+    Path("there").mkdir()
+
+
+BAD = [
+    (["predict", "C0"], "C0"),
+    (["predict", "S99"], "S99"),
+    (["predict", "D5x"], "D5x"),
+    (["run", "parity(4,10)"], "parity"),
+    (["run", "ragged.csv"], "ragged.csv"),
+    (["run", "oblong.csv"], "square"),
+    (["run", "no-identity.csv"], "identity"),
+    (["run", "loop.csv"], "associative"),
+    (["run", "fractions.csv"], "integer"),
+    (["run", "words.csv"], "integer"),
+    (["run", "outside.csv"], "7"),
+    (["run", "missing.csv"], "missing.csv"),
+    (["run", "C5", "--width", "-3"], "width"),
+    (["run", "C5", "--width", "wide"], "--width"),
+    (["run", "C5", "--activation", "tanh"], "tanh"),
+    (["run", "C5", "--penalty", "l3"], "l3"),
+    (["run", "C5", "--strength", "nan"], "strength"),
+    (["run", "C5", "--learning-rate", "0"], "learning_rate"),
+    (["run", "C5", "--device", "cuda:42"], "cuda:42"),
+    (["run", "C5", "--device", "abacus"], "abacus"),
+    (["run", "C5", "--out", "there"], "--overwrite"),
+    (["run", "C5", "--out", "file", "--overwrite"], "file"),
+    (["run", "C5", "--out", "file/run"], "file"),
+    (["train", "C5", "--stop-share", "0.9", "--activation", "relu", "--penalty", "l2"], "stop_share"),
+    (["measure", "there"], "recipe.toml"),
+    (["verify", "missing"], "recipe.toml"),
+    (["report", "missing"], "recipe.toml"),
+    (["run", "C5", "--wide", "3"], "--wide"),
+    (["learn", "C5"], "learn"),
+    (["run"], "TASK"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "word"), BAD, ids=[" ".join(a) for a, _ in BAD])
+def test_bad_input_is_one_line_exit_code_two_and_nothing_written(call, arguments, word):
+    write_tables()
+    before = sorted(Path().rglob("*"))
+    code, printed, error = call(*arguments)
+    assert code == 2
+    assert printed == ""
+    assert error.startswith("marginlens: ")
+    assert error.count("\n") == 1
+    assert error.endswith("\n")
+    assert word in error
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_run_that_diverges_says_so_and_writes_nothing(call):
+    code, _, error = call(
+        "run", "C5", "--optimizer", "sgd", "--learning-rate", "1e9", "--width", "9"
+    )
+    assert code == 2
+    assert "not finite at step" in error
+    assert "smaller learning rate" in error
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("name", ["C5", "A5", "parity(5,2)"])
+def test_programs_read_a_prediction(call, name):
+    code, printed, error = call("predict", name, "--json", "--strength", "1e-5")
+    assert (code, error) == (0, "")
+    found = json.loads(printed)
+    assert found["task"] == name
+    assert {"margin", "penalty", "collapse_penalty", "at_penalty", "features"} <= found.keys()
+    assert {"loss", "norm", "margin", "shares"} <= found["at_penalty"].keys()
+    names = {"name", "dimension", "type", "status", "least_share", "greatest_share"}
+    assert all(names <= feature.keys() for feature in found["features"])
+    assert found["at_penalty"]["shares"].keys() == {f["name"] for f in found["features"]}
+
+
+def test_the_prediction_of_c71_is_that_of_the_paper(call):
+    """p = 71: sqrt(2/27) / (71^(1/2) 70)."""
+    _, printed, _ = call("predict", "C71", "--json")
+    assert json.loads(printed)["margin"] == pytest.approx((2 / 27) ** 0.5 / (71**0.5 * 70))
+
+
+def test_a_person_reads_a_prediction(call):
+    code, printed, _ = call("predict", "A5")
+    assert code == 0
+    assert "0.0004315709" in printed
+    assert "cannot" in printed
+    assert "must" in printed
+
+
+def test_a_run_leaves_one_folder_with_a_page(call):
+    code, printed, _ = call("run", "C5", *SMALL)
+    assert code == 0
+    assert "runs/C5/report.html" in printed
+    assert "promised claims hold" in printed
+    assert [path.name for path in Path("runs").iterdir()] == ["C5"]
+    assert (Path("runs/C5/report.html")).read_text().startswith("<!DOCTYPE html>")
+    verdict = json.loads(Path("runs/C5/verdict.json").read_text())
+    assert {"task", "margin_ratio", "training_seconds", "holds", "claims"} <= verdict.keys()
+    assert load_run("runs/C5").recipe.width == 12
+
+
+def test_programs_read_the_verdict_of_a_run_and_nothing_else(call):
+    code, printed, error = call("run", "C5", *SMALL, "--json", "--out", "here")
+    assert (code, error) == (0, "")
+    assert json.loads(printed) == json.loads(Path("here/verdict.json").read_text())
+
+
+def test_training_leaves_the_page_to_report(call):
+    assert call("train", "S3", *SMALL, "--out", "s3")[0] == 0
+    assert not Path("s3/report.html").exists()
+    code, printed, _ = call("report", "s3")
+    assert (code, printed) == (0, "wrote s3/report.html\n")
+    assert Path("s3/report.html").stat().st_size > 1e6
+    assert call("report", "s3", "--out", "page.html")[0] == 0
+    assert Path("page.html").read_bytes() == Path("s3/report.html").read_bytes()
+    assert call("report", "s3", "--out", "nowhere/page.html")[0] == 2
+
+
+def test_measure_and_verify_read_a_saved_run(call):
+    call("train", "C5", *SMALL, "--out", "run")
+    code, printed, _ = call("measure", "run", "--json")
+    assert code == 0
+    assert json.loads(printed) == load_run("run").measurement.to_dict()
+    code, printed, _ = call("measure", "run")
+    assert code == 0
+    assert "live neurons" in printed
+    assert "k=2" in printed
+    code, printed, _ = call("verify", "run", "--json")
+    assert json.loads(printed) == json.loads(Path("run/verdict.json").read_text())
+    assert code == (0 if json.loads(printed)["holds"] else 1)
+
+
+def test_the_exit_code_of_verify_is_the_verdict(call):
+    call("train", "C5", "--steps", "1", "--out", "untrained")
+    assert call("verify", "untrained")[0] == 1
+    call("train", "C5", "--strength", "1e-3", "--learning-rate", "0.03", "--out", "trained")
+    assert call("verify", "trained")[0] == 0
+
+
+def test_relu_is_reported_without_a_promise(call):
+    code, printed, _ = call(
+        "run", "C5", *SMALL, "--activation", "relu", "--penalty", "l2", "--out", "relu"
+    )
+    assert code == 0
+    assert "not promised here" in printed
+    verdict = json.loads(Path("relu/verdict.json").read_text())
+    assert verdict["margin_ratio"] is None
+    assert not any(claim["promised"] for claim in verdict["claims"])
+    assert {"sinusoidal", "one_feature"} <= {claim["name"] for claim in verdict["claims"]}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb_has_examples(call, verb):
+    code, printed, _ = call(verb, "--help")
+    assert code == 0
+    assert "Examples" in printed
+    assert f"marginlens {verb} " in printed
+
+
+def test_help_names_every_verb_and_shows_examples(call):
+    code, printed, _ = call("--help")
+    assert code == 0
+    assert all(verb in printed for verb in VERBS)
+    assert "marginlens run C71" in printed
+
+
+def test_version(call):
+    from importlib.metadata import version
+
+    assert call("--version")[:2] == (0, f"marginlens {version('marginlens')}\n")
+
+
+def test_help_does_not_wait_for_pytorch():
+    words = (
+        "import sys, marginlens.cli; sys.argv = ['marginlens', 'run', '--help']\n"
+        "try: marginlens.cli.main()\n"
+        "except SystemExit: print('torch' in sys.modules, 'scipy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False"
+
+
+def test_ctrl_c_keeps_what_was_learned(tmp_path):
+    script = (
+        "import sys\n"
+        "from marginlens import cli\n"
+        "from marginlens.training import loop\n"
+        "record = loop._Recorder.record\n"
+        "def noted(self, step, row):\n"
+        "    print('step', step, file=sys.stderr, flush=True)\n"
+        "    return record(self, step, row)\n"
+        "loop._Recorder.record = noted\n"
+        "sys.argv = ['marginlens', *sys.argv[1:]]\n"
+        "cli.main()\n"
+    )
+    arguments = ["train", "S4", "--width", "200", "--steps", "1000000", "--out", "run", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    while process.stderr.readline() != "step 50\n":
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    printed, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert json.loads(printed)["task"] == "S4"
+    run = load_run(tmp_path / "run")
+    assert run.training.stopped == "interrupted"
+    assert 50 <= run.training.steps[-1] < 1_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
