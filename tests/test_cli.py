@@ -252,5 +252,5 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
     assert json.loads(printed)["task"] == "S4"
     run = load_run(tmp_path / "run")
     assert run.training.stopped == "interrupted"
-    assert 50 <= run.training.steps[-1] < 1_000_000
+    assert 40 <= run.training.steps[-1] < 1_000_000
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from marginlens.training.recipe import Recipe
 __all__ = ["Training", "find_device", "train"]
 
 _SNAPSHOT_BYTES = 64 << 20
+_WORTH_THREADS = 1 << 20  # hidden activations a step
 _WINDOW = 100  # steps over which convergence is judged
 
 HISTORY = ("loss", "cross_entropy", "accuracy", "margin", "norm", "normalized_margin")
@@ -116,9 +118,8 @@ def train(
     population = Population(task, network)
     recorder = _Recorder(recipe, network)
     stopped, started = "steps", time.perf_counter()
-    # Weights on their way to zero pass through denormal numbers, tens of times slower to compute.
-    torch.set_flush_denormal(True)
-    with torch.no_grad():
+    small = recipe.members * len(task.answers) * recipe.width < _WORTH_THREADS
+    with torch.no_grad(), _settings(one_thread=small):
         try:
             for step in range(recipe.steps + 1):
                 result = population(parameters, gradients)
@@ -149,9 +150,25 @@ def train(
                 optimizer.step()
         except KeyboardInterrupt:
             stopped = "interrupted"
-        finally:
-            torch.set_flush_denormal(False)
     return recorder.finish(network, time.perf_counter() - started, stopped)
+
+
+@contextmanager
+def _settings(*, one_thread: bool) -> Iterator[None]:
+    """PyTorch's settings while training runs; they are put back afterwards.
+
+    Weights on their way to zero pass through denormal numbers, tens of times slower to compute with.
+    On small tasks threads gain nothing, and waiting for each other lose much on a busy machine.
+    """
+    threads = torch.get_num_threads()
+    torch.set_flush_denormal(True)
+    if one_thread:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
 
 
 class _Recorder:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from marginlens.tasks import Task
 from marginlens.theory import (
     Penalty,
+    Prediction,
     default_activation,
     parity_width,
     parse_activation,
@@ -81,13 +82,14 @@ class Recipe(BaseModel):
 def recipe_for(task: Task, **chosen: Any) -> Recipe:
     """Recipe for a task: what is not chosen is filled in by what suits the task.
 
-    Width: 500 or, if that is less, 2.3 times the sufficient width on cyclic groups and 3 times
-    elsewhere; 5 times for parity. Strength: 1e-4 on cyclic groups; 1e-5 on other groups, where the
-    margin at a finite strength stays below the limit; 1e-3 for parity; always at most a quarter of
-    the strength at which the network collapses. Adam at rate .01 for 1,500 steps on cyclic groups; on
-    others, where features differ and take longer to settle, at rate .03 for 6,000 steps (2,500 from
-    order 100 on); for parity 3,000 steps from small weights (.1): from larger ones many neurons never
-    leave the irrelevant coordinates.
+    Width: 2.3 times the sufficient width on cyclic groups, 3.2 times elsewhere, 5 times for parity,
+    rounded up to hundreds. Strength: the largest power of ten that is at most a quarter of the
+    strength at which the network collapses on cyclic groups, a twentieth elsewhere, where the margin at
+    a finite strength stays below the limit; 1e-3 for parity. Adam at rate .03 (.01 on cyclic groups of
+    order 50 or more) for 1,500 steps on cyclic groups and, as features differ and take longer to
+    settle, for 6,000 on others (2,500 from order 100 on); for parity at rate .01 for 3,000 steps from
+    small weights (.1): from larger ones many neurons never leave the irrelevant coordinates. Where no
+    theorem applies: the recipe's own defaults.
 
     Raises
     ------
@@ -111,21 +113,27 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
             f"stop_share needs a known maximum margin, and none is known for {task.name} with "
             f"{activation.name}; leave it out"
         )
+    width, suited = _suited(task, prediction)
+    return _recipe({"width": width, **suited, **given})
+
+
+def _suited(task: Task, prediction: Prediction) -> tuple[int, dict[str, Any]]:
+    """Width, and the fields in which a task differs from the recipe's defaults."""
     sufficient = prediction.sufficient_width or 0
     if task.subset is not None:
         width = max(40, 5 * parity_width(len(task.subset)))
-        suited = {"strength": 1e-3, "steps": 3000, "init_scale": 0.1}
-    elif task.group is not None and task.group.generator is not None:
-        width = max(500, math.ceil(0.023 * sufficient) * 100)
-        suited = {"strength": 1e-4, "steps": 1500}
-    else:
-        width = max(500, math.ceil(0.006 * sufficient) * 500)
-        steps = 6000 if task.size < 100 else 2500
-        suited = {"strength": 1e-5, "steps": steps, "learning_rate": 0.03}
-    limit = prediction.collapse_penalty
-    while limit is not None and suited["strength"] > limit / 4:
-        suited["strength"] = float(f"{suited['strength'] / 10:.0e}")
-    return _recipe({"width": width, **suited, **given})
+        return width, {"strength": 1e-3, "steps": 3000, "init_scale": 0.1}
+    cyclic = task.group is not None and task.group.generator is not None
+    width = max(100, 100 * math.ceil((0.023 if cyclic else 0.032) * sufficient))
+    collapse = prediction.collapse_penalty
+    if collapse is None:
+        return 500, {}
+    strength = float(f"1e{math.floor(math.log10(collapse / (4 if cyclic else 20)))}")
+    if cyclic:
+        rate = 0.03 if task.size < 50 else 0.01
+        return width, {"strength": strength, "learning_rate": rate}
+    steps = 6000 if task.size < 100 else 2500
+    return width, {"strength": strength, "learning_rate": 0.03, "steps": steps}
 
 
 def _recipe(fields: dict[str, Any]) -> Recipe:
