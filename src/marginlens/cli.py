@@ -159,7 +159,12 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             _print_prediction(prediction, brief=True)
         with _progress(recipe.steps, prediction.margin, quiet=as_json) as show:
             finished = follow(
-                recipe, chosen, prediction=prediction, out=folder, overwrite=overwrite, progress=show
+                recipe,
+                chosen,
+                prediction=prediction,
+                out=folder,
+                overwrite=overwrite,
+                progress=show,
             )
         if with_report:
             from marginlens.report import write_report

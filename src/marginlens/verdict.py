@@ -130,9 +130,7 @@ def _claim(
     if predicted is not None and measured is not None and math.isfinite(measured):
         scale = abs(predicted) if relative and predicted else 1.0
         holds = abs(measured - predicted) <= tolerance * scale
-    return Claim(
-        name, statement, predicted, measured, tolerance, relative, holds, promised, source
-    )
+    return Claim(name, statement, predicted, measured, tolerance, relative, holds, promised, source)
 
 
 def _promised(prediction: Prediction) -> bool:

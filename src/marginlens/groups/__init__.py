@@ -1,7 +1,8 @@
 """Finite groups: Cayley table → classes → characters → irreps → Fourier (NumPy and SciPy only)."""
 
 from marginlens.groups.families import UnknownGroupError
-from marginlens.groups.finite_group import FiniteGroup, IrrepClass, group
+from marginlens.groups.finite_group import FiniteGroup, IrrepClass
+from marginlens.groups.specs import group
 from marginlens.groups.table import GREATEST_ORDER
 
 __all__ = ["GREATEST_ORDER", "FiniteGroup", "IrrepClass", "UnknownGroupError", "group"]

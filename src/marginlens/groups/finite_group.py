@@ -5,22 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Complex, Float, Int
-from numpy.typing import ArrayLike
 
 from marginlens.groups import characters as _characters
 from marginlens.groups import irreps as _irreps
-from marginlens.groups.families import family_table
-from marginlens.groups.table import (
-    as_integer_square,
-    find_identity,
-    generating_set,
-    read_table,
-    validate_table,
-)
+from marginlens.groups.table import find_identity, generating_set, validate_table
 
 _TYPES = {1: "real", 0: "complex", -1: "quaternionic"}
 
@@ -173,6 +164,7 @@ class FiniteGroup:
 
     Examples
     --------
+    >>> from marginlens.groups import group
     >>> s3 = group("S3")
     >>> s3.order, s3.is_abelian, s3.class_sizes.tolist()
     (6, False, [1, 3, 2])
@@ -370,6 +362,7 @@ class FiniteGroup:
 
         Examples
         --------
+        >>> from marginlens.groups import group
         >>> c2 = group("C2")
         >>> [complex(part[0, 0]) for part in c2.fourier(np.array([1.0, 2.0]))]
         [(3+0j), (-1+0j)]
@@ -410,44 +403,3 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     """Cached arrays are shared: make writing into one an error."""
     array.setflags(write=False)
     return array
-
-
-def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGroup:
-    """Return a finite group from its name, a table file or a Cayley table.
-
-    Parameters
-    ----------
-    spec
-        `"C12"`, `"D5"` (order 10), `"S5"`, `"A5"`, `"Q8"`, `"Q16"`, `"Dic3"`, `"SL(2,3)"`, products
-        such as `"S3xC4"`; a path to a `.csv` or `.npy` file; or the table itself.
-    name
-        How to call it; by default the spec, the file's stem, or `table`.
-
-    Raises
-    ------
-    ValueError
-        Unknown name, unreadable file, a table that is no group, or an order above the greatest.
-
-    Examples
-    --------
-    >>> group("C12").order
-    12
-    >>> group([[0, 1], [1, 0]], name="signs").element_orders.tolist()
-    [1, 2]
-    >>> group("D5x")
-    Traceback (most recent call last):
-    ...
-    marginlens.groups.families.UnknownGroupError: unknown group 'D5x'; write e.g. C12, D5, S5, A5,
-    Q8, Dic3, SL(2,3), S3xC4 or a path to a table (.csv or .npy)
-
-    """
-    if isinstance(spec, str) and not _is_path(spec):
-        return FiniteGroup(family_table(spec.strip()), name or spec.strip())
-    if isinstance(spec, str | Path):
-        path = Path(spec)
-        return FiniteGroup(read_table(path), name or path.stem)
-    return FiniteGroup(as_integer_square(spec), name or "table")
-
-
-def _is_path(spec: str) -> bool:
-    return spec.lower().endswith((".csv", ".npy")) or "/" in spec or "\\" in spec
