@@ -104,7 +104,7 @@ class Population:
         self.inputs: _Inputs = (
             _Pairs(task) if task.kind == "table" else _Signs(task, w.dtype, w.device)
         )
-        self.answers = torch.tensor(task.answers, device=w.device)[None, :, None]
+        self.answers = torch.tensor(task.answers, device=w.device)[None, None]
         width, rows = network.width, self.inputs.rows
         self.group = min(network.members, max(1, BLOCK // (rows * width)))
         self.block = min(self.inputs.units, max(1, BLOCK // (self.group * rows * width)))
@@ -151,12 +151,12 @@ class Population:
         hidden = self._hidden[:size].view(shape)
         # Rows last: this product is the faster one, whatever the number of classes.
         logits = self._logits[: members * count * classes].view(members, classes, count)
-        answers = self.answers[:, rows].expand(members, -1, -1)
+        answers = self.answers[..., rows].expand(members, -1, -1)
 
         self.inputs.forward(p, lo, hi, before)
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
-        losses, gap = _cross_entropy_(logits.mT, answers, self.count)
+        losses, gap = _cross_entropy_(logits, answers, self.count)
         if gradients is not None:
             back = self._back[:size].view(shape)
             torch.bmm(logits.mT, w * self.activation.degree, out=back)
@@ -167,19 +167,22 @@ class Population:
 
 
 def _cross_entropy_(
-    logits: Float[Tensor, "member row class"], answers: Int[Tensor, "member row 1"], count: int
-) -> tuple[Float[Tensor, "member row 1"], Float[Tensor, "member row 1"]]:
+    logits: Float[Tensor, "member class row"], answers: Int[Tensor, "member 1 row"], count: int
+) -> tuple[Float[Tensor, "member 1 row"], Float[Tensor, "member 1 row"]]:
     """Losses and margins; ``logits`` are overwritten by the gradient of sum(losses) / count."""
-    logits.sub_(logits.gather(-1, answers)).scatter_(-1, answers, -math.inf)
-    largest = logits.amax(-1, keepdim=True)
-    shift = largest.clamp_min(0)
-    logits.sub_(shift).exp_()
-    wrong = logits.sum(-1, keepdim=True)
+    right = logits.gather(1, answers)
+    logits.scatter_(1, answers, -math.inf)
+    largest = logits.amax(1, keepdim=True)
+    top = torch.maximum(largest, right)
+    shift = top - right
+    # exp is many times slower where its value is zero or denormal: it ends just above
+    logits.sub_(top).clamp_min_(math.log(torch.finfo(logits.dtype).tiny) + 0.5).exp_()
+    wrong = logits.scatter_(1, answers, 0.0).sum(1, keepdim=True)
     excess = wrong + torch.expm1(-shift)
     losses = shift + torch.log1p(excess)
-    scale = excess.add_(1).mul_(count)
-    logits.div_(scale).scatter_(-1, answers, -wrong / scale)
-    return losses, -largest
+    scale = 1 / (excess.add_(1).mul_(count))
+    logits.mul_(scale).scatter_(1, answers, -wrong * scale)
+    return losses, right - largest
 
 
 def evaluate(network: MLP, task: Task) -> Evaluation:
