@@ -111,7 +111,7 @@ class Population:
         hidden = self.group * self.block * rows * width
         outputs = self.group * self.block * rows * task.classes
         # Buffers are kept from step to step: fresh ones cost more in page faults than in work.
-        self._before, self._hidden, self._back = (w.new_empty(hidden) for _ in range(3))
+        self._before, self._hidden = w.new_empty(hidden), w.new_empty(hidden)
         self._logits = w.new_empty(outputs)
 
     @torch.no_grad()
@@ -158,9 +158,8 @@ class Population:
         torch.bmm(w, hidden.mT, out=logits)
         losses, gap = _cross_entropy_(logits, answers, self.count)
         if gradients is not None:
-            back = self._back[:size].view(shape)
-            torch.bmm(logits.mT, w * self.activation.degree, out=back)
             gradients["w"].baddbmm_(logits, hidden)
+            back = torch.bmm(logits.mT, w * self.activation.degree, out=hidden)
             times_derivative_(self.activation, back, before)
             self.inputs.backward(back, lo, hi, gradients)
         return losses, gap
