@@ -1,0 +1,78 @@
+"""What the README shows is what happens."""
+
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from marginlens import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in example.splitlines() if line]) <= 12
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "must" in printed
+    assert "shares" in printed
+    assert "False" not in printed  # every claim holds
+    assert (tmp_path / "runs/C23/report.html").stat().st_size > 1e6
+
+
+COMMANDS = re.findall(r"^(?:\$ )?marginlens (.*?)(?:#.*)?$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one_that_there_is(command, monkeypatch, capsys):
+    """With --help added each parses, and its help knows the options."""
+    words = shlex.split(command)
+    monkeypatch.setattr(sys, "argv", ["marginlens", *words[:1], "--help"])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert not caught.value.code
+    printed = capsys.readouterr().out
+    for word in words:
+        if word.startswith("--"):
+            assert word in printed
+
+
+def test_every_make_target_is_one_that_there_is():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)", README + CONTRIBUTING))
+    assert {"run", "test", "check", "bench"} <= named <= targets
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_link_to_a_file_leads_somewhere(name):
+    page = ROOT / name
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    for link in links:
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
+
+
+def test_the_predictions_shown_are_those_computed():
+    from marginlens.tasks import task
+    from marginlens.theory import Penalty, predict
+
+    a5 = predict(task("A5"), penalty=Penalty("homogeneous", 1e-5))
+    assert f"{a5.margin:.7g}" in README
+    for feature in a5.features:
+        shares = f"{feature.least_share:.6f}", f"{a5.at_penalty.shares[feature.name]:.6f}"
+        assert re.search(rf"│ {feature.name} .*│ {shares[0]} .*│ {shares[1]} ", README)
+    c71 = predict(task("C71"), penalty=Penalty("homogeneous", 1e-4))
+    assert f"loss {c71.at_penalty.loss:.6g}, norm {c71.at_penalty.norm:.6g}" in README
+
+
+def test_version_and_citation_agree():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
