@@ -10,8 +10,8 @@ from torch import nn
 
 from marginlens.networks import MLP, Population, evaluate, total_norm
 from marginlens.tasks import Task, task
-from marginlens.theory import parse_activation, predict
-from marginlens.training import Recipe, Training, train
+from marginlens.theory import predict
+from marginlens.training import Recipe, Training, initial_network, train
 
 C5 = Recipe(
     task="C5", width=40, steps=100, learning_rate=0.01, schedule="constant", dtype="float64"
@@ -23,15 +23,7 @@ def changed(recipe: Recipe, **changes) -> Recipe:
 
 
 def initial(recipe: Recipe) -> MLP:
-    return MLP.initial(
-        task(recipe.task),
-        parse_activation(recipe.activation),
-        width=recipe.width,
-        members=recipe.members,
-        seed=recipe.seed,
-        scale=recipe.init_scale,
-        dtype=getattr(torch, recipe.dtype),
-    )
+    return initial_network(task(recipe.task), recipe)
 
 
 def one_hot(of: Task) -> torch.Tensor:

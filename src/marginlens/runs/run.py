@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from marginlens.measures import Measurement, measure
-from marginlens.networks import MLP
 from marginlens.tasks import Task
-from marginlens.theory import Penalty, Prediction, parse_activation, predict
-from marginlens.training import Recipe, Training
+from marginlens.theory import Penalty, Prediction, predict
+from marginlens.training import Recipe, Training, initial_network
 from marginlens.verdict import Verdict, judge
 
 __all__ = ["Run", "prediction_for", "run_record"]
@@ -62,13 +61,6 @@ def run_record(
     task: Task, recipe: Recipe, prediction: Prediction, training: Training, folder: Path | None
 ) -> Run:
     """Measure a training and judge it."""
-    start = MLP.initial(
-        task,
-        parse_activation(recipe.activation),
-        width=recipe.width,
-        seed=recipe.seed,
-        scale=recipe.init_scale,
-    )
     measurement = measure(training.network, task)
     history = {"step": training.steps, **{n: v[:, 0] for n, v in training.history.items()}}
     maximum = np.nan if prediction.margin is None else prediction.margin
@@ -80,7 +72,7 @@ def run_record(
         prediction=prediction,
         training=training,
         measurement=measurement,
-        first=measure(start, task),
+        first=measure(initial_network(task, recipe), task),
         verdict=judge(prediction, measurement, training_seconds=training.seconds),
         history=history,
         snapshot_steps=training.snapshot_steps,

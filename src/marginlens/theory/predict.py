@@ -329,5 +329,5 @@ def _absences(features: tuple[FeaturePrediction, ...], at_penalty: AtPenalty | N
         return ""
     return (
         f"At this penalty the minimum leaves out {', '.join(absent)}, which every maximum-margin "
-        "network uses: they enter only at smaller strengths."
+        f"network uses: {'it enters' if len(absent) == 1 else 'they enter'} only at smaller strengths."
     )

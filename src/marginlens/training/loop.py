@@ -18,7 +18,7 @@ from marginlens.theory import Penalty, parse_activation
 from marginlens.training.penalties import add_penalty_gradient
 from marginlens.training.recipe import Recipe
 
-__all__ = ["Training", "find_device", "train"]
+__all__ = ["Training", "find_device", "initial_network", "train"]
 
 _SNAPSHOT_BYTES = 64 << 20
 _WORTH_THREADS = 1 << 20  # hidden activations a step
@@ -99,16 +99,7 @@ def train(
         raise ValueError(
             "stop_share needs a known maximum margin; leave it out for this activation"
         )
-    network = MLP.initial(
-        task,
-        parse_activation(recipe.activation),
-        width=recipe.width,
-        members=recipe.members,
-        seed=recipe.seed,
-        scale=recipe.init_scale,
-        dtype=getattr(torch, recipe.dtype),
-        device=find_device(recipe.device),
-    )
+    network = initial_network(task, recipe, find_device(recipe.device))
     penalty = Penalty(recipe.penalty, recipe.strength)
     parameters = network.parameters
     gradients = {name: torch.zeros_like(p) for name, p in parameters.items()}
@@ -151,6 +142,20 @@ def train(
         except KeyboardInterrupt:
             stopped = "interrupted"
     return recorder.finish(network, time.perf_counter() - started, stopped)
+
+
+def initial_network(task: Task, recipe: Recipe, device: torch.device | None = None) -> MLP:
+    """Network from which a training by the recipe starts: every member, on the CPU by default."""
+    return MLP.initial(
+        task,
+        parse_activation(recipe.activation),
+        width=recipe.width,
+        members=recipe.members,
+        seed=recipe.seed,
+        scale=recipe.init_scale,
+        dtype=getattr(torch, recipe.dtype),
+        device=device or torch.device("cpu"),
+    )
 
 
 @contextmanager
