@@ -353,6 +353,10 @@ def _print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
         highlight=False,
     )
     _print_verdict(run.verdict)
+    if run.recipe.members > 1:
+        out.print(
+            f"of {run.recipe.members} members, the first is judged and drawn; the history has all"
+        )
     out.print(f"everything is in {folder}", highlight=False, soft_wrap=True)
     if page:
         out.print(f"open {folder / 'report.html'}", highlight=False, soft_wrap=True)

@@ -127,6 +127,15 @@ def test_an_empty_folder_may_be_filled_if_asked(tmp_path):
     assert load_run(tmp_path / "empty").task.name == "C5"
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "mkdir", full)
+    with pytest.raises(ValueError, match=r"cannot write in .*Read-only.* another --out"):
+        execute("C5", out=tmp_path / "run", progress=lambda *_: 1 / 0, **SMALL)
+
+
 def test_parents_are_made(tmp_path):
     execute("C5", out=tmp_path / "a" / "b" / "run", **SMALL)
     assert load_run(tmp_path / "a" / "b" / "run").task.name == "C5"

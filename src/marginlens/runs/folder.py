@@ -38,7 +38,7 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
     Raises
     ------
     ValueError
-        If it exists and is not to be replaced, or is something other than a run.
+        If it exists and is not to be replaced, is something other than a run, or cannot be made.
     """
     folder = Path(out)
     if folder.exists():
@@ -51,6 +51,12 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
         parent = parent.parent
     if not parent.is_dir():
         raise ValueError(f"{str(parent)!r} is not a folder; choose another --out")
+    try:
+        tempfile.TemporaryDirectory(prefix=".marginlens.", dir=parent).cleanup()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write in {str(parent)!r} ({error.strerror}); choose another --out"
+        ) from None
     return folder
 
 
