@@ -69,6 +69,7 @@ BAD = [
     (["run", "C5", "--learning-rate", "0"], "learning_rate"),
     (["run", "C5", "--device", "cuda:42"], "cuda:42"),
     (["run", "C5", "--device", "abacus"], "abacus"),
+    (["run", "C5", "--device", "meta"], "meta"),
     (["run", "C5", "--out", "there"], "--overwrite"),
     (["run", "C5", "--out", "file", "--overwrite"], "file"),
     (["run", "C5", "--out", "file/run"], "file"),

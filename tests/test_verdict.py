@@ -210,7 +210,7 @@ def test_a_network_that_collapses_is_promised_to_and_nothing_more():
     verdict = judge(prediction, measure(zero, of))
     assert verdict.holds
     promised = {claim.name for claim in verdict.claims if claim.promised}
-    assert promised == {"loss", "cross_entropy", "norm", "margin", "shares"}
+    assert promised == {"loss", "cross_entropy", "norm", "margin"}
     # the same strength, and a network that did not collapse
     assert not judge(prediction, measure(one, of)).holds
 

@@ -211,7 +211,7 @@ def measure(folder: Folder, as_json: AsJson = False) -> None:
     out.print(shares)
 
 
-@app.command(epilog="Examples:\n\n  marginlens verify runs/C71 && echo the theory holds")
+@app.command(epilog="Examples:\n\n  marginlens verify runs/C71 || echo a promised claim fails")
 def verify(folder: Folder, as_json: AsJson = False) -> None:
     """Judge a saved run anew; exit code 1 if a promised claim does not hold."""
     from marginlens.runs import load_run

@@ -104,7 +104,9 @@ def judge(
     (True, 1.0)
     """
     ratio = None
-    if prediction.margin is not None:
+    at = prediction.at_penalty
+    # where the network is predicted to collapse, what is left of it has no direction
+    if prediction.margin is not None and (at is None or at.norm > 0):
         ratio = measurement.normalized_margin / prediction.margin
     claims = (
         *_at_penalty(prediction, measurement, ratio),
@@ -207,7 +209,7 @@ def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
         worst = float(np.abs(measured.share - shares).max())
         yield _claim(
             "shares", "Largest difference between a feature's share of the norm and its prediction",
-            0.0, worst, 0.01, _PROGRAM, promised=True,
+            0.0, worst, 0.01, _PROGRAM, promised=at is not None and at.norm > 0,
         )  # fmt: skip
     elif known:
         least = np.array([feature.least_share for feature in prediction.features], dtype=float)

@@ -93,6 +93,41 @@ def test_a_table_travels_with_its_run(tmp_path):
     assert back.verdict == run.verdict
 
 
+@pytest.mark.parametrize("name", ["S3", "C7"])
+def test_a_table_that_is_called_like_another_group_comes_back(tmp_path, name):
+    order = np.random.default_rng(0).permutation(6)
+    table = np.empty((6, 6), int)
+    table[np.ix_(order, order)] = order[task("S3").group.table]
+    path = tmp_path / f"{name}.csv"
+    np.savetxt(path, table, fmt="%d", delimiter=",")
+    run = execute(task(str(path)), out=tmp_path / "run", **SMALL)
+    back = load_run(tmp_path / "run")
+    np.testing.assert_array_equal(back.task.group.table, table)
+    assert back.verdict == run.verdict
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "notes"])
+def test_what_somebody_put_into_a_run_is_never_deleted(copy, name):
+    (copy / name).mkdir() if name == "notes" else (copy / name).write_text("years of work")
+    with pytest.raises(ValueError, match=f"also holds '{name}'"):
+        execute("C7", out=copy, overwrite=True, **SMALL)
+    assert (copy / name).exists()
+
+
+def test_the_older_run_is_back_if_the_last_step_fails(saved, copy, monkeypatch):
+    rename = Path.rename
+
+    def failing(self, target):
+        if self.name == "run":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        save_run(saved, copy, overwrite=True)
+    assert load_run(copy).task.name == "C5"
+
+
 def test_parity_comes_back(tmp_path):
     run = execute("parity(5,2)", out=tmp_path / "run", steps=20, width=8)
     assert load_run(tmp_path / "run").verdict == run.verdict

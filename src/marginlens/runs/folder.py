@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
-from marginlens.groups import group
+from marginlens.groups import FiniteGroup, group
 from marginlens.networks import MLP
 from marginlens.runs.run import Run, prediction_for, run_record
 from marginlens.tasks import Task, task
@@ -30,6 +30,10 @@ from marginlens.training import Recipe, Training
 __all__ = ["check_folder", "load_run", "save_run"]
 
 _MARK = "recipe.toml"
+_FILES = {
+    _MARK, "history.parquet", "snapshots.safetensors", "parameters.safetensors",
+    "prediction.json", "verdict.json", "table.npy", "report.html",
+}  # fmt: skip
 
 
 def check_folder(out: str | Path, *, overwrite: bool) -> Path:
@@ -46,6 +50,12 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
             raise ValueError(f"{str(folder)!r} exists; choose another --out, or add --overwrite")
         if not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).exists()):
             raise ValueError(f"{str(folder)!r} exists and is not a run's folder; it is left alone")
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in _FILES)
+        if foreign:
+            raise ValueError(
+                f"{str(folder)!r} also holds {foreign[0]!r}, which is not of a run; move it away, "
+                "or choose another --out"
+            )
     parent = folder.absolute().parent
     while not parent.exists():
         parent = parent.parent
@@ -70,9 +80,15 @@ def save_run(run: Run, folder: Path, *, overwrite: bool = False) -> None:
         new = Path(temporary) / "run"
         new.mkdir()
         _write(run, new)
+        old = Path(temporary) / "old"
         if folder.exists():
-            folder.rename(Path(temporary) / "old")
-        new.rename(folder)
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
 
 
 def _write(run: Run, folder: Path) -> None:
@@ -95,7 +111,7 @@ def _write(run: Run, folder: Path) -> None:
     )
     _write_json(folder / "prediction.json", run.prediction.to_dict())
     _write_json(folder / "verdict.json", run.verdict.to_dict())
-    if run.task.group is not None and not _is_named(run.task.name):
+    if run.task.group is not None and not _is_made_by_its_name(run.task.group):
         np.save(folder / "table.npy", run.task.group.table)
 
 
@@ -103,12 +119,12 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def _is_named(name: str) -> bool:
+def _is_made_by_its_name(learned: FiniteGroup) -> bool:
+    """Whether the name gives this very table: a file may be called S3.csv, and hold another one."""
     try:
-        task(name)
-    except ValueError:
+        return np.array_equal(group(learned.name).table, learned.table)
+    except (ValueError, OSError):
         return False
-    return not name.endswith((".csv", ".npy"))
 
 
 def load_run(folder: str | Path) -> Run:

@@ -263,7 +263,7 @@ def find_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError):
         here = "cpu and cuda" if torch.cuda.is_available() else "cpu"
         raise ValueError(f"device {name!r} is not here; available: {here}") from None
