@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from typer.exceptions import TyperException
 
+from marginlens import __version__
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -73,9 +75,7 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 
 def _print_version(wanted: bool) -> bool:
     if wanted:
-        from importlib.metadata import version
-
-        out.print(f"marginlens {version('marginlens')}", highlight=False)
+        out.print(f"marginlens {__version__}", highlight=False)
         raise typer.Exit
     return wanted
 

@@ -209,7 +209,7 @@ def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
         worst = float(np.abs(measured.share - shares).max())
         yield _claim(
             "shares", "Largest difference between a feature's share of the norm and its prediction",
-            0.0, worst, 0.01, _PROGRAM, promised=at is not None and at.norm > 0,
+            0.0, worst, 0.01, _PROGRAM, promised=promised,
         )  # fmt: skip
     elif known:
         least = np.array([feature.least_share for feature in prediction.features], dtype=float)

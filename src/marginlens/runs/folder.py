@@ -85,7 +85,7 @@ def save_run(run: Run, folder: Path, *, overwrite: bool = False) -> None:
             folder.rename(old)
         try:
             new.rename(folder)
-        except OSError:
+        except BaseException:
             if old.exists():
                 old.rename(folder)
             raise

@@ -61,6 +61,8 @@ def run_record(
     task: Task, recipe: Recipe, prediction: Prediction, training: Training, folder: Path | None
 ) -> Run:
     """Measure a training and judge it."""
+    # the curves are member 0's, which starts the same alone as among others
+    start = initial_network(task, recipe.model_copy(update={"members": 1}))
     measurement = measure(training.network, task)
     history = {"step": training.steps, **{n: v[:, 0] for n, v in training.history.items()}}
     maximum = np.nan if prediction.margin is None else prediction.margin
@@ -72,7 +74,7 @@ def run_record(
         prediction=prediction,
         training=training,
         measurement=measurement,
-        first=measure(initial_network(task, recipe), task),
+        first=measure(start, task),
         verdict=judge(prediction, measurement, training_seconds=training.seconds),
         history=history,
         snapshot_steps=training.snapshot_steps,

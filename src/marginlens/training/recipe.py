@@ -82,14 +82,14 @@ class Recipe(BaseModel):
 def recipe_for(task: Task, **chosen: Any) -> Recipe:
     """Recipe for a task: what is not chosen is filled in by what suits the task.
 
-    Width: 2.3 times the sufficient width on cyclic groups, 3.2 times elsewhere, 5 times for parity,
-    rounded up to hundreds. Strength: the largest power of ten that is at most a quarter of the
-    strength at which the network collapses on cyclic groups, a twentieth elsewhere, where the margin at
-    a finite strength stays below the limit; 1e-3 for parity. Adam at rate .03 (.01 on cyclic groups of
-    order 50 or more) for 1,500 steps on cyclic groups and, as features differ and take longer to
-    settle, for 6,000 on others (2,500 from order 100 on); for parity at rate .01 for 3,000 steps from
-    small weights (.1): from larger ones many neurons never leave the irrelevant coordinates. Where no
-    theorem applies: the recipe's own defaults.
+    Width: 2.3 times the sufficient width on cyclic groups and 3.2 times on others, rounded up to
+    hundreds; 5 times, and at least 40, for parity. Strength: the largest power of ten that is at
+    most a quarter of the strength at which the network collapses on cyclic groups, a twentieth
+    elsewhere, where the margin at a finite strength stays below the limit; 1e-3 for parity. Adam at
+    rate .03 (.01 on cyclic groups of order 50 or more) for 1,500 steps on cyclic groups and, as
+    features differ and take longer to settle, for 6,000 on others (2,500 from order 100 on); for
+    parity at rate .01 for 3,000 steps from small weights (.1): from larger ones many neurons never
+    leave the irrelevant coordinates. Where no theorem applies: the recipe's own defaults.
 
     Raises
     ------
@@ -113,27 +113,28 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
             f"stop_share needs a known maximum margin, and none is known for {task.name} with "
             f"{activation.name}; leave it out"
         )
-    width, suited = _suited(task, prediction)
-    return _recipe({"width": width, **suited, **given})
+    return _recipe({**_suited(task, prediction), **given})
 
 
-def _suited(task: Task, prediction: Prediction) -> tuple[int, dict[str, Any]]:
-    """Width, and the fields in which a task differs from the recipe's defaults."""
-    sufficient = prediction.sufficient_width or 0
+def _suited(task: Task, prediction: Prediction) -> dict[str, Any]:
+    """Fields in which what suits a task differs from the recipe's defaults."""
     if task.subset is not None:
         width = max(40, 5 * parity_width(len(task.subset)))
-        return width, {"strength": 1e-3, "steps": 3000, "init_scale": 0.1}
+        return {"width": width, "strength": 1e-3, "steps": 3000, "init_scale": 0.1}
+    sufficient, collapse = prediction.sufficient_width, prediction.collapse_penalty
+    if sufficient is None or collapse is None:
+        return {}
     cyclic = task.group is not None and task.group.generator is not None
-    width = max(100, 100 * math.ceil((0.023 if cyclic else 0.032) * sufficient))
-    collapse = prediction.collapse_penalty
-    if collapse is None:
-        return 500, {}
-    strength = float(f"1e{math.floor(math.log10(collapse / (4 if cyclic else 20)))}")
     if cyclic:
-        rate = 0.03 if task.size < 50 else 0.01
-        return width, {"strength": strength, "learning_rate": rate}
-    steps = 6000 if task.size < 100 else 2500
-    return width, {"strength": strength, "learning_rate": 0.03, "steps": steps}
+        wider, below, rate, steps = 2.3, 4, 0.03 if task.size < 50 else 0.01, 1500
+    else:
+        wider, below, rate, steps = 3.2, 20, 0.03, 6000 if task.size < 100 else 2500
+    return {
+        "width": 100 * math.ceil(wider * sufficient / 100),
+        "strength": float(f"1e{math.floor(math.log10(collapse / below))}"),
+        "learning_rate": rate,
+        "steps": steps,
+    }
 
 
 def _recipe(fields: dict[str, Any]) -> Recipe:
