@@ -1,0 +1,166 @@
+"""What the terminal shows: predictions, verdicts, runs, progress."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from marginlens.cli.app import err, out
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from marginlens.runs import Run
+    from marginlens.theory import Prediction
+    from marginlens.verdict import Verdict
+
+__all__ = [
+    "file_name",
+    "print_json",
+    "print_prediction",
+    "print_run",
+    "print_verdict",
+    "progress",
+    "text",
+]
+
+
+def file_name(name: str) -> str:
+    """Name of a task as a folder can have it."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+
+
+def print_json(value: object) -> None:
+    """Print for programs."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def text(value: Any) -> str:
+    """Write a value in a cell of a table; what is missing is a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    return str(value)
+
+
+def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
+    """Print a prediction; ``brief`` leaves out the table of features."""
+    at = prediction.at_penalty
+    grid = Table.grid(padding=(0, 2))
+    rows: list[tuple[str, Any]] = [
+        ("maximum margin γ*", prediction.margin),
+        ("rests on", prediction.theorem),
+        ("width that suffices", prediction.sufficient_width),
+        ("collapse above strength", prediction.collapse_penalty),
+    ]
+    if prediction.certificate is not None:
+        rows.append(("certificate's relative gap", f"{prediction.certificate.gap:.1e}"))
+    if prediction.penalty is not None and at is not None:
+        words = f"loss {at.loss:.6g}, norm {at.norm:.6g}, margin {at.margin:.6g}"
+        if at.margin_ratio is not None:
+            words += f" ({at.margin_ratio:.5f} of γ*)"
+        rows.append((f"at strength {prediction.penalty.strength:g}", words))
+    for name, value in rows:
+        grid.add_row(f"[bold]{name}[/bold]", text(value))
+    out.print(f"[bold]{prediction.task}[/bold], activation {prediction.activation}: the prediction")
+    out.print(grid)
+    if prediction.note:
+        out.print(prediction.note)
+    if brief:
+        return
+    table = Table(
+        "feature", "dimension", "type", "status", "share in the limit", "at this strength"
+    )
+    for feature in prediction.features:
+        low, high = feature.least_share, feature.greatest_share
+        share = "–"
+        if low is not None and high is not None:
+            share = f"{low:.6f}" if high - low < 5e-7 else f"{low:.6f} to {high:.6f}"
+        table.add_row(
+            feature.name, str(feature.dimension), feature.type, feature.status, share,
+            "–" if at is None else f"{at.shares[feature.name]:.6f}",
+        )  # fmt: skip
+    out.print(table)
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """Print every claim, and how many of the promised ones hold."""
+    table = Table(
+        "", "claim", "predicted", "measured", "tolerance", title=f"{verdict.task}: verdict"
+    )
+    for claim in verdict.claims:
+        mark = "[green]✓[/green]" if claim.holds else "[red]✗[/red]"
+        if not claim.promised:
+            mark = "[dim]–[/dim]" if not claim.holds else "[dim]✓[/dim]"
+        words = claim.statement + ("" if claim.promised else " [dim](not promised here)[/dim]")
+        tolerance = text(claim.tolerance) + (" relative" if claim.relative else "")
+        table.add_row(mark, words, text(claim.predicted), text(claim.measured), tolerance)
+    out.print(table)
+    promised = [claim for claim in verdict.claims if claim.promised]
+    holding = sum(claim.holds for claim in promised)
+    style = "green" if verdict.holds else "red"
+    if promised:
+        out.print(f"[{style}]{holding} of {len(promised)} promised claims hold[/{style}]")
+    else:
+        out.print("the theory promises nothing in this setting; the measurements stand above")
+
+
+def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
+    """Print how training ended, the verdict, and where everything is."""
+    if as_json:
+        print_json(run.verdict.to_dict())
+        return
+    training = run.training
+    out.print(
+        f"trained {training.steps[-1] if len(training.steps) else 0} steps in "
+        f"{training.seconds:.1f} s; stopped: {training.stopped}",
+        highlight=False,
+    )
+    print_verdict(run.verdict)
+    if run.recipe.members > 1:
+        out.print(
+            f"of {run.recipe.members} members, the first is judged and drawn; the history has all"
+        )
+    out.print(f"everything is in {folder}", highlight=False, soft_wrap=True)
+    if page:
+        out.print(f"open {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(
+    steps: int, margin: float | None, *, quiet: bool
+) -> Iterator[Callable[[int, dict[str, np.ndarray]], None] | None]:
+    """A live bar with loss, accuracy and margin (of the worst member)."""
+    if quiet:
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}"),
+        TimeRemainingColumn(), console=err, transient=True,
+    )  # fmt: skip
+    with bar:
+        job = bar.add_task("training", total=steps, now="")
+
+        def show(step: int, row: dict[str, np.ndarray]) -> None:
+            least = float(row["normalized_margin"].min())
+            share = f"margin {least:.3g}" if margin is None else f"margin {least / margin:.4f} γ*"
+            words = f"loss {row['loss'].max():.5g}  accuracy {row['accuracy'].min():.3f}  {share}"
+            bar.update(job, completed=step, now=words)
+
+        yield show
