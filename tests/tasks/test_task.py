@@ -74,10 +74,10 @@ def test_parity_features_are_the_coordinates():
     ("spec", "words"),
     [
         ("parity(4,10)", r"parity\(4,10\): the subset has 10 of only 4 bits; write parity\(10,4\)"),
-        ("parity(4,99)", r"99 of only 4 bits; write e.g. parity\(10,4\)"),
+        ("parity(4,9999)", r"9999 of only 4 bits; write e.g. parity\(10,4\)"),
         ("parity(4,0)", "at least 1 bit"),
-        ("parity(0,0)", "0 bits; expected 1 to 16"),
-        ("parity(40,2)", "40 bits; expected 1 to 16"),
+        ("parity(0,0)", "0 bits; expected 1 to 1000"),
+        ("parity(4000,2)", "4000 bits; expected 1 to 1000"),
         ("parity(4)", r"not a parity; write parity\(bits,subset\), e.g. parity\(10,4\)"),
         ("parity(4,-1)", "not a parity"),
         ("C1", "trivial group: there is nothing to learn"),

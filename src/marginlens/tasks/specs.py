@@ -9,17 +9,23 @@ import numpy as np
 from marginlens.groups import FiniteGroup, UnknownGroupError, group
 from marginlens.tasks.task_types import Feature, Task
 
-_GREATEST_BITS = 16  # all 2^n inputs are listed
+_GREATEST_BITS = 1000
+_GREATEST_LISTED_BITS = 16  # 2^n rows
+_GREATEST_FACTORS = 16
+_GREATEST_LISTED = 1 << 22  # rows of a table
 
 
-def task(spec: str | FiniteGroup) -> Task:
+def task(spec: str | FiniteGroup, *, inputs: int = 2) -> Task:
     """Return the task behind a spec.
 
     Parameters
     ----------
     spec
         A group or its name (`"C71"`, `"S5"`, `"S3xC4"`, a table file): learn a·b from (a, b).
+        `"compose(C7,3)"`: learn the product (here: sum) of three elements of C7.
         `"parity(10,4)"`: learn the product of the first 4 of 10 bits ±1.
+    inputs
+        Number of factors, if the spec is a group.
 
     Raises
     ------
@@ -33,39 +39,81 @@ def task(spec: str | FiniteGroup) -> Task:
     ([1, 2], 3, ['k=1', 'k=2'])
     >>> task("parity(4,2)")
     Task(parity(4,2), 16 rows, 2 classes)
+    >>> task("compose(C5,3)")
+    Task(compose(C5,3), 125 rows, 5 classes)
 
     """
     if isinstance(spec, FiniteGroup):
-        return _table_task(spec)
-    if spec.strip().lower().startswith("parity"):
-        return _parse_parity(spec.strip())
+        return _table_task(spec, inputs)
+    words = spec.strip()
+    if words.lower().startswith("parity"):
+        return _parse_parity(words)
+    if words.lower().startswith("compose"):
+        return _parse_compose(words)
     try:
-        return _table_task(group(spec))
+        return _table_task(group(words), inputs)
     except UnknownGroupError:
         raise ValueError(
             f"unknown task {spec[:60]!r}; write a group, e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), "
-            "S3xC4, a path to a table (.csv or .npy), or a parity, e.g. parity(10,4)"
+            "S3xC4, a path to a table (.csv or .npy), several factors, e.g. compose(C7,3), "
+            "or a parity, e.g. parity(10,4)"
         ) from None
 
 
-def _table_task(learned: FiniteGroup) -> Task:
+def _parse_compose(spec: str) -> Task:
+    match = re.fullmatch(r"compose\((.+),\s*(\d{1,3})\s*\)", spec, flags=re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise ValueError(
+            f"{spec[:60]!r} is not a composition; write compose(group,factors), e.g. compose(C7,3)"
+        )
+    return task(match.group(1).strip(), inputs=int(match.group(2)))
+
+
+def _table_task(learned: FiniteGroup, inputs: int) -> Task:
     n = learned.order
     if n == 1:
         raise ValueError(
             f"{learned.name} is the trivial group: there is nothing to learn; "
             "a task needs a group of order at least 2, e.g. C12"
         )
+    if not 1 <= inputs <= _GREATEST_FACTORS:
+        raise ValueError(
+            f"compose({learned.name},{inputs}): {inputs} factors; "
+            f"expected 1 to {_GREATEST_FACTORS}, e.g. compose({learned.name},3)"
+        )
+    listed = n**inputs <= _GREATEST_LISTED
     return Task(
-        name=learned.name,
+        name=learned.name if inputs == 2 else f"compose({learned.name},{inputs})",
         kind="table",
-        inputs=np.stack(np.divmod(np.arange(n * n), n), axis=1),
-        answers=learned.table.reshape(-1),
+        inputs=_all_rows(n, inputs if listed else 0),
+        answers=_products(learned, inputs) if listed else np.zeros(0, dtype=np.int64),
         classes=n,
-        slots=("u", "v"),
+        slots=_slot_names(inputs),
         size=n,
         features=tuple(Feature(irrep.name, n, irrep=irrep) for irrep in learned.irrep_classes[1:]),
         group=learned,
+        unlisted="" if listed else f"its table would have {n}^{inputs} rows",
     )
+
+
+def _slot_names(inputs: int) -> tuple[str, ...]:
+    if inputs <= 2:
+        return ("u", "v")[:inputs]
+    return tuple(f"u{index + 1}" for index in range(inputs))
+
+
+def _all_rows(n: int, inputs: int) -> np.ndarray:
+    """All tuples of elements, the last one fastest; none without inputs."""
+    if inputs == 0:
+        return np.zeros((0, 0), dtype=np.int64)
+    return np.indices((n,) * inputs).reshape(inputs, -1).T.copy()
+
+
+def _products(learned: FiniteGroup, inputs: int) -> np.ndarray:
+    products = np.arange(learned.order)
+    for _ in range(inputs - 1):
+        products = learned.table[products].reshape(-1)
+    return products
 
 
 def _parse_parity(spec: str) -> Task:
@@ -82,10 +130,7 @@ def _parse_parity(spec: str) -> Task:
 def _parity_task(bits: int, subset: int) -> Task:
     name = f"parity({bits},{subset})"
     if not 1 <= bits <= _GREATEST_BITS:
-        raise ValueError(
-            f"{name}: {bits} bits; expected 1 to {_GREATEST_BITS} (all 2^bits inputs are listed), "
-            "e.g. parity(10,4)"
-        )
+        raise ValueError(f"{name}: {bits} bits; expected 1 to {_GREATEST_BITS}, e.g. parity(10,4)")
     if subset > bits:
         raise ValueError(
             f"{name}: the subset has {subset} of only {bits} bits; write "
@@ -93,8 +138,9 @@ def _parity_task(bits: int, subset: int) -> Task:
         )
     if subset < 1:
         raise ValueError(f"{name}: the subset needs at least 1 bit, e.g. parity(10,4)")
-    rows = np.arange(2**bits)
-    flipped = rows[:, None] >> np.arange(bits)[::-1] & 1
+    listed = bits <= _GREATEST_LISTED_BITS
+    rows = np.arange(2**bits if listed else 0)
+    flipped = rows[:, None] >> np.arange(bits if listed else 0)[::-1] & 1
     return Task(
         name=name,
         kind="parity",
@@ -105,4 +151,5 @@ def _parity_task(bits: int, subset: int) -> Task:
         size=bits,
         features=tuple(Feature(f"x{j + 1}", bits, coordinate=j) for j in range(bits)),
         subset=tuple(range(subset)),
+        unlisted="" if listed else f"its table would have 2^{bits} rows",
     )

@@ -72,17 +72,20 @@ class Task:
     Parameters
     ----------
     name
-        The spec: `"C71"`, `"S5"`, `"parity(10,4)"`.
+        The spec: `"C71"`, `"S5"`, `"compose(C7,3)"`, `"parity(10,4)"`.
     kind
-        `"table"` (learn a·b) or `"parity"` (learn the product of some of the ±1 bits).
+        `"table"` (learn a·b, or a product of k factors) or `"parity"` (learn the product of some of
+        the ±1 bits).
     inputs
-        Table: element indices, (row, slot), row a·n + b. Parity: ±1, (row, coordinate).
+        Table: element indices, (row, slot), the last slot fastest. Parity: ±1, (row, coordinate).
+        No rows where the table is too large to list: such a task is predicted, not trained.
     answers
         Index of the right class of each row.
     classes
         Number of classes.
     slots
-        Names of the inputs' weight matrices: `("u", "v")` for a table, `("u",)` for parity.
+        Names of the inputs' weight matrices: `("u", "v")` for two factors, `("u1", "u2", "u3")` for
+        three, `("u",)` for one and for parity.
     size
         Length of a neuron's weight vector in a slot: order of the group, number of coordinates.
     features
@@ -91,6 +94,8 @@ class Task:
         The group of a table.
     subset
         Coordinates of a parity, from 0.
+    unlisted
+        Why there are no rows, where there are none.
 
     """
 
@@ -104,6 +109,33 @@ class Task:
     features: tuple[Feature, ...]
     group: FiniteGroup | None = None
     subset: tuple[int, ...] | None = None
+    unlisted: str = ""
 
     def __repr__(self) -> str:
-        return f"Task({self.name}, {len(self.answers)} rows, {self.classes} classes)"
+        rows = f"{len(self.answers)} rows" if self.is_listed else "rows not listed"
+        return f"Task({self.name}, {rows}, {self.classes} classes)"
+
+    @property
+    def factors(self) -> int:
+        """Number k of factors of the product to learn; 1 for parity, whose input is one vector."""
+        return len(self.slots)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether all rows are at hand, so that a network can be trained and measured."""
+        return len(self.answers) > 0
+
+    def require_rows(self) -> None:
+        """Refuse a task that can only be predicted.
+
+        Raises
+        ------
+        ValueError
+            The task's rows are not listed.
+
+        """
+        if not self.is_listed:
+            raise ValueError(
+                f"{self.name} can be predicted but not trained or measured: {self.unlisted}; "
+                "marginlens predict says what a network would learn"
+            )

@@ -77,7 +77,7 @@ def certify(
     True
     """
     tau = _simplex_point(distribution, len(program.classes), "distribution")
-    m = _simplex_point(masses, len(program.norm_constants), "masses")
+    m = _simplex_point(masses, len(program.costs), "masses")
     return Certificate(
         classes=program.classes,
         distribution=tau,

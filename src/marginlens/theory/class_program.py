@@ -25,6 +25,8 @@ class ClassProgram:
     ----------
     group_order
         n, the number of elements.
+    inputs
+        k, the number of factors of a product a_1 a_2 ... a_k; the activation is x^k.
     classes
         The merged classes, each as the tuple of its indices into ``group.conjugacy_classes``.
     class_sizes
@@ -40,7 +42,7 @@ class ClassProgram:
 
     Notes
     -----
-    Derived in docs/theory.md, "The margin of a group".
+    Derived in docs/theory.md, "The margin of a group" and "More inputs".
 
     Examples
     --------
@@ -50,6 +52,7 @@ class ClassProgram:
     """
 
     group_order: int
+    inputs: int
     classes: tuple[tuple[int, ...], ...]
     class_sizes: Int[np.ndarray, " class"]
     defects: Float[np.ndarray, "class irrep"]
@@ -57,14 +60,23 @@ class ClassProgram:
     plancherel: Float[np.ndarray, " irrep"]
 
     @classmethod
-    def of(cls, group: FiniteGroup) -> ClassProgram:
+    def of(cls, group: FiniteGroup, *, inputs: int = 2) -> ClassProgram:
         """Read the program off a group's character table.
+
+        Parameters
+        ----------
+        group
+            The group.
+        inputs
+            k >= 1, the number of factors.
 
         Raises
         ------
         ValueError
-            If the group has one element: nothing can be told apart there.
+            If the group has one element: nothing can be told apart there; or k is below 1.
         """
+        if inputs < 1:
+            raise ValueError(f"inputs must be at least 1, such as 2, got {inputs}")
         if group.order < 2:
             raise ValueError(
                 f"group {group.name!r} has one element and so no wrong answers; "
@@ -80,6 +92,7 @@ class ClassProgram:
         characters = np.stack([irrep.normalized_character for irrep in irreps], axis=1)
         return cls(
             group_order=group.order,
+            inputs=inputs,
             classes=classes,
             class_sizes=np.array([sum(int(group.class_sizes[i]) for i in m) for m in classes]),
             defects=1.0 - characters[representatives],
@@ -89,15 +102,24 @@ class ClassProgram:
 
     @property
     def scale(self) -> float:
-        """Margin of a unit of norm per unit of the game's value: 2 / (3 sqrt(3) n^(3/2))."""
-        return 2.0 / (3.0 * math.sqrt(3.0) * self.group_order**1.5)
+        """Margin of a unit of norm per unit of the game's value.
+
+        k! ((k+1) n)^(-(k+1)/2), which for two inputs is 2 / (3 sqrt(3) n^(3/2)).
+        """
+        k = self.inputs
+        return math.factorial(k) * ((k + 1.0) * self.group_order) ** (-(k + 1) / 2)
+
+    @cached_property
+    def costs(self) -> Float[np.ndarray, " irrep"]:
+        """c_rho^(k-1): sqrt(n)^(k-1) / c_rho^(k-1) is the best (k+1)-linear form on unit vectors."""
+        return self.norm_constants ** (self.inputs - 1)
 
     @cached_property
     def payoff(self) -> Float[np.ndarray, "class irrep"]:
-        """The matrix game B = A / c: the adversary picks a class, the network an irrep."""
-        return self.defects / self.norm_constants
+        """The matrix game B = A / c^(k-1): the adversary picks a class, the network an irrep."""
+        return self.defects / self.costs
 
     @cached_property
     def gains(self) -> Float[np.ndarray, " irrep"]:
-        """g_rho = scale / c_rho: logit amplitude earned by one unit of sum ||omega||^3 on rho."""
-        return self.scale / self.norm_constants
+        """g_rho = scale / c_rho^(k-1): logit amplitude earned by a unit of sum ||omega||^(k+1)."""
+        return self.scale / self.costs

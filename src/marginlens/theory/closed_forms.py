@@ -106,15 +106,15 @@ def theorem9_margin(group: FiniteGroup) -> float:
 def equalizing_distribution(program: ClassProgram) -> Float[np.ndarray, " class"]:
     """The weights on wrong answers that make every irrep earn the same.
 
-    tau_C = -|C| sum_{rho != 1} d c chi_rho(C) / sum_{rho != 1} d^2 c, over all complex irreps. They
-    sum to one; they are a probability distribution, and then optimal, exactly when the closed form
+    tau_C = -|C| sum_{rho != 1} d c^(k-1) chi_rho(C) / sum_{rho != 1} d^2 c^(k-1), over all complex
+    irreps, with k inputs. They sum to one; they are a probability distribution, and then optimal, exactly when the closed form
     applies. Entries that vanish exactly are returned as 0.
 
     Notes
     -----
     Derived in docs/theory.md, "A closed form".
     """
-    weights = program.plancherel * program.norm_constants
+    weights = program.plancherel * program.costs
     total = weights.sum()
     # d chi(C), summed over the members of a class of irreps, is d^2 (1 - defect)
     sums = (1.0 - program.defects) @ weights
@@ -122,11 +122,11 @@ def equalizing_distribution(program: ClassProgram) -> Float[np.ndarray, " class"
     return -program.class_sizes * sums / total
 
 
-def closed_form_applies(group: FiniteGroup, *, strict: bool = False) -> bool:
-    """Whether sum_{rho != 1} d c chi_rho(C) <= 0 on every class C != 1 (< 0 if ``strict``).
+def closed_form_applies(group: FiniteGroup, *, inputs: int = 2, strict: bool = False) -> bool:
+    """Whether sum_{rho != 1} d c^(k-1) chi_rho(C) <= 0 on every class C != 1 (< 0 if ``strict``).
 
     Then :func:`closed_form_margin` is exact, and no irrep is forbidden. When it holds strictly the
-    optimal masses are unique. Every abelian group satisfies it strictly.
+    optimal masses are unique. With two inputs every abelian group satisfies it strictly.
 
     Notes
     -----
@@ -138,24 +138,25 @@ def closed_form_applies(group: FiniteGroup, *, strict: bool = False) -> bool:
     >>> closed_form_applies(group("Q8")), closed_form_applies(group("A5"))
     (True, False)
     """
-    tau = equalizing_distribution(ClassProgram.of(group))
+    tau = equalizing_distribution(ClassProgram.of(group, inputs=inputs))
     return bool((tau > 0).all() if strict else (tau >= 0).all())
 
 
 def closed_form_masses(program: ClassProgram) -> Float[np.ndarray, " irrep"]:
-    """Masses proportional to d^2 c: all wrong answers then lose by the same amount.
+    """Masses proportional to d^2 c^(k-1): all wrong answers then lose by the same amount.
 
     They always give a network, of margin :func:`closed_form_margin`; it is the best one exactly when
     the closed form applies.
     """
-    weights = program.plancherel * program.norm_constants
+    weights = program.plancherel * program.costs
     return weights / weights.sum()
 
 
-def closed_form_margin(group: FiniteGroup) -> float:
-    """Maximum L_{2,3} margin 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2 c) over all complex irreps.
+def closed_form_margin(group: FiniteGroup, *, inputs: int = 2) -> float:
+    """Maximum L_{2,k+1} margin where every wrong answer can be treated alike.
 
-    Exact where :func:`closed_form_applies`, a lower bound elsewhere.
+    k! ((k+1) n)^(-(k+1)/2) n / sum_{rho != 1} d^2 c^(k-1) over all complex irreps, which for two
+    inputs is 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2 c). Exact where :func:`closed_form_applies`, a lower bound elsewhere.
 
     Notes
     -----
@@ -167,9 +168,9 @@ def closed_form_margin(group: FiniteGroup) -> float:
     >>> f"{closed_form_margin(group('Q8')):.11e}"
     '1.23711603171e-02'
     """
-    program = ClassProgram.of(group)
-    total = float((program.plancherel * program.norm_constants).sum())
-    return 2.0 / (3.0 * math.sqrt(3.0) * math.sqrt(group.order) * total)
+    program = ClassProgram.of(group, inputs=inputs)
+    total = float((program.plancherel * program.costs).sum())
+    return program.scale * group.order / total
 
 
 def _size(weights: np.ndarray, group: FiniteGroup) -> float:
