@@ -1,4 +1,4 @@
-"""Whether the phases of a neuron's three cosines add up."""
+"""Whether the phases of a neuron's cosines add up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TURN = 2 * np.pi
 
 
 def phases_figure(run: Run) -> go.Figure | None:
-    """Draw theta_u + theta_v against theta_w for every live neuron, with the line of equality.
+    """Draw the inputs' phases, added, against the output's for every live neuron.
 
     Angles are modulo 2 pi: theta_w is taken in [0, 2 pi), and theta_u + theta_v at its value
     nearest to theta_w, so that a point's height over the line is its error.
@@ -31,10 +31,12 @@ def phases_figure(run: Run) -> go.Figure | None:
     if measurement.phases is None:
         return None
     live = np.asarray(measurement.live) & np.isfinite(measurement.phases).all(axis=-1)
-    theta_u, theta_v, theta_w = np.asarray(measurement.phases)[live].T
+    phases = np.asarray(measurement.phases)[live]
+    added, theta_w = phases[:, :-1].sum(1), phases[:, -1]
     dominant = np.asarray(measurement.dominant)[live]
     output = theta_w % TURN
-    error = (theta_u + theta_v - theta_w + np.pi) % TURN - np.pi
+    error = (added - theta_w + np.pi) % TURN - np.pi
+    words = " + ".join(f"θ<sub>{slot}</sub>" for slot in task.slots)
     total = len(task.features)
     figure = go.Figure()
     span = [0.0, TURN]
@@ -70,7 +72,7 @@ def phases_figure(run: Run) -> go.Figure | None:
                 axis=-1,
             ),
             hovertemplate="neuron %{customdata[0]}, %{customdata[1]}<br>θ<sub>w</sub> = %{x:.4f}"
-            "<br>θ<sub>u</sub> + θ<sub>v</sub> = %{y:.4f}<br>error %{customdata[2]} rad"
+            f"<br>{words} = %{{y:.4f}}<br>error %{{customdata[2]}} rad"
             "<extra></extra>",
         )
     ticks = {
@@ -81,7 +83,7 @@ def phases_figure(run: Run) -> go.Figure | None:
     reach = max(0.25, 1.05 * float(np.abs(error).max(initial=0.0)))
     figure.update_xaxes(title_text="θ<sub>w</sub> (radians)", range=[-0.25, TURN + 0.25], **ticks)
     figure.update_yaxes(
-        title_text="θ<sub>u</sub> + θ<sub>v</sub> (radians, modulo 2π)",
+        title_text=f"{words} (radians, modulo 2π)",
         range=[-reach, TURN + reach], **ticks,
     )  # fmt: skip
     title = f"{style.plain(task.name)}: phases of the input weights, added, against the output's"
@@ -105,8 +107,8 @@ def phases_caption(run: Run) -> tuple[str, str]:
     """What to look for, and how it is computed."""
     features = run.task.features
     return (
-        "Points on the dashed line are neurons whose two input phases add up to the output's; in a "
+        "Points on the dashed line are neurons whose input phases add up to the output's; in a "
         "network of maximum margin all of them do.",
-        "θ is the phase of the cosine that fits a live neuron's weights u, v or w at its dominant "
+        "θ is the phase of the cosine that fits a live neuron's weights in a slot at its dominant "
         f"frequency (one of {len(features)}, by colour); angles are modulo 2π.",
     )

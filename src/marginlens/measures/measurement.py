@@ -45,8 +45,8 @@ class Measurement:
         Each feature's share of the norm, and number of live neurons, by dominant feature. For parity
         the norm is split over coordinates by the energy of the input weights.
     phases, phase_error
-        Cyclic groups: theta of u, v, w with u(a) ~ A cos(2 pi k a / n + theta), and
-        |theta_u + theta_v - theta_w| modulo 2 pi, in radians.
+        Cyclic groups: theta of each slot and of w, with u(a) ~ A cos(2 pi k a / n + theta), and
+        |theta_u + theta_v - theta_w| (sum over all inputs) modulo 2 pi, in radians.
     cosine_fit
         Cyclic groups: least share of the variance of u, v and w that the best cosine explains.
     subset_power, magnitude_ratio, signs_agree

@@ -22,7 +22,8 @@ def cyclic_phases(
 
     With the elements in the order of the generator's powers, u(g^j) ~ A cos(2 pi k j / n + theta),
     theta is the argument of sum_j u(g^j) exp(-2 pi i k j / n). In a maximum-margin network
-    theta_u + theta_v = theta_w modulo 2 pi (Morwani et al. 2024, Theorem 7).
+    the phases of the inputs add up to that of w modulo 2 pi (theta_u + theta_v = theta_w in Morwani et
+    al. 2024, Theorem 7).
     """
     group = task.group
     if group is None or group.generator is None:
@@ -36,7 +37,7 @@ def cyclic_phases(
     waves = np.exp(-2j * np.pi * np.outer(np.arange(group.order), k) / group.order)
     slots = (*task.slots, "w")
     phases = np.stack([np.angle((weights[s][powers] * waves).sum(0)) for s in slots], axis=1)
-    difference = phases[:, 0] + phases[:, 1] - phases[:, 2]
+    difference = phases[:, :-1].sum(1) - phases[:, -1]
     error = np.abs((difference + np.pi) % (2 * np.pi) - np.pi)
     rows = np.arange(len(dominant))
     fit = np.min([spectrum[slot][rows, dominant] for slot in slots], axis=0)

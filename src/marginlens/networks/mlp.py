@@ -20,10 +20,12 @@ __all__ = ["MLP", "neuron_norms"]
 class MLP:
     """f(a, b) = sum_i sigma(u_i(a) + v_i(b)) w_i, or on signs f(x) = sum_i sigma(<u_i, x>) w_i.
 
+    With k factors the sum inside has k terms.
+
     Attributes
     ----------
     parameters
-        ``"u"`` and ``"v"`` (one for each slot of the task), each (member, element, neuron), and
+        One for each slot of the task (``"u"`` and ``"v"``), each (member, element, neuron), and
         ``"w"`` (member, class, neuron).
     activation
         sigma.
@@ -92,12 +94,17 @@ class MLP:
 
     def logits(self, task: Task) -> Float[Tensor, "member row class"]:
         """Evaluate the whole table at once; for pictures and tests, as it is large."""
-        u, w = self.parameters["u"], self.parameters["w"]
+        task.require_rows()
+        w = self.parameters["w"]
+        weights = [self.parameters[slot] for slot in task.slots]
         if task.kind == "parity":
-            hidden = torch.as_tensor(task.inputs, dtype=u.dtype, device=u.device) @ u
+            hidden = torch.as_tensor(task.inputs, dtype=w.dtype, device=w.device) @ weights[0]
         else:
-            rows = torch.as_tensor(task.inputs, device=u.device)
-            hidden = u[:, rows[:, 0]] + self.parameters["v"][:, rows[:, 1]]
+            columns = torch.as_tensor(task.inputs, device=w.device).T
+            hidden = sum(
+                (weight[:, column] for weight, column in zip(weights, columns, strict=True)),
+                start=w.new_zeros(1),
+            )
         return activate(self.activation, hidden) @ w.mT
 
 

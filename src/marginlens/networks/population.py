@@ -51,20 +51,43 @@ class _Inputs(Protocol):
     def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None: ...
 
 
-class _Pairs:
-    """Row (a, b): u(a) + v(b) by broadcasting; a unit is all rows of one a. No one-hot products."""
+class _Factors:
+    """Row (a_1, ..., a_k): u_1(a_1) + ... + u_k(a_k) by broadcasting. No one-hot products.
+
+    A unit is all rows of one a_1; the sums over the other slots are the same for every unit.
+    """
 
     def __init__(self, task: Task) -> None:
-        self.units = self.rows = task.size
+        self.units = task.size
+        self.rows = task.size ** (task.factors - 1)
+        self.first, *self.others = task.slots
+        self.size = task.size
 
     def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> None:
         shape = (out.shape[0], hi - lo, self.rows, out.shape[2])
-        torch.add(p["u"][:, lo:hi, None], p["v"][:, None], out=out.view(shape))
+        torch.add(p[self.first][:, lo:hi, None], self._rest(p)[:, None], out=out.view(shape))
+
+    def _rest(self, p: Parameters) -> Tensor:
+        """Sum over all slots but the first, (member, row of a unit, neuron)."""
+        if not self.others:
+            return p[self.first].new_zeros(1, 1, 1)
+        last, *before = self.others[::-1]
+        rest = p[last]
+        for slot in before:
+            rest = (p[slot][:, :, None] + rest[:, None]).flatten(1, 2)
+        return rest
 
     def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None:
         d = d.view(d.shape[0], hi - lo, self.rows, d.shape[2])
-        gradients["u"][:, lo:hi] = d.sum(2)
-        gradients["v"] += d.sum(1)
+        gradients[self.first][:, lo:hi] = d.sum(2)
+        if not self.others:
+            return
+        rest = d.sum(1)
+        for slot in self.others[:-1]:
+            rest = rest.unflatten(1, (self.size, -1))
+            gradients[slot] += rest.sum(2)
+            rest = rest.sum(1)
+        gradients[self.others[-1]] += rest
 
 
 class _Signs:
@@ -98,11 +121,12 @@ class Population:
     """
 
     def __init__(self, task: Task, network: MLP) -> None:
+        task.require_rows()
         w = network.parameters["w"]
         self.activation = network.activation
         self.count = len(task.answers)
         self.inputs: _Inputs = (
-            _Pairs(task) if task.kind == "table" else _Signs(task, w.dtype, w.device)
+            _Factors(task) if task.kind == "table" else _Signs(task, w.dtype, w.device)
         )
         self.answers = torch.tensor(task.answers, device=w.device)[None, None]
         width, rows = network.width, self.inputs.rows

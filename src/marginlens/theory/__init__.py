@@ -12,6 +12,7 @@ from marginlens.theory.closed_forms import (
     theorem9_applies,
     theorem9_margin,
 )
+from marginlens.theory.constructions import METHODS, group_weights
 from marginlens.theory.finite_penalty import (
     PenalizedMinimum,
     collapse_penalty,
@@ -35,6 +36,7 @@ from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Predictio
 from marginlens.theory.widths import sign_neurons, simplex_neurons
 
 __all__ = [
+    "METHODS",
     "STATUS_THRESHOLD",
     "Activation",
     "AtPenalty",
@@ -53,6 +55,7 @@ __all__ = [
     "cyclic_margin",
     "default_activation",
     "equalizing_distribution",
+    "group_weights",
     "minimize_penalized_loss",
     "parity_collapse_penalty",
     "parity_margin",

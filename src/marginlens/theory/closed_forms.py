@@ -107,8 +107,8 @@ def equalizing_distribution(program: ClassProgram) -> Float[np.ndarray, " class"
     """The weights on wrong answers that make every irrep earn the same.
 
     tau_C = -|C| sum_{rho != 1} d c^(k-1) chi_rho(C) / sum_{rho != 1} d^2 c^(k-1), over all complex
-    irreps, with k inputs. They sum to one; they are a probability distribution, and then optimal, exactly when the closed form
-    applies. Entries that vanish exactly are returned as 0.
+    irreps, with k inputs. They sum to one; they are a probability distribution, and then optimal,
+    exactly when the closed form applies. Entries that vanish exactly are returned as 0.
 
     Notes
     -----
@@ -156,7 +156,8 @@ def closed_form_margin(group: FiniteGroup, *, inputs: int = 2) -> float:
     """Maximum L_{2,k+1} margin where every wrong answer can be treated alike.
 
     k! ((k+1) n)^(-(k+1)/2) n / sum_{rho != 1} d^2 c^(k-1) over all complex irreps, which for two
-    inputs is 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2 c). Exact where :func:`closed_form_applies`, a lower bound elsewhere.
+    inputs is 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2 c). Exact where :func:`closed_form_applies`, a
+    lower bound elsewhere.
 
     Notes
     -----

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["commutant_dimension", "sign_neurons", "simplex_neurons"]
+__all__ = ["commutant_dimension", "sign_neurons", "simplex_neurons", "turning_applies"]
 
 _COMMUTANT = {"real": 1, "complex": 2, "quaternionic": 4}
 
@@ -25,11 +25,22 @@ def commutant_dimension(kind: str) -> int:
     return _COMMUTANT[kind]
 
 
-def simplex_neurons(degree: int, kind: str) -> int:
-    """Neurons of the simplex construction on one irrep class: N (N^2 / delta + 1).
+def turning_applies(degree: int, kind: str, inputs: int) -> bool:
+    """Whether an irrep class takes the construction of turning phases.
 
-    N is the degree of the real irrep (d for real type, else 2 d) and delta the dimension of its
-    commutant: d^3 + d (real), 4 d^3 + 2 d (complex pair), 2 d^3 + 2 d (quaternionic).
+    It is for characters of complex type, with two inputs or more; with two inputs its six neurons
+    are a simplex.
+    """
+    return degree == 1 and kind == "complex" and inputs >= 2
+
+
+def simplex_neurons(degree: int, kind: str, inputs: int = 2) -> int:
+    """Neurons of the smallest construction known here on one irrep class.
+
+    With two inputs the simplex, N (N^2 / delta + 1), where N is the degree of the real irrep (d for
+    real type, else 2 d) and delta the dimension of its commutant: d^3 + d (real), 4 d^3 + 2 d
+    (complex pair), 2 d^3 + 2 d (quaternionic). With k inputs 2 * 3^(k-1) for a character of complex
+    type, and otherwise as many as with signs.
 
     Parameters
     ----------
@@ -37,31 +48,41 @@ def simplex_neurons(degree: int, kind: str) -> int:
         d, the complex degree.
     kind
         ``"real"``, ``"complex"`` or ``"quaternionic"``.
+    inputs
+        k, the number of factors.
 
     Notes
     -----
-    Derived in docs/theory.md, "Explicit networks".
+    Derived in docs/theory.md, "Explicit networks" and "More inputs".
 
     Examples
     --------
     >>> simplex_neurons(1, "complex"), simplex_neurons(2, "real"), simplex_neurons(2, "quaternionic")
     (6, 10, 20)
+    >>> simplex_neurons(1, "complex", inputs=3), simplex_neurons(1, "real", inputs=3)
+    (18, 4)
     """
+    if turning_applies(degree, kind, inputs):
+        return 2 * 3 ** (inputs - 1)
+    if inputs != 2:
+        return sign_neurons(degree, kind, inputs)
     delta = commutant_dimension(kind)
     size = degree if kind == "real" else 2 * degree
     return size * (size**2 // delta + 1)
 
 
-def sign_neurons(degree: int, kind: str) -> int:
-    """Neurons of the sign construction on one irrep class: 2 N^3 / delta.
+def sign_neurons(degree: int, kind: str, inputs: int = 2) -> int:
+    """Neurons of the sign construction on one irrep class: 2^(k-1) N^(k+1) / delta with k inputs.
 
-    2 d^3 (real), 8 d^3 (complex pair), 4 d^3 (quaternionic).
+    With two inputs 2 d^3 (real), 8 d^3 (complex pair), 4 d^3 (quaternionic).
 
     Examples
     --------
     >>> sign_neurons(1, "complex"), sign_neurons(2, "real"), sign_neurons(2, "quaternionic")
     (8, 16, 32)
+    >>> sign_neurons(2, "real", inputs=3)
+    64
     """
     delta = commutant_dimension(kind)
     size = degree if kind == "real" else 2 * degree
-    return 2 * size**3 // delta
+    return 2 ** (inputs - 1) * size ** (inputs + 1) // delta

@@ -1,0 +1,135 @@
+"""Prediction on the table of a group."""
+
+from __future__ import annotations
+
+import math
+
+from marginlens.groups import FiniteGroup
+from marginlens.tasks import Task
+from marginlens.theory.activation import Activation
+from marginlens.theory.class_program import ClassProgram
+from marginlens.theory.closed_forms import (
+    closed_form_applies,
+    closed_form_margin,
+    theorem9_applies,
+)
+from marginlens.theory.finite_penalty import collapse_penalty, minimize_penalized_loss
+from marginlens.theory.linear_program import (
+    STATUS_THRESHOLD,
+    MarginSolution,
+    share_status,
+    solve_margin,
+)
+from marginlens.theory.penalty import Penalty
+from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
+from marginlens.theory.widths import simplex_neurons
+from marginlens.theory.words import assumptions, is_homogeneous, note
+
+__all__ = ["predict_group"]
+
+_THEOREM_7 = "Morwani et al. 2024, Theorem 7"
+_THEOREM_9 = "Morwani et al. 2024, Theorem 9"
+_LINEAR_PROGRAM = "linear program over conjugacy classes (extends Theorems 7 and 9; docs/theory.md)"
+
+
+def predict_group(
+    task: Task, group: FiniteGroup, activation: Activation, penalty: Penalty | None
+) -> Prediction:
+    """Prediction for the product of k factors in a group, with x^k."""
+    program = ClassProgram.of(group, inputs=task.factors)
+    solution = solve_margin(program)
+    theorem9 = theorem9_applies(group)
+    homogeneous = is_homogeneous(penalty, activation)
+    masses = solution.certificate.masses
+    at_penalty = _group_at_penalty(task, program, solution, penalty) if homogeneous else None
+    features = tuple(
+        FeaturePrediction(
+            name=feature.name,
+            dimension=feature.dimension,
+            type=feature.type,
+            frobenius_schur=irrep.frobenius_schur,
+            status=share_status(least, greatest),
+            least_share=least,
+            greatest_share=greatest,
+        )
+        for feature, irrep, least, greatest in zip(
+            task.features,
+            group.irrep_classes[1:],
+            solution.least.tolist(),
+            solution.greatest.tolist(),
+            strict=True,
+        )
+    )
+    return Prediction(
+        task=task.name,
+        activation=activation.name,
+        norm=f"L2,{activation.homogeneity}",
+        margin=solution.margin,
+        features=features,
+        certificate=solution.certificate,
+        sufficient_width=sum(
+            simplex_neurons(irrep.degree, irrep.type, task.factors)
+            for irrep, mass in zip(group.irrep_classes[1:], masses.tolist(), strict=True)
+            if mass > STATUS_THRESHOLD
+        ),
+        theorem=_theorem(group, task.factors, theorem9),
+        assumptions=assumptions(activation, penalty),
+        note=note(penalty, activation) or _absences(features, at_penalty),
+        closed_form=closed_form_margin(group, inputs=task.factors)
+        if closed_form_applies(group, inputs=task.factors)
+        else None,
+        theorem9_applies=theorem9,
+        penalty=penalty,
+        collapse_penalty=collapse_penalty(program) if homogeneous else None,
+        at_penalty=at_penalty,
+    )
+
+
+def _group_at_penalty(
+    task: Task, program: ClassProgram, solution: MarginSolution, penalty: Penalty | None
+) -> AtPenalty | None:
+    if penalty is None or penalty.strength == 0:
+        return None
+    minimum = minimize_penalized_loss(program, penalty.strength)
+    live = minimum.norm > 0
+    shares = minimum.masses / minimum.norm if live else minimum.masses
+    return AtPenalty(
+        loss=minimum.loss + penalty.strength * minimum.norm,
+        cross_entropy=minimum.loss,
+        norm=minimum.norm,
+        margin=minimum.margin,
+        margin_ratio=minimum.margin / (minimum.norm * solution.margin) if live else None,
+        shares={
+            feature.name: share
+            for feature, share in zip(task.features, shares.tolist(), strict=True)
+        },
+        gap=minimum.gap,
+    )
+
+
+def _theorem(group: FiniteGroup, inputs: int, theorem9: bool) -> str:
+    if inputs != 2:
+        return _LINEAR_PROGRAM
+    prime = group.order > 2 and all(
+        group.order % divisor for divisor in range(2, math.isqrt(group.order) + 1)
+    )
+    if prime:
+        return _THEOREM_7
+    return _THEOREM_9 if theorem9 else _LINEAR_PROGRAM
+
+
+def _absences(features: tuple[FeaturePrediction, ...], at_penalty: AtPenalty | None) -> str:
+    """A warning where the minimum at the penalty leaves out what its limit uses."""
+    if at_penalty is None or at_penalty.norm == 0:
+        return ""
+    absent = [
+        feature.name
+        for feature in features
+        if feature.status == "must" and at_penalty.shares[feature.name] <= STATUS_THRESHOLD
+    ]
+    if not absent:
+        return ""
+    return (
+        f"At this penalty the minimum leaves out {', '.join(absent)}, which every maximum-margin "
+        f"network uses: {'it enters' if len(absent) == 1 else 'they enter'} only at smaller strengths."
+    )
