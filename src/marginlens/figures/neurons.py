@@ -133,7 +133,7 @@ def spectra(
 
 
 def neurons_figure(
-    run: Run, *, chosen: Sequence[int] | None = None, slot: str = "u"
+    run: Run, *, chosen: Sequence[int] | None = None, slot: str | None = None
 ) -> go.Figure | None:
     """Weights of chosen neurons and their power spectra, with a slider over training steps.
 
@@ -148,7 +148,8 @@ def neurons_figure(
     chosen
         Neurons; :func:`choose_neurons` of the final network by default.
     slot
-        Which weights: a slot of the task, or ``"w"`` (the output weights of a table).
+        Which weights: a slot of the task (by default the first), or ``"w"`` (the output weights of a
+        table).
 
     Returns
     -------
@@ -161,6 +162,7 @@ def neurons_figure(
     """
     task = run.task
     allowed = (*task.slots, "w") if task.kind == "table" else task.slots
+    slot = task.slots[0] if slot is None else slot
     if slot not in allowed:
         raise ValueError(f"slot must be one of {', '.join(allowed)}, got {slot!r}")
     shown = choose_neurons(run.measurement) if chosen is None else list(chosen)

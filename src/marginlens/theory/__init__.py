@@ -1,7 +1,7 @@
 """From a task to what a network on it will learn, before any training (NumPy and SciPy only)."""
 
 from marginlens.theory.activation import Activation, parse_activation
-from marginlens.theory.certificate import Certificate, certify
+from marginlens.theory.certificate import Certificate, certify, verify_file
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.closed_forms import (
     closed_form_applies,
@@ -18,12 +18,7 @@ from marginlens.theory.finite_penalty import (
     collapse_penalty,
     minimize_penalized_loss,
 )
-from marginlens.theory.linear_program import (
-    STATUS_THRESHOLD,
-    MarginSolution,
-    share_status,
-    solve_margin,
-)
+from marginlens.theory.linear_program import MarginSolution, solve_margin
 from marginlens.theory.parity import (
     parity_collapse_penalty,
     parity_margin,
@@ -33,6 +28,8 @@ from marginlens.theory.parity import (
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.predict import default_activation, predict
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
+from marginlens.theory.shares import STATUS_THRESHOLD, share_status
+from marginlens.theory.verification import Verification, verify_bounds
 from marginlens.theory.widths import sign_neurons, simplex_neurons
 
 __all__ = [
@@ -47,6 +44,7 @@ __all__ = [
     "PenalizedMinimum",
     "Penalty",
     "Prediction",
+    "Verification",
     "certify",
     "closed_form_applies",
     "closed_form_margin",
@@ -69,4 +67,6 @@ __all__ = [
     "solve_margin",
     "theorem9_applies",
     "theorem9_margin",
+    "verify_bounds",
+    "verify_file",
 ]

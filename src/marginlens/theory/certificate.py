@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from marginlens.groups import FiniteGroup
 from marginlens.theory.class_program import ClassProgram
+from marginlens.theory.constructions import group_weights
+from marginlens.theory.verification import Verification, verify_bounds
 
-__all__ = ["Certificate", "certify"]
+__all__ = ["Certificate", "certify", "verify_file"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,19 +24,27 @@ class Certificate:
 
     Attributes
     ----------
-    classes
-        The merged nontrivial conjugacy classes, as tuples of class indices of the group.
+    program
+        The group's class program.
     distribution
         tau: a probability for each merged class of wrong answers. No network has a normalized margin
         above scale * max_rho sum_C tau_C B[C, rho].
     masses
-        m: the share of sum ||omega||^3 on each feature. A network with these masses exists and has
-        the normalized margin scale * min_C sum_rho B[C, rho] m_rho.
+        m: the share of sum ||omega||^(k+1) on each feature. A network with these masses exists and
+        has the normalized margin scale * min_C sum_rho B[C, rho] m_rho.
     upper, lower
         The two bounds, as normalized margins.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> from marginlens.theory import predict
+    >>> found = predict(task("A5")).certificate.verify()
+    >>> f"{found.lower:.8e} {found.upper:.8e}", found.holds()
+    ('4.31570899e-04 4.31570899e-04', True)
     """
 
-    classes: tuple[tuple[int, ...], ...]
+    program: ClassProgram
     distribution: Float[np.ndarray, " class"]
     masses: Float[np.ndarray, " feature"]
     upper: float
@@ -40,6 +54,62 @@ class Certificate:
     def gap(self) -> float:
         """Relative gap (upper - lower) / upper; about 1e-15 for a solved program."""
         return (self.upper - self.lower) / self.upper
+
+    @property
+    def classes(self) -> tuple[tuple[int, ...], ...]:
+        """The merged nontrivial conjugacy classes, as tuples of class indices of the group."""
+        return self.program.classes
+
+    def element_distribution(self) -> Float[np.ndarray, " element"]:
+        """tau(z) for each element: what a wrong answer is off by, spread evenly over its class."""
+        group = self._group()
+        per_class = np.zeros(len(group.class_sizes))
+        for members, probability in zip(self.classes, self.distribution, strict=True):
+            sizes = group.class_sizes[list(members)]
+            per_class[list(members)] = probability / sizes.sum()
+        return per_class[group.class_of]
+
+    def network(
+        self, *, method: str = "simplex"
+    ) -> tuple[Float[np.ndarray, "element neuron"], ...]:
+        """Weights u_1, ..., u_k, w of a network whose normalized margin is the lower bound."""
+        return group_weights(self._group(), self.masses, inputs=self.program.inputs, method=method)
+
+    def verify(self) -> Verification:
+        """Recompute both bounds from the Cayley table, a network and tau: no irrep, no solver.
+
+        The network's margin is found by evaluating it on every row of the table, and the value of
+        the best neuron against tau by splitting the group algebra into ideals numerically; see
+        :func:`marginlens.theory.verify_bounds`. Compare ``lower`` and ``upper`` with this
+        certificate's, and ask ``holds()`` whether they meet.
+
+        Raises
+        ------
+        ValueError
+            If the group is known by its character table alone, or is too large.
+        """
+        return verify_bounds(self._group().table, self.network(), self.element_distribution())
+
+    def save(self, path: str | Path) -> None:
+        """Write table, network and distribution for a third party to check.
+
+        A ``.npz`` file of plain arrays: ``table``, ``tau``, ``u1`` to ``uk``, ``w``; see
+        :func:`verify_file`.
+        """
+        *inputs, output = self.network()
+        arrays: dict[str, Any] = {f"u{slot + 1}": weight for slot, weight in enumerate(inputs)}
+        arrays |= {"w": output, "table": self._group().table, "tau": self.element_distribution()}
+        with Path(path).open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    def _group(self) -> FiniteGroup:
+        group = self.program.group
+        if not isinstance(group, FiniteGroup):
+            raise ValueError(
+                f"{group.name} is known by its character table alone: its certificate stands on "
+                "characters; only a group with a Cayley table, such as A5, can be verified from it"
+            )
+        return group
 
 
 def certify(
@@ -79,12 +149,37 @@ def certify(
     tau = _simplex_point(distribution, len(program.classes), "distribution")
     m = _simplex_point(masses, len(program.costs), "masses")
     return Certificate(
-        classes=program.classes,
+        program=program,
         distribution=tau,
         masses=m,
         upper=program.scale * float((tau @ program.payoff).max()),
         lower=program.scale * float((program.payoff @ m).min()),
     )
+
+
+def verify_file(path: str | Path) -> Verification:
+    """Check a file written by :meth:`Certificate.save`, or by anybody else.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a file, or its table is not that of a group.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"{path}: not a readable certificate ({words})") from None
+    inputs = [name for name in (f"u{slot}" for slot in range(1, 100)) if name in arrays]
+    if not inputs or not {"table", "tau", "w"} <= set(arrays):
+        raise ValueError(
+            f"{path}: expected arrays table, tau, u1, ..., uk and w, got {', '.join(arrays)}; "
+            "write one with: marginlens certify A5 --out a5.npz"
+        )
+    group = FiniteGroup(arrays["table"], str(path))
+    weights = tuple(arrays[name].astype(np.float64) for name in (*inputs, "w"))
+    return verify_bounds(group.table, weights, arrays["tau"])
 
 
 def _simplex_point(vector: np.ndarray, length: int, name: str) -> np.ndarray:

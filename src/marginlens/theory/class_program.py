@@ -23,6 +23,8 @@ class ClassProgram:
 
     Attributes
     ----------
+    group
+        Where it was read.
     group_order
         n, the number of elements.
     inputs
@@ -51,6 +53,7 @@ class ClassProgram:
     array([[1.5]])
     """
 
+    group: FiniteGroup
     group_order: int
     inputs: int
     classes: tuple[tuple[int, ...], ...]
@@ -91,6 +94,7 @@ class ClassProgram:
         representatives = [members[0] for members in classes]
         characters = np.stack([irrep.normalized_character for irrep in irreps], axis=1)
         return cls(
+            group=group,
             group_order=group.order,
             inputs=inputs,
             classes=classes,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from marginlens.groups import FiniteGroup, IrrepClass
-from marginlens.theory.linear_program import STATUS_THRESHOLD
+from marginlens.theory.shares import STATUS_THRESHOLD
 from marginlens.theory.simplex import orthogonal_pairs, simplex_pairs
 from marginlens.theory.widths import turning_applies
 

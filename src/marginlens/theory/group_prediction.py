@@ -14,14 +14,10 @@ from marginlens.theory.closed_forms import (
     theorem9_applies,
 )
 from marginlens.theory.finite_penalty import collapse_penalty, minimize_penalized_loss
-from marginlens.theory.linear_program import (
-    STATUS_THRESHOLD,
-    MarginSolution,
-    share_status,
-    solve_margin,
-)
+from marginlens.theory.linear_program import MarginSolution, solve_margin
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
+from marginlens.theory.shares import STATUS_THRESHOLD, share_status
 from marginlens.theory.widths import simplex_neurons
 from marginlens.theory.words import assumptions, is_homogeneous, note
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,12 +12,7 @@ from marginlens.theory.certificate import Certificate, certify
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.closed_forms import closed_form_masses, equalizing_distribution
 
-__all__ = ["STATUS_THRESHOLD", "MarginSolution", "share_status", "solve_margin"]
-
-STATUS_THRESHOLD = 1e-6
-"""Shares below this count as zero when a feature is called *must*, *may* or *cannot*. Over the 585
-groups of order at most 64 the smallest share of a *must* feature is .0038 and computed zeros are below
-1e-9, so nothing lies near the threshold."""
+__all__ = ["MarginSolution", "solve_margin"]
 
 _TIGHT = 1e-8  # HiGHS returns vertices to about 1e-10: what is nearer than this is on the boundary
 _RANK = 1e-9  # singular values below this share of the largest are zero
@@ -96,19 +90,6 @@ def solve_margin(program: ClassProgram, *, use_closed_form: bool = True) -> Marg
     certificate = certify(program, *_solve_game(program.payoff))
     least, greatest, unique = _share_bounds(program.payoff, certificate)
     return MarginSolution(certificate.lower, certificate, least, greatest, unique)
-
-
-def share_status(least: float, greatest: float) -> Literal["must", "may", "cannot"]:
-    """*must* if the least share is positive, *cannot* if the greatest is zero, else *may*.
-
-    Examples
-    --------
-    >>> share_status(0.2, 0.5), share_status(0.0, 0.5), share_status(0.0, 0.0)
-    ('must', 'may', 'cannot')
-    """
-    if least > STATUS_THRESHOLD:
-        return "must"
-    return "cannot" if greatest <= STATUS_THRESHOLD else "may"
 
 
 def _solve_game(payoff: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
-from marginlens.theory.linear_program import share_status
 from marginlens.theory.parity import (
     parity_collapse_penalty,
     parity_margin,
@@ -13,6 +12,7 @@ from marginlens.theory.parity import (
 )
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
+from marginlens.theory.shares import share_status
 from marginlens.theory.words import assumptions, is_homogeneous, note
 
 __all__ = ["parity_size", "predict_parity"]
