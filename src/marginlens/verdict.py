@@ -263,5 +263,6 @@ def _neurons(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
         worst = least(-measured.phase_error)
         yield _claim(
             "phases_add", "Largest difference of a live neuron's input phases, added, from its "
-            "output's, in radians", 0.0, None if worst is None else -worst, 0.05, source, promised=promised,
+            "output's, in radians", 0.0, None if worst is None else -worst, 0.05, source,
+            promised=promised,
         )  # fmt: skip

@@ -16,25 +16,63 @@ from marginlens.cli.app import err, out
 
 if TYPE_CHECKING:
     import numpy as np
+    import plotly.graph_objects as go
 
     from marginlens.runs import Run
     from marginlens.theory import Prediction
     from marginlens.verdict import Verdict
 
 __all__ = [
+    "check_file",
     "file_name",
+    "numbers",
     "print_json",
     "print_prediction",
     "print_run",
     "print_verdict",
     "progress",
     "text",
+    "write_figure",
 ]
 
 
 def file_name(name: str) -> str:
     """Name of a task as a folder can have it."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers separated by commas.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not a number.
+    """
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"{text!r} is not a list of numbers; write e.g. 1e-3,1e-4") from None
+
+
+def check_file(path: Path, *, suffixes: tuple[str, ...] = (".html",)) -> None:
+    """Refuse a file that could not be written, before any work.
+
+    Raises
+    ------
+    ValueError
+        If its folder does not exist, or it has another ending than those known.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{str(path)!r} must end in {' or '.join(suffixes)}")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"the folder {str(path.absolute().parent)!r} does not exist")
+
+
+def write_figure(figure: go.Figure, path: Path) -> None:
+    """Write a figure as a page that needs nothing else."""
+    check_file(path)
+    figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False})
 
 
 def print_json(value: object) -> None:

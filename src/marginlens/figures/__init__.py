@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from marginlens.figures.loss import loss_caption, loss_figure
 from marginlens.figures.margin import margin_caption, margin_figure
 from marginlens.figures.neurons import band_limited, choose_neurons, neurons_caption, neurons_figure
+from marginlens.figures.penalty_path import penalty_path_figure
 from marginlens.figures.phases import phases_caption, phases_figure
 from marginlens.figures.power import power_caption, power_figure
 from marginlens.figures.shares import shares_caption, shares_figure
@@ -41,6 +42,7 @@ __all__ = [
     "loss_figure",
     "margin_figure",
     "neurons_figure",
+    "penalty_path_figure",
     "phases_figure",
     "power_figure",
     "shares_figure",

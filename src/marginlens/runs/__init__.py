@@ -2,6 +2,7 @@
 
 from marginlens.runs.execute import execute, follow
 from marginlens.runs.folder import check_folder, load_run, save_run
+from marginlens.runs.path import train_at
 from marginlens.runs.run import Run
 
-__all__ = ["Run", "check_folder", "execute", "follow", "load_run", "save_run"]
+__all__ = ["Run", "check_folder", "execute", "follow", "load_run", "save_run", "train_at"]

@@ -26,6 +26,7 @@ from marginlens.theory.parity import (
     parity_width,
 )
 from marginlens.theory.penalty import Penalty
+from marginlens.theory.penalty_path import PenaltyPath, penalty_path
 from marginlens.theory.predict import default_activation, predict
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
@@ -43,6 +44,7 @@ __all__ = [
     "MarginSolution",
     "PenalizedMinimum",
     "Penalty",
+    "PenaltyPath",
     "Prediction",
     "Verification",
     "certify",
@@ -60,6 +62,7 @@ __all__ = [
     "parity_minimum",
     "parity_width",
     "parse_activation",
+    "penalty_path",
     "predict",
     "share_status",
     "sign_neurons",

@@ -1,0 +1,188 @@
+"""Verbs that compute: certify, path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from marginlens.cli.app import app, out
+from marginlens.cli.options import AsJson, Steps, TaskSpec, Width
+from marginlens.cli.show import (
+    check_file,
+    file_name,
+    numbers,
+    print_json,
+    progress,
+    write_figure,
+)
+
+if TYPE_CHECKING:
+    from marginlens.runs import Run
+    from marginlens.theory import PenaltyPath
+
+
+@app.command(
+    epilog="Examples:\n\n  marginlens certify A5\n\n  marginlens certify A5 --out a5.npz\n\n"
+    "  marginlens certify a5.npz"
+)
+def certify(
+    subject: Annotated[
+        str, typer.Argument(metavar="TASK|FILE", help="A group's task, or a saved certificate.")
+    ],
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Write table, network and distribution (.npz).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove a maximum margin from the Cayley table alone; exit code 1 if the bounds do not meet."""
+    from marginlens.tasks import task
+    from marginlens.theory import predict, verify_file
+
+    if subject.endswith(".npz"):
+        found = verify_file(subject)
+    else:
+        prediction = predict(task(subject))
+        if prediction.certificate is None:
+            raise ValueError(
+                f"{prediction.task} has no certificate of this kind; take a group's task, e.g. A5"
+            )
+        found = prediction.certificate.verify()
+        if file is not None:
+            prediction.certificate.save(file)
+    if as_json:
+        print_json({**vars(found), "gap": found.gap, "holds": found.holds()})
+        raise typer.Exit(0 if found.holds() else 1)
+    table = Table("quantity", "value", title=f"{subject}: certificate, from the Cayley table alone")
+    for words, value in (
+        (f"margin of a network of {found.neurons} neurons on all {found.rows} rows: γ* is at least",
+         found.lower),
+        ("value of the best neuron against the distribution: γ* is at most", found.upper),
+        ("what the network's best neuron earns of it", found.attained),
+        ("relative gap", found.gap),
+        ("largest residual of the computation", found.residual),
+    ):  # fmt: skip
+        table.add_row(words, f"{value:.12g}" if value in (found.lower, found.upper, found.attained)
+                      else f"{value:.1e}")  # fmt: skip
+    out.print(table)
+    out.print("the bounds meet" if found.holds() else "[red]the bounds do not meet[/red]")
+    raise typer.Exit(0 if found.holds() else 1)
+
+
+@app.command(
+    epilog="Examples:\n\n  marginlens path A5 --figure a5.html\n\n"
+    "  marginlens path A5 --train --strengths 1e-4,1e-5,1e-6 --out runs/A5-path\n\n"
+    "Ctrl-C keeps what was trained; the same command goes on from there."
+)
+def path(
+    spec: TaskSpec,
+    strengths: Annotated[
+        str | None,
+        typer.Option(help="Strengths to print (and train at), such as 1e-3,1e-4; default 5."),
+    ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train a network at each strength.")
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the runs; default runs/TASK-path.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Write the figure (.html), trained networks laid over it.")
+    ] = None,
+    width: Width = None,
+    steps: Steps = None,
+    as_json: AsJson = False,
+) -> None:
+    """Loss, norm, margin and shares at every strength of the penalty, down to the limit."""
+    from marginlens.figures import penalty_path_figure
+    from marginlens.runs import train_at
+    from marginlens.tasks import task
+    from marginlens.theory import penalty_path
+    from marginlens.training import recipe_for
+
+    chosen = task(spec)
+    whole = penalty_path(chosen)
+    edge = float(whole.strengths.max())
+    asked = numbers(strengths) if strengths else [float(f"{edge / d:.1e}") for d in _BELOW]
+    points = penalty_path(chosen, asked)
+    if figure is not None:
+        check_file(figure)
+    runs: list[Run] = []
+    target = folder or Path("runs") / f"{file_name(chosen.name)}-path"
+    if train:
+        chosen.require_rows()
+        for strength in points.strengths.tolist():
+            steps_to_do = recipe_for(chosen, strength=strength, width=width, steps=steps).steps
+            with progress(steps_to_do, whole.limit.margin, quiet=as_json) as show:
+                run = train_at(
+                    chosen, strength, out=target, progress=show, width=width, steps=steps
+                )
+            runs.append(run)
+            if run.training.stopped == "interrupted":
+                break
+    if figure is not None:
+        write_figure(penalty_path_figure(whole, runs), figure)
+    if as_json:
+        print_json(_path_record(points, runs))
+        return
+    out.print(_path_table(points, runs))
+    if train:
+        out.print(f"the runs are in {target}", highlight=False, soft_wrap=True)
+    if figure is not None:
+        out.print(f"wrote {figure}", highlight=False, soft_wrap=True)
+
+
+_BELOW = (3, 10, 30, 100, 300)  # default strengths: the collapse's, divided by these
+
+
+def _path_record(path: PenaltyPath, runs: list[Run]) -> dict[str, Any]:
+    columns = {name: column.tolist() for name, column in path.columns().items()}
+    columns["margin_ratio"] = [None if r != r else r for r in columns["margin_ratio"]]
+    return {
+        "task": path.limit.task,
+        "margin": path.limit.margin,
+        "collapse_penalty": path.limit.collapse_penalty,
+        "predicted": columns,
+        "trained": [
+            {
+                "strength": run.recipe.strength,
+                "loss": run.measurement.cross_entropy + run.recipe.strength * run.measurement.norm,
+                "cross_entropy": run.measurement.cross_entropy,
+                "norm": run.measurement.norm,
+                "margin": run.measurement.margin,
+                "margin_ratio": run.verdict.margin_ratio,
+                "shares": run.measurement.share.tolist(),
+                "holds": run.verdict.holds,
+            }
+            for run in runs
+        ],
+    }
+
+
+def _path_table(path: PenaltyPath, runs: list[Run]) -> Table:
+    title = f"{path.limit.task}: the minimum at each strength" + (", and trained" if runs else "")
+    table = Table("strength", "", "loss", "norm", "share of γ*", "shares of the norm", title=title)
+    trained = {run.recipe.strength: run for run in runs}
+
+    def shares(values: np.ndarray) -> str:
+        return " ".join(f"{value:.4f}" for value in values[:8]) + (" …" if len(values) > 8 else "")
+
+    for i, strength in enumerate(path.strengths.tolist()):
+        ratio = path.margin_ratio[i]
+        table.add_row(
+            f"{strength:g}", "predicted", f"{path.loss[i]:.6g}", f"{path.norm[i]:.6g}",
+            "–" if np.isnan(ratio) else f"{ratio:.5f}", shares(path.shares[i]),
+        )  # fmt: skip
+        run = trained.get(strength)
+        if run is None:
+            continue
+        found, ratio = run.measurement, run.verdict.margin_ratio
+        table.add_row(
+            "", "trained", f"{found.cross_entropy + strength * found.norm:.6g}", f"{found.norm:.6g}",
+            "–" if ratio is None else f"{ratio:.5f}",
+            shares(found.share) if ratio is not None else "–",
+        )  # fmt: skip
+    return table

@@ -1,0 +1,68 @@
+"""Training as the witness: a network at one strength of a penalty path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from marginlens.runs.execute import follow
+from marginlens.runs.folder import load_run
+from marginlens.runs.run import Run
+from marginlens.tasks import Task
+from marginlens.training import recipe_for
+
+__all__ = ["train_at"]
+
+
+def train_at(
+    task: Task,
+    strength: float,
+    *,
+    out: str | Path | None = None,
+    progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
+    **recipe: Any,
+) -> Run:
+    """Train a network at a strength, or read the one that is there.
+
+    With ``out`` the run lies in a folder below it, named by its strength; a finished run that is
+    there already, by the same recipe, is read and not trained again: a path that was interrupted
+    goes on where it was.
+
+    Parameters
+    ----------
+    task
+        A group's table, or sparse parity.
+    strength
+        Of the penalty.
+    out
+        Folder of the runs' folders.
+    progress
+        Called with the step and the latest history row.
+    recipe
+        Other fields of :class:`marginlens.training.Recipe`; those not given suit the task.
+
+    Raises
+    ------
+    ValueError
+        If anything asked for is impossible, or the folder holds a run by another recipe.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> run = train_at(task("C5"), 1e-3, width=60, learning_rate=0.05)
+    >>> run.verdict.holds
+    True
+    """
+    complete = recipe_for(task, strength=strength, **recipe)
+    folder = None if out is None else Path(out) / f"{strength:g}"
+    exists = folder is not None and folder.exists()
+    if folder is not None and exists:
+        found = load_run(folder)
+        if found.recipe != complete:
+            raise ValueError(f"{str(folder)!r} holds a run by another recipe; choose another --out")
+        if found.training.stopped != "interrupted":
+            return found
+    return follow(complete, task, out=folder, overwrite=exists, progress=progress)

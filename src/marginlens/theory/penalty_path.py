@@ -1,0 +1,119 @@
+"""The exact minimum along the whole penalty path, from the collapse down to the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from marginlens.tasks import Task
+from marginlens.theory.penalty import Penalty
+from marginlens.theory.predict import predict
+from marginlens.theory.prediction import Prediction
+
+__all__ = ["PenaltyPath", "penalty_path"]
+
+
+@dataclass(frozen=True, eq=False)
+class PenaltyPath:
+    """Minima of cross-entropy + strength * sum ||omega||^nu, one a strength.
+
+    Attributes
+    ----------
+    limit
+        The prediction for vanishing strength: gamma*, shares, collapse.
+    strengths
+        Descending.
+    loss, cross_entropy, norm, margin
+        As in :class:`marginlens.theory.AtPenalty`.
+    margin_ratio
+        Normalized margin over gamma*; nan for the zero network.
+    shares
+        Each feature's share of the norm; 0 for the zero network.
+    gap
+        Relative duality gap of each minimum.
+    """
+
+    limit: Prediction
+    strengths: Float[np.ndarray, " strength"]
+    loss: Float[np.ndarray, " strength"]
+    cross_entropy: Float[np.ndarray, " strength"]
+    norm: Float[np.ndarray, " strength"]
+    margin: Float[np.ndarray, " strength"]
+    margin_ratio: Float[np.ndarray, " strength"]
+    shares: Float[np.ndarray, "strength feature"]
+    gap: Float[np.ndarray, " strength"]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features, in the order of ``shares``."""
+        return tuple(feature.name for feature in self.limit.features)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The path as columns of a table: one row a strength, one column a feature's share."""
+        names = ("loss", "cross_entropy", "norm", "margin", "margin_ratio", "gap")
+        return {
+            "strength": self.strengths,
+            **{name: getattr(self, name) for name in names},
+            **{f"share {name}": self.shares[:, i] for i, name in enumerate(self.features)},
+        }
+
+
+def penalty_path(
+    task: Task, strengths: Sequence[float] | None = None, *, count: int = 61, decades: float = 6.0
+) -> PenaltyPath:
+    """Exact minimum at each strength of the homogeneous penalty.
+
+    Parameters
+    ----------
+    task
+        A group's table, or sparse parity, with the activation that the theory covers.
+    strengths
+        Finite and positive; by default ``count`` of them, evenly spaced on a logarithmic scale from
+        the strength lambda_c at which the network collapses down by so many ``decades``.
+
+    Raises
+    ------
+    ValueError
+        If a strength is not a finite positive number, or there is none.
+
+    Notes
+    -----
+    Derived in docs/theory.md, "At a finite penalty".
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> path = penalty_path(task("A5"), [1e-3, 1e-4, 1e-5])
+    >>> path.norm.round(1).tolist(), path.margin_ratio.round(4).tolist()
+    ([0.0, 11388.5, 17502.4], [nan, 0.9737, 0.9872])
+    """
+    limit = predict(task)
+    edge = limit.collapse_penalty
+    assert edge is not None  # the covered activation has one
+    asked = np.geomspace(edge, edge * 10.0**-decades, count) if strengths is None else strengths
+    chosen = np.sort(np.array(asked, dtype=np.float64))[::-1].copy()
+    if not len(chosen) or not np.isfinite(chosen).all() or chosen.min() <= 0:
+        raise ValueError(
+            f"strengths must be finite positive numbers, such as 1e-4, got {list(asked)}"
+        )
+    minima = []
+    for strength in chosen.tolist():
+        at = predict(task, penalty=Penalty("homogeneous", strength)).at_penalty
+        assert at is not None
+        minima.append(at)
+    return PenaltyPath(
+        limit=limit,
+        strengths=chosen,
+        loss=np.array([at.loss for at in minima]),
+        cross_entropy=np.array([at.cross_entropy for at in minima]),
+        norm=np.array([at.norm for at in minima]),
+        margin=np.array([at.margin for at in minima]),
+        margin_ratio=np.array(
+            [np.nan if at.margin_ratio is None else at.margin_ratio for at in minima]
+        ),
+        shares=np.array([[at.shares[f.name] for f in limit.features] for at in minima]),
+        gap=np.array([at.gap for at in minima]),
+    )
