@@ -23,6 +23,8 @@ _ROWS = (
     ("norm", "norm"),
 )
 
+_DASHES = ("solid", "dash", "dot", "dashdot")  # equal shares would hide each other
+
 
 def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figure:
     """Draw the minimum at every strength: share of the maximum margin, loss, norm, and shares.
@@ -49,7 +51,7 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
         shown = live if name != "loss" else np.ones_like(live)
         figure.add_scatter(
             x=path.strengths[shown], y=values[shown], mode="lines", name="predicted",
-            line={"color": style.MEASURED, "width": 2}, legendgroup="predicted",
+            line={"width": 2}, legendgroup="predicted",
             showlegend=row == 1, row=row, col=1,
             hovertemplate=f"strength %{{x:.3g}}<br>{words} %{{y:.6g}}<extra>predicted</extra>",
         )  # fmt: skip
@@ -60,7 +62,8 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
         label = style.plain(name)
         figure.add_scatter(
             x=path.strengths[live], y=path.shares[live, index], mode="lines", name=label,
-            line={"color": color, "width": 2}, showlegend=total <= 8, row=4, col=1,
+            line={"color": color, "width": 2, "dash": _DASHES[index % len(_DASHES)]},
+            showlegend=total <= 8, row=4, col=1,
             hovertemplate=f"strength %{{x:.3g}}<br>{label}: %{{y:.3%}}<extra>predicted</extra>",
         )  # fmt: skip
         measured = [
@@ -74,18 +77,19 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
     if edge is not None:
         figure.add_vline(x=edge, line={"dash": "dot", "width": 1.2})
         figure.add_annotation(
-            x=np.log10(edge), y=1, yref="y domain", yanchor="top", xanchor="left", xshift=4,
-            text="λ<sub>c</sub>: the zero network from here on to the left",
+            x=np.log10(edge), y=0.2, yref="y domain", xanchor="left", xshift=4,
+            text="λ<sub>c</sub>: at this strength and above, nothing is learned",
         )  # fmt: skip
     figure.update_yaxes(range=[-0.03, 1.06], row=1, col=1)
-    figure.update_yaxes(type="log", row=2, col=1)
-    figure.update_yaxes(type="log", row=3, col=1)
+    for row, values in ((2, path.loss), (3, path.norm[live])):
+        ticks = style.decades(float(values.min()), float(values.max())) if len(values) else {}
+        figure.update_yaxes(type="log", row=row, col=1, **ticks)
     figure.update_yaxes(
         title_text="share of norm", tickformat=".2~%", range=[-0.03, None], row=4, col=1
     )
-    low, high = path.strengths.min(), max(path.strengths.max(), edge or 0.0)
+    low, high = float(path.strengths.min()), max(float(path.strengths.max()), edge or 0.0)
     figure.update_xaxes(
-        type="log", range=[np.log10(high) + 0.1, np.log10(low) - 0.1], exponentformat="power"
+        type="log", range=[np.log10(high) + 0.1, np.log10(low) - 0.1], **style.decades(low, high)
     )
     figure.update_xaxes(title_text="strength λ of the penalty", row=4, col=1)
     title = f"{style.plain(path.limit.task)}: the minimum of loss + penalty at every strength"
