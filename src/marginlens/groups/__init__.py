@@ -1,8 +1,17 @@
 """Finite groups: Cayley table → classes → characters → irreps → Fourier (NumPy and SciPy only)."""
 
+from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.families import UnknownGroupError
-from marginlens.groups.finite_group import FiniteGroup, IrrepClass
+from marginlens.groups.finite_group import FiniteGroup
+from marginlens.groups.irrep_class import IrrepClass
 from marginlens.groups.specs import group
 from marginlens.groups.table import GREATEST_ORDER
 
-__all__ = ["GREATEST_ORDER", "FiniteGroup", "IrrepClass", "UnknownGroupError", "group"]
+__all__ = [
+    "GREATEST_ORDER",
+    "CharacterTable",
+    "FiniteGroup",
+    "IrrepClass",
+    "UnknownGroupError",
+    "group",
+]

@@ -1,4 +1,4 @@
-"""A finite group and its irreps: a validated Cayley table, all else a cached property."""
+"""A finite group: a validated Cayley table, all else a cached property."""
 
 from __future__ import annotations
 
@@ -10,140 +10,9 @@ import numpy as np
 from jaxtyping import Complex, Float, Int
 
 from marginlens.groups import characters as _characters
-from marginlens.groups import irreps as _irreps
-from marginlens.groups.table import find_identity, generating_set, validate_table
-
-_TYPES = {1: "real", 0: "complex", -1: "quaternionic"}
-
-
-@dataclass(frozen=True, eq=False)
-class IrrepClass:
-    r"""A conjugation class {ρ, ρ̄} of irreps: what a neuron can specialise in.
-
-    ============  ==================  ==============  ==================
-    type          Frobenius–Schur ν   norm constant   isotypic dimension
-    ============  ==================  ==============  ==================
-    real          1                   √d              d²
-    complex       0                   √(2d)           2d²
-    quaternionic  −1                  √(2d)           d²
-    ============  ==================  ==============  ==================
-
-    Parameters
-    ----------
-    group
-        The group.
-    index
-        Position in `group.irrep_classes`; 0 is the trivial one.
-    members
-        Rows of `group.characters`: one, or two for complex type.
-    name
-        Unique in the group: `"k=1"` by frequency in cyclic groups, else degree and letter, `"4a"`.
-    degree
-        d, of each member.
-    frobenius_schur
-        ν of each member.
-    frequency
-        k with χ(generator) = exp(2πi k/n), 0 <= k <= n/2, in cyclic groups; else None.
-
-    """
-
-    group: FiniteGroup
-    index: int
-    members: tuple[int, ...]
-    name: str
-    degree: int
-    frobenius_schur: int
-    frequency: int | None
-
-    def __repr__(self) -> str:
-        return f"IrrepClass({self.group.name}, {self.name}, {self.type})"
-
-    @property
-    def type(self) -> str:
-        """`"real"`, `"complex"` or `"quaternionic"`."""
-        return _TYPES[self.frobenius_schur]
-
-    @property
-    def dimension(self) -> int:
-        """Real dimension of the isotypic space: d² a member."""
-        return len(self.members) * self.degree**2
-
-    @property
-    def norm_constant(self) -> float:
-        """The constant c: √n / c is the best trilinear form on unit vectors of the class.
-
-        √d for real type, √(2d) otherwise.
-        """
-        return math.sqrt(self.degree if self.frobenius_schur == 1 else 2 * self.degree)
-
-    @cached_property
-    def normalized_character(self) -> Float[np.ndarray, " klass"]:
-        """Re χ(C) / d on each conjugacy class."""
-        return _frozen(np.real(self.group.characters[self.members[0]]) / self.degree)
-
-    @property
-    def _values(self) -> Complex[np.ndarray, " element"]:
-        return self.group.characters[self.members[0]][self.group.class_of]
-
-    @property
-    def _translations(self) -> _irreps.Translations:
-        group = self.group
-        return _irreps.Translations(group.table, group.inverses, group.identity, seed=self.index)
-
-    @cached_property
-    def isotypic_basis(self) -> Float[np.ndarray, "element dimension"]:
-        """Orthonormal real functions spanning the class: all its matrix coefficients.
-
-        Raises
-        ------
-        ArithmeticError
-            The numerical construction failed its own check.
-
-        """
-        values, order = self._values, self.group.order
-        if self.degree == 1 and len(self.members) == 1:
-            return _frozen(np.real(values)[:, None] / math.sqrt(order))
-        if self.degree == 1:
-            parts = np.stack([np.real(values), np.imag(values)], axis=1)
-            return _frozen(parts * math.sqrt(2 / order))
-        total = np.real(values) * len(self.members)
-        return _frozen(
-            _irreps.isotypic_basis(self._translations, total, self.degree, self.dimension)
-        )
-
-    def project(
-        self, x: Float[np.ndarray, "*batch element"]
-    ) -> Float[np.ndarray, "*batch element"]:
-        """Return the orthogonal projection of x onto the isotypic space."""
-        return (x @ self.isotypic_basis) @ self.isotypic_basis.T
-
-    @cached_property
-    def unitary(self) -> Complex[np.ndarray, "element row column"]:
-        """A unitary irrep with the first member's character; real-valued when of real type.
-
-        A homomorphism: `unitary[table[a, b]] == unitary[a] @ unitary[b]`.
-
-        Raises
-        ------
-        ArithmeticError
-            The numerical construction failed its own check.
-
-        """
-        values = self._values
-        if self.degree == 1:
-            return _frozen(values[:, None, None])
-        basis: np.ndarray = self.isotypic_basis
-        if self.frobenius_schur == 0:
-            basis = _irreps.isotypic_basis(self._translations, values, self.degree, self.degree**2)
-        real = self.frobenius_schur == 1
-        return _frozen(_irreps.unitary_irrep(self._translations, basis, values, real=real))
-
-    @cached_property
-    def orthogonal(self) -> Float[np.ndarray, "element realrow realcolumn"]:
-        """The real irrep: ρ itself for real type, else [[Re ρ, −Im ρ], [Im ρ, Re ρ]]."""
-        if self.frobenius_schur == 1:
-            return _frozen(np.real(self.unitary).copy())
-        return _frozen(_irreps.realify(self.unitary))
+from marginlens.groups.character_table import CharacterTable
+from marginlens.groups.irrep_class import IrrepClass, Regular, irrep_classes
+from marginlens.groups.table import find_identity, frozen, generating_set, validate_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +66,7 @@ class FiniteGroup:
     @cached_property
     def inverses(self) -> Int[np.ndarray, " element"]:
         """Index of the inverse of each element."""
-        return _frozen((self.table == self.identity).argmax(axis=1))
+        return frozen((self.table == self.identity).argmax(axis=1))
 
     @cached_property
     def is_abelian(self) -> bool:
@@ -219,7 +88,7 @@ class FiniteGroup:
             orders[going] += 1
             powers = self.table[powers, going]
             going, powers = going[powers != self.identity], powers[powers != self.identity]
-        return _frozen(orders)
+        return frozen(orders)
 
     @cached_property
     def generator(self) -> int | None:
@@ -230,7 +99,7 @@ class FiniteGroup:
     @cached_property
     def class_of(self) -> Int[np.ndarray, " element"]:
         """Conjugacy class of each element; {identity} is 0, others by element order, then size."""
-        return _frozen(
+        return frozen(
             _characters.conjugacy_class_of(
                 self.table, self.inverses, self.generators, self.element_orders
             )
@@ -245,27 +114,17 @@ class FiniteGroup:
     @cached_property
     def class_sizes(self) -> Int[np.ndarray, " klass"]:
         """Number of elements of each conjugacy class."""
-        return _frozen(np.bincount(self.class_of))
+        return frozen(np.bincount(self.class_of))
 
     @cached_property
     def class_representatives(self) -> Int[np.ndarray, " klass"]:
         """Least element of each conjugacy class."""
-        return _frozen(np.array([members[0] for members in self.conjugacy_classes]))
+        return frozen(np.array([members[0] for members in self.conjugacy_classes]))
 
-    @cached_property
-    def inverse_class(self) -> Int[np.ndarray, " klass"]:
-        """Index of the class of inverses of each class."""
-        return _frozen(self.class_of[self.inverses[self.class_representatives]])
-
-    @cached_property
-    def characters(self) -> Complex[np.ndarray, "irrep klass"]:
-        """The character table, row 0 trivial.
-
-        Rows are by frequency in a cyclic group (χ_k(generator) = exp(2πi k/n)), else by degree.
-        """
+    def _characters(self) -> Complex[np.ndarray, "irrep klass"]:
         representatives = self.class_representatives
         if not self.is_abelian:
-            return _frozen(
+            return frozen(
                 _characters.sort_rows(
                     _characters.nonabelian_characters(
                         self.table, self.inverses, self.class_of, self._power_classes
@@ -277,10 +136,10 @@ class FiniteGroup:
             logarithms = np.empty(self.order, dtype=np.int64)
             logarithms[self._powers(self.generator)] = steps
             exponents = np.outer(steps, logarithms[representatives]) % self.order
-            return _frozen(_characters.roots_of_unity(self.order)[exponents])
+            return frozen(_characters.roots_of_unity(self.order)[exponents])
         exponent = math.lcm(*self.element_orders.tolist())
         values = _characters.abelian_characters(self.table, self.identity, exponent)
-        return _frozen(_characters.sort_rows(values[:, representatives]))
+        return frozen(_characters.sort_rows(values[:, representatives]))
 
     def _powers(self, element: int) -> np.ndarray:
         powers = [self.identity]
@@ -300,48 +159,52 @@ class FiniteGroup:
         return tuple(found)
 
     @cached_property
-    def degrees(self) -> Int[np.ndarray, " irrep"]:
-        """Degree d of each irrep; Σ d² = n."""
-        return _frozen(np.round(np.real(self.characters[:, 0])).astype(np.int64))
-
-    @cached_property
-    def frobenius_schur(self) -> Int[np.ndarray, " irrep"]:
-        """Frobenius–Schur indicator of each irrep: 1 real, 0 complex, −1 quaternionic."""
+    def character_table(self) -> CharacterTable:
+        """The characters with the degrees and types of the irreps: all that a prediction needs."""
         representatives = self.class_representatives
-        squares = self.class_of[self.table[representatives, representatives]]
-        return _frozen(
-            _characters.frobenius_schur_indicators(self.characters, self.class_sizes, squares)
+        return CharacterTable(
+            name=self.name,
+            order=self.order,
+            class_sizes=self.class_sizes,
+            characters=self._characters(),
+            inverse_class=self.class_of[self.inverses[representatives]],
+            square_class=self.class_of[self.table[representatives, representatives]],
+            is_cyclic=self.generator is not None,
         )
 
-    @cached_property
+    @property
+    def characters(self) -> Complex[np.ndarray, "irrep klass"]:
+        """The character table, row 0 trivial.
+
+        Rows are by frequency in a cyclic group (χ_k(generator) = exp(2πi k/n)), else by degree.
+        """
+        return self.character_table.characters
+
+    @property
+    def inverse_class(self) -> Int[np.ndarray, " klass"]:
+        """Index of the class of inverses of each class."""
+        return self.character_table.inverse_class
+
+    @property
+    def degrees(self) -> Int[np.ndarray, " irrep"]:
+        """Degree d of each irrep; Σ d² = n."""
+        return self.character_table.degrees
+
+    @property
+    def frobenius_schur(self) -> Int[np.ndarray, " irrep"]:
+        """Frobenius–Schur indicator of each irrep: 1 real, 0 complex, −1 quaternionic."""
+        return self.character_table.frobenius_schur
+
+    @property
     def conjugate_irrep(self) -> Int[np.ndarray, " irrep"]:
         """Row of the complex conjugate of each character."""
-        return _frozen(_characters.conjugate_rows(self.characters))
+        return self.character_table.conjugate_irrep
 
     @cached_property
     def irrep_classes(self) -> tuple[IrrepClass, ...]:
-        """Irreps merged with their conjugates, the trivial one first."""
-        classes: list[IrrepClass] = []
-        of_degree: dict[int, int] = {}
-        for row, conjugate in enumerate(self.conjugate_irrep.tolist()):
-            if conjugate < row:
-                continue
-            degree = int(self.degrees[row])
-            letter = _characters.letters(of_degree.get(degree, 0))
-            of_degree[degree] = of_degree.get(degree, 0) + 1
-            cyclic = self.generator is not None
-            classes.append(
-                IrrepClass(
-                    group=self,
-                    index=len(classes),
-                    members=(row,) if conjugate == row else (row, conjugate),
-                    name=f"k={row}" if cyclic else f"{degree}{letter}",
-                    degree=degree,
-                    frobenius_schur=int(self.frobenius_schur[row]),
-                    frequency=row if cyclic else None,
-                )
-            )
-        return tuple(classes)
+        """Irreps merged with their conjugates, the trivial one first, with their matrices."""
+        regular = Regular(self.table, self.inverses, self.identity, self.class_of)
+        return irrep_classes(self.character_table, regular)
 
     def fourier(self, f: Float[np.ndarray, "*batch element"]) -> list[Complex[np.ndarray, "..."]]:
         r"""Return the Fourier coefficients f̂(ρ) = Σ_g f(g) ρ(g), one a class of irreps.
@@ -397,9 +260,3 @@ class FiniteGroup:
             terms = np.tensordot(part, irrep.unitary.conj(), axes=([-2, -1], [1, 2]))
             f += weight * np.real(terms)
         return f
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    """Cached arrays are shared: make writing into one an error."""
-    array.setflags(write=False)
-    return array

@@ -277,3 +277,9 @@ def _light_test(table: np.ndarray, middle: int) -> None:
             f"the table is not associative: ({x}·{middle})·{y} = {left_first[x, y]} "
             f"but {x}·({middle}·{y}) = {right_first[x, y]}"
         )
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """Cached arrays are shared: make writing into one an error."""
+    array.setflags(write=False)
+    return array

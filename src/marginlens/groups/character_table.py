@@ -1,0 +1,114 @@
+"""A group as its characters see it: all that a prediction needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Complex, Int
+
+from marginlens.groups import characters as _characters
+from marginlens.groups.table import frozen
+
+if TYPE_CHECKING:
+    from marginlens.groups.irrep_class import IrrepClass
+
+__all__ = ["CharacterTable"]
+
+_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class CharacterTable:
+    """The character table of a finite group, checked.
+
+    Parameters
+    ----------
+    name
+        How reports call the group.
+    order
+        Number of elements.
+    class_sizes
+        Number of elements of each conjugacy class; class 0 is {identity}.
+    characters
+        χ(C), row 0 trivial.
+    inverse_class, square_class
+        Class of the inverses, and of the squares, of each class.
+    is_cyclic
+        Whether row k is the character with χ(generator) = exp(2πi k/n), to be called `k`.
+
+    Raises
+    ------
+    ArithmeticError
+        Sizes, degrees or orthogonality do not fit together; the message gives the residual.
+
+    Examples
+    --------
+    >>> from marginlens.groups import group
+    >>> table = group("Q8").character_table
+    >>> table.degrees.tolist(), table.frobenius_schur.tolist()
+    ([1, 1, 1, 1, 2], [1, 1, 1, 1, -1])
+
+    """
+
+    name: str
+    order: int
+    class_sizes: Int[np.ndarray, " klass"]
+    characters: Complex[np.ndarray, "irrep klass"]
+    inverse_class: Int[np.ndarray, " klass"]
+    square_class: Int[np.ndarray, " klass"]
+    is_cyclic: bool = False
+
+    def __post_init__(self) -> None:
+        for array in (self.class_sizes, self.characters, self.inverse_class, self.square_class):
+            frozen(array)
+        if self.class_sizes.sum() != self.order or self.class_sizes[0] != 1:
+            raise ArithmeticError(
+                f"{self.name}: the class sizes add up to {self.class_sizes.sum()}, "
+                f"not to the order {self.order}"
+            )
+        degrees = np.real(self.characters[:, 0])
+        excess = float(np.square(degrees).sum() - self.order)
+        if abs(excess) > _TOLERANCE * self.order:
+            raise ArithmeticError(
+                f"{self.name}: the squares of the degrees miss the order {self.order} by {excess:.1e}"
+            )
+        error = _characters.orthogonality_error(self.characters, self.class_sizes)
+        if error > _TOLERANCE:
+            raise ArithmeticError(
+                f"{self.name}: the characters are not orthonormal (residual {error:.1e}, "
+                f"allowed {_TOLERANCE:.0e})"
+            )
+        if np.abs(self.characters[0] - 1).max() > _TOLERANCE:
+            raise ArithmeticError(f"{self.name}: row 0 is not the trivial character")
+
+    def __repr__(self) -> str:
+        return f"CharacterTable({self.name}, order {self.order}, {len(self.class_sizes)} classes)"
+
+    @cached_property
+    def degrees(self) -> Int[np.ndarray, " irrep"]:
+        """Degree d of each irrep; Σ d² = n."""
+        return frozen(np.round(np.real(self.characters[:, 0])).astype(np.int64))
+
+    @cached_property
+    def frobenius_schur(self) -> Int[np.ndarray, " irrep"]:
+        """Frobenius–Schur indicator of each irrep: 1 real, 0 complex, −1 quaternionic."""
+        return frozen(
+            _characters.frobenius_schur_indicators(
+                self.characters, self.class_sizes, self.square_class
+            )
+        )
+
+    @cached_property
+    def conjugate_irrep(self) -> Int[np.ndarray, " irrep"]:
+        """Row of the complex conjugate of each character."""
+        return frozen(_characters.conjugate_rows(self.characters))
+
+    @cached_property
+    def irrep_classes(self) -> tuple[IrrepClass, ...]:
+        """Irreps merged with their conjugates, the trivial one first; without matrices."""
+        from marginlens.groups.irrep_class import irrep_classes
+
+        return irrep_classes(self)
