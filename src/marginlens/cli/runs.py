@@ -95,6 +95,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         from marginlens.training import find_device, recipe_for
 
         chosen = task(spec)
+        chosen.require_rows()
         fields = {
             "activation": activation, "width": width, "penalty": penalty, "strength": strength,
             "optimizer": optimizer, "learning_rate": learning_rate, "schedule": schedule,

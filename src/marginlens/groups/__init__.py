@@ -4,7 +4,7 @@ from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.families import UnknownGroupError
 from marginlens.groups.finite_group import FiniteGroup
 from marginlens.groups.irrep_class import IrrepClass
-from marginlens.groups.specs import group
+from marginlens.groups.specs import group, group_or_characters
 from marginlens.groups.table import GREATEST_ORDER
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "IrrepClass",
     "UnknownGroupError",
     "group",
+    "group_or_characters",
 ]

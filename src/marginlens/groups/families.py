@@ -93,8 +93,8 @@ def _parse_factor(text: str, spec: str) -> tuple[Family, int]:
             raise ValueError(f"{spec}: {problem}")
         return family, value
     raise UnknownGroupError(
-        f"unknown group {spec[:60]!r}; write e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4 "
-        "or a path to a table (.csv or .npy)"
+        f"unknown group {spec[:60]!r}; write e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "
+        "<(1,2,3),(1,2)>, SmallGroup(24,3) or a path to a table (.csv or .npy)"
     )
 
 

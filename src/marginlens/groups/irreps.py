@@ -163,15 +163,22 @@ def irrep_error(
     character: Complex[np.ndarray, " element"],
     generator: np.random.Generator,
 ) -> float:
-    """Return the greatest entry by which ρ fails to be unitary, multiplicative, or of trace χ.
+    """Return the greatest entry by which ρ breaks a law of an irrep with character χ.
 
-    Products are checked on 256 random pairs, unitarity and traces on every element.
+    It must be multiplicative (checked on 256 random pairs), unitary and of trace χ (on every
+    element), and its coefficients orthogonal as Schur has it: (d/n) Σ_g ρ(g) X ρ(g)* = tr(X) 1 for
+    every matrix X (checked on a random one).
     """
     left, right = generator.integers(len(group.table), size=(2, 256))
     homomorphism = irrep[left] @ irrep[right] - irrep[group.table[left, right]]
     unitarity = irrep @ irrep.conj().swapaxes(1, 2) - np.eye(irrep.shape[1])
     trace = np.trace(irrep, axis1=1, axis2=2) - character
-    return max(float(np.abs(error).max()) for error in (homomorphism, unitarity, trace))
+    order, degree = len(irrep), irrep.shape[1]
+    sample = generator.normal(size=(degree, degree)) / degree
+    average = np.tensordot(irrep @ sample, irrep.conj(), axes=([0, 2], [0, 2])) * (degree / order)
+    schur = average - np.trace(sample) * np.eye(degree)
+    errors = (homomorphism, unitarity, trace, schur)
+    return max(float(np.abs(error).max()) for error in errors)
 
 
 def realify(

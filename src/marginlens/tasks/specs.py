@@ -6,7 +6,12 @@ import re
 
 import numpy as np
 
-from marginlens.groups import FiniteGroup, UnknownGroupError, group
+from marginlens.groups import (
+    CharacterTable,
+    FiniteGroup,
+    UnknownGroupError,
+    group_or_characters,
+)
 from marginlens.tasks.task_types import Feature, Task
 
 _GREATEST_BITS = 1000
@@ -15,13 +20,14 @@ _GREATEST_FACTORS = 16
 _GREATEST_LISTED = 1 << 22  # rows of a table
 
 
-def task(spec: str | FiniteGroup, *, inputs: int = 2) -> Task:
+def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
     """Return the task behind a spec.
 
     Parameters
     ----------
     spec
-        A group or its name (`"C71"`, `"S5"`, `"S3xC4"`, a table file): learn a·b from (a, b).
+        A group, or what `groups.group` takes (`"C71"`, `"S5"`, `"S3xC4"`, generators, a table file):
+        learn a·b from (a, b). Also `"M11"` and others known by their character table alone.
         `"compose(C7,3)"`: learn the product (here: sum) of three elements of C7.
         `"parity(10,4)"`: learn the product of the first 4 of 10 bits ±1.
     inputs
@@ -43,7 +49,7 @@ def task(spec: str | FiniteGroup, *, inputs: int = 2) -> Task:
     Task(compose(C5,3), 125 rows, 5 classes)
 
     """
-    if isinstance(spec, FiniteGroup):
+    if isinstance(spec, FiniteGroup | CharacterTable):
         return _table_task(spec, inputs)
     words = spec.strip()
     if words.lower().startswith("parity"):
@@ -51,12 +57,12 @@ def task(spec: str | FiniteGroup, *, inputs: int = 2) -> Task:
     if words.lower().startswith("compose"):
         return _parse_compose(words)
     try:
-        return _table_task(group(words), inputs)
+        return _table_task(group_or_characters(words), inputs)
     except UnknownGroupError:
         raise ValueError(
             f"unknown task {spec[:60]!r}; write a group, e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), "
-            "S3xC4, a path to a table (.csv or .npy), several factors, e.g. compose(C7,3), "
-            "or a parity, e.g. parity(10,4)"
+            "S3xC4, <(1,2,3),(1,2)>, SmallGroup(24,3), a path to a table (.csv or .npy), several "
+            "factors, e.g. compose(C7,3), or a parity, e.g. parity(10,4)"
         ) from None
 
 
@@ -69,7 +75,7 @@ def _parse_compose(spec: str) -> Task:
     return task(match.group(1).strip(), inputs=int(match.group(2)))
 
 
-def _table_task(learned: FiniteGroup, inputs: int) -> Task:
+def _table_task(learned: FiniteGroup | CharacterTable, inputs: int) -> Task:
     n = learned.order
     if n == 1:
         raise ValueError(
@@ -81,18 +87,29 @@ def _table_task(learned: FiniteGroup, inputs: int) -> Task:
             f"compose({learned.name},{inputs}): {inputs} factors; "
             f"expected 1 to {_GREATEST_FACTORS}, e.g. compose({learned.name},3)"
         )
-    listed = n**inputs <= _GREATEST_LISTED
+    if isinstance(learned, FiniteGroup):
+        known, characters = learned, learned.character_table
+    else:
+        known, characters = None, learned
+    unlisted = ""
+    if known is None:
+        unlisted = f"only the character table is known (order {n})"
+    elif n**inputs > _GREATEST_LISTED:
+        unlisted = f"its table would have {n}^{inputs} rows"
     return Task(
         name=learned.name if inputs == 2 else f"compose({learned.name},{inputs})",
         kind="table",
-        inputs=_all_rows(n, inputs if listed else 0),
-        answers=_products(learned, inputs) if listed else np.zeros(0, dtype=np.int64),
+        inputs=_all_rows(n, 0 if unlisted else inputs),
+        answers=np.zeros(0, dtype=np.int64)
+        if known is None or unlisted
+        else _products(known, inputs),
         classes=n,
         slots=_slot_names(inputs),
         size=n,
         features=tuple(Feature(irrep.name, n, irrep=irrep) for irrep in learned.irrep_classes[1:]),
-        group=learned,
-        unlisted="" if listed else f"its table would have {n}^{inputs} rows",
+        characters=characters,
+        group=known,
+        unlisted=unlisted,
     )
 
 

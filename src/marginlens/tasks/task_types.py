@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from marginlens.groups import FiniteGroup, IrrepClass
+from marginlens.groups import CharacterTable, FiniteGroup, IrrepClass
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +90,10 @@ class Task:
         Length of a neuron's weight vector in a slot: order of the group, number of coordinates.
     features
         Nontrivial classes of irreps in the group's order, or the coordinates.
+    characters
+        The character table of a group's task.
     group
-        The group of a table.
+        The group of a table; None where only its characters are known.
     subset
         Coordinates of a parity, from 0.
     unlisted
@@ -107,6 +109,7 @@ class Task:
     slots: tuple[str, ...]
     size: int
     features: tuple[Feature, ...]
+    characters: CharacterTable | None = None
     group: FiniteGroup | None = None
     subset: tuple[int, ...] | None = None
     unlisted: str = ""

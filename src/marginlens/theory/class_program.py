@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from marginlens.groups import FiniteGroup
+from marginlens.groups import CharacterTable, FiniteGroup
 
 __all__ = ["ClassProgram"]
 
@@ -53,7 +53,7 @@ class ClassProgram:
     array([[1.5]])
     """
 
-    group: FiniteGroup
+    group: FiniteGroup | CharacterTable
     group_order: int
     inputs: int
     classes: tuple[tuple[int, ...], ...]
@@ -63,7 +63,7 @@ class ClassProgram:
     plancherel: Float[np.ndarray, " irrep"]
 
     @classmethod
-    def of(cls, group: FiniteGroup, *, inputs: int = 2) -> ClassProgram:
+    def of(cls, group: FiniteGroup | CharacterTable, *, inputs: int = 2) -> ClassProgram:
         """Read the program off a group's character table.
 
         Parameters

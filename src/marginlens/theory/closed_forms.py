@@ -7,7 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from marginlens.groups import FiniteGroup
+from marginlens.groups import CharacterTable, FiniteGroup
 from marginlens.theory.class_program import ClassProgram
 
 __all__ = [
@@ -54,7 +54,7 @@ def cyclic_margin(order: int) -> float:
     return math.sqrt(2 / 27) / (math.sqrt(order) * (order - 1))
 
 
-def theorem9_applies(group: FiniteGroup) -> bool:
+def theorem9_applies(group: FiniteGroup | CharacterTable) -> bool:
     """Whether the hypotheses of Theorem 9 hold.
 
     All irreps are real, and sum_{rho != 1} d^1.5 chi_rho(C) < 0 on every class C != 1.
@@ -76,7 +76,7 @@ def theorem9_applies(group: FiniteGroup) -> bool:
     return bool((sums < -_ZERO * _size(weights, group)).all())
 
 
-def theorem9_margin(group: FiniteGroup) -> float:
+def theorem9_margin(group: FiniteGroup | CharacterTable) -> float:
     """Maximum L_{2,3} margin 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2.5) of Theorem 9.
 
     Raises
@@ -122,7 +122,9 @@ def equalizing_distribution(program: ClassProgram) -> Float[np.ndarray, " class"
     return -program.class_sizes * sums / total
 
 
-def closed_form_applies(group: FiniteGroup, *, inputs: int = 2, strict: bool = False) -> bool:
+def closed_form_applies(
+    group: FiniteGroup | CharacterTable, *, inputs: int = 2, strict: bool = False
+) -> bool:
     """Whether sum_{rho != 1} d c^(k-1) chi_rho(C) <= 0 on every class C != 1 (< 0 if ``strict``).
 
     Then :func:`closed_form_margin` is exact, and no irrep is forbidden. When it holds strictly the
@@ -152,7 +154,7 @@ def closed_form_masses(program: ClassProgram) -> Float[np.ndarray, " irrep"]:
     return weights / weights.sum()
 
 
-def closed_form_margin(group: FiniteGroup, *, inputs: int = 2) -> float:
+def closed_form_margin(group: FiniteGroup | CharacterTable, *, inputs: int = 2) -> float:
     """Maximum L_{2,k+1} margin where every wrong answer can be treated alike.
 
     k! ((k+1) n)^(-(k+1)/2) n / sum_{rho != 1} d^2 c^(k-1) over all complex irreps, which for two
@@ -174,6 +176,6 @@ def closed_form_margin(group: FiniteGroup, *, inputs: int = 2) -> float:
     return program.scale * group.order / total
 
 
-def _size(weights: np.ndarray, group: FiniteGroup) -> float:
+def _size(weights: np.ndarray, group: FiniteGroup | CharacterTable) -> float:
     """Scale of the sums compared with zero: their value at the identity."""
     return float(weights @ group.degrees[1:])

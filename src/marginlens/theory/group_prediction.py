@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from marginlens.groups import FiniteGroup
+from marginlens.groups import CharacterTable, FiniteGroup
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
 from marginlens.theory.class_program import ClassProgram
@@ -29,7 +29,7 @@ _LINEAR_PROGRAM = "linear program over conjugacy classes (extends Theorems 7 and
 
 
 def predict_group(
-    task: Task, group: FiniteGroup, activation: Activation, penalty: Penalty | None
+    task: Task, group: FiniteGroup | CharacterTable, activation: Activation, penalty: Penalty | None
 ) -> Prediction:
     """Prediction for the product of k factors in a group, with x^k."""
     program = ClassProgram.of(group, inputs=task.factors)
@@ -103,7 +103,7 @@ def _group_at_penalty(
     )
 
 
-def _theorem(group: FiniteGroup, inputs: int, theorem9: bool) -> str:
+def _theorem(group: FiniteGroup | CharacterTable, inputs: int, theorem9: bool) -> str:
     if inputs != 2:
         return _LINEAR_PROGRAM
     prime = group.order > 2 and all(

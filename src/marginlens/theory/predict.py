@@ -74,15 +74,15 @@ def predict(
         return _unknown(task, chosen, covered, penalty)
     if task.kind == "parity":
         return predict_parity(task, chosen, penalty)
-    if task.group is None:
+    if task.characters is None:
         raise ValueError(f"task {task.name!r} is a table without a group; pass a group's table")
-    return predict_group(task, task.group, chosen, penalty)
+    return predict_group(task, task.group or task.characters, chosen, penalty)
 
 
 def _unknown(
     task: Task, activation: Activation, covered: Activation, penalty: Penalty | None
 ) -> Prediction:
-    group = task.group
+    characters = task.characters
     return Prediction(
         task=task.name,
         activation=activation.name,
@@ -109,7 +109,7 @@ def _unknown(
             f"the theory covers {covered}."
         ),
         closed_form=None,
-        theorem9_applies=None if group is None else theorem9_applies(group),
+        theorem9_applies=None if characters is None else theorem9_applies(characters),
         penalty=penalty,
         collapse_penalty=None,
         at_penalty=None,

@@ -1,0 +1,286 @@
+"""Groups that GAP knows: its library of small groups, and its library of character tables.
+
+GAP (https://www.gap-system.org) is an optional extra, run as a process of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from marginlens.groups.character_table import CharacterTable
+from marginlens.groups.characters import roots_of_unity
+from marginlens.groups.finite_group import FiniteGroup
+from marginlens.groups.generated import table_from_translations
+from marginlens.groups.table import GREATEST_ORDER
+
+__all__ = [
+    "SmallGroup",
+    "find_gap",
+    "library_table",
+    "number_of_small_groups",
+    "run_gap",
+    "small_group",
+    "small_groups",
+]
+
+_MISSING = (
+    "GAP is not installed; install it with pip install 'marginlens[gap]', or put GAP 4.11 or newer "
+    "with its packages smallgrp and ctbllib on the PATH (Debian: gap-core gap-smallgrp "
+    "gap-character-tables), or name the program in MARGINLENS_GAP"
+)
+_GREATEST_EXACT = 2**53
+_END = "@end"
+
+
+@dataclass(frozen=True, eq=False)
+class SmallGroup:
+    """A group of GAP's small groups library.
+
+    Attributes
+    ----------
+    order, number
+        As in ``SmallGroup(order, number)``.
+    structure
+        GAP's StructureDescription, such as ``"C3 : C4"``; not unique.
+    group
+        The group, with the elements in GAP's order.
+    """
+
+    order: int
+    number: int
+    structure: str
+    group: FiniteGroup
+
+
+def find_gap() -> tuple[str, ...] | None:
+    """Return the command that starts GAP, or None.
+
+    The program named by the environment variable MARGINLENS_GAP, else that of the PyPI package
+    passagemath-gap in this environment, else `gap` on the PATH.
+    """
+    named = os.environ.get("MARGINLENS_GAP")
+    if named:
+        return _command(Path(named))
+    found = importlib.util.find_spec("gap")
+    for folder in () if found is None else found.submodule_search_locations or ():
+        program = Path(folder) / "gap"
+        if program.is_file() and (Path(folder) / "lib" / "init.g").is_file():
+            return _command(program)
+    on_path = shutil.which("gap")
+    return None if on_path is None else (on_path,)
+
+
+def _command(program: Path) -> tuple[str, ...]:
+    """A GAP that lies in its own root folder, as wheels have it, must be told where that is."""
+    if (program.parent / "lib" / "init.g").is_file():
+        return (str(program), "-l", str(program.parent))
+    return (str(program),)
+
+
+def run_gap(script: str, *, packages: Sequence[str] = (), timeout: float = 600) -> str:
+    """Return what GAP prints for a script, without its colours and its breaks of long lines.
+
+    Parameters
+    ----------
+    script
+        GAP statements.
+    packages
+        GAP packages that the script needs.
+    timeout
+        Seconds after which GAP is stopped.
+
+    Raises
+    ------
+    ValueError
+        There is no GAP, it lacks a package, or it does not finish; the message says what to do.
+
+    """
+    command = find_gap()
+    if command is None:
+        raise ValueError(_MISSING)
+    loading = "".join(
+        f'if LoadPackage("{name}") <> true then Print("@missing {name}\\n"); QUIT; fi;\n'
+        for name in packages
+    )
+    try:
+        done = subprocess.run(
+            [*command, "-q", "-A", "-T"],
+            input=f'{loading}{script}\nPrint("\\n{_END}\\n");\nQUIT;\n',
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except OSError as error:
+        raise ValueError(f"{command[0]}: GAP cannot be started ({error.strerror})") from None
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"GAP did not finish in {timeout:.0f} s") from None
+    printed = re.sub(r"\x1b\[\d+m|\\\n", "", done.stdout)
+    missing = re.search(r"^@missing (\w+)", printed, re.MULTILINE)
+    if missing is not None:
+        raise ValueError(
+            f"this GAP lacks its package {missing.group(1)}; "
+            "pip install 'marginlens[gap]' brings a GAP that has it"
+        )
+    if _END not in printed:
+        words = " ".join((done.stderr or printed).split())[-200:]
+        raise ValueError(f"GAP failed: {words or 'it printed nothing'}")
+    return printed[: printed.rindex(_END)].strip()
+
+
+@functools.cache
+def number_of_small_groups(order: int) -> int:
+    """Return how many groups of an order there are, up to isomorphism.
+
+    Raises
+    ------
+    ValueError
+        GAP is missing, or its library does not know.
+
+    """
+    script = (
+        f"if SmallGroupsAvailable({order}) then Print(NumberSmallGroups({order})); "
+        "else Print(-1); fi;"
+    )
+    count = int(run_gap(script, packages=["smallgrp"]).split()[-1])
+    if count < 0:
+        raise ValueError(
+            f"GAP's library does not hold the groups of order {order}; take another order, "
+            "e.g. SmallGroup(24,3)"
+        )
+    return count
+
+
+def small_group(order: int, number: int) -> FiniteGroup:
+    """Return SmallGroup(order, number) of GAP's library.
+
+    Raises
+    ------
+    ValueError
+        GAP is missing, there is no such group, or it is too large.
+
+    """
+    name = f"SmallGroup({order},{number})"
+    if not 1 <= order <= GREATEST_ORDER:
+        raise ValueError(
+            f"{name}: order {order} is not between 1 and {GREATEST_ORDER}, e.g. SmallGroup(24,3)"
+        )
+    count = number_of_small_groups(order)
+    if not 1 <= number <= count:
+        groups = "is 1 group" if count == 1 else f"are {count} groups"
+        raise ValueError(
+            f"{name}: there {groups} of order {order}; write SmallGroup({order},1)"
+            + ("" if count == 1 else f" to SmallGroup({order},{count})")
+        )
+    (found,) = small_groups([(order, number)], describe=False)
+    return found.group
+
+
+def small_groups(
+    wanted: Sequence[tuple[int, int]], *, describe: bool = True
+) -> Iterator[SmallGroup]:
+    """Make many groups of the library with one start of GAP.
+
+    Parameters
+    ----------
+    wanted
+        Pairs (order, number).
+    describe
+        Whether to ask for structure descriptions, which take GAP some time.
+
+    Raises
+    ------
+    ValueError
+        GAP is missing or fails.
+
+    """
+    pairs = ",".join(f"[{order},{number}]" for order, number in wanted)
+    structure = "StructureDescription(G)" if describe else '""'
+    script = f"""
+    for pair in [{pairs}] do
+      G := SmallGroup(pair[1], pair[2]);;
+      L := AsSSortedList(G);;
+      Print("[", pair[1], ",", pair[2], ",\\"", {structure}, "\\",", Position(L, One(G)), ",",
+        List(GeneratorsOfGroup(G), g -> List(L, x -> PositionSorted(L, x*g))), "]\\n");
+    od;
+    """
+    for line in _lists(run_gap(script, packages=["smallgrp"], timeout=3600)):
+        order, number, structure, identity, images = line
+        translations = [np.array(image, dtype=np.int64) - 1 for image in images]
+        table = table_from_translations(translations or [np.arange(1)], identity - 1)
+        yield SmallGroup(
+            order, number, structure, FiniteGroup(table, f"SmallGroup({order},{number})")
+        )
+
+
+@functools.cache
+def library_table(name: str) -> CharacterTable:
+    """Return a character table of GAP's library, such as that of M11.
+
+    Raises
+    ------
+    ValueError
+        GAP is missing, knows no such table, or the group is too large for exact class sizes.
+
+    """
+    if re.fullmatch(r"[\w().,:+\-'^]{1,40}", name, flags=re.ASCII) is None:
+        raise ValueError(f"{name[:40]!r} is no name of a character table; write e.g. M11 or L2(8)")
+    script = f"""
+    t := CharacterTable("{name}");;
+    if t = fail then Print("null"); else
+      cell := function(x) local n; n := Conductor(x); return [n, CoeffsCyc(x, n)]; end;;
+      Print("[", Size(t), ",", SizesConjugacyClasses(t), ",", PowerMap(t, -1), ",",
+        PowerMap(t, 2), ",", List(Irr(t), chi -> List(chi, cell)), "]");
+    fi;
+    """
+    (found,) = _lists(run_gap(script, packages=["ctbllib"]))
+    if found is None:
+        raise ValueError(
+            f"GAP's library has no character table {name!r}; write e.g. CharacterTable(M11) or "
+            "CharacterTable(L2(8))"
+        )
+    order, sizes, inverse, square, rows = found
+    if order > _GREATEST_EXACT:
+        raise ValueError(
+            f"{name} has order {order:.3g}, above {_GREATEST_EXACT:.2g}, to which class sizes are "
+            "exact in float64; take a smaller group, e.g. M24"
+        )
+    values = np.array([[_number(cell) for cell in row] for row in rows])
+    trivial = np.flatnonzero(np.abs(values - 1).max(axis=1) < 1e-12)
+    rest = np.delete(np.arange(len(values)), trivial)
+    by_degree = rest[np.argsort(np.real(values[rest, 0]), kind="stable")]
+    return CharacterTable(
+        name=name,
+        order=order,
+        class_sizes=np.array(sizes, dtype=np.int64),
+        characters=values[np.append(trivial, by_degree)],
+        inverse_class=np.array(inverse, dtype=np.int64) - 1,
+        square_class=np.array(square, dtype=np.int64) - 1,
+    )
+
+
+def _number(cell: list) -> complex:
+    """The number Σ_j c_j exp(2πi j/N) behind [N, c]."""
+    conductor, coefficients = cell
+    return complex(roots_of_unity(conductor) @ np.array(coefficients, dtype=np.float64))
+
+
+def _lists(printed: str) -> Iterator[list]:
+    """Lists that GAP printed one after the other, over as many lines as it liked."""
+    decoder = json.JSONDecoder()
+    text = printed.strip()
+    while text:
+        value, end = decoder.raw_decode(text)
+        yield value
+        text = text[end:].lstrip()

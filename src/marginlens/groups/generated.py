@@ -1,0 +1,249 @@
+"""Groups from generators: permutations in cycle notation, and matrices over the integers modulo m."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from marginlens.groups.table import GREATEST_ORDER, check_order
+
+__all__ = ["generated_table", "is_generated", "table_from_translations"]
+
+_GREATEST_POINT = 100
+_GREATEST_MODULUS = 10**6
+_GREATEST_SIZE = 12
+_EXAMPLES = "e.g. <(1,2,3),(1,2)> or <[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
+
+Elements = Int[np.ndarray, "element entry"]
+
+
+def is_generated(spec: str) -> bool:
+    """Whether a spec lists generators: it starts with `<`."""
+    return spec.lstrip().startswith("<")
+
+
+def generated_table(spec: str) -> Int[np.ndarray, "element element"]:
+    """Return the Cayley table of the group that some generators generate.
+
+    `<(1,2,3),(1,2)>`: permutations of the points 1, 2, … in cycle notation; products of cycles, as
+    in `(1,2)(3,4)`, and products in the group are composed from the right, (pq)(i) = p(q(i)).
+    `<[[1,1],[0,1]],[[0,1],[1,0]]> mod 5`: square matrices modulo m, invertible.
+
+    Elements are numbered in the order in which a breadth-first search from the identity finds them,
+    multiplying by the generators from the right in the order given.
+
+    Raises
+    ------
+    ValueError
+        Malformed cycles or matrices, a matrix that is not invertible, or a group too large, with
+        its order for permutations.
+
+    Examples
+    --------
+    >>> generated_table("<(1,2)>").tolist()
+    [[0, 1], [1, 0]]
+    >>> generated_table("<[[1,1],[0,1]]> mod 3").tolist()
+    [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
+
+    """
+    match = re.fullmatch(r"\s*<(.*)>\s*(?:mod\s*(\d+))?\s*", spec, flags=re.DOTALL)
+    if match is None:
+        raise ValueError(f"{spec[:60]!r} is no list of generators; write {_EXAMPLES}")
+    inside, modulus = match.group(1).strip(), match.group(2)
+    if not inside:
+        raise ValueError(f"{spec[:60]!r} has no generators; write {_EXAMPLES}")
+    if inside.startswith("["):
+        return _matrix_table(inside, modulus, spec)
+    if modulus is not None:
+        raise ValueError(
+            f"{spec[:60]!r}: a modulus belongs to matrices, e.g. <[[1,1],[0,1]]> mod 5"
+        )
+    return _permutation_table(inside, spec)
+
+
+def table_from_translations(
+    translations: Sequence[Int[np.ndarray, " element"]], identity: int = 0
+) -> Int[np.ndarray, "element element"]:
+    """Return the Cayley table from right multiplications x → x·g by generators g.
+
+    Column y of the table is the right multiplication by y, and that by y·g is that by y, then that
+    by g; so each column is one lookup away from one that is known.
+
+    Parameters
+    ----------
+    translations
+        For each generator the index of x·g, for each x.
+    identity
+        Index of the identity.
+
+    Raises
+    ------
+    ValueError
+        The generators do not reach every element.
+
+    """
+    order = len(translations[0])
+    columns = np.empty((order, order), dtype=np.int64)  # row y: x·y for each x
+    columns[identity] = np.arange(order)
+    known = np.zeros(order, dtype=bool)
+    known[identity] = True
+    queue = [identity]
+    for element in queue:
+        for translation in translations:
+            product = int(translation[element])
+            if not known[product]:
+                known[product] = True
+                columns[product] = translation[columns[element]]
+                queue.append(product)
+    if not known.all():
+        raise ValueError(f"the generators reach only {int(known.sum())} of {order} elements")
+    return columns.T.copy()
+
+
+def _closure(
+    identity: np.ndarray,
+    generators: Sequence[np.ndarray],
+    multiply: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    refuse: Callable[[], None],
+) -> np.ndarray:
+    """Table of the group of `generators`; `multiply` multiplies rows of elements by one element."""
+    elements = [identity]
+    index = {identity.tobytes(): 0}
+    translations: list[list[int]] = [[] for _ in generators]
+    done = 0
+    while done < len(elements):
+        frontier = np.array(elements[done:])
+        products = [multiply(frontier, generator) for generator in generators]
+        done = len(elements)
+        for row in range(len(frontier)):
+            for images, product in zip(translations, products, strict=True):
+                key = product[row].tobytes()
+                if key not in index:
+                    index[key] = len(elements)
+                    elements.append(product[row])
+                images.append(index[key])
+        if len(elements) > GREATEST_ORDER:
+            refuse()
+    return table_from_translations([np.array(images) for images in translations])
+
+
+def _permutation_table(inside: str, spec: str) -> np.ndarray:
+    cycle = r"\(\s*(?:\d+\s*(?:,\s*\d+\s*)*)?\)"
+    permutation = rf"{cycle}(?:\s*{cycle})*"
+    if re.fullmatch(rf"{permutation}(?:\s*,\s*{permutation})*", inside) is None:
+        raise ValueError(
+            f"{spec[:60]!r}: malformed cycles; write permutations such as (1,2,3) or (1,2)(3,4), "
+            f"separated by commas, {_EXAMPLES}"
+        )
+    written = [
+        [[int(point) for point in re.findall(r"\d+", c)] for c in re.findall(cycle, generator)]
+        for generator in re.findall(permutation, inside)
+    ]
+    points = [point for generator in written for c in generator for point in c]
+    degree = max(points, default=1)
+    if points and min(points) < 1:
+        raise ValueError(f"{spec[:60]!r}: points are numbered from 1, got 0")
+    if degree > _GREATEST_POINT:
+        raise ValueError(
+            f"{spec[:60]!r}: point {degree} is above {_GREATEST_POINT}, the greatest accepted; "
+            "renumber the points, or give a Cayley table"
+        )
+    generators = [_composed(generator, degree, spec) for generator in written]
+
+    def refuse() -> None:
+        from sympy.combinatorics import Permutation, PermutationGroup
+
+        order = int(PermutationGroup(*(Permutation(g.tolist()) for g in generators)).order())
+        check_order(math.log10(order), f"the group of {spec[:60]}")
+
+    return _closure(np.arange(degree), generators, lambda rows, g: rows[:, g], refuse)
+
+
+def _composed(cycles: list[list[int]], degree: int, spec: str) -> np.ndarray:
+    """Product of cycles, the rightmost applied first, as images of the points 0, …, degree − 1."""
+    result = np.arange(degree)
+    for cycle in cycles:
+        if len(set(cycle)) < len(cycle):
+            repeated = next(point for point in cycle if cycle.count(point) > 1)
+            raise ValueError(
+                f"{spec[:60]!r}: the cycle {tuple(cycle)} names {repeated} twice; "
+                "a cycle names each point once, e.g. (1,2,3)"
+            )
+        step = np.arange(degree)
+        points = np.array(cycle, dtype=np.int64) - 1
+        step[points] = np.roll(points, -1)
+        result = result[step]
+    return result
+
+
+def _matrix_table(inside: str, modulus: str | None, spec: str) -> np.ndarray:
+    if modulus is None:
+        raise ValueError(
+            f"{spec[:60]!r}: matrices need a modulus, e.g. <[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
+        )
+    m = int(modulus)
+    if not 2 <= m <= _GREATEST_MODULUS:
+        raise ValueError(f"{spec[:60]!r}: the modulus must be 2 to {_GREATEST_MODULUS}, got {m}")
+    try:
+        written = json.loads(f"[{inside}]")
+    except json.JSONDecodeError:
+        raise ValueError(
+            f"{spec[:60]!r}: malformed matrices; write rows in brackets, {_EXAMPLES}"
+        ) from None
+    matrices = [_matrix(entry, spec) % m for entry in written]
+    sizes = {len(matrix) for matrix in matrices}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{spec[:60]!r}: matrices of different sizes ({', '.join(map(str, sorted(sizes)))}); "
+            "all must have as many rows"
+        )
+    for matrix in matrices:
+        _check_invertible(matrix, m, spec)
+    (size,) = sizes
+
+    def multiply(rows: np.ndarray, generator: np.ndarray) -> np.ndarray:
+        products = rows.reshape(-1, size, size) @ generator.reshape(size, size) % m
+        return products.reshape(-1, size * size)
+
+    def refuse() -> None:
+        raise ValueError(
+            f"the group of {spec[:60]} has more than {GREATEST_ORDER} elements, the greatest order "
+            f"accepted; it would take more than {80e-9 * GREATEST_ORDER**2:.2g} GB of memory"
+        )
+
+    identity = np.eye(size, dtype=np.int64).reshape(-1)
+    return _closure(identity, [matrix.reshape(-1) for matrix in matrices], multiply, refuse)
+
+
+def _matrix(entry: object, spec: str) -> np.ndarray:
+    rows = entry if isinstance(entry, list) else []
+    square = 0 < len(rows) <= _GREATEST_SIZE and all(
+        isinstance(row, list)
+        and len(row) == len(rows)
+        and all(type(x) is int and abs(x) < 2**53 for x in row)
+        for row in rows
+    )
+    if not square:
+        raise ValueError(
+            f"{spec[:60]!r}: {json.dumps(entry)[:60]} is not a square matrix of whole numbers of at "
+            f"most {_GREATEST_SIZE} rows; write e.g. [[1,1],[0,1]]"
+        )
+    return np.array(rows, dtype=np.int64)
+
+
+def _check_invertible(matrix: np.ndarray, m: int, spec: str) -> None:
+    from sympy import ZZ
+    from sympy.polys.matrices import DomainMatrix
+
+    exact = DomainMatrix([[ZZ(x) for x in row] for row in matrix.tolist()], matrix.shape, ZZ)
+    determinant = int(exact.det()) % m
+    if math.gcd(determinant, m) != 1:
+        raise ValueError(
+            f"{spec[:60]!r}: the matrix {matrix.tolist()} is singular modulo {m}: its determinant "
+            f"{determinant} has no inverse there"
+        )
