@@ -6,20 +6,19 @@ The page holds everything it needs, plotly.js included, and asks nothing of a ne
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from marginlens.figures import DARK, FIGURES, LIGHT, template
 from marginlens.figures.style import SUPERSCRIPTS, number
+from marginlens.pages import inside_script, page_environment, write_whole
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -80,7 +79,7 @@ def report(run: Run) -> str:
             recipe=run.recipe.to_toml(),
             citation=CITATION,
             palettes=(LIGHT, DARK),
-            payload=_inside_script(json.dumps(payload, default=_plain_value)),
+            payload=inside_script(json.dumps(payload, default=_plain_value)),
             plotly=_script_source(),
         )
     )
@@ -106,17 +105,7 @@ def write_report(run: Run, path: str | Path) -> Path:
         If the folder does not exist or cannot be written to.
     """
     target = Path(path)
-    text = report(run)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp makes private files: a report is as readable as any other file of the folder.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(target, report(run))
     return target
 
 
@@ -329,13 +318,6 @@ def _plain_value(value: Any) -> Any:
     return value.to_plotly_json()
 
 
-def _inside_script(text: str) -> Markup:
-    """JSON that cannot end the script element it stands in."""
-    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        text = text.replace(character, escape)
-    return Markup(text)
-
-
 @cache
 def _script_source() -> Markup:
     """plotly.js, made safe for a script element."""
@@ -344,13 +326,7 @@ def _script_source() -> Markup:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("marginlens", package_path="."),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters.update(
         number=number, percent=_percent, value=_value, outcome=_outcome, between=_between
     )

@@ -88,7 +88,7 @@ def test_a_loop_that_is_not_associative_is_found_where_it_says(name, seed):
     ("name", "words"),
     [
         ("C0", "C0: the number must be at least 1, e.g. C12"),
-        ("D5x", r"unknown group 'D5x'; write e.g. C12, D5, .* S3xC4 or a path"),
+        ("D5x", r"unknown group 'D5x'; write e.g. C12, D5, .* S3xC4"),
         ("", "unknown group ''"),
         ("C", "unknown group"),
         ("S3xx", "unknown group"),

@@ -1,0 +1,6 @@
+"""The atlas: one row a finite group, with what a network on it will learn."""
+
+from marginlens.atlas.build import atlas_row, atlas_totals, build_atlas, read_atlas
+from marginlens.atlas.page import atlas_page
+
+__all__ = ["atlas_page", "atlas_row", "atlas_totals", "build_atlas", "read_atlas"]

@@ -1,0 +1,294 @@
+"""All groups up to an order, in parallel, a part at a time: what was interrupted goes on."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from marginlens.atlas.page import atlas_page
+from marginlens.groups.gap import SmallGroup, run_gap, small_groups
+from marginlens.groups.table import GREATEST_ORDER
+from marginlens.pages import write_whole
+from marginlens.tasks import task
+from marginlens.theory import predict
+
+__all__ = ["atlas_row", "atlas_totals", "build_atlas", "read_atlas"]
+
+_PART = 32  # groups of one order in a part
+_JOB = 32  # groups that one start of GAP makes, about
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+SCHEMA = pa.schema(
+    [
+        ("order", pa.int64()),
+        ("number", pa.int64()),
+        ("structure", pa.string()),
+        ("classes", pa.int64()),
+        ("margin", pa.float64()),
+        ("gap", pa.float64()),
+        ("theorem9", pa.bool_()),
+        ("closed_form", pa.bool_()),
+        ("unique", pa.bool_()),
+        ("must", pa.int64()),
+        ("may", pa.int64()),
+        ("cannot", pa.int64()),
+        ("width", pa.int64()),
+        (
+            "irreps",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("name", pa.string()),
+                        ("degree", pa.int64()),
+                        ("type", pa.string()),
+                        ("least_share", pa.float64()),
+                        ("greatest_share", pa.float64()),
+                        ("status", pa.string()),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+"""Columns of the atlas: ``margin`` is γ*, ``gap`` its certificate's relative gap, ``width`` suffices."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Groups of one order that lie in one file."""
+
+    order: int
+    numbers: range
+
+    def path(self, folder: Path) -> Path:
+        first, last = self.numbers[0], self.numbers[-1]
+        return folder / f"order-{self.order:04d}-{first:05d}-{last:05d}.parquet"
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        return [(self.order, number) for number in self.numbers]
+
+
+def atlas_row(found: SmallGroup) -> dict[str, Any]:
+    """What a network on a group will learn, as one row.
+
+    Parameters
+    ----------
+    found
+        A group of the small groups library.
+
+    Notes
+    -----
+    See docs/theory.md, "The margin of a group"; Theorem 9 is that of Morwani et al. 2024.
+    """
+    prediction = predict(task(found.group))
+    certificate = prediction.certificate
+    assert certificate is not None
+    characters = found.group.character_table
+    statuses = [feature.status for feature in prediction.features]
+    return {
+        "order": found.order,
+        "number": found.number,
+        "structure": found.structure,
+        "classes": len(characters.class_sizes),
+        "margin": prediction.margin,
+        "gap": certificate.gap,
+        "theorem9": prediction.theorem9_applies,
+        "closed_form": prediction.closed_form is not None,
+        "unique": all(
+            (f.greatest_share or 0.0) - (f.least_share or 0.0) < 1e-6 for f in prediction.features
+        ),
+        "must": statuses.count("must"),
+        "may": statuses.count("may"),
+        "cannot": statuses.count("cannot"),
+        "width": prediction.sufficient_width,
+        "irreps": [
+            {
+                "name": feature.name,
+                "degree": irrep.degree,
+                "type": irrep.type,
+                "least_share": feature.least_share,
+                "greatest_share": feature.greatest_share,
+                "status": feature.status,
+            }
+            for feature, irrep in zip(
+                prediction.features, characters.irrep_classes[1:], strict=True
+            )
+        ],
+    }
+
+
+def build_atlas(
+    max_order: int,
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pa.Table:
+    """Write one row for every group of order 2 to ``max_order``, as Parquet and as a page.
+
+    The folder gets ``parts/``, one file for up to 32 groups of an order, each written whole or not
+    at all; ``atlas.parquet``, all of them; and ``atlas.html``. Parts that are there already are
+    kept, so that what was interrupted goes on, and a larger order adds to what is there.
+
+    Parameters
+    ----------
+    max_order
+        Greatest order.
+    folder
+        Made if it is not there.
+    workers
+        Processes; by default one a core.
+    progress
+        Called with the number of groups done and of all groups.
+
+    Returns
+    -------
+    pyarrow.Table
+        The atlas, with columns ``SCHEMA``.
+
+    Raises
+    ------
+    ValueError
+        GAP is missing, an order is impossible or not in its library, or the folder is a file.
+    """
+    if not 2 <= max_order <= GREATEST_ORDER:
+        raise ValueError(
+            f"the greatest order must be 2 to {GREATEST_ORDER}, e.g. 31, got {max_order}"
+        )
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"{str(target)!r} is a file; choose another folder")
+    parts = _parts(max_order)
+    store = target / "parts"
+    store.mkdir(parents=True, exist_ok=True)
+    missing = [part for part in parts if not part.path(store).is_file()]
+    total = sum(len(part.numbers) for part in parts)
+    done = total - sum(len(part.numbers) for part in missing)
+    if progress is not None:
+        progress(done, total)
+    for finished in _computed(missing, store, workers or os.cpu_count() or 1):
+        done += finished
+        if progress is not None:
+            progress(done, total)
+    rows = pa.concat_tables([pq.read_table(part.path(store)) for part in parts])
+    _write_table(rows, target / "atlas.parquet")
+    write_whole(target / "atlas.html", atlas_page(rows.to_pylist(), atlas_totals(rows)))
+    return rows
+
+
+def read_atlas(path: str | Path) -> pa.Table:
+    """Read an atlas that was built: its folder, or the Parquet file.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    file = Path(path)
+    file = file / "atlas.parquet" if file.is_dir() else file
+    if not file.is_file():
+        raise ValueError(
+            f"no atlas at {str(path)!r}; build one with: marginlens atlas --max-order 31"
+        )
+    return pq.read_table(file)
+
+
+def atlas_totals(rows: pa.Table) -> dict[str, int]:
+    """How many groups there are, and how many have each property."""
+    return {
+        "groups": rows.num_rows,
+        "theorem9": sum(rows["theorem9"].to_pylist()),
+        "closed_form": sum(rows["closed_form"].to_pylist()),
+        "with_cannot": sum(count > 0 for count in rows["cannot"].to_pylist()),
+        "not_unique": sum(not unique for unique in rows["unique"].to_pylist()),
+    }
+
+
+def _parts(max_order: int) -> list[_Part]:
+    script = (
+        f"for n in [2..{max_order}] do if SmallGroupsAvailable(n) then "
+        'Print(NumberSmallGroups(n), " "); else Print("-1 "); fi; od;'
+    )
+    counts = [int(count) for count in run_gap(script, packages=["smallgrp"]).split()]
+    parts = []
+    for order, count in enumerate(counts, start=2):
+        if count < 0:
+            raise ValueError(
+                f"GAP's library does not hold the groups of order {order}; "
+                f"the greatest order possible is {order - 1}"
+            )
+        for first in range(1, count + 1, _PART):
+            parts.append(_Part(order, range(first, min(first + _PART, count + 1))))
+    return parts
+
+
+def _computed(missing: Sequence[_Part], store: Path, workers: int) -> Iterator[int]:
+    """Compute missing parts; the number of groups in each job as it is done."""
+    jobs = list(_jobs(missing))
+    if not jobs:
+        return
+    with (
+        _one_thread_a_worker(),
+        ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool,
+    ):
+        waiting: set[Future[int]] = {pool.submit(_compute, job, store) for job in jobs}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _jobs(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
+    """Parts together until they hold about as many groups as a start of GAP is worth."""
+    job: list[_Part] = []
+    for part in parts:
+        job.append(part)
+        if sum(len(p.numbers) for p in job) >= _JOB:
+            yield job
+            job = []
+    if job:
+        yield job
+
+
+def _compute(job: list[_Part], store: Path) -> int:
+    groups = small_groups([pair for part in job for pair in part.pairs])
+    for part in job:
+        rows = [atlas_row(next(groups)) for _ in part.numbers]
+        _write_table(pa.Table.from_pylist(rows, schema=SCHEMA), part.path(store))
+    return sum(len(part.numbers) for part in job)
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+@contextmanager
+def _one_thread_a_worker() -> Iterator[None]:
+    """Workers are started with one thread each: their matrices are small, and they are many."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,57 @@
+"""The atlas as one self-contained page: sortable, with filters that a link can hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marginlens.figures import DARK, LIGHT
+from marginlens.pages import inside_script, page_environment
+
+__all__ = ["atlas_page"]
+
+
+def atlas_page(rows: Sequence[Mapping[str, Any]], totals: Mapping[str, int]) -> str:
+    """Render the page.
+
+    Parameters
+    ----------
+    rows
+        Rows of the atlas.
+    totals
+        As :func:`marginlens.atlas.atlas_totals` counts them.
+
+    Returns
+    -------
+    HTML that loads nothing from anywhere.
+    """
+    payload = json.dumps([_compact(row) for row in rows], separators=(",", ":"))
+    return (
+        page_environment()
+        .get_template("atlas/atlas.html")
+        .render(
+            palettes=(LIGHT, DARK),
+            totals=totals,
+            greatest=max((row["order"] for row in rows), default=0),
+            payload=inside_script(payload),
+        )
+    )
+
+
+def _compact(row: Mapping[str, Any]) -> list[Any]:
+    """What the page needs of a row; its script names the places."""
+    irreps = [
+        [
+            irrep["name"],
+            irrep["type"],
+            round(irrep["least_share"], 6),
+            round(irrep["greatest_share"], 6),
+            irrep["status"],
+        ]
+        for irrep in row["irreps"]
+    ]
+    return [
+        row["order"], row["number"], row["structure"], row["classes"], float(f"{row['margin']:.9g}"),
+        int(row["theorem9"]), int(row["closed_form"]), row["cannot"], row["may"], row["width"], irreps,
+    ]  # fmt: skip
