@@ -24,6 +24,7 @@ from marginlens.figures.phases import phases_caption, phases_figure
 from marginlens.figures.power import power_caption, power_figure
 from marginlens.figures.shares import shares_caption, shares_figure
 from marginlens.figures.style import DARK, LIGHT, Palette, feature_color, template
+from marginlens.figures.widths import widths_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -47,6 +48,7 @@ __all__ = [
     "power_figure",
     "shares_figure",
     "template",
+    "widths_figure",
 ]
 
 

@@ -2,7 +2,18 @@
 
 from marginlens.runs.execute import execute, follow
 from marginlens.runs.folder import check_folder, load_run, save_run
+from marginlens.runs.narrow import NarrowNetworks, train_narrow
 from marginlens.runs.path import train_at
 from marginlens.runs.run import Run
 
-__all__ = ["Run", "check_folder", "execute", "follow", "load_run", "save_run", "train_at"]
+__all__ = [
+    "NarrowNetworks",
+    "Run",
+    "check_folder",
+    "execute",
+    "follow",
+    "load_run",
+    "save_run",
+    "train_at",
+    "train_narrow",
+]

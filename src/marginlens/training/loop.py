@@ -62,6 +62,7 @@ def train(
     recipe: Recipe,
     *,
     margin: float | None = None,
+    start: MLP | None = None,
     progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
 ) -> Training:
     """Minimise mean cross-entropy + penalty over the task's whole table.
@@ -72,6 +73,8 @@ def train(
         What is learned, and how.
     margin
         The maximum normalized margin; needed to stop at a share of it.
+    start
+        A network to go on from, in place of the recipe's initial one; it is not changed.
     progress
         Called with the step and the latest row of the history at each record.
 
@@ -99,7 +102,10 @@ def train(
         raise ValueError(
             "stop_share needs a known maximum margin; leave it out for this activation"
         )
-    network = initial_network(task, recipe, find_device(recipe.device))
+    device = find_device(recipe.device)
+    network = (
+        initial_network(task, recipe, device) if start is None else _copy(start, recipe, device)
+    )
     penalty = Penalty(recipe.penalty, recipe.strength)
     parameters = network.parameters
     gradients = {name: torch.zeros_like(p) for name, p in parameters.items()}
@@ -155,6 +161,30 @@ def initial_network(task: Task, recipe: Recipe, device: torch.device | None = No
         scale=recipe.init_scale,
         dtype=getattr(torch, recipe.dtype),
         device=device or torch.device("cpu"),
+    )
+
+
+def _copy(network: MLP, recipe: Recipe, device: torch.device) -> MLP:
+    """A network as the recipe wants it, apart from the original.
+
+    Raises
+    ------
+    ValueError
+        If it has another width, number of members or activation than the recipe.
+    """
+    got = (network.members, network.width, network.activation.name)
+    wanted = (recipe.members, recipe.width, recipe.activation)
+    if got != wanted:
+        raise ValueError(
+            f"start has (members, width, activation) {got}, but the recipe says {wanted}"
+        )
+    dtype = getattr(torch, recipe.dtype)
+    return MLP(
+        {
+            name: p.detach().clone().to(device=device, dtype=dtype)
+            for name, p in network.parameters.items()
+        },
+        network.activation,
     )
 
 

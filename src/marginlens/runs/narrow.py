@@ -1,0 +1,127 @@
+"""What networks narrower than the sufficient width can still reach: numerical, by training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from marginlens.measures import measure
+from marginlens.tasks import Task
+from marginlens.theory import Prediction, predict
+from marginlens.training import recipe_for, train
+
+__all__ = ["NarrowNetworks", "train_narrow"]
+
+_STAGES = (30.0, 1e3, 1e5)  # strengths: the collapse's, divided by these, one after the other
+_RATE = 0.03
+
+
+@dataclass(frozen=True, eq=False)
+class NarrowNetworks:
+    """The best networks found at each width.
+
+    A maximum found by gradient descent from random starts, not proved: wider or longer searches may
+    find better ones.
+
+    Attributes
+    ----------
+    prediction
+        gamma* and the width that suffices for it.
+    widths
+        Numbers of neurons, ascending.
+    margin_ratio
+        Normalized margin over gamma* of every trained network; negative where some input is
+        answered wrongly.
+    counts
+        Live neurons by dominant feature.
+    """
+
+    prediction: Prediction
+    widths: Int[np.ndarray, " width"]
+    margin_ratio: Float[np.ndarray, "width seed"]
+    counts: Int[np.ndarray, "width seed feature"]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features, in the order of ``counts``."""
+        return tuple(feature.name for feature in self.prediction.features)
+
+    @property
+    def best(self) -> Float[np.ndarray, " width"]:
+        """The best share of gamma* found at each width."""
+        return self.margin_ratio.max(axis=1)
+
+    @property
+    def best_counts(self) -> Int[np.ndarray, "width feature"]:
+        """Neurons on each feature in the best network of each width, the largest number first."""
+        chosen = self.counts[np.arange(len(self.widths)), self.margin_ratio.argmax(axis=1)]
+        return -np.sort(-chosen, axis=1)
+
+
+def train_narrow(
+    task: Task,
+    widths: Sequence[int],
+    *,
+    seeds: int = 16,
+    steps: int = 1500,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> NarrowNetworks:
+    """Train many networks at each width, the penalty falling towards the limit in three stages.
+
+    Each stage goes on from where the one before stopped, at a strength of 1/30, 1/1000 and 1e-5 of
+    the one at which networks collapse, in float64: the last is near the limit in which the minimum
+    has the maximum margin for its width. As neurons settle on one feature each, a network's margin
+    depends on how many it has given to each feature, and the seed decides.
+
+    Parameters
+    ----------
+    task
+        A group's table, or sparse parity.
+    widths
+        Numbers of neurons.
+    seeds
+        Networks at each width; number i starts from ``seed + i``.
+    steps
+        Of each stage.
+    progress
+        Called with the number of widths done.
+
+    Raises
+    ------
+    ValueError
+        If a width or a number is below one.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> found = train_narrow(task("C3"), [2, 6], seeds=4, steps=600)
+    >>> found.best.round(2).tolist()[1]
+    1.0
+    """
+    if not widths or min(widths) < 1 or seeds < 1 or steps < 1:
+        raise ValueError("widths, seeds and steps must be at least 1, e.g. widths 2, 4, 6")
+    prediction = predict(task)
+    edge = prediction.collapse_penalty
+    assert edge is not None  # the covered activation has one
+    assert prediction.margin is not None
+    ordered = sorted(set(widths))
+    ratios, counts = [], []
+    for done, width in enumerate(ordered, start=1):
+        network = None
+        for stage, below in enumerate(_STAGES):
+            recipe = recipe_for(
+                task, width=width, members=seeds, seed=seed, steps=steps, strength=edge / below,
+                learning_rate=_RATE / 3**stage, dtype="float64", snapshots=0, record_every=steps,
+            )  # fmt: skip
+            network = train(task, recipe, start=network).network
+        assert network is not None
+        found = [measure(network, task, member=member) for member in range(seeds)]
+        ratios.append([one.normalized_margin / prediction.margin for one in found])
+        counts.append([one.count for one in found])
+        if progress is not None:
+            progress(done)
+    return NarrowNetworks(prediction, np.array(ordered), np.array(ratios), np.array(counts))
