@@ -10,7 +10,7 @@ from rich.table import Table
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson, TaskSpec
-from marginlens.cli.show import check_file, print_json, write_figure
+from marginlens.cli.show import check_file, print_json, write_figure, written
 
 _FigureFile = Annotated[Path | None, typer.Option(help="Write the figure (.html).")]
 
@@ -90,8 +90,7 @@ def widths(
         table.add_row(str(width), f"{found.best[i]:.6f}", f"{medians[i]:.4f}", counts or "–")
     out.print(table)
     out.print("numerical: maxima found, not proved", style="dim")
-    if figure is not None:
-        out.print(f"wrote {figure}", highlight=False, soft_wrap=True)
+    written(figure)
 
 
 def _ranges(text: str) -> list[int]:

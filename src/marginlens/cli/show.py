@@ -33,6 +33,7 @@ __all__ = [
     "progress",
     "text",
     "write_figure",
+    "written",
 ]
 
 
@@ -73,6 +74,12 @@ def write_figure(figure: go.Figure, path: Path) -> None:
     """Write a figure as a page that needs nothing else."""
     check_file(path)
     figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False})
+
+
+def written(path: Path | None) -> None:
+    """Say where a figure is, if one was written."""
+    if path is not None:
+        out.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import numpy as np
 import typer
@@ -18,11 +18,12 @@ from marginlens.cli.show import (
     print_json,
     progress,
     write_figure,
+    written,
 )
 
 if TYPE_CHECKING:
     from marginlens.runs import Run
-    from marginlens.theory import PenaltyPath
+    from marginlens.theory import ParityVerification, PenaltyPath
 
 
 @app.command(
@@ -31,28 +32,30 @@ if TYPE_CHECKING:
 )
 def certify(
     subject: Annotated[
-        str, typer.Argument(metavar="TASK|FILE", help="A group's task, or a saved certificate.")
+        str, typer.Argument(metavar="TASK|FILE", help="A task, or a saved certificate.")
     ],
     file: Annotated[
         Path | None, typer.Option("--out", help="Write table, network and distribution (.npz).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove a maximum margin from the Cayley table alone; exit code 1 if the bounds do not meet."""
+    """Prove a maximum margin from the table alone; exit code 1 if the bounds do not meet."""
     from marginlens.tasks import task
-    from marginlens.theory import predict, verify_file
+    from marginlens.theory import certify_parity, predict, verify_file
 
+    if file is not None:
+        check_file(file, suffixes=(".npz",))
     if subject.endswith(".npz"):
         found = verify_file(subject)
     else:
-        prediction = predict(task(subject))
-        if prediction.certificate is None:
-            raise ValueError(
-                f"{prediction.task} has no certificate of this kind; take a group's task, e.g. A5"
-            )
-        found = prediction.certificate.verify()
+        problem = task(subject)
+        if problem.subset is not None:
+            _print_parity(problem.name, certify_parity(problem.size, len(problem.subset)), as_json)
+        certificate = predict(problem).certificate
+        assert certificate is not None  # every group's task has one
+        found = certificate.verify()
         if file is not None:
-            prediction.certificate.save(file)
+            certificate.save(file)
     if as_json:
         print_json({**vars(found), "gap": found.gap, "holds": found.holds()})
         raise typer.Exit(0 if found.holds() else 1)
@@ -67,6 +70,25 @@ def certify(
     ):  # fmt: skip
         table.add_row(words, f"{value:.12g}" if value in (found.lower, found.upper, found.attained)
                       else f"{value:.1e}")  # fmt: skip
+    out.print(table)
+    out.print("the bounds meet" if found.holds() else "[red]the bounds do not meet[/red]")
+    raise typer.Exit(0 if found.holds() else 1)
+
+
+def _print_parity(name: str, found: ParityVerification, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json({**vars(found), "gap": found.gap, "holds": found.holds()})
+        raise typer.Exit(0 if found.holds() else 1)
+    table = Table("quantity", "value", title=f"{name}: certificate, by brute force")
+    table.add_row(
+        f"margin of {found.neurons} neurons on all {found.rows} inputs: γ* is at least",
+        f"{found.lower:.12g}",
+    )
+    table.add_row(
+        f"best neuron, from the means of all {found.monomials} monomials: γ* is at most",
+        f"{found.upper:.12g}",
+    )
+    table.add_row("fewer neurons reach it", "no" if found.necessary else "not excluded")
     out.print(table)
     out.print("the bounds meet" if found.holds() else "[red]the bounds do not meet[/red]")
     raise typer.Exit(0 if found.holds() else 1)
@@ -131,8 +153,7 @@ def path(
     out.print(_path_table(points, runs))
     if train:
         out.print(f"the runs are in {target}", highlight=False, soft_wrap=True)
-    if figure is not None:
-        out.print(f"wrote {figure}", highlight=False, soft_wrap=True)
+    written(figure)
 
 
 _BELOW = (3, 10, 30, 100, 300)  # default strengths: the collapse's, divided by these

@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from marginlens.figures.algorithms import algorithms_figure
+from marginlens.figures.interference import interference_figure
 from marginlens.figures.loss import loss_caption, loss_figure
 from marginlens.figures.margin import margin_caption, margin_figure
+from marginlens.figures.memorizing import memorizing_figure
 from marginlens.figures.neurons import band_limited, choose_neurons, neurons_caption, neurons_figure
 from marginlens.figures.penalty_path import penalty_path_figure
 from marginlens.figures.phases import phases_caption, phases_figure
@@ -37,11 +40,14 @@ __all__ = [
     "LIGHT",
     "FigureEntry",
     "Palette",
+    "algorithms_figure",
     "band_limited",
     "choose_neurons",
     "feature_color",
+    "interference_figure",
     "loss_figure",
     "margin_figure",
+    "memorizing_figure",
     "neurons_figure",
     "penalty_path_figure",
     "phases_figure",

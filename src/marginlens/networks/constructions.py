@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch
 
 from marginlens.networks.mlp import MLP
@@ -13,7 +10,7 @@ from marginlens.theory import (
     METHODS,
     ClassProgram,
     group_weights,
-    parity_width,
+    parity_weights,
     parse_activation,
     solve_margin,
 )
@@ -77,25 +74,12 @@ def construct(task: Task, *, method: str = "simplex") -> MLP:
 
 
 def _construct_parity(task: Task) -> MLP:
-    subset = list(task.subset or ())
-    if not subset:
+    if not task.subset:
         raise ValueError(
             f'task {task.name!r} has no relevant coordinates; use a task such as "parity(10,4)"'
         )
-    k = len(subset)
-    width = parity_width(k)
-    # every sign pattern up to an overall sign, which the neuron does not feel: the first sign is +
-    signs = 1 - 2 * (np.arange(width) >> np.arange(k)[:, None] & 1)
-    signs[k - 1] = 1
-    even = np.asarray(task.inputs)[:, subset].prod(axis=1) > 0
-    right = int(np.asarray(task.answers)[even][0])
-    direction = np.full((task.classes, 1), -1.0)
-    direction[right] = 1.0
-    radius = width ** (-1.0 / (k + 1)) / math.sqrt(k + 1.0)
-    u = np.zeros((task.size, width))
-    u[subset] = radius * signs
-    w = radius / math.sqrt(2.0) * direction * signs.prod(axis=0)
+    u, w = parity_weights(task.size, task.subset)
     return MLP(
         {"u": torch.from_numpy(u)[None], "w": torch.from_numpy(w)[None]},
-        parse_activation(f"x^{k}"),
+        parse_activation(f"x^{len(task.subset)}"),
     )

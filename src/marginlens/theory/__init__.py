@@ -1,6 +1,7 @@
 """From a task to what a network on it will learn, before any training (NumPy and SciPy only)."""
 
 from marginlens.theory.activation import Activation, parse_activation
+from marginlens.theory.algorithms import ALGORITHMS, Algorithm, algorithm
 from marginlens.theory.certificate import Certificate, certify, verify_file
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.closed_forms import (
@@ -18,13 +19,22 @@ from marginlens.theory.finite_penalty import (
     collapse_penalty,
     minimize_penalized_loss,
 )
+from marginlens.theory.interference import Interference, averaged_cosine, interference
 from marginlens.theory.linear_program import MarginSolution, solve_margin
+from marginlens.theory.memorizing import (
+    MemorizingComparison,
+    compare_memorizing,
+    memorizing_margin,
+    memorizing_weights,
+)
 from marginlens.theory.parity import (
     parity_collapse_penalty,
     parity_margin,
     parity_minimum,
+    parity_weights,
     parity_width,
 )
+from marginlens.theory.parity_certificate import ParityVerification, certify_parity
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.penalty_path import PenaltyPath, penalty_path
 from marginlens.theory.predict import default_activation, predict
@@ -34,32 +44,45 @@ from marginlens.theory.verification import Verification, verify_bounds
 from marginlens.theory.widths import sign_neurons, simplex_neurons
 
 __all__ = [
+    "ALGORITHMS",
     "METHODS",
     "STATUS_THRESHOLD",
     "Activation",
+    "Algorithm",
     "AtPenalty",
     "Certificate",
     "ClassProgram",
     "FeaturePrediction",
+    "Interference",
     "MarginSolution",
+    "MemorizingComparison",
+    "ParityVerification",
     "PenalizedMinimum",
     "Penalty",
     "PenaltyPath",
     "Prediction",
     "Verification",
+    "algorithm",
+    "averaged_cosine",
     "certify",
+    "certify_parity",
     "closed_form_applies",
     "closed_form_margin",
     "closed_form_masses",
     "collapse_penalty",
+    "compare_memorizing",
     "cyclic_margin",
     "default_activation",
     "equalizing_distribution",
     "group_weights",
+    "interference",
+    "memorizing_margin",
+    "memorizing_weights",
     "minimize_penalized_loss",
     "parity_collapse_penalty",
     "parity_margin",
     "parity_minimum",
+    "parity_weights",
     "parity_width",
     "parse_activation",
     "penalty_path",

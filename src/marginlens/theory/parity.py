@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from jaxtyping import Float
+
 __all__ = [
     "parity_collapse_penalty",
     "parity_margin",
     "parity_minimum",
+    "parity_weights",
     "parity_width",
 ]
 
@@ -109,3 +113,47 @@ def parity_minimum(k: int, strength: float) -> tuple[float, float]:
         return math.log(2.0), 0.0
     norm = math.log(margin / strength - 1.0) / margin
     return math.log1p(math.exp(-margin * norm)), norm
+
+
+def parity_weights(
+    bits: int, subset: tuple[int, ...]
+) -> tuple[Float[np.ndarray, "bit neuron"], Float[np.ndarray, "answer neuron"]]:
+    """Weights of a maximum-margin network of 2^(k-1) neurons, with sum ||omega||^(k+1) = 1.
+
+    Neuron s has u = r s on the subset and 0 elsewhere, and w = (r / sqrt 2) prod_i s_i (1, -1), for
+    every sign pattern s up to an overall sign, which the neuron does not feel. Answer 0 is that of
+    inputs whose signs on the subset multiply to 1.
+
+    Parameters
+    ----------
+    bits
+        n, length of the inputs.
+    subset
+        The k coordinates whose product is the answer, from 0.
+
+    Raises
+    ------
+    ValueError
+        If the subset is empty or names a coordinate twice or outside the inputs.
+
+    Notes
+    -----
+    Morwani et al. 2024, Theorem 8; that so many are necessary is in docs/theory.md, "Sparse parity".
+
+    Examples
+    --------
+    >>> u, w = parity_weights(3, (0, 2))
+    >>> np.sign(u).tolist(), np.sign(w).tolist()
+    ([[1.0, -1.0], [0.0, 0.0], [1.0, 1.0]], [[1.0, -1.0], [-1.0, 1.0]])
+    """
+    k = len(subset)
+    if not k or len(set(subset)) < k or min(subset) < 0 or max(subset) >= bits:
+        raise ValueError(f"subset must name different coordinates 0 to {bits - 1}, got {subset}")
+    width = parity_width(k)
+    signs = 1.0 - 2.0 * (np.arange(width) >> np.arange(k)[:, None] & 1)
+    signs[k - 1] = 1.0
+    radius = width ** (-1.0 / (k + 1)) / math.sqrt(k + 1.0)
+    u = np.zeros((bits, width))
+    u[list(subset)] = radius * signs
+    w = radius / math.sqrt(2.0) * np.outer([1.0, -1.0], signs.prod(axis=0))
+    return u, w

@@ -88,7 +88,7 @@ def penalty_path(
     >>> from marginlens.tasks import task
     >>> path = penalty_path(task("A5"), [1e-3, 1e-4, 1e-5])
     >>> path.norm.round(1).tolist(), path.margin_ratio.round(4).tolist()
-    ([0.0, 11388.5, 17502.4], [nan, 0.9737, 0.9872])
+    ([0.0, 11704.3, 17502.4], [nan, 0.9737, 0.9872])
     """
     limit = predict(task)
     edge = limit.collapse_penalty

@@ -1,0 +1,272 @@
+"""Textbook algorithms for modular addition and group composition: executable, and as logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from marginlens.groups import FiniteGroup
+
+__all__ = ["ALGORITHMS", "Algorithm", "algorithm"]
+
+Logits = Float[np.ndarray, "first second answer"]
+
+
+@dataclass(frozen=True, eq=False)
+class Algorithm:
+    """One way to compute the product of two elements.
+
+    Attributes
+    ----------
+    name
+        As in ``ALGORITHMS``.
+    statement
+        What it does, in a sentence.
+    source
+        Where it is described.
+    run
+        From two elements to their product, by carrying the algorithm out.
+    logits
+        (a, b, c): what it says of each answer c; its largest entry is what ``run`` returns.
+    """
+
+    name: str
+    statement: str
+    source: str
+    run: Callable[[int, int], int]
+    logits: Logits
+
+
+def algorithm(
+    name: str,
+    group: FiniteGroup,
+    *,
+    frequencies: Sequence[int] | None = None,
+    irreps: Sequence[str] | None = None,
+) -> Algorithm:
+    """An algorithm on a group.
+
+    Parameters
+    ----------
+    name
+        One of ``ALGORITHMS``.
+    group
+        The group; all but ``"memorizing"`` and ``"representations"`` are for cyclic groups.
+    frequencies
+        Of the clock and the pizza: averaged over them; by default all of 1 to (n - 1) / 2.
+    irreps
+        Names of the classes of irreps used by ``"representations"``; by default all but the trivial.
+
+    Raises
+    ------
+    ValueError
+        If there is no such algorithm, it is not for this group, or the frequencies or irreps cannot
+        tell all elements apart.
+
+    Examples
+    --------
+    >>> from marginlens.groups import group
+    >>> clock = algorithm("clock", group("C7"), frequencies=[2])
+    >>> clock.run(3, 6), clock.logits.shape, int(clock.logits[3, 6].argmax())
+    (2, (7, 7, 7), 2)
+    """
+    if name not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {name!r}; known: {', '.join(ALGORITHMS)}")
+    return ALGORITHMS[name](group, _Options(frequencies, irreps))
+
+
+@dataclass(frozen=True)
+class _Options:
+    frequencies: Sequence[int] | None
+    irreps: Sequence[str] | None
+
+
+def _integers(group: FiniteGroup, name: str) -> Int[np.ndarray, " element"]:
+    """The integer modulo n that each element stands for: g^j is j for the least generator g."""
+    if group.generator is None:
+        raise ValueError(
+            f"the algorithm {name!r} adds integers modulo n, and {group.name} is not cyclic; "
+            "take C23, or the algorithm 'representations'"
+        )
+    integers = np.zeros(group.order, dtype=np.int64)
+    element = group.identity
+    for power in range(group.order):
+        integers[element] = power
+        element = int(group.table[element, group.generator])
+    return integers
+
+
+def _exact(group: FiniteGroup) -> Logits:
+    """1 for the right answer and 0 for all others."""
+    return np.eye(group.order)[group.table]
+
+
+def _counting(group: FiniteGroup, _: _Options) -> Algorithm:
+    n, integers = group.order, _integers(group, "counting")
+    elements = np.argsort(integers)
+
+    def run(a: int, b: int) -> int:
+        total = int(integers[a])
+        for _ in range(int(integers[b])):
+            total += 1
+            if total == n:
+                total = 0
+        return int(elements[total])
+
+    return Algorithm(
+        "counting", "Start at a and count up b times; after n - 1 comes 0.", "textbook", run,
+        _exact(group),
+    )  # fmt: skip
+
+
+def _subtracting(group: FiniteGroup, _: _Options) -> Algorithm:
+    n, integers = group.order, _integers(group, "subtracting")
+    elements = np.argsort(integers)
+
+    def run(a: int, b: int) -> int:
+        total = int(integers[a]) + int(integers[b])
+        return int(elements[total - n if total >= n else total])
+
+    return Algorithm(
+        "subtracting", "Add the integers; if the sum is n or more, subtract n.", "textbook", run,
+        _exact(group),
+    )  # fmt: skip
+
+
+def _memorizing(group: FiniteGroup, _: _Options) -> Algorithm:
+    seen = {(a, b): int(group.table[a, b]) for a in range(group.order) for b in range(group.order)}
+    return Algorithm(
+        "memorizing", "Look the pair up in a list of all pairs.", "textbook",
+        lambda a, b: seen[int(a), int(b)], _exact(group),
+    )  # fmt: skip
+
+
+def _checked(group: FiniteGroup, options: _Options) -> list[int]:
+    n = group.order
+    if options.frequencies is None:
+        return list(range(1, (n - 1) // 2 + 1)) or [1]
+    chosen = list(dict.fromkeys(options.frequencies))
+    if not chosen or not all(0 < k < n for k in chosen):
+        raise ValueError(f"frequencies must be 1 to {n - 1}, e.g. 1,2, got {chosen}")
+    if math.gcd(n, *chosen) != 1:
+        raise ValueError(
+            f"frequencies {chosen} share the factor {math.gcd(n, *chosen)} with {n} and cannot tell "
+            "all elements apart; add one that does not, e.g. 1"
+        )
+    return chosen
+
+
+def _waves(order: int, frequencies: Sequence[int], integers: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Cosine and sine of every frequency (row) at the integer of every element (column)."""
+    angles = 2 * np.pi * (np.outer(frequencies, integers) % order) / order
+    return np.cos(angles), np.sin(angles)
+
+
+def _clock(group: FiniteGroup, options: _Options) -> Algorithm:
+    integers, chosen = _integers(group, "clock"), _checked(group, options)
+    cos, sin = _waves(group.order, chosen, integers)
+
+    def run(a: int, b: int) -> int:
+        cos_sum = cos[:, a] * cos[:, b] - sin[:, a] * sin[:, b]
+        sin_sum = sin[:, a] * cos[:, b] + cos[:, a] * sin[:, b]
+        return int((cos_sum @ cos + sin_sum @ sin).argmax())
+
+    difference = integers[group.table][:, :, None] - integers
+    turns = np.multiply.outer(np.array(chosen), difference) % group.order
+    logits = np.cos(2 * np.pi * turns / group.order).mean(axis=0)
+    return Algorithm(
+        "clock",
+        "Turn a hand by k a and by k b, with the rules for the cosine and sine of a sum, and ask how "
+        "near it is to k c: cos(2 pi k (a + b - c) / n), averaged over the frequencies k.",
+        "Nanda et al. 2023; Zhong et al. 2023", run, logits,
+    )  # fmt: skip
+
+
+def _pizza(group: FiniteGroup, options: _Options) -> Algorithm:
+    integers, chosen = _integers(group, "pizza"), _checked(group, options)
+    n = group.order
+    if n % 2 == 0:
+        raise ValueError(
+            f"the algorithm 'pizza' needs an odd order: in {group.name} some pairs have opposite "
+            "embeddings, whose sum is zero; take C23, or the algorithm 'clock'"
+        )
+    cos, sin = _waves(n, chosen, integers)
+
+    def run(a: int, b: int) -> int:
+        x, y = cos[:, a] + cos[:, b], sin[:, a] + sin[:, b]
+        length = np.hypot(x, y)  # 2 |cos(pi k (a - b) / n)|
+        # a vector of twice the angle, which is that of a + b, and of the same length
+        return int(((x**2 - y**2) / length @ cos + 2 * x * y / length @ sin).argmax())
+
+    sums = integers[group.table]
+    difference = integers[:, None] - integers
+    logits = np.zeros((n, n, n))
+    for k in chosen:
+        length = np.abs(np.cos(np.pi * (k * difference % (2 * n)) / n))
+        logits += length[:, :, None] * np.cos(
+            2 * np.pi * (k * (sums[:, :, None] - integers) % n) / n
+        )
+    return Algorithm(
+        "pizza",
+        "Add the points of a and b on the circle, which points half way between them, and double "
+        "the angle: |cos(pi k (a - b) / n)| cos(2 pi k (a + b - c) / n), averaged over k.",
+        "Zhong et al. 2023", run, logits / len(chosen),
+    )  # fmt: skip
+
+
+def _representations(group: FiniteGroup, options: _Options) -> Algorithm:
+    classes = {irrep.name: irrep for irrep in group.irrep_classes[1:]}
+    names = list(classes) if options.irreps is None else list(options.irreps)
+    unknown = [name for name in names if name not in classes]
+    if unknown or not names:
+        raise ValueError(
+            f"irreps must be among {', '.join(classes)}, got {', '.join(unknown) or 'none'}"
+        )
+    chosen = [classes[name] for name in names]
+    weights = [len(irrep.members) * irrep.degree for irrep in chosen]
+    by_class = sum(
+        weight * irrep.degree * irrep.normalized_character
+        for weight, irrep in zip(weights, chosen, strict=True)
+    )
+    by_element = np.asarray(by_class)[group.class_of]
+    wrong = np.arange(group.order) != group.identity
+    if by_element[wrong].max(initial=-np.inf) > by_element[group.identity] - 1e-9:
+        raise ValueError(
+            f"the irreps {', '.join(names)} of {group.name} cannot tell all elements apart; "
+            "add a faithful one"
+        )
+    matrices = [irrep.unitary for irrep in chosen]
+
+    def run(a: int, b: int) -> int:
+        scores = np.zeros(group.order)
+        for weight, rho in zip(weights, matrices, strict=True):
+            product = rho[a] @ rho[b]
+            # tr(rho(a) rho(b) rho(c)^-1), the inverse of a unitary matrix being its adjoint
+            scores += weight * np.real(np.einsum("ij,cij->c", product, rho.conj()))
+        return int(scores.argmax())
+
+    quotients = group.table[group.table[:, :, None], group.inverses]
+    return Algorithm(
+        "representations",
+        "Multiply the matrices rho(a) and rho(b) and ask how near the product is to rho(c): "
+        "chi(a b c^-1), with weight d.",
+        "Chughtai et al. 2023", run, by_element[quotients] / sum(weights),
+    )  # fmt: skip
+
+
+ALGORITHMS: Mapping[str, Callable[[FiniteGroup, _Options], Algorithm]] = MappingProxyType(
+    {
+        "counting": _counting,
+        "subtracting": _subtracting,
+        "memorizing": _memorizing,
+        "clock": _clock,
+        "pizza": _pizza,
+        "representations": _representations,
+    }
+)
+"""Algorithms by name; make one with :func:`algorithm`."""
