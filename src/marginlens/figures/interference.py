@@ -34,7 +34,8 @@ def interference_figure(found: Interference) -> go.Figure:
         words = "1 frequency" if len(chosen) == 1 else f"{len(chosen)} frequencies"
         figure.add_scatter(
             x=differences, y=curve, mode="lines+markers", name=words,
-            line={"color": style.feature_color(rank, 4), "width": 1.5}, marker={"size": 4, "color": style.feature_color(rank, 4)},
+            line={"color": style.feature_color(rank, 4), "width": 1.5},
+            marker={"size": 4, "color": style.feature_color(rank, 4)},
             hovertemplate=f"{words}<br>d = %{{x}}: %{{y:.4f}}<extra></extra>", row=1, col=1,
         )  # fmt: skip
     for words, values, dash in (
