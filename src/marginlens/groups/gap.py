@@ -88,7 +88,7 @@ def _command(program: Path) -> tuple[str, ...]:
     return (str(program),)
 
 
-def run_gap(script: str, *, packages: Sequence[str] = (), timeout: float = 600) -> str:
+def run_gap(script: str, *, packages: Sequence[str] = (), timeout: float = 600.0) -> str:
     """Return what GAP prints for a script, without its colours and its breaks of long lines.
 
     Parameters
@@ -215,7 +215,7 @@ def small_groups(
         List(GeneratorsOfGroup(G), g -> List(L, x -> PositionSorted(L, x*g))), "]\\n");
     od;
     """
-    for line in _lists(run_gap(script, packages=["smallgrp"], timeout=3600)):
+    for line in _lists(run_gap(script, packages=["smallgrp"], timeout=3600.0)):
         order, number, structure, identity, images = line
         translations = [np.array(image, dtype=np.int64) - 1 for image in images]
         table = table_from_translations(translations or [np.arange(1)], identity - 1)
