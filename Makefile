@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/C71
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench setup clean
+.PHONY: help run test slow check bench atlas setup clean
 
 help:            ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -32,8 +32,17 @@ check: .venv/ready  ## style, types, import contracts, documentation coverage
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: .venv/ready  ## our speed against the textbook loop's
+bench: .venv/ready  ## our speed against the textbook loop's; irreps against the order
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/irreps.py
+
+.venv/gap: .venv/ready
+	@echo "Installing GAP into .venv ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gap]'
+	@touch $@
+
+atlas: .venv/gap    ## all groups to order 63, with GAP
+	$(BIN)/marginlens atlas --max-order 63 --out atlas
 
 clean:           ## remove what was set up
 	rm -rf .venv build src/*.egg-info
