@@ -75,7 +75,7 @@ def compare_logits(logits: Logits, algorithms: Sequence[Algorithm]) -> tuple[Alg
             )
         theirs = known.logits - known.logits.mean(axis=2, keepdims=True)
         length = float(np.linalg.norm(ours) * np.linalg.norm(theirs))
-        cosine = float((ours * theirs).sum()) / length if length > 0 else 0.0
+        cosine = float(np.clip((ours * theirs).sum() / length, -1, 1)) if length > 0 else 0.0
         fits.append(
             AlgorithmFit(
                 name=known.name,
