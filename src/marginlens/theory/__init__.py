@@ -30,7 +30,9 @@ from marginlens.theory.penalty_path import PenaltyPath, penalty_path
 from marginlens.theory.predict import default_activation, predict
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
+from marginlens.theory.single_neuron import BestNeuron, best_neuron
 from marginlens.theory.verification import Verification, verify_bounds
+from marginlens.theory.waveform import Harmonics, harmonics, relu_limit, relu_plateau
 from marginlens.theory.widths import sign_neurons, simplex_neurons
 
 __all__ = [
@@ -38,15 +40,18 @@ __all__ = [
     "STATUS_THRESHOLD",
     "Activation",
     "AtPenalty",
+    "BestNeuron",
     "Certificate",
     "ClassProgram",
     "FeaturePrediction",
+    "Harmonics",
     "MarginSolution",
     "PenalizedMinimum",
     "Penalty",
     "PenaltyPath",
     "Prediction",
     "Verification",
+    "best_neuron",
     "certify",
     "closed_form_applies",
     "closed_form_margin",
@@ -56,6 +61,7 @@ __all__ = [
     "default_activation",
     "equalizing_distribution",
     "group_weights",
+    "harmonics",
     "minimize_penalized_loss",
     "parity_collapse_penalty",
     "parity_margin",
@@ -64,6 +70,8 @@ __all__ = [
     "parse_activation",
     "penalty_path",
     "predict",
+    "relu_limit",
+    "relu_plateau",
     "share_status",
     "sign_neurons",
     "simplex_neurons",
