@@ -207,7 +207,9 @@ def _headlines(run: Run) -> list[dict[str, str]]:
     else:
         result.append(
             _headline(
-                "Maximum margin γ*", number(prediction.margin, 6), "predicted before training"
+                "Maximum margin γ*" if prediction.proved else "Largest margin found",
+                number(prediction.margin, 6),
+                "predicted before training" if prediction.proved else "before training; not proved",
             )
         )
     if verdict.margin_ratio is not None:

@@ -14,8 +14,8 @@ from marginlens.theory.activation import Activation
 
 __all__ = ["Profile", "ascend", "stationarity"]
 
-_SMOOTHING = (0.3, 0.03, 0.003)
-_FINER = (3e-4, 3e-5, 3e-6)
+_SMOOTHING = (0.3, 0.03, 0.003, 3e-4)
+_FINER = (3e-5, 3e-6)
 """Widths of the smoothing, one after the other, in units of p^(-1/2); the finer without a polish."""
 _ZEROS = (0.1, 0.03, 0.01, 3e-3, 1e-3)
 """Preactivations below this share of the largest are tried as exact zeros."""
