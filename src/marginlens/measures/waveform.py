@@ -36,8 +36,10 @@ class WaveformFit:
         k in 1, ..., p - 1: at position j stands the predicted weight of position k j + shift.
     shifts
         Of u, v and w; that of w is the sum of the others.
-    sign
-        1, or -1 for the neuron with u and v negated (and w too, if the activation is odd).
+    exchanged
+        Whether the predicted u stands for v and the other way round.
+    signs
+        Of u, v and w: 1, or -1 for u and v (and w too, if the activation is odd).
     amplitude
         Factor of the predicted neuron, of norm one.
     measured, fitted
@@ -50,7 +52,8 @@ class WaveformFit:
     cosine: Float[np.ndarray, " neuron"]
     frequency: Int[np.ndarray, " neuron"]
     shifts: Int[np.ndarray, "neuron slot"]
-    sign: Int[np.ndarray, " neuron"]
+    exchanged: Bool[np.ndarray, " neuron"]
+    signs: Int[np.ndarray, "neuron slot"]
     amplitude: Float[np.ndarray, " neuron"]
     measured: Float[np.ndarray, "slot position neuron"]
     fitted: Float[np.ndarray, "slot position neuron"]
@@ -67,21 +70,18 @@ class WaveformFit:
         shares = getattr(self, which)[self.live]
         return float(shares @ variance / variance.sum()) if self.live.any() else float("nan")
 
-    def reordered(self, neuron: int) -> Float[np.ndarray, "source slot position"]:
-        """Measured and fitted weights in the order of the predicted neuron's own positions.
+    def in_frame(self, neuron: int) -> Float[np.ndarray, "slot position"]:
+        """Trained weights u, v, w of a live neuron, moved, exchanged and scaled on to the prediction's.
 
-        At place j stands the weight that the predicted neuron has at position j, so that a neuron of
-        any frequency and phase looks like the prediction.
+        At position j stands what the predicted neuron has at j, so that neurons of all frequencies and
+        phases look alike.
         """
         p = self.measured.shape[1]
         inverse = pow(int(self.frequency[neuron]), -1, p)
         places = (np.arange(p) - self.shifts[neuron][:, None]) * inverse % p
-        return np.stack(
-            [
-                np.take_along_axis(source[..., neuron], places, axis=1)
-                for source in (self.measured, self.fitted)
-            ]
-        )
+        found = np.take_along_axis(self.measured[..., neuron], places, axis=1)
+        found = found * self.signs[neuron][:, None] / self.amplitude[neuron]
+        return found[[1, 0, 2]] if self.exchanged[neuron] else found
 
 
 def fit_waveform(network: MLP, task: Task, neuron: BestNeuron, *, member: int = 0) -> WaveformFit:
@@ -142,8 +142,8 @@ def fit_waveform(network: MLP, task: Task, neuron: BestNeuron, *, member: int = 
     live = masses > LIVE * masses.max(initial=0.0)
     count = measured.shape[2]
     explained, cosine, amplitude = (np.full(count, np.nan) for _ in range(3))
-    frequency, sign = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.int64)
-    shifts = np.zeros((count, 3), dtype=np.int64)
+    frequency, exchanged = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool)
+    shifts, signs = np.zeros((count, 3), dtype=np.int64), np.ones((count, 3), dtype=np.int64)
     fitted = np.full_like(measured, np.nan)
     chosen = np.flatnonzero(live)
     block = max(1, _BLOCK // p**2)
@@ -151,14 +151,14 @@ def fit_waveform(network: MLP, task: Task, neuron: BestNeuron, *, member: int = 
         part = chosen[first : first + block]
         found = _aligned(measured[:, :, part], neuron)
         cosine[part], explained[part], frequency[part] = found[:3]
-        shifts[part], sign[part], amplitude[part], fitted[:, :, part] = found[3:]
+        shifts[part], exchanged[part], signs[part], amplitude[part], fitted[:, :, part] = found[3:]
     return WaveformFit(
-        live, explained, cosine, frequency, shifts, sign, amplitude, measured, fitted
+        live, explained, cosine, frequency, shifts, exchanged, signs, amplitude, measured, fitted
     )
 
 
 def _aligned(trained: np.ndarray, neuron: BestNeuron) -> tuple[np.ndarray, ...]:
-    """Cosine's share, share, frequency, shifts, sign, amplitude and fit of live neurons."""
+    """Fields of :class:`WaveformFit` of live neurons, from the cosine's share on."""
     p, count = neuron.order, trained.shape[2]
     centred = trained - trained.mean(1, keepdims=True)
     variance = np.square(centred).sum((0, 1))
@@ -170,10 +170,10 @@ def _aligned(trained: np.ndarray, neuron: BestNeuron) -> tuple[np.ndarray, ...]:
     forward = dominant * pow(base, -1, p) % p
     columns = np.arange(count)
     best = np.full(count, -np.inf)
-    frequency, sign = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.int64)
-    shifts = np.zeros((count, 3), dtype=np.int64)
+    frequency, exchanged = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool)
+    shifts, signs = np.zeros((count, 3), dtype=np.int64), np.ones((count, 3), dtype=np.int64)
     image = np.zeros((3, p, count))
-    for predicted, factor in _images(neuron):
+    for predicted, swapped, factors in _images(neuron):
         flat = predicted - predicted.mean(1, keepdims=True)
         norm = np.square(flat).sum()
         for k in (forward, (p - forward) % p):
@@ -189,26 +189,30 @@ def _aligned(trained: np.ndarray, neuron: BestNeuron) -> tuple[np.ndarray, ...]:
             score = pairs.reshape(p * p, count)[where, columns] / np.sqrt(norm)
             better = score > best
             s, t = np.divmod(where, p)
-            best[better], frequency[better], sign[better] = score[better], k[better], factor
+            best[better], frequency[better] = score[better], k[better]
+            exchanged[better], signs[better] = swapped, factors
             shifts[better] = np.stack([s, t, (s + t) % p], axis=1)[better]
             for slot, shift in enumerate((s, t, (s + t) % p)):
                 at = (np.arange(p)[:, None] * k + shift) % p
                 image[slot][:, better] = predicted[slot][at[:, better]]
     flat = image - image.mean(1, keepdims=True)
     amplitude = best / np.sqrt(np.square(flat).sum((0, 1)))
+    explained = np.square(np.maximum(best, 0.0)) / variance
     return (
-        cosine, np.square(np.maximum(best, 0.0)) / variance, frequency, shifts, sign, amplitude,
-        amplitude * image,
+        cosine, explained, frequency, shifts, exchanged, signs, amplitude, amplitude * image
     )  # fmt: skip
 
 
-def _images(neuron: BestNeuron) -> list[tuple[np.ndarray, int]]:
-    """The neuron with u and v as they are and exchanged, with each sign that costs nothing."""
+def _images(neuron: BestNeuron) -> list[tuple[np.ndarray, bool, np.ndarray]]:
+    """The neuron as it is and with u and v exchanged, with each change of sign that costs nothing."""
     activation = parse_activation(neuron.activation)
     negative = activation.at_minus_one
-    u, v, w = neuron.u, neuron.v, neuron.w
-    images = [(np.stack([u, v, w]), 1), (np.stack([v, u, w]), 1)]
+    signs = [np.array([1, 1, 1])]
     if activation.degree == 1 or abs(negative) == 1:
-        last = -w if negative == -1 else w
-        images += [(np.stack([-u, -v, last]), -1), (np.stack([-v, -u, last]), -1)]
-    return images
+        signs.append(np.array([-1, -1, -1 if negative == -1 else 1]))
+    parts = np.stack([neuron.u, neuron.v, neuron.w])
+    return [
+        (factors[:, None] * (parts[[1, 0, 2]] if exchanged else parts), exchanged, factors)
+        for factors in signs
+        for exchanged in (False, True)
+    ]

@@ -13,6 +13,12 @@ from marginlens.theory.closed_forms import (
     theorem9_margin,
 )
 from marginlens.theory.constructions import METHODS, group_weights
+from marginlens.theory.degree_law import (
+    DegreeLaw,
+    degree_law,
+    fourier_neuron_value,
+    memorizing_neuron_value,
+)
 from marginlens.theory.finite_penalty import (
     PenalizedMinimum,
     collapse_penalty,
@@ -43,6 +49,7 @@ __all__ = [
     "BestNeuron",
     "Certificate",
     "ClassProgram",
+    "DegreeLaw",
     "FeaturePrediction",
     "Harmonics",
     "MarginSolution",
@@ -59,9 +66,12 @@ __all__ = [
     "collapse_penalty",
     "cyclic_margin",
     "default_activation",
+    "degree_law",
     "equalizing_distribution",
+    "fourier_neuron_value",
     "group_weights",
     "harmonics",
+    "memorizing_neuron_value",
     "minimize_penalized_loss",
     "parity_collapse_penalty",
     "parity_margin",
