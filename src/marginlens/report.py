@@ -71,7 +71,7 @@ def report(run: Run) -> str:
             run=run,
             prediction=run.prediction,
             verdict=run.verdict,
-            sentence=_sentence(run.verdict),
+            sentence=_sentence(run.verdict, proved=run.prediction.proved),
             described=_described(run),
             headlines=_headlines(run),
             feature_summary=_feature_summary(run.prediction),
@@ -164,14 +164,15 @@ def _described(run: Run) -> str:
     return f"composition in {task.name}, a group of order {task.size}"
 
 
-def _sentence(verdict: Verdict) -> str:
+def _sentence(verdict: Verdict, *, proved: bool) -> str:
     """The verdict in one sentence."""
     promised = [claim for claim in verdict.claims if claim.promised]
     failed = [claim for claim in promised if not claim.holds]
     reached = (
         ""
         if verdict.margin_ratio is None
-        else f"The network reached {_percent(verdict.margin_ratio)} of the maximum margin"
+        else f"The network reached {_percent(verdict.margin_ratio)} of the "
+        f"{'maximum margin' if proved else 'largest margin found'}"
     )
     if not promised:
         claims = (
@@ -207,7 +208,9 @@ def _headlines(run: Run) -> list[dict[str, str]]:
     else:
         result.append(
             _headline(
-                "Maximum margin γ*", number(prediction.margin, 6), "predicted before training"
+                "Maximum margin γ*" if prediction.proved else "Largest margin found",
+                number(prediction.margin, 6),
+                "predicted before training" if prediction.proved else "before training; not proved",
             )
         )
     if verdict.margin_ratio is not None:

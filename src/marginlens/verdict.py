@@ -138,10 +138,10 @@ def _claim(
 def _promised(prediction: Prediction) -> bool:
     """Whether a theorem speaks about the network that this training approaches.
 
-    It does where the maximum margin is known, if the penalty is the one whose limit it is and is
+    It does where the maximum margin is proved, if the penalty is the one whose limit it is and is
     too weak to make the network collapse; without a penalty named, of the maximum-margin network.
     """
-    if prediction.margin is None:
+    if prediction.margin is None or not prediction.proved:
         return False
     at = prediction.at_penalty
     return prediction.penalty is None or (at is not None and at.norm > 0)
@@ -157,12 +157,13 @@ def _at_penalty(
         prediction.theorem, promised=promised,
     )  # fmt: skip
     at = prediction.at_penalty
+    source = _PROGRAM if prediction.proved else prediction.theorem
     if at is not None:
         strength = 0.0 if prediction.penalty is None else prediction.penalty.strength
         yield _claim(
             "loss", "Cross-entropy + penalty at its minimum", at.loss,
-            measured.cross_entropy + strength * measured.norm, 1e-3, _PROGRAM,
-            promised=True, relative=True,
+            measured.cross_entropy + strength * measured.norm, 1e-3, source,
+            promised=prediction.proved, relative=True,
         )  # fmt: skip
         for name, words, tolerance in (
             ("cross_entropy", "Cross-entropy at this penalty", 1e-3),
@@ -170,8 +171,8 @@ def _at_penalty(
             ("margin", "Margin of the logits at this penalty", 5e-3),
         ):
             yield _claim(
-                name, words, getattr(at, name), getattr(measured, name), tolerance, _PROGRAM,
-                promised=True, relative=True,
+                name, words, getattr(at, name), getattr(measured, name), tolerance, source,
+                promised=prediction.proved, relative=True,
             )  # fmt: skip
     if ratio is not None:
         expected = 1.0 if at is None or at.margin_ratio is None else at.margin_ratio
@@ -183,13 +184,15 @@ def _at_penalty(
 
 def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
     """Which features are used, and how much."""
-    known = prediction.margin is not None
+    known = all(feature.least_share is not None for feature in prediction.features)
     promised = _promised(prediction)
     statuses = [feature.status for feature in prediction.features]
     must = np.array([status == "must" for status in statuses])
     used = measured.share > 0
     at = prediction.at_penalty
-    shares = None if at is None else np.array([at.shares[name] for name in measured.features])
+    shares = None
+    if at is not None and at.shares:
+        shares = np.array([at.shares[name] for name in measured.features])
     if must.any():
         # at a finite strength a feature of the limit may still be absent
         present = shares is None or bool((shares[must] > 0.01 / len(statuses)).all())

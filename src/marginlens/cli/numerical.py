@@ -93,6 +93,135 @@ def widths(
     written(figure)
 
 
+@app.command(
+    epilog="Examples:\n\n  marginlens waveform 71\n\n"
+    '  marginlens waveform 23 --activation "|x|^1.5" --starts 100\n\n'
+    "  marginlens waveform runs/C23-relu --figure waveform.html"
+)
+def waveform(
+    subject: Annotated[
+        str, typer.Argument(metavar="P|FOLDER", help="A prime, or a run on a cyclic group of one.")
+    ],
+    activation: Annotated[
+        str, typer.Option(help="relu, abs, leaky_relu(0.1), relu^q, |x|^q or x^k.")
+    ] = "relu",
+    starts: Annotated[
+        int | None, typer.Option(min=1, help="Ascents; default: by the size.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random starts.")] = 0,
+    figure: _FigureFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """The best single neuron of addition modulo a prime; for a run, how much of it that explains."""
+    import numpy as np
+
+    from marginlens.theory import best_neuron, harmonics
+
+    if figure is not None:
+        check_file(figure)
+    fit = None
+    if subject.isdecimal():
+        if figure is not None:
+            raise ValueError("the figure overlays a run's neurons; name a run's folder")
+        with err.status("climbing from many starts ..."):
+            neuron = best_neuron(int(subject), activation, starts=starts, seed=seed)
+    else:
+        from marginlens.figures import waveform_figure
+        from marginlens.measures import fit_waveform
+        from marginlens.runs import load_run
+
+        run = load_run(subject)
+        found = run.prediction.waveform
+        if found is None:
+            raise ValueError(
+                f"no waveform is predicted for {run.task.name} with {run.recipe.activation}: that is "
+                "for addition modulo a prime, and activations other than x^2"
+            )
+        neuron, fit = found, fit_waveform(run.training.network, run.task, found)
+        drawn = waveform_figure(run)
+        if figure is not None and drawn is not None:
+            write_figure(drawn, figure)
+    powers = {slot: harmonics(getattr(neuron, slot), 1) for slot in "uvw"}
+    if as_json:
+        record = neuron.to_dict() | {
+            "power": {slot: found.power.tolist() for slot, found in powers.items()}
+        }
+        if fit is not None:
+            record |= {
+                "explained": fit.total(),
+                "explained_by_cosine": fit.total("cosine"),
+                "live": int(fit.live.sum()),
+            }
+        print_json(record)
+        return
+    title = f"addition modulo {neuron.order}, {neuron.activation}: the best neuron"
+    table = Table("quantity", "value", title=title)
+    table.add_row("value: γ* if no neuron is better", f"{neuron.value:.12g}")
+    table.add_row("how it was found", neuron.describe())
+    table.add_row("stationarity", f"{neuron.stationarity:.1e}")
+    table.add_row("pairs with preactivation 0", f"{neuron.kinks} of {neuron.order**2}")
+    shown = np.arange(1, min(7, (neuron.order - 1) // 2) + 1)
+    for slot in "uvw":
+        words = ", ".join(
+            f"{'' if m == 1 else m}k {powers[slot].power[m - 1]:.4f}" for m in shown.tolist()
+        )
+        table.add_row(f"power of {slot}", words)
+    if fit is not None:
+        table.add_row(
+            f"variance of {int(fit.live.sum())} live neurons explained by this waveform",
+            f"{fit.total():.4%}",
+        )
+        table.add_row("by the best pure cosines", f"{fit.total('cosine'):.4%}")
+    out.print(table)
+    written(figure)
+
+
+@app.command(
+    epilog="Examples:\n\n  marginlens degrees 23\n\n  marginlens degrees 31 --figure degrees.html"
+)
+def degrees(
+    order: Annotated[int, typer.Argument(metavar="P", help="A prime of at least 5.")],
+    chosen: Annotated[
+        str | None, typer.Option("--degrees", help="Such as 1,2,3,4; default 1 to 4 by quarters.")
+    ] = None,
+    starts: Annotated[int, typer.Option(min=1, help="Ascents to each best neuron.")] = 20,
+    figure: _FigureFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """The law of degree: with |x|^q below 3 Fourier features win, from 3 on memorizing does."""
+    from marginlens.cli.show import numbers
+    from marginlens.figures import degree_law_figure
+    from marginlens.theory import degree_law
+
+    if figure is not None:
+        check_file(figure)
+    with err.status("climbing from many starts ..."):
+        law = (
+            degree_law(order, starts=starts)
+            if chosen is None
+            else degree_law(order, numbers(chosen), starts=starts)
+        )
+    if figure is not None:
+        write_figure(degree_law_figure(law), figure)
+    if as_json:
+        columns = {name: column.tolist() for name, column in law.columns().items()}
+        print_json({"order": order, "starts": starts, "crossing": law.crossing, **columns})
+        return
+    table = Table(
+        "degree q", "best neuron", "one frequency / best", "memorizing / best", "energy on one frequency",
+        "found by", title=f"addition modulo {order}, |x|^q: what single neurons earn",
+    )  # fmt: skip
+    for i, degree in enumerate(law.degrees.tolist()):
+        table.add_row(
+            f"{degree:g}", f"{law.best[i]:.7g}", f"{law.fourier[i] / law.best[i]:.4f}",
+            f"{law.memorizing[i] / law.best[i]:.4f}", f"{law.concentration[i]:.2%}",
+            f"{law.found[i]} of {law.starts}",
+        )  # fmt: skip
+    out.print(table)
+    out.print("numerical: maxima found, not proved", style="dim")
+    written(figure)
+
+
 def _ranges(text: str) -> list[int]:
     """Whole numbers and ranges, such as 2,4-8."""
     found: list[int] = []

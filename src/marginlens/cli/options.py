@@ -22,7 +22,10 @@ TaskSpec = Annotated[
 ]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="A run's folder.")]
 Activation = Annotated[
-    str | None, typer.Option(help="x^2, relu or x^k (k = 1..16); default: what the theory covers.")
+    str | None,
+    typer.Option(
+        help="x^2, x^k, relu, abs, leaky_relu(0.1), relu^1.5, |x|^3; default: what the theory covers."
+    ),
 ]
 PenaltyName = Annotated[
     str | None,

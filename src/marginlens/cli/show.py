@@ -101,7 +101,7 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
     at = prediction.at_penalty
     grid = Table.grid(padding=(0, 2))
     rows: list[tuple[str, Any]] = [
-        ("maximum margin γ*", prediction.margin),
+        ("maximum margin γ*" if prediction.proved else "largest margin found", prediction.margin),
         ("rests on", prediction.theorem),
         ("width that suffices", prediction.sufficient_width),
         ("collapse above strength", prediction.collapse_penalty),
@@ -131,7 +131,7 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
             share = f"{low:.6f}" if high - low < 5e-7 else f"{low:.6f} to {high:.6f}"
         table.add_row(
             feature.name, str(feature.dimension), feature.type, feature.status, share,
-            "–" if at is None else f"{at.shares[feature.name]:.6f}",
+            f"{at.shares[feature.name]:.6f}" if at and at.shares else "–",
         )  # fmt: skip
     out.print(table)
 

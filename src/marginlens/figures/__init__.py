@@ -6,7 +6,7 @@ of its own and add an entry here.
 Examples
 --------
 >>> list(FIGURES)
-['neurons', 'margin', 'power', 'shares', 'phases', 'loss']
+['neurons', 'margin', 'waveform', 'power', 'shares', 'phases', 'loss']
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from marginlens.figures.algorithms import algorithms_figure
+from marginlens.figures.degree import degree_law_figure
 from marginlens.figures.interference import interference_figure
 from marginlens.figures.loss import loss_caption, loss_figure
 from marginlens.figures.margin import margin_caption, margin_figure
@@ -27,6 +28,7 @@ from marginlens.figures.phases import phases_caption, phases_figure
 from marginlens.figures.power import power_caption, power_figure
 from marginlens.figures.shares import shares_caption, shares_figure
 from marginlens.figures.style import DARK, LIGHT, Palette, feature_color, template
+from marginlens.figures.waveform import waveform_caption, waveform_figure
 from marginlens.figures.widths import widths_figure
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ __all__ = [
     "algorithms_figure",
     "band_limited",
     "choose_neurons",
+    "degree_law_figure",
     "feature_color",
     "interference_figure",
     "loss_figure",
@@ -54,6 +57,7 @@ __all__ = [
     "power_figure",
     "shares_figure",
     "template",
+    "waveform_figure",
     "widths_figure",
 ]
 
@@ -82,6 +86,9 @@ FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
         "neurons": FigureEntry("What single neurons learn", neurons_figure, neurons_caption),
         "margin": FigureEntry(
             "The margin on its way to the maximum", margin_figure, margin_caption
+        ),
+        "waveform": FigureEntry(
+            "The predicted waveform beside trained neurons", waveform_figure, waveform_caption
         ),
         "power": FigureEntry("How concentrated each neuron is", power_figure, power_caption),
         "shares": FigureEntry(

@@ -56,7 +56,8 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     if best is not None:
         reached = None if prediction.at_penalty is None else prediction.at_penalty.margin_ratio
         same = reached is not None and reached > INDISTINGUISHABLE
-        label = f"maximum γ* = {style.number(best)}"
+        label = "maximum γ*" if prediction.proved else "largest margin found, taken as γ*"
+        label += f" = {style.number(best)}"
         label += ",<br>also predicted at this penalty" if same else ""
         style.reference_line(figure, best, label, dash="dash")
         if reached is not None and not same:
@@ -86,6 +87,9 @@ def margin_caption(run: Run) -> tuple[str, str]:
     known = run.prediction.margin is not None
     return (
         "The curve should rise to the value predicted for this penalty, and can never cross γ*."
+        if known and run.prediction.proved
+        else "The curve should rise to the line, the largest margin that was found before training; "
+        "that no network has a larger one is not proved."
         if known
         else "No theorem gives the maximum in this setting, so the curve has nothing to be held "
         "against; it should rise and level off.",

@@ -63,7 +63,7 @@ def power_caption(run: Run) -> tuple[str, str]:
     return (
         "Before training the energy of a neuron is spread over many features; in a network of maximum "
         "margin every live neuron stands at 100 %."
-        if run.prediction.margin is not None
+        if run.prediction.margin is not None and run.prediction.proved
         else "Before training the energy of a neuron is spread over many features; the further right "
         "the bars end up, the more each neuron has specialised.",
         "For each live neuron, the largest share of the energy of its weights (u, v and w together) "

@@ -56,7 +56,7 @@ class Measurement:
 
     task: str
     activation: str
-    degree: int
+    degree: int | float
     accuracy: float
     cross_entropy: float
     norm: float

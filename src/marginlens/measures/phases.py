@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Int
 
+from marginlens.groups import FiniteGroup
 from marginlens.tasks import Task
 
-__all__ = ["cyclic_phases"]
+__all__ = ["cyclic_phases", "generator_powers"]
 
 
 def cyclic_phases(
@@ -28,10 +30,7 @@ def cyclic_phases(
     group = task.group
     if group is None or group.generator is None:
         raise ValueError(f"{task.name} is not cyclic: its neurons have no phases")
-    powers, current = [], group.identity
-    for _ in range(group.order):
-        powers.append(current)
-        current = int(group.table[current, group.generator])
+    powers = generator_powers(group)
     frequencies = np.array([feature.frequency for feature in task.features])
     k = np.where(live, frequencies[dominant], 0)
     waves = np.exp(-2j * np.pi * np.outer(np.arange(group.order), k) / group.order)
@@ -46,3 +45,20 @@ def cyclic_phases(
         "phase_error": np.where(live, error, np.nan),
         "cosine_fit": np.where(live, fit, np.nan),
     }
+
+
+def generator_powers(group: FiniteGroup) -> Int[np.ndarray, " element"]:
+    """Elements of a cyclic group as the powers 1, g, g^2, ... of its generator.
+
+    Raises
+    ------
+    ValueError
+        If the group is not cyclic.
+    """
+    if group.generator is None:
+        raise ValueError(f"{group.name} is not cyclic: no element has all others for its powers")
+    powers, current = np.empty(group.order, dtype=np.int64), group.identity
+    for position in range(group.order):
+        powers[position] = current
+        current = int(group.table[current, group.generator])
+    return powers

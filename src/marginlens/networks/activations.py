@@ -12,24 +12,39 @@ __all__ = ["activate", "times_derivative_"]
 
 def activate(activation: Activation, values: Tensor, out: Tensor | None = None) -> Tensor:
     """sigma(values), into ``out`` if given."""
-    if not activation.is_power:
-        return torch.clamp_min(values, 0, out=out)
-    if activation.degree == 2:
-        return torch.mul(values, values, out=out)
-    return torch.pow(values, activation.degree, out=out)
+    degree, negative = activation.degree, activation.at_minus_one
+    if activation.is_power:
+        if degree == 2:
+            return torch.mul(values, values, out=out)
+        return torch.pow(values, degree, out=out)
+    if negative == 0:
+        size = torch.clamp_min(values, 0, out=out)
+    elif negative == 1:
+        size = torch.abs(values, out=out)
+    else:  # leaky: sigma(-1) = -slope
+        return torch.maximum(values, -negative * values, out=out)
+    if degree == 2:
+        return torch.mul(size, size, out=out)
+    return size if degree == 1 else torch.pow(size, degree, out=out)
 
 
 def times_derivative_(activation: Activation, gradient: Tensor, values: Tensor) -> Tensor:
     """Multiply ``gradient`` in place by sigma'(values) / degree: by x^(k-1), or ReLU's step.
 
-    The degree is left to a smaller tensor; the derivative of ReLU at 0 is 0.
+    The degree is left to a smaller tensor; the derivative at a kink is 0.
     """
-    if not activation.is_power:
+    degree, negative = activation.degree, activation.at_minus_one
+    if activation.is_power:
+        if degree == 1:
+            return gradient
+        return gradient.mul_(values if degree == 2 else values.pow(degree - 1))
+    if degree == 1 and negative == 0:
         return torch.ops.aten.threshold_backward.grad_input(
             gradient, values, 0, grad_input=gradient
         )
-    if activation.degree == 1:
-        return gradient
-    if activation.degree == 2:
-        return gradient.mul_(values)
-    return gradient.mul_(values.pow(activation.degree - 1))
+    sides = torch.sign(values)
+    if negative != 1:
+        sides = torch.where(values < 0, -negative, sides)
+    if degree != 1:
+        sides *= values.abs().pow_(degree - 1)
+    return gradient.mul_(sides)

@@ -76,7 +76,7 @@ class MLP:
         return self.parameters["w"].shape[2]
 
     @property
-    def homogeneity(self) -> int:
+    def homogeneity(self) -> int | float:
         """Degree nu in which the output scales with the parameters."""
         return self.activation.homogeneity
 

@@ -98,9 +98,9 @@ def train_narrow(
     Examples
     --------
     >>> from marginlens.tasks import task
-    >>> found = train_narrow(task("C3"), [2, 6], seeds=4, steps=600)
-    >>> found.best.round(2).tolist()[1]
-    1.0
+    >>> found = train_narrow(task("C3"), [2, 6], seeds=4, steps=300)
+    >>> found.widths.tolist(), bool(found.best[1] > found.best[0])
+    ([2, 6], True)
     """
     if not widths or min(widths) < 1 or seeds < 1 or steps < 1:
         raise ValueError("widths, seeds and steps must be at least 1, e.g. widths 2, 4, 6")

@@ -14,6 +14,12 @@ from marginlens.theory.closed_forms import (
     theorem9_margin,
 )
 from marginlens.theory.constructions import METHODS, group_weights
+from marginlens.theory.degree_law import (
+    DegreeLaw,
+    degree_law,
+    fourier_neuron_value,
+    memorizing_neuron_value,
+)
 from marginlens.theory.finite_penalty import (
     PenalizedMinimum,
     collapse_penalty,
@@ -40,7 +46,9 @@ from marginlens.theory.penalty_path import PenaltyPath, penalty_path
 from marginlens.theory.predict import default_activation, predict
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
+from marginlens.theory.single_neuron import BestNeuron, best_neuron
 from marginlens.theory.verification import Verification, verify_bounds
+from marginlens.theory.waveform import Harmonics, harmonics, relu_limit, relu_plateau
 from marginlens.theory.widths import sign_neurons, simplex_neurons
 
 __all__ = [
@@ -50,9 +58,12 @@ __all__ = [
     "Activation",
     "Algorithm",
     "AtPenalty",
+    "BestNeuron",
     "Certificate",
     "ClassProgram",
+    "DegreeLaw",
     "FeaturePrediction",
+    "Harmonics",
     "Interference",
     "MarginSolution",
     "MemorizingComparison",
@@ -64,6 +75,7 @@ __all__ = [
     "Verification",
     "algorithm",
     "averaged_cosine",
+    "best_neuron",
     "certify",
     "certify_parity",
     "closed_form_applies",
@@ -73,10 +85,14 @@ __all__ = [
     "compare_memorizing",
     "cyclic_margin",
     "default_activation",
+    "degree_law",
     "equalizing_distribution",
+    "fourier_neuron_value",
     "group_weights",
+    "harmonics",
     "interference",
     "memorizing_margin",
+    "memorizing_neuron_value",
     "memorizing_weights",
     "minimize_penalized_loss",
     "parity_collapse_penalty",
@@ -87,6 +103,8 @@ __all__ = [
     "parse_activation",
     "penalty_path",
     "predict",
+    "relu_limit",
+    "relu_plateau",
     "share_status",
     "sign_neurons",
     "simplex_neurons",

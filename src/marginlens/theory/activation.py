@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
 
 __all__ = ["KNOWN_ACTIVATIONS", "MAXIMUM_DEGREE", "Activation", "parse_activation"]
 
 MAXIMUM_DEGREE = 16
 KNOWN_ACTIVATIONS = (
-    f'"x^2" (also "x2", "square", "quadratic"), "relu", "x^k" for k = 1 to {MAXIMUM_DEGREE}'
+    f'"x^2" (also "x2", "square", "quadratic"), "relu", "x^k" for k = 1 to {MAXIMUM_DEGREE}, '
+    '"abs" (also "|x|"), "leaky_relu(0.1)" with a slope of at least 0 and below 1, "relu^q" and '
+    f'"|x|^q" (also "abs^q") with a real q from 1 to {MAXIMUM_DEGREE}, such as "|x|^1.5"'
 )
 
 _ALIASES = {"x": "x^1", "x2": "x^2", "square": "x^2", "quadratic": "x^2"}
+_NUMBER = r"(\d+(?:\.\d+)?)"
 
 
 @dataclass(frozen=True)
 class Activation:
-    """A positively homogeneous activation.
+    """A positively homogeneous activation: sigma(t x) = t^degree sigma(x) for t > 0.
+
+    All of them have sigma(1) = 1, so that the degree and sigma(-1) say everything:
+    sigma(x) = x^degree for x > 0 and sigma(-1) |x|^degree for x < 0.
 
     Attributes
     ----------
     name
-        ``"x^k"`` for a power, or ``"relu"``.
+        One of those that :func:`parse_activation` knows, in its first spelling.
     degree
-        Degree of homogeneity: sigma(t x) = t^degree sigma(x) for t > 0 (1 for ReLU). A network of
-        one hidden layer with this activation is homogeneous of degree ``degree + 1``.
+        Degree of homogeneity (1 for ReLU), an integer or a float. A network of one hidden layer with
+        this activation is homogeneous of degree ``degree + 1``.
 
     Raises
     ------
@@ -39,25 +49,54 @@ class Activation:
     """
 
     name: str
-    degree: int
+    degree: int | float
 
     def __post_init__(self) -> None:
         """Refuse a name and a degree that contradict each other."""
-        if self.degree != _degree_of(self.name):
+        _, degree, _ = _read(self.name)
+        if self.degree != degree:
             raise ValueError(
-                f"activation {self.name!r} has degree {_degree_of(self.name)}, got {self.degree}; "
+                f"activation {self.name!r} has degree {degree}, got {self.degree}; "
                 f'build it with parse_activation("{self.name}")'
             )
 
     @property
-    def homogeneity(self) -> int:
+    def homogeneity(self) -> int | float:
         """Degree nu = degree + 1 in which the network's output scales with its parameters."""
         return self.degree + 1
 
     @property
+    def at_minus_one(self) -> float:
+        """sigma(-1): 0 for a power of ReLU, 1 for an even activation, -1 for an odd one."""
+        return _read(self.name)[2]
+
+    @property
     def is_power(self) -> bool:
-        """Whether the activation is x^k (rather than ReLU)."""
-        return self.name != "relu"
+        """Whether the activation is x^k with an integer k."""
+        return self.name.startswith("x^")
+
+    def value(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """sigma(x).
+
+        Examples
+        --------
+        >>> parse_activation("leaky_relu(0.25)").value(np.array([-2.0, 0.0, 2.0])).tolist()
+        [-0.5, 0.0, 2.0]
+        """
+        size = np.abs(x) ** self.degree
+        return size if self.at_minus_one == 1 else np.where(x > 0, size, self.at_minus_one * size)
+
+    def slope(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """sigma'(x); at a kink, which only 0 can be, 0.
+
+        Examples
+        --------
+        >>> parse_activation("|x|^1.5").slope(np.array([-4.0, 0.0, 4.0])).tolist()
+        [-3.0, 0.0, 3.0]
+        """
+        size = self.degree * np.abs(x) ** (self.degree - 1)
+        sides = np.where(x > 0, size, -self.at_minus_one * size)
+        return sides if self.name == "x^1" else np.where(x == 0, 0.0, sides)
 
     def __str__(self) -> str:
         return self.name
@@ -69,8 +108,10 @@ def parse_activation(spec: str | Activation) -> Activation:
     Parameters
     ----------
     spec
-        ``"x^2"`` (also ``"x2"``, ``"square"``, ``"quadratic"``), ``"relu"``, or ``"x^k"`` with an
-        integer k from 1 to 16. An :class:`Activation` is returned as it is.
+        ``"x^2"`` (also ``"x2"``, ``"square"``, ``"quadratic"``); ``"x^k"`` with an integer k from 1 to
+        16; ``"relu"``; ``"abs"`` (also ``"|x|"``); ``"leaky_relu(s)"`` with a slope 0 <= s < 1 on the
+        negative side; ``"relu^q"`` and ``"|x|^q"`` (also ``"abs^q"``) with a real q from 1 to 16. What
+        is the same function gets the same name. An :class:`Activation` is returned as it is.
 
     Raises
     ------
@@ -81,20 +122,55 @@ def parse_activation(spec: str | Activation) -> Activation:
     --------
     >>> parse_activation("x^3")
     Activation(name='x^3', degree=3)
-    >>> parse_activation("square").name
-    'x^2'
+    >>> parse_activation("abs^1.5")
+    Activation(name='|x|^1.5', degree=1.5)
+    >>> [parse_activation(name).name for name in ("square", "|x|^2", "|x|", "leaky_relu(0)")]
+    ['x^2', 'x^2', 'abs', 'relu']
     """
     if isinstance(spec, Activation):
         return spec
-    name = spec.strip().lower()
-    name = _ALIASES.get(name, name)
-    return Activation(name, _degree_of(name))
+    name = re.sub(r"\s", "", spec.lower())
+    name, degree, _ = _read(_ALIASES.get(name, name))
+    return Activation(name, degree)
 
 
-def _degree_of(name: str) -> int:
-    if name == "relu":
-        return 1
-    power = re.fullmatch(r"x\^([1-9]\d?)", name)
-    if power is None or int(power[1]) > MAXIMUM_DEGREE:
-        raise ValueError(f"unknown activation {name!r}; known: {KNOWN_ACTIVATIONS}")
-    return int(power[1])
+def _power(k: float) -> tuple[str, float, float] | None:
+    return None if k != int(k) else (f"x^{_text(k)}", k, (-1.0) ** k)
+
+
+def _relu(q: float) -> tuple[str, float, float]:
+    return "relu" if q == 1 else f"relu^{_text(q)}", q, 0.0
+
+
+def _absolute(q: float) -> tuple[str, float, float]:
+    name = "abs" if q == 1 else f"x^{_text(q)}" if q % 2 == 0 else f"|x|^{_text(q)}"
+    return name, q, 1.0
+
+
+def _leaky(slope: float) -> tuple[str, float, float] | None:
+    if slope >= 1:
+        return None
+    return ("relu", 1.0, 0.0) if slope == 0 else (f"leaky_relu({_text(slope)})", 1.0, -slope)
+
+
+# pattern, and from its number (1 where left out) to name, degree and sigma(-1), None if impossible
+_KINDS: tuple[tuple[str, Callable[[float], tuple[str, float, float] | None]], ...] = (
+    (r"x\^([1-9]\d?)", _power),
+    (rf"relu(?:\^{_NUMBER})?", _relu),
+    (rf"(?:abs|\|x\|)(?:\^{_NUMBER})?", _absolute),
+    (rf"leaky_relu\({_NUMBER}\)", _leaky),
+)
+
+
+def _read(name: str) -> tuple[str, int | float, float]:
+    """First spelling, degree and sigma(-1)."""
+    for pattern, kind in _KINDS:
+        found = re.fullmatch(pattern, name)
+        made = None if found is None else kind(float(found[1] or 1))
+        if made is not None and 1 <= made[1] <= MAXIMUM_DEGREE:
+            return made[0], int(made[1]) if made[1] == int(made[1]) else made[1], made[2]
+    raise ValueError(f"unknown activation {name!r}; known: {KNOWN_ACTIVATIONS}")
+
+
+def _text(number: float) -> str:
+    return str(int(number) if number == int(number) else number)

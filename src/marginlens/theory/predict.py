@@ -6,6 +6,7 @@ from marginlens.tasks import Task
 from marginlens.theory.activation import Activation, parse_activation
 from marginlens.theory.closed_forms import theorem9_applies
 from marginlens.theory.group_prediction import predict_group
+from marginlens.theory.neuron_prediction import predict_neuron, searchable
 from marginlens.theory.parity_prediction import parity_size, predict_parity
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import FeaturePrediction, Prediction
@@ -46,7 +47,8 @@ def predict(
     -------
     Prediction
         Where no theorem applies its ``margin`` is None, its features are ``"unknown"``, and its
-        ``note`` says why.
+        ``note`` says why. On C_p with a prime p up to 127 any other activation gets the margin of the
+        best single neuron found, with ``proved`` False, and the neuron as its ``waveform``.
 
     Raises
     ------
@@ -70,6 +72,8 @@ def predict(
     """
     covered = default_activation(task)
     chosen = covered if activation is None else parse_activation(activation)
+    if chosen != covered and searchable(task, chosen):
+        return predict_neuron(task, chosen, penalty)
     if chosen != covered:
         return _unknown(task, chosen, covered, penalty)
     if task.kind == "parity":

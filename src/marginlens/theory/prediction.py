@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from marginlens.theory.certificate import Certificate
 from marginlens.theory.penalty import Penalty
+from marginlens.theory.single_neuron import BestNeuron
 
 __all__ = ["AtPenalty", "FeaturePrediction", "Prediction"]
 
@@ -58,7 +59,7 @@ class AtPenalty:
     margin_ratio
         margin / (norm * gamma*); None for the zero network, whose normalized margin is undefined.
     shares
-        Share of the norm by feature name; all 0 for the zero network.
+        Share of the norm by feature name; all 0 for the zero network. Empty where none are predicted.
     gap
         Relative duality gap of the objective.
     """
@@ -107,6 +108,10 @@ class Prediction:
         lambda_c: at this strength of the homogeneous penalty and above, the minimum is zero.
     at_penalty
         The minimum at the penalty's strength.
+    proved
+        Whether ``margin`` is the maximum by proof; else it is the largest value that was found.
+    waveform
+        The best single neuron found, for an activation without a closed form on C_p, p prime.
     """
 
     task: str
@@ -124,6 +129,8 @@ class Prediction:
     penalty: Penalty | None
     collapse_penalty: float | None
     at_penalty: AtPenalty | None
+    proved: bool = True
+    waveform: BestNeuron | None = None
 
     @property
     def masses(self) -> Float[np.ndarray, " feature"]:
@@ -165,6 +172,7 @@ class Prediction:
             "activation": self.activation,
             "norm": self.norm,
             "margin": self.margin,
+            "proved": self.proved,
             "penalty": None if self.penalty is None else self.penalty.strength,
             "penalty_norm": None if self.penalty is None else self.penalty.norm,
             "collapse_penalty": self.collapse_penalty,
@@ -176,6 +184,7 @@ class Prediction:
             "closed_form": self.closed_form,
             "assumptions": list(self.assumptions),
             "note": self.note,
+            "waveform": None if self.waveform is None else self.waveform.to_dict(),
             "certificate": None
             if certificate is None
             else {

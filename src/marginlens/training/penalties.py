@@ -15,7 +15,7 @@ __all__ = ["add_penalty_gradient"]
 
 def add_penalty_gradient(
     penalty: Penalty,
-    homogeneity: int,
+    homogeneity: int | float,
     parameters: Mapping[str, Tensor],
     gradients: Mapping[str, Tensor],
 ) -> tuple[Float[Tensor, " member"], Float[Tensor, " member"]]:

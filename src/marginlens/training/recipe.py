@@ -89,7 +89,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     rate .03 (.01 on cyclic groups of order 50 or more) for 1,500 steps on cyclic groups and, as
     features differ and take longer to settle, for 6,000 on others (2,500 from order 100 on); for
     parity at rate .01 for 3,000 steps from small weights (.1): from larger ones many neurons never
-    leave the irrelevant coordinates. Where no theorem applies: the recipe's own defaults.
+    leave the irrelevant coordinates. Where no theorem applies: the recipe's own
+    defaults, but for the strength where the margin of a single neuron is known.
 
     Raises
     ------
@@ -122,8 +123,10 @@ def _suited(task: Task, prediction: Prediction) -> dict[str, Any]:
         width = max(40, 5 * parity_width(len(task.subset)))
         return {"width": width, "strength": 1e-3, "steps": 3000, "init_scale": 0.1}
     sufficient, collapse = prediction.sufficient_width, prediction.collapse_penalty
-    if sufficient is None or collapse is None:
+    if collapse is None:
         return {}
+    if sufficient is None:  # the best neuron is known, how many of its images it takes is not
+        return {"strength": float(f"1e{math.floor(math.log10(collapse / 4))}")}
     cyclic = task.group is not None and task.group.generator is not None
     if cyclic:
         wider, below, rate, steps = 2.3, 4, 0.03 if task.size < 50 else 0.01, 1500
