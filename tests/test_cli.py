@@ -73,7 +73,7 @@ BAD = [
     (["run", "C5", "--out", "there"], "--overwrite"),
     (["run", "C5", "--out", "file", "--overwrite"], "file"),
     (["run", "C5", "--out", "file/run"], "file"),
-    (["train", "C5", "--stop-share", "0.9", "--activation", "relu", "--penalty", "l2"], "stop_share"),
+    (["train", "C6", "--stop-share", "0.9", "--activation", "relu", "--penalty", "l2"], "stop_share"),
     (["measure", "there"], "recipe.toml"),
     (["verify", "missing"], "recipe.toml"),
     (["report", "missing"], "recipe.toml"),
@@ -190,8 +190,12 @@ def test_relu_is_reported_without_a_promise(call):
     )
     assert code == 0
     assert "not promised here" in printed
+    assert "not proved" in printed
     verdict = json.loads(Path("relu/verdict.json").read_text())
-    assert verdict["margin_ratio"] is None
+    assert 0 < verdict["margin_ratio"] < 1 + 1e-6
+    prediction = json.loads(Path("relu/prediction.json").read_text())
+    assert prediction["proved"] is False
+    assert prediction["waveform"]["found"] >= 1
     assert not any(claim["promised"] for claim in verdict["claims"])
     assert {"sinusoidal", "one_feature"} <= {claim["name"] for claim in verdict["claims"]}
 

@@ -191,7 +191,11 @@ def test_what_is_not_promised_is_reported_and_does_not_count():
     assert verdict.holds
     assert {"one_feature", "sinusoidal", "phases_add"} <= failing(verdict)
     assert not any(claim.promised for claim in verdict.claims)
-    assert verdict.margin_ratio is None
+    # of the neuron that was found there is a margin, and no proof that it is the greatest
+    assert verdict.margin_ratio == measure(network, of).normalized_margin / prediction.margin
+    unknown = predict(task("C6"), "relu", Penalty("l2", 1e-4))
+    other = MLP.initial(task("C6"), parse_activation("relu"), width=20, seed=0)
+    assert judge(unknown, measure(other, task("C6"))).margin_ratio is None
 
 
 def test_a_network_that_collapses_is_promised_to_and_nothing_more():

@@ -22,7 +22,20 @@ from marginlens.tasks import Task, task
 from marginlens.theory import parse_activation
 
 TASKS = ("C5", "S3", "Q8", "parity(6,3)")
-ACTIVATIONS = ("x^2", "x^3", "x^4", "relu")
+ACTIVATIONS = (
+    "x^2", "x^3", "x^4", "relu", "abs", "leaky_relu(0.1)", "relu^2", "relu^1.5", "|x|^1.5", "|x|^3",
+)  # fmt: skip
+SLOPES = {"relu": 0.0, "abs": -1.0, "leaky_relu(0.1)": 0.1}
+
+
+def by_definition(name: str, x: float) -> float:
+    """sigma(x), spelled out by name."""
+    if name in SLOPES:
+        return x if x > 0 else SLOPES[name] * x
+    kind, degree = name.split("^")
+    return {"x": x, "relu": max(x, 0.0), "|x|": abs(x)}[kind] ** float(degree)
+
+
 EPS32 = torch.finfo(torch.float32).eps
 
 
@@ -63,7 +76,6 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
 
 def brute_force_logits(of: Task, net: MLP) -> np.ndarray:
     """Logits (member, row, class), neuron by neuron as the definition says."""
-    degree = net.activation.degree
     logits = np.zeros((net.members, len(of.answers), of.classes))
     for member in range(net.members):
         weights = {name: p[member].double().numpy() for name, p in net.parameters.items()}
@@ -73,7 +85,7 @@ def brute_force_logits(of: Task, net: MLP) -> np.ndarray:
                     before = sum(x * weights["u"][j, i] for j, x in enumerate(inputs))
                 else:
                     before = weights["u"][inputs[0], i] + weights["v"][inputs[1], i]
-                hidden = max(before, 0.0) if net.activation.name == "relu" else before**degree
+                hidden = by_definition(net.activation.name, before)
                 logits[member, row] += hidden * weights["w"][:, i]
     return logits
 
@@ -174,9 +186,10 @@ def test_gradient_is_the_slope_of_the_loss(name, activation):
             assert slope[1 - member] == 0  # members do not mix
 
 
-def test_relu_has_no_slope_at_zero():
+@pytest.mark.parametrize("activation", ["relu", "abs", "leaky_relu(0.1)", "|x|^1.5"])
+def test_a_kink_has_no_slope_at_zero(activation):
     of = task("C5")
-    net = network(of, "relu", members=1)
+    net = network(of, activation, members=1)
     net.parameters["v"][0] = -net.parameters["u"][0, 0]  # row (0, b) is at 0 in every neuron
     _, gradients = with_gradients(of, net)
     assert (gradients["u"][0, 0] == 0).all()
@@ -210,7 +223,7 @@ def test_evaluation_leaves_the_parameters_alone():
 
 
 # 5 members of 7 neurons; a unit is the 6 rows of one a on S3, or one of 64 rows of parity(6,3)
-@pytest.mark.parametrize("activation", ["x^2", "x^3", "relu"])
+@pytest.mark.parametrize("activation", ["x^2", "x^3", "relu", "leaky_relu(0.1)", "|x|^1.5"])
 @pytest.mark.parametrize(
     ("name", "block", "groups", "units"),
     [
@@ -396,7 +409,7 @@ def test_random_networks_have_the_brute_force_margin(name):
 def test_norms_are_brute_force(name, activation):
     of = task(name)
     net = network(of, activation)
-    power = {"x^2": 3, "x^3": 4, "x^4": 5, "relu": 2}[activation]
+    power = 2 if activation in SLOPES else float(activation.split("^")[1]) + 1
     norms, total = neuron_norms(net.parameters), total_norm(net)
     assert norms.shape == (3, 7)
     assert total.shape == (3,)

@@ -62,7 +62,8 @@ def test_c71_is_fast():
 @pytest.mark.parametrize(
     ("name", "activation", "covered"),
     [
-        ("C5", "relu", "x^2"),
+        ("C6", "relu", "x^2"),
+        ("C131", "relu", "x^2"),
         ("S3", "x^3", "x^2"),
         ("C5", "x^1", "x^2"),
         ("parity(6,3)", "x^2", "x^3"),

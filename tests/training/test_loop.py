@@ -42,6 +42,15 @@ class Textbook:
     second: torch.Tensor
 
 
+SIGMAS = {
+    "relu": (torch.relu, 1),
+    "abs": (torch.abs, 1),
+    "leaky_relu(0.1)": (nn.LeakyReLU(0.1), 1),
+    "relu^2": (lambda x: torch.relu(x) ** 2, 2),
+    "|x|^1.5": (lambda x: x.abs() ** 1.5, 1.5),
+}
+
+
 def textbook(recipe: Recipe) -> Textbook:
     """Two linear layers, autograd and an optimizer, as anyone would write it."""
     of = task(recipe.task)
@@ -54,8 +63,9 @@ def textbook(recipe: Recipe) -> Textbook:
         first.weight.copy_(torch.cat([start[slot] for slot in of.slots]).T)
         second.weight.copy_(start["w"])
     weights = [first.weight, second.weight]
-    relu = recipe.activation == "relu"
-    degree = 1 if relu else int(recipe.activation.removeprefix("x^"))
+    sigma, degree = SIGMAS.get(recipe.activation, (None, 0))
+    if sigma is None:
+        degree = int(recipe.activation.removeprefix("x^"))
     power = degree + 1 if recipe.penalty == "homogeneous" else 2
     optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer](
         weights, lr=recipe.learning_rate
@@ -63,7 +73,7 @@ def textbook(recipe: Recipe) -> Textbook:
     losses = []
     for step in range(recipe.steps + 1):
         before = first(x)
-        logits = second(torch.relu(before) if relu else before**degree)
+        logits = second(before**degree if sigma is None else sigma(before))
         omega = torch.cat([first.weight, second.weight.T], dim=1)
         penalty = recipe.strength * (omega.norm(dim=1) ** power).sum()
         loss = nn.functional.cross_entropy(logits, answers) + penalty
@@ -125,6 +135,10 @@ VARIANTS = {
         "init_scale": 0.3,
     },
     "parity by relu": {"task": "parity(5,2)", "activation": "relu", "penalty": "l2"},
+    "absolute values": {"task": "C7", "activation": "abs", "strength": 1e-3},
+    "leaky relu": {"task": "D5", "activation": "leaky_relu(0.1)", "penalty": "l2"},
+    "squares of relu": {"task": "C7", "activation": "relu^2", "strength": 1e-3},
+    "a real degree": {"task": "C7", "activation": "|x|^1.5", "strength": 1e-3},
     "linear": {"task": "C7", "activation": "x^1"},
 }
 

@@ -15,7 +15,7 @@ from marginlens.theory.waveform import harmonics
 
 __all__ = ["DegreeLaw", "degree_law", "fourier_neuron_value", "memorizing_neuron_value"]
 
-_FAMILY_STARTS = 12
+_FAMILY_STARTS = 8
 DEGREES = tuple(np.arange(1.0, 4.01, 0.25).tolist())
 
 
