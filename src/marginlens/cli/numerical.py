@@ -208,8 +208,8 @@ def degrees(
         print_json({"order": order, "starts": starts, "crossing": law.crossing, **columns})
         return
     table = Table(
-        "degree q", "best neuron", "one frequency / best", "memorizing / best", "energy on one frequency",
-        "found by", title=f"addition modulo {order}, |x|^q: what single neurons earn",
+        "degree q", "best neuron", "one frequency / best", "memorizing / best",
+        "energy on one frequency", "found by", title=f"addition modulo {order}, |x|^q: what single neurons earn",
     )  # fmt: skip
     for i, degree in enumerate(law.degrees.tolist()):
         table.add_row(
