@@ -102,7 +102,9 @@ def test_the_limit_is_the_best_clipped_sinusoid():
             return float(np.sqrt(h.var() / np.mean(slope**2)))
 
         # beyond a quarter of a turn u would not fall monotonically
-        best = minimize_scalar(lambda r: -ratio(r), bounds=(0.1, np.pi / 2 / edge), method="bounded")
+        best = minimize_scalar(
+            lambda r: -ratio(r), bounds=(0.1, np.pi / 2 / edge), method="bounded"
+        )
         return -best.fun * math.sqrt(2) / 2
 
     best = minimize_scalar(lambda s: -value(s), bounds=(0.05, 0.45), method="bounded")

@@ -37,7 +37,8 @@ def degree_law_figure(law: DegreeLaw) -> go.Figure:
         )  # fmt: skip
     figure.add_scatter(
         x=law.degrees, y=law.concentration, customdata=law.found, mode="lines+markers",
-        line={"color": style.CATEGORICAL[2], "width": 2.5}, marker={"size": 6, "color": style.CATEGORICAL[2]}, showlegend=False,
+        line={"color": style.CATEGORICAL[2], "width": 2.5},
+        marker={"size": 6, "color": style.CATEGORICAL[2]}, showlegend=False,
         hovertemplate="degree %{x:.3g}<br>%{y:.2%} of the energy on one frequency<br>"
         f"found by %{{customdata}} of {law.starts} starts<extra></extra>", row=2, col=1,
     )  # fmt: skip
