@@ -40,7 +40,7 @@ def waveform_figure(run: Run) -> go.Figure | None:
     order = place % p
     figure = make_subplots(rows=1, cols=3, shared_xaxes=True, horizontal_spacing=0.06)
     shown = _shown(fit)
-    frames = np.stack([fit.in_frame(index) for index in shown])
+    frames = np.stack([fit.in_frame(index) for index in shown.tolist()])
     for column, slot in enumerate(_SLOTS, start=1):
         weights = getattr(neuron, slot)
         _trained(figure, column, place, frames[:, column - 1][:, order], shown, fit)
