@@ -39,7 +39,7 @@ def atlas(
 
     bar = Progress(
         TextColumn("groups"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=err, transient=True, disable=as_json,
+        console=err, transient=True, disable=as_json or not err.is_terminal,
     )  # fmt: skip
     with bar:
         job = bar.add_task("groups", total=None)

@@ -58,7 +58,7 @@ def widths(
     )
     bar = Progress(
         TextColumn("widths"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=err, transient=True, disable=as_json,
+        console=err, transient=True, disable=as_json or not err.is_terminal,
     )  # fmt: skip
     with bar:
         job = bar.add_task("widths", total=len(set(asked)))
@@ -209,7 +209,8 @@ def degrees(
         return
     table = Table(
         "degree q", "best neuron", "one frequency / best", "memorizing / best",
-        "energy on one frequency", "found by", title=f"addition modulo {order}, |x|^q: what single neurons earn",
+        "energy on one frequency", "found by",
+        title=f"addition modulo {order}, |x|^q: what single neurons earn",
     )  # fmt: skip
     for i, degree in enumerate(law.degrees.tolist()):
         table.add_row(

@@ -106,6 +106,9 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
         ("width that suffices", prediction.sufficient_width),
         ("collapse above strength", prediction.collapse_penalty),
     ]
+    if prediction.theorem9_applies is not None:
+        holds = "hold" if prediction.theorem9_applies else "do not hold"
+        rows.append(("hypotheses of Theorem 9", holds))
     if prediction.certificate is not None:
         rows.append(("certificate's relative gap", f"{prediction.certificate.gap:.1e}"))
     if prediction.penalty is not None and at is not None:
