@@ -82,7 +82,15 @@ def test_every_claim_is_there_with_its_outcome(page):
 
 def test_figures_are_those_of_the_run(page):
     run, parsed, _ = page
-    expected = [name for name in FIGURES if name != "phases" or run.measurement.phases is not None]
+    absent = {
+        name
+        for name, needed in (
+            ("phases", run.measurement.phases),
+            ("waveform", run.prediction.waveform),
+        )
+        if needed is None
+    }
+    expected = [name for name in FIGURES if name not in absent]
     assert list(parsed.payload["figures"]) == expected
     assert list(parsed.payload["templates"]) == ["light", "dark"]
     shown = [

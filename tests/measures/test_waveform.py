@@ -179,6 +179,15 @@ def test_trained_neurons_follow_the_predicted_waveform_and_not_a_cosine():
     assert run.measurement.normalized_margin < run.prediction.margin
 
 
+@pytest.mark.parametrize(("activation", "memorizes"), [("x^3", True), ("|x|^1.5", False)])
+def test_training_obeys_the_law_of_degree(activation, memorizes):
+    run = execute("C7", activation=activation, width=400, steps=1500, learning_rate=0.03)
+    fit = fit_waveform(run.training.network, run.task, run.prediction.waveform)
+    assert fit.total() > 0.99
+    assert (fit.total("cosine") < 0.4) == memorizes
+    assert run.prediction.margin * 0.95 < run.measurement.normalized_margin < run.prediction.margin
+
+
 @pytest.mark.parametrize("spec", ["C5", "C6", "D7", "parity(7,2)", "compose(C7,3)"])
 def test_another_task_is_refused(spec):
     neuron = best_neuron(ORDER, "relu", starts=6)

@@ -80,8 +80,8 @@ class Activation:
 
         Examples
         --------
-        >>> parse_activation("leaky_relu(0.25)").value(np.array([-2.0, 0.0, 2.0])).tolist()
-        [-0.5, 0.0, 2.0]
+        >>> parse_activation("leaky_relu(0.25)").value(np.array([-2.0, 1.0, 2.0])).tolist()
+        [-0.5, 1.0, 2.0]
         """
         size = np.abs(x) ** self.degree
         return size if self.at_minus_one == 1 else np.where(x > 0, size, self.at_minus_one * size)
