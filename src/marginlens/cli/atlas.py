@@ -12,11 +12,14 @@ from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson
 from marginlens.cli.show import print_json
 
+_PANEL = "All groups"
+
 
 @app.command(
+    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens atlas --max-order 31\n\n"
     "  marginlens atlas --max-order 63 --out atlas --workers 2\n\n"
-    "Ctrl-C keeps what was computed; the same command goes on from there. Needs GAP."
+    "Ctrl-C keeps what was computed; the same command goes on from there. Needs GAP.",
 )
 def atlas(
     max_order: Annotated[int, typer.Option(help="Greatest order of a group.")] = 31,

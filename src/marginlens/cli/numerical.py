@@ -12,12 +12,14 @@ from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson, TaskSpec
 from marginlens.cli.show import check_file, print_json, write_figure, written
 
+_PANEL = "Found by search"
 _FigureFile = Annotated[Path | None, typer.Option(help="Write the figure (.html).")]
 
 
 @app.command(
+    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens widths C5\n\n"
-    "  marginlens widths C7 --widths 4-20 --seeds 32 --figure widths.html"
+    "  marginlens widths C7 --widths 4-20 --seeds 32 --figure widths.html",
 )
 def widths(
     spec: TaskSpec,
@@ -94,9 +96,10 @@ def widths(
 
 
 @app.command(
+    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens waveform 71\n\n"
     '  marginlens waveform 23 --activation "|x|^1.5" --starts 100\n\n'
-    "  marginlens waveform runs/C23-relu --figure waveform.html"
+    "  marginlens waveform runs/C23-relu --figure waveform.html",
 )
 def waveform(
     subject: Annotated[
@@ -177,7 +180,8 @@ def waveform(
 
 
 @app.command(
-    epilog="Examples:\n\n  marginlens degrees 23\n\n  marginlens degrees 31 --figure degrees.html"
+    rich_help_panel=_PANEL,
+    epilog="Examples:\n\n  marginlens degrees 23\n\n  marginlens degrees 31 --figure degrees.html",
 )
 def degrees(
     order: Annotated[int, typer.Argument(metavar="P", help="A prime of at least 5.")],

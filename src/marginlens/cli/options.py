@@ -17,7 +17,8 @@ TaskSpec = Annotated[
     str,
     typer.Argument(
         metavar="TASK",
-        help="C71, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, parity(10,4), or a .csv/.npy Cayley table.",
+        help='C71, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "<(1,2,3),(1,2)>", "SmallGroup(24,3)", '
+        '"compose(C7,3)", "parity(10,4)", or a .csv/.npy Cayley table.',
     ),
 ]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="A run's folder.")]

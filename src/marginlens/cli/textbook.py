@@ -12,12 +12,14 @@ from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson
 from marginlens.cli.show import check_file, print_json, write_figure, written
 
+_PANEL = "Against the textbook"
 _FigureFile = Annotated[Path | None, typer.Option(help="Write the figure (.html).")]
 
 
 @app.command(
+    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens memorizing\n\n"
-    "  marginlens memorizing C5 S4 A5 --figure memorizing.html"
+    "  marginlens memorizing C5 S4 A5 --figure memorizing.html",
 )
 def memorizing(
     specs: Annotated[
@@ -60,8 +62,9 @@ def memorizing(
 
 
 @app.command(
+    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens algorithms C23\n\n  marginlens algorithms runs/C23\n\n"
-    "  marginlens algorithms C59 --frequencies 3,15,17"
+    "  marginlens algorithms C59 --frequencies 3,15,17",
 )
 def algorithms(
     subject: Annotated[
@@ -150,8 +153,9 @@ def algorithms(
 
 
 @app.command(
+    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens interference 59\n\n"
-    "  marginlens interference 59 --figure interference.html"
+    "  marginlens interference 59 --figure interference.html",
 )
 def interference(
     order: Annotated[int, typer.Argument(metavar="N", help="Odd modulus.")],

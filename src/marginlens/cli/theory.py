@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from marginlens.runs import Run
     from marginlens.theory import ParityVerification, PenaltyPath
 
+_PANEL = "Theory, exactly"
+
 
 @app.command(
+    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens certify A5\n\n  marginlens certify A5 --out a5.npz\n\n"
-    "  marginlens certify a5.npz"
+    "  marginlens certify a5.npz",
 )
 def certify(
     subject: Annotated[
@@ -95,9 +98,10 @@ def _print_parity(name: str, found: ParityVerification, as_json: bool) -> NoRetu
 
 
 @app.command(
+    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens path A5 --figure a5.html\n\n"
     "  marginlens path A5 --train --strengths 1e-4,1e-5,1e-6 --out runs/A5-path\n\n"
-    "Ctrl-C keeps what was trained; the same command goes on from there."
+    "Ctrl-C keeps what was trained; the same command goes on from there.",
 )
 def path(
     spec: TaskSpec,
