@@ -63,8 +63,8 @@ class CharacterTable:
     is_cyclic: bool = False
 
     def __post_init__(self) -> None:
-        for array in (self.class_sizes, self.characters, self.inverse_class, self.square_class):
-            frozen(array)
+        for field in ("class_sizes", "characters", "inverse_class", "square_class"):
+            object.__setattr__(self, field, frozen(getattr(self, field).copy()))
         self._check_shapes()
         degrees = np.real(self.characters[:, 0])
         excess = float(np.square(degrees).sum() - self.order)
