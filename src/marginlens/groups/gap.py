@@ -93,7 +93,7 @@ def _command(program: Path) -> tuple[str, ...]:
     return (str(program),)
 
 
-def run_gap(script: str, *, packages: Sequence[str] = (), timeout: float = 600) -> str:
+def run_gap(script: str, *, packages: Sequence[str] = (), timeout: int = 600) -> str:
     """Return what GAP prints for a script, without its colours and its breaks of long lines.
 
     Parameters
@@ -139,7 +139,7 @@ def run_gap(script: str, *, packages: Sequence[str] = (), timeout: float = 600) 
     return printed[printed.find(_BEGIN) + len(_BEGIN) : printed.rindex(_END)].strip()
 
 
-def _output(command: Sequence[str], script: str, timeout: float) -> tuple[str, str]:
+def _output(command: Sequence[str], script: str, timeout: int) -> tuple[str, str]:
     """What a process prints, to each stream. It and all that it started end with the call."""
     try:
         process = subprocess.Popen(
@@ -160,7 +160,7 @@ def _output(command: Sequence[str], script: str, timeout: float) -> tuple[str, s
             _kill(process)  # a wrapper script's children hold its pipes
             if isinstance(error, subprocess.TimeoutExpired):
                 raise ValueError(
-                    f"GAP did not finish in {timeout:.0f} s; take a smaller group, e.g. M11"
+                    f"GAP did not finish in {timeout} s; take a smaller group, e.g. M11"
                 ) from None
             raise
 
