@@ -1,20 +1,16 @@
 """Character tables by GAP (https://www.gap-system.org), as exact cyclotomic numbers."""
 
 import json
-import re
-import subprocess
 
 import numpy as np
+import pytest
+
+from marginlens.groups import FiniteGroup
+from marginlens.groups.gap import find_gap, run_gap
+
+needs_gap = pytest.mark.skipif(find_gap() is None, reason="GAP is not installed")
 
 Cell = list  # [conductor N, coefficients c_j]: the number Σ_j c_j exp(2πi j/N)
-
-
-def run_gap(script: str) -> str:
-    """What GAP prints for a script, without its colours and its breaks of long lines."""
-    done = subprocess.run(
-        ["gap", "-q", "-A"], input=script, capture_output=True, text=True, timeout=120, check=True
-    )
-    return re.sub(r"\x1b\[\d+m|\\\n", "", done.stdout)
 
 
 def gap_characters(
@@ -33,9 +29,8 @@ def gap_characters(
     R := [{permutations(representatives)}];;
     cell := function(x) local n; n := Conductor(x); return [n, CoeffsCyc(x, n)]; end;;
     Print(List(Irr(G), chi -> List(R, g -> cell(g^chi))), "\\n");
-    QUIT;
     """
-    return json.loads(run_gap(script))
+    return json.loads(run_gap(script, timeout=120))
 
 
 def number(cell: Cell) -> complex:
@@ -46,3 +41,17 @@ def number(cell: Cell) -> complex:
 
 def numbers(rows: list[list[Cell]]) -> np.ndarray:
     return np.array([[number(cell) for cell in row] for row in rows])
+
+
+def assert_same_rows(ours: np.ndarray, theirs: np.ndarray, weights: np.ndarray) -> None:
+    """Equal up to the order of rows; weights make the rows orthonormal."""
+    overlap = np.abs((theirs * weights) @ ours.conj().T)
+    match = overlap.argmax(axis=1)
+    assert sorted(match) == list(range(len(ours)))
+    np.testing.assert_allclose(theirs, ours[match], rtol=0, atol=1e-12)
+
+
+def compare(g: FiniteGroup, representatives: np.ndarray, theirs: np.ndarray) -> None:
+    classes = g.class_of[representatives]
+    assert sorted(classes) == list(range(len(g.class_sizes)))
+    assert_same_rows(g.characters[:, classes], theirs, g.class_sizes[classes] / g.order)

@@ -11,9 +11,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from gap_oracle import gap_characters, run_gap
+from gap_oracle import gap_characters
 
 from marginlens.groups import group
+from marginlens.groups.gap import run_gap
 
 # fmt: off
 SPECS = (
@@ -26,16 +27,14 @@ SMALL = ((16, 13), (21, 1), (27, 3), (32, 9), (48, 28))
 
 def small_group(order: int, identifier: int) -> dict:
     script = f"""
-    LoadPackage("smallgrp");;
     G := SmallGroup({order}, {identifier});; all := Elements(G);;
     cell := function(x) local n; n := Conductor(x); return [n, CoeffsCyc(x, n)]; end;;
     R := List(ConjugacyClasses(G), Representative);;
     Print("[", List(all, a -> List(all, b -> Position(all, a*b) - 1)), ",",
           List(R, r -> Position(all, r) - 1), ",",
           List(Irr(G), chi -> List(R, g -> cell(g^chi))), "]\\n");
-    QUIT;
     """
-    table, representatives, characters = json.loads(run_gap(script))
+    table, representatives, characters = json.loads(run_gap(script, packages=["smallgrp"]))
     return {"table": table, "representatives": representatives, "characters": characters}
 
 

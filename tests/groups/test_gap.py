@@ -1,33 +1,18 @@
 """Our character tables against GAP's, stored and live."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gap_oracle import gap_characters, numbers
+from gap_oracle import compare, gap_characters, needs_gap, numbers
 from group_table import named
 
-from marginlens.groups import FiniteGroup, group
+from marginlens.groups import group
 
 STORED = json.loads(
     (Path(__file__).parent.parent / "data" / "gap_character_tables.json").read_text("utf-8")
 )
-
-
-def assert_same_rows(ours: np.ndarray, theirs: np.ndarray, weights: np.ndarray) -> None:
-    """Equal up to the order of rows; weights make the rows orthonormal."""
-    overlap = np.abs((theirs * weights) @ ours.conj().T)
-    match = overlap.argmax(axis=1)
-    assert sorted(match) == list(range(len(ours)))
-    np.testing.assert_allclose(theirs, ours[match], rtol=0, atol=1e-12)
-
-
-def compare(g: FiniteGroup, representatives: np.ndarray, theirs: np.ndarray) -> None:
-    classes = g.class_of[representatives]
-    assert sorted(classes) == list(range(len(g.class_sizes)))
-    assert_same_rows(g.characters[:, classes], theirs, g.class_sizes[classes] / g.order)
 
 
 @pytest.mark.parametrize("spec", STORED["named"])
@@ -43,7 +28,7 @@ def test_groups_of_gap_s_library_agree_with_stored_gap_tables(name):
     compare(g, np.array(stored["representatives"]), numbers(stored["characters"]))
 
 
-@pytest.mark.skipif(shutil.which("gap") is None, reason="GAP is not installed")
+@needs_gap
 @pytest.mark.parametrize("name", ["S4~3", "SL(2,3)~4", "Q8xC3~5", "A5~6", "D7xC2~7", "C2xA4~8"])
 def test_renumbered_groups_agree_with_gap_itself(name):
     g = named(name)

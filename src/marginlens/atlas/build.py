@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow as pa
@@ -160,12 +163,15 @@ def build_atlas(
     Raises
     ------
     ValueError
-        GAP is missing, an order is impossible or not in its library, or the folder is a file.
+        GAP is missing, an order is impossible or not in its library, the folder is a file, or a
+        part in it is no part of an atlas.
     """
     if not 2 <= max_order <= GREATEST_ORDER:
         raise ValueError(
             f"the greatest order must be 2 to {GREATEST_ORDER}, e.g. 31, got {max_order}"
         )
+    if workers is not None and workers < 1:
+        raise ValueError(f"an atlas needs at least 1 worker, e.g. 2, got {workers}")
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise ValueError(f"{str(target)!r} is a file; choose another folder")
@@ -181,7 +187,7 @@ def build_atlas(
         done += finished
         if progress is not None:
             progress(done, total)
-    rows = pa.concat_tables([pq.read_table(part.path(store)) for part in parts])
+    rows = pa.concat_tables([_read_table(part.path(store)) for part in parts])
     _write_table(rows, target / "atlas.parquet")
     write_whole(target / "atlas.html", atlas_page(rows.to_pylist(), atlas_totals(rows)))
     return rows
@@ -193,7 +199,7 @@ def read_atlas(path: str | Path) -> pa.Table:
     Raises
     ------
     ValueError
-        There is none.
+        There is none, or the file is something else.
     """
     file = Path(path)
     file = file / "atlas.parquet" if file.is_dir() else file
@@ -201,7 +207,24 @@ def read_atlas(path: str | Path) -> pa.Table:
         raise ValueError(
             f"no atlas at {str(path)!r}; build one with: marginlens atlas --max-order 31"
         )
-    return pq.read_table(file)
+    return _read_table(file)
+
+
+def _read_table(file: Path) -> pa.Table:
+    try:
+        table = pq.read_table(file)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0].strip()
+        raise ValueError(
+            f"{str(file)!r} is no Parquet file that can be read ({reason}); delete it and run: "
+            "marginlens atlas --max-order 31"
+        ) from None
+    if not table.schema.equals(SCHEMA):
+        raise ValueError(
+            f"{str(file)!r} has not the columns of an atlas ({', '.join(SCHEMA.names[:5])}, …) but "
+            f"{', '.join(table.schema.names[:5])}; delete it and run: marginlens atlas --max-order 31"
+        )
+    return table
 
 
 def atlas_totals(rows: pa.Table) -> dict[str, int]:
@@ -240,7 +263,9 @@ def _computed(missing: Sequence[_Part], store: Path, workers: int) -> Iterator[i
         return
     with (
         _one_thread_a_worker(),
-        ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(
+            min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
+        ) as pool,
     ):
         waiting: set[Future[int]] = {pool.submit(_compute, job, store) for job in jobs}
         try:
@@ -251,6 +276,20 @@ def _computed(missing: Sequence[_Part], store: Path, workers: int) -> Iterator[i
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _end_with_parent() -> None:
+    """Make a worker end when the process that started it is killed; else it would wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)  # which also ends its GAP
+        time.sleep(2)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _jobs(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
@@ -266,6 +305,13 @@ def _jobs(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
 
 
 def _compute(job: list[_Part], store: Path) -> int:
+    try:
+        return _write_parts(job, store)
+    except KeyboardInterrupt:
+        os._exit(130)  # or the pool would first finish the jobs that it has handed out
+
+
+def _write_parts(job: list[_Part], store: Path) -> int:
     groups = small_groups([pair for part in job for pair in part.pairs])
     for part in job:
         rows = [atlas_row(next(groups)) for _ in part.numbers]

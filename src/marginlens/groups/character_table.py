@@ -42,7 +42,8 @@ class CharacterTable:
     Raises
     ------
     ArithmeticError
-        Sizes, degrees or orthogonality do not fit together; the message gives the residual.
+        Sizes, degrees, orthogonality, inverses or squares do not fit together; the message gives
+        the residual.
 
     Examples
     --------
@@ -62,27 +63,55 @@ class CharacterTable:
     is_cyclic: bool = False
 
     def __post_init__(self) -> None:
-        for array in (self.class_sizes, self.characters, self.inverse_class, self.square_class):
-            frozen(array)
-        if self.class_sizes.sum() != self.order or self.class_sizes[0] != 1:
-            raise ArithmeticError(
-                f"{self.name}: the class sizes add up to {self.class_sizes.sum()}, "
-                f"not to the order {self.order}"
-            )
+        for field in ("class_sizes", "characters", "inverse_class", "square_class"):
+            object.__setattr__(self, field, frozen(getattr(self, field).copy()))
+        self._check_shapes()
         degrees = np.real(self.characters[:, 0])
         excess = float(np.square(degrees).sum() - self.order)
-        if abs(excess) > _TOLERANCE * self.order:
+        if not abs(excess) <= _TOLERANCE * self.order:  # so that NaN fails
             raise ArithmeticError(
                 f"{self.name}: the squares of the degrees miss the order {self.order} by {excess:.1e}"
             )
-        error = _characters.orthogonality_error(self.characters, self.class_sizes)
-        if error > _TOLERANCE:
+        conjugates = self.characters[:, self.inverse_class] - self.characters.conj()
+        residuals = {
+            "the characters are not orthonormal": _characters.orthogonality_error(
+                self.characters, self.class_sizes
+            ),
+            "row 0 is not the trivial character": np.abs(self.characters[0] - 1).max(),
+            "characters at inverses are not the conjugates": (
+                np.abs(conjugates) / degrees[:, None]
+            ).max(),
+        }
+        for words, residual in residuals.items():
+            if not residual <= _TOLERANCE:
+                raise ArithmeticError(
+                    f"{self.name}: {words} (residual {residual:.1e}, allowed {_TOLERANCE:.0e})"
+                )
+        real = self.conjugate_irrep == np.arange(len(self.characters))
+        if not np.array_equal(np.abs(self.frobenius_schur), real):
             raise ArithmeticError(
-                f"{self.name}: the characters are not orthonormal (residual {error:.1e}, "
-                f"allowed {_TOLERANCE:.0e})"
+                f"{self.name}: the classes of squares make the Frobenius–Schur indicators "
+                f"{self.frobenius_schur.tolist()[:20]}, not 1 or −1 where a character is real and 0 "
+                "elsewhere"
             )
-        if np.abs(self.characters[0] - 1).max() > _TOLERANCE:
-            raise ArithmeticError(f"{self.name}: row 0 is not the trivial character")
+
+    def _check_shapes(self) -> None:
+        classes = len(self.class_sizes)
+        if self.class_sizes.sum() != self.order or self.class_sizes[0] != 1:
+            raise ArithmeticError(
+                f"{self.name}: the class sizes add up to {self.class_sizes.sum()}, the first being "
+                f"{self.class_sizes[0]}, not to the order {self.order} with 1 for the identity"
+            )
+        if self.characters.shape != (classes, classes):
+            raise ArithmeticError(
+                f"{self.name}: {self.characters.shape} is not the shape of a character table with "
+                f"{classes} classes"
+            )
+        for what, of_class in (("inverses", self.inverse_class), ("squares", self.square_class)):
+            if of_class.shape != (classes,) or not ((of_class >= 0) & (of_class < classes)).all():
+                raise ArithmeticError(
+                    f"{self.name}: the classes of {what} are not one of 0..{classes - 1} a class"
+                )
 
     def __repr__(self) -> str:
         return f"CharacterTable({self.name}, order {self.order}, {len(self.class_sizes)} classes)"

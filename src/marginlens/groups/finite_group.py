@@ -203,7 +203,7 @@ class FiniteGroup:
     @cached_property
     def irrep_classes(self) -> tuple[IrrepClass, ...]:
         """Irreps merged with their conjugates, the trivial one first, with their matrices."""
-        regular = Regular(self.table, self.inverses, self.identity, self.class_of)
+        regular = Regular(self.table, self.inverses, self.identity, self.generators, self.class_of)
         return irrep_classes(self.character_table, regular)
 
     def fourier(self, f: Float[np.ndarray, "*batch element"]) -> list[Complex[np.ndarray, "..."]]:

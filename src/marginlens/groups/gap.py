@@ -5,18 +5,21 @@ GAP (https://www.gap-system.org) is an optional extra, run as a process of its o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Complex
 
 from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.characters import roots_of_unity
@@ -37,10 +40,12 @@ __all__ = [
 _MISSING = (
     "GAP is not installed; install it with pip install 'marginlens[gap]', or put GAP 4.11 or newer "
     "with its packages smallgrp and ctbllib on the PATH (Debian: gap-core gap-smallgrp "
-    "gap-character-tables), or name the program in MARGINLENS_GAP"
+    "gap-smallgrp-extra gap-character-tables), or name the program in MARGINLENS_GAP"
 )
 _GREATEST_EXACT = 2**53
-_END = "@end"
+_GREATEST_CLASSES = 1000
+_BEGIN, _END = "@begin", "@end"
+_MEMORY = "4g"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +93,7 @@ def _command(program: Path) -> tuple[str, ...]:
     return (str(program),)
 
 
-def run_gap(script: str, *, packages: Sequence[str] = (), timeout: float = 600.0) -> str:
+def run_gap(script: str, *, packages: Sequence[str] = (), timeout: int = 600) -> str:
     """Return what GAP prints for a script, without its colours and its breaks of long lines.
 
     Parameters
@@ -103,40 +108,69 @@ def run_gap(script: str, *, packages: Sequence[str] = (), timeout: float = 600.0
     Raises
     ------
     ValueError
-        There is no GAP, it lacks a package, or it does not finish; the message says what to do.
+        There is no GAP, it lacks a package, an error occurs in it, or it does not finish; the
+        message says what to do.
 
     """
     command = find_gap()
     if command is None:
         raise ValueError(_MISSING)
     loading = "".join(
-        f'if LoadPackage("{name}") <> true then Print("@missing {name}\\n"); QUIT; fi;\n'
+        f'if LoadPackage("{name}") <> true then Print("@missing {name}\\n"); fi;\n'
         for name in packages
     )
-    try:
-        done = subprocess.run(
-            [*command, "-q", "-A", "-T"],
-            input=f'{loading}{script}\nPrint("\\n{_END}\\n");\nQUIT;\n',
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-    except OSError as error:
-        raise ValueError(f"{command[0]}: GAP cannot be started ({error.strerror})") from None
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"GAP did not finish in {timeout:.0f} s") from None
-    printed = re.sub(r"\x1b\[\d+m|\\\n", "", done.stdout)
+    printed, errors = _output(
+        [*command, "-q", "-A", "-T", "-K", _MEMORY],
+        f'{loading}Print("\\n{_BEGIN}\\n");\n{script}\nPrint("\\n{_END}\\n");\nQUIT;\n',
+        timeout,
+    )
+    printed = re.sub(r"\x1b\[\d+m|\\\n", "", printed)
     missing = re.search(r"^@missing (\w+)", printed, re.MULTILINE)
     if missing is not None:
         raise ValueError(
             f"this GAP lacks its package {missing.group(1)}; "
             "pip install 'marginlens[gap]' brings a GAP that has it"
         )
-    if _END not in printed:
-        words = " ".join((done.stderr or printed).split())[-200:]
-        raise ValueError(f"GAP failed: {words or 'it printed nothing'}")
-    return printed[: printed.rindex(_END)].strip()
+    # After an error GAP goes on with the next statement, up to the end.
+    failed = re.search(r"^(Syntax e|E)rror\b.*", errors, re.MULTILINE | re.DOTALL)
+    if failed is not None or _END not in printed:
+        words = " ".join((failed.group() if failed else errors or printed).split())
+        raise ValueError(f"GAP failed: {words[:200] or 'it printed nothing'}")
+    return printed[printed.find(_BEGIN) + len(_BEGIN) : printed.rindex(_END)].strip()
+
+
+def _output(command: Sequence[str], script: str, timeout: int) -> tuple[str, str]:
+    """What a process prints, to each stream. It and all that it started end with the call."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ValueError(f"{command[0]}: GAP cannot be started ({error.strerror})") from None
+    with process:
+        try:
+            return process.communicate(script, timeout)
+        except BaseException as error:
+            _kill(process)  # a wrapper script's children hold its pipes
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise ValueError(
+                    f"GAP did not finish in {timeout} s; take a smaller group, e.g. M11"
+                ) from None
+            raise
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 @functools.cache
@@ -156,8 +190,8 @@ def number_of_small_groups(order: int) -> int:
     count = int(run_gap(script, packages=["smallgrp"]).split()[-1])
     if count < 0:
         raise ValueError(
-            f"GAP's library does not hold the groups of order {order}; take another order, "
-            "e.g. SmallGroup(24,3)"
+            f"this GAP's library does not hold the groups of order {order}; the whole library "
+            "(Debian: gap-smallgrp-extra) has every order to 2000 but 1024, e.g. SmallGroup(24,3)"
         )
     return count
 
@@ -215,8 +249,10 @@ def small_groups(
         List(GeneratorsOfGroup(G), g -> List(L, x -> PositionSorted(L, x*g))), "]\\n");
     od;
     """
-    for line in _lists(run_gap(script, packages=["smallgrp"], timeout=3600.0)):
-        order, number, structure, identity, images = line
+    lines = list(_lists(run_gap(script, packages=["smallgrp"], timeout=3600)))
+    if [(order, number) for order, number, *_ in lines] != list(wanted):
+        raise ValueError(f"GAP printed {len(lines)} groups where {len(wanted)} were asked for")
+    for order, number, structure, identity, images in lines:
         translations = [np.array(image, dtype=np.int64) - 1 for image in images]
         table = table_from_translations(translations or [np.arange(1)], identity - 1)
         yield SmallGroup(
@@ -231,32 +267,43 @@ def library_table(name: str) -> CharacterTable:
     Raises
     ------
     ValueError
-        GAP is missing, knows no such table, or the group is too large for exact class sizes.
+        GAP is missing, knows no such table, or the group or its table is too large.
 
     """
     if re.fullmatch(r"[\w().,:+\-'^]{1,40}", name, flags=re.ASCII) is None:
         raise ValueError(f"{name[:40]!r} is no name of a character table; write e.g. M11 or L2(8)")
     script = f"""
     t := CharacterTable("{name}");;
-    if t = fail then Print("null"); else
-      cell := function(x) local n; n := Conductor(x); return [n, CoeffsCyc(x, n)]; end;;
+    if t = fail or not IsOrdinaryTable(t) then Print("null");
+    elif NrConjugacyClasses(t) > {_GREATEST_CLASSES} then Print(NrConjugacyClasses(t));
+    elif Size(t) > {_GREATEST_EXACT} then Print("[", Size(t), "]");
+    else
+      cell := function(x) local n, c, j;
+        n := Conductor(x); c := CoeffsCyc(x, n); j := PositionsProperty(c, y -> y <> 0);
+        return [n, j, c{{j}}];
+      end;;
       Print("[", Size(t), ",", SizesConjugacyClasses(t), ",", PowerMap(t, -1), ",",
         PowerMap(t, 2), ",", List(Irr(t), chi -> List(chi, cell)), "]");
     fi;
     """
-    (found,) = _lists(run_gap(script, packages=["ctbllib"]))
+    (found,) = _lists(run_gap(script, packages=["ctbllib"], timeout=120))
     if found is None:
         raise ValueError(
             f"GAP's library has no character table {name!r}; write e.g. CharacterTable(M11) or "
             "CharacterTable(L2(8))"
         )
-    order, sizes, inverse, square, rows = found
-    if order > _GREATEST_EXACT:
+    if isinstance(found, int):
         raise ValueError(
-            f"{name} has order {order:.3g}, above {_GREATEST_EXACT:.2g}, to which class sizes are "
-            "exact in float64; take a smaller group, e.g. M24"
+            f"{name} has {found} conjugacy classes, above {_GREATEST_CLASSES}; "
+            "take a smaller group, e.g. M24 (26)"
         )
-    values = np.array([[_number(cell) for cell in row] for row in rows])
+    if len(found) == 1:
+        raise ValueError(
+            f"{name} has order {found[0]:.3g}, above {_GREATEST_EXACT:.2g}, to which class sizes "
+            "are exact in float64; take a smaller group, e.g. M24"
+        )
+    order, sizes, inverse, square, rows = found
+    values = _numbers(rows)
     trivial = np.flatnonzero(np.abs(values - 1).max(axis=1) < 1e-12)
     rest = np.delete(np.arange(len(values)), trivial)
     by_degree = rest[np.argsort(np.real(values[rest, 0]), kind="stable")]
@@ -270,10 +317,17 @@ def library_table(name: str) -> CharacterTable:
     )
 
 
-def _number(cell: list) -> complex:
-    """The number Σ_j c_j exp(2πi j/N) behind [N, c]."""
-    conductor, coefficients = cell
-    return complex(roots_of_unity(conductor) @ np.array(coefficients, dtype=np.float64))
+def _numbers(rows: list[list[list]]) -> Complex[np.ndarray, "row column"]:
+    """The numbers Σ c exp(2πi (j − 1)/N) behind cells [N, [j, …], [c, …]]."""
+    roots = {conductor: roots_of_unity(conductor) for row in rows for conductor, _, _ in row}
+    values = [
+        [
+            sum(c * roots[n][j - 1] for j, c in zip(places, coefficients, strict=True))
+            for n, places, coefficients in row
+        ]
+        for row in rows
+    ]
+    return np.array(values, dtype=np.complex128)
 
 
 def _lists(printed: str) -> Iterator[list]:

@@ -6,10 +6,12 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Int
 
+from marginlens.groups.permutation_order import permutation_order
 from marginlens.groups.table import GREATEST_ORDER, check_order
 
 __all__ = ["generated_table", "is_generated", "table_from_translations"]
@@ -18,8 +20,6 @@ _GREATEST_POINT = 100
 _GREATEST_MODULUS = 10**6
 _GREATEST_SIZE = 12
 _EXAMPLES = "e.g. <(1,2,3),(1,2)> or <[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
-
-Elements = Int[np.ndarray, "element entry"]
 
 
 def is_generated(spec: str) -> bool:
@@ -51,7 +51,7 @@ def generated_table(spec: str) -> Int[np.ndarray, "element element"]:
     [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
 
     """
-    match = re.fullmatch(r"\s*<(.*)>\s*(?:mod\s*(\d+))?\s*", spec, flags=re.DOTALL)
+    match = re.fullmatch(r"\s*<(.*)>\s*(?:mod\s*(\d+))?\s*", spec, flags=re.DOTALL | re.ASCII)
     if match is None:
         raise ValueError(f"{spec[:60]!r} is no list of generators; write {_EXAMPLES}")
     inside, modulus = match.group(1).strip(), match.group(2)
@@ -106,40 +106,44 @@ def table_from_translations(
 
 
 def _closure(
-    identity: np.ndarray,
-    generators: Sequence[np.ndarray],
-    multiply: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    refuse: Callable[[], None],
+    identity: Int[np.ndarray, " entry"],
+    multiply: Callable[[Int[np.ndarray, " entry"]], Int[np.ndarray, "generator entry"]],
+    refuse: Callable[[], NoReturn],
 ) -> np.ndarray:
-    """Table of the group of `generators`; `multiply` multiplies rows of elements by one element."""
+    """Table of the group of some generators.
+
+    `multiply` gives the products of one element with each generator, and `refuse` raises: the group
+    is too large, which shows before more than one element too many is held.
+    """
     elements = [identity]
     index = {identity.tobytes(): 0}
-    translations: list[list[int]] = [[] for _ in generators]
-    done = 0
-    while done < len(elements):
-        frontier = np.array(elements[done:])
-        products = [multiply(frontier, generator) for generator in generators]
-        done = len(elements)
-        for row in range(len(frontier)):
-            for images, product in zip(translations, products, strict=True):
-                key = product[row].tobytes()
-                if key not in index:
-                    index[key] = len(elements)
-                    elements.append(product[row])
-                images.append(index[key])
-        if len(elements) > GREATEST_ORDER:
-            refuse()
-    return table_from_translations([np.array(images) for images in translations])
+    images: list[list[int]] = []
+    for element in elements:  # which grows
+        images.append([])
+        for product in multiply(element):
+            key = product.tobytes()
+            if key not in index:
+                if len(elements) == GREATEST_ORDER:
+                    refuse()
+                index[key] = len(elements)
+                elements.append(product)
+            images[-1].append(index[key])
+    return table_from_translations(list(np.array(images).T))
 
 
 def _permutation_table(inside: str, spec: str) -> np.ndarray:
     cycle = r"\(\s*(?:\d+\s*(?:,\s*\d+\s*)*)?\)"
     permutation = rf"{cycle}(?:\s*{cycle})*"
-    if re.fullmatch(rf"{permutation}(?:\s*,\s*{permutation})*", inside) is None:
+    if re.fullmatch(rf"{permutation}(?:\s*,\s*{permutation})*", inside, re.ASCII) is None:
         raise ValueError(
             f"{spec[:60]!r}: malformed cycles; write permutations such as (1,2,3) or (1,2)(3,4), "
             f"separated by commas, {_EXAMPLES}"
         )
+    longest = max(
+        (digits.lstrip("0") for digits in re.findall(r"\d+", inside)), key=len, default=""
+    )
+    if len(longest) > len(str(_GREATEST_POINT)):
+        raise _too_great(f"{longest[:20]}{'…' * (len(longest) > 20)}", spec)
     written = [
         [[int(point) for point in re.findall(r"\d+", c)] for c in re.findall(cycle, generator)]
         for generator in re.findall(permutation, inside)
@@ -147,21 +151,24 @@ def _permutation_table(inside: str, spec: str) -> np.ndarray:
     points = [point for generator in written for c in generator for point in c]
     degree = max(points, default=1)
     if points and min(points) < 1:
-        raise ValueError(f"{spec[:60]!r}: points are numbered from 1, got 0")
+        raise ValueError(f"{spec[:60]!r}: points are numbered from 1, got 0; write e.g. (1,2,3)")
     if degree > _GREATEST_POINT:
-        raise ValueError(
-            f"{spec[:60]!r}: point {degree} is above {_GREATEST_POINT}, the greatest accepted; "
-            "renumber the points, or give a Cayley table"
-        )
-    generators = [_composed(generator, degree, spec) for generator in written]
+        raise _too_great(str(degree), spec)
+    generators = np.array([_composed(generator, degree, spec) for generator in written])
 
-    def refuse() -> None:
-        from sympy.combinatorics import Permutation, PermutationGroup
-
-        order = int(PermutationGroup(*(Permutation(g.tolist()) for g in generators)).order())
+    def refuse() -> NoReturn:
+        order = permutation_order(list(generators))
         check_order(math.log10(order), f"the group of {spec[:60]}")
+        raise AssertionError("the elements that were listed are more than there are")
 
-    return _closure(np.arange(degree), generators, lambda rows, g: rows[:, g], refuse)
+    return _closure(np.arange(degree), lambda element: element[generators], refuse)
+
+
+def _too_great(point: str, spec: str) -> ValueError:
+    return ValueError(
+        f"{spec[:60]!r}: point {point} is above {_GREATEST_POINT}, the greatest accepted; "
+        "renumber the points, or give a Cayley table"
+    )
 
 
 def _composed(cycles: list[list[int]], degree: int, spec: str) -> np.ndarray:
@@ -186,12 +193,15 @@ def _matrix_table(inside: str, modulus: str | None, spec: str) -> np.ndarray:
         raise ValueError(
             f"{spec[:60]!r}: matrices need a modulus, e.g. <[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
         )
-    m = int(modulus)
+    m = int(modulus[:20])
     if not 2 <= m <= _GREATEST_MODULUS:
-        raise ValueError(f"{spec[:60]!r}: the modulus must be 2 to {_GREATEST_MODULUS}, got {m}")
+        raise ValueError(
+            f"{spec[:60]!r}: the modulus must be 2 to {_GREATEST_MODULUS}, "
+            f"got {modulus[:20]}{'…' * (len(modulus) > 20)}"
+        )
     try:
         written = json.loads(f"[{inside}]")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also of numbers with thousands of digits
         raise ValueError(
             f"{spec[:60]!r}: malformed matrices; write rows in brackets, {_EXAMPLES}"
         ) from None
@@ -206,18 +216,20 @@ def _matrix_table(inside: str, modulus: str | None, spec: str) -> np.ndarray:
         _check_invertible(matrix, m, spec)
     (size,) = sizes
 
-    def multiply(rows: np.ndarray, generator: np.ndarray) -> np.ndarray:
-        products = rows.reshape(-1, size, size) @ generator.reshape(size, size) % m
-        return products.reshape(-1, size * size)
+    generators = np.array(matrices)
 
-    def refuse() -> None:
+    def multiply(element: np.ndarray) -> np.ndarray:
+        products = element.reshape(size, size) @ generators % m
+        return products.reshape(len(generators), size * size)
+
+    def refuse() -> NoReturn:
         raise ValueError(
             f"the group of {spec[:60]} has more than {GREATEST_ORDER} elements, the greatest order "
             f"accepted; it would take more than {80e-9 * GREATEST_ORDER**2:.2g} GB of memory"
         )
 
     identity = np.eye(size, dtype=np.int64).reshape(-1)
-    return _closure(identity, [matrix.reshape(-1) for matrix in matrices], multiply, refuse)
+    return _closure(identity, multiply, refuse)
 
 
 def _matrix(entry: object, spec: str) -> np.ndarray:
@@ -237,13 +249,27 @@ def _matrix(entry: object, spec: str) -> np.ndarray:
 
 
 def _check_invertible(matrix: np.ndarray, m: int, spec: str) -> None:
-    from sympy import ZZ
-    from sympy.polys.matrices import DomainMatrix
-
-    exact = DomainMatrix([[ZZ(x) for x in row] for row in matrix.tolist()], matrix.shape, ZZ)
-    determinant = int(exact.det()) % m
+    determinant = _determinant(matrix.tolist()) % m
     if math.gcd(determinant, m) != 1:
         raise ValueError(
             f"{spec[:60]!r}: the matrix {matrix.tolist()} is singular modulo {m}: its determinant "
             f"{determinant} has no inverse there"
         )
+
+
+def _determinant(rows: list[list[int]]) -> int:
+    """Determinant in whole numbers, by Bareiss's elimination: every division comes out even."""
+    sign, previous = 1, 1
+    while len(rows) > 1:
+        pivot = next((i for i, row in enumerate(rows) if row[0]), None)
+        if pivot is None:
+            return 0
+        if pivot:
+            rows[0], rows[pivot], sign = rows[pivot], rows[0], -sign
+        (head, *top), *rest = rows
+        rows = [
+            [(head * x - row[0] * t) // previous for x, t in zip(row[1:], top, strict=True)]
+            for row in rest
+        ]
+        previous = head
+    return sign * rows[0][0]

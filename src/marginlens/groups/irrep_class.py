@@ -21,11 +21,12 @@ _TYPES = {1: "real", 0: "complex", -1: "quaternionic"}
 
 @dataclass(frozen=True, eq=False)
 class Regular:
-    """What matrices are made from: the table with its inverses, and the class of each element."""
+    """What matrices are made from: the table with inverses, generators and conjugacy classes."""
 
     table: Int[np.ndarray, "element element"]
     inverses: Int[np.ndarray, " element"]
     identity: int
+    generators: tuple[int, ...]
     class_of: Int[np.ndarray, " element"]
 
 
@@ -113,7 +114,7 @@ class IrrepClass:
     def _translations(self) -> _irreps.Translations:
         regular = self._cayley()
         return _irreps.Translations(
-            regular.table, regular.inverses, regular.identity, seed=self.index
+            regular.table, regular.inverses, regular.identity, regular.generators, seed=self.index
         )
 
     @cached_property
