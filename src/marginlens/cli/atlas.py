@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from marginlens.cli.app import app, err, out
+from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson
-from marginlens.cli.show import print_json
+from marginlens.cli.show import counting, print_json
 
 _PANEL = "All groups"
 
@@ -30,28 +30,10 @@ def atlas(
     as_json: AsJson = False,
 ) -> None:
     """One row for every finite group to an order: margin, theorems, shares; as Parquet and a page."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
     from marginlens.atlas import atlas_totals, build_atlas
 
-    bar = Progress(
-        TextColumn("groups"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=err, transient=True, disable=as_json or not err.is_terminal,
-    )  # fmt: skip
-    with bar:
-        job = bar.add_task("groups", total=None)
-        rows = build_atlas(
-            max_order,
-            folder,
-            workers=workers,
-            progress=lambda done, total: bar.update(job, completed=done, total=total),
-        )
+    with counting("groups", quiet=as_json) as show:
+        rows = build_atlas(max_order, folder, workers=workers, progress=show)
     totals = atlas_totals(rows)
     if as_json:
         print_json({"max_order": max_order, **totals})

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from marginlens.cli.app import app, err, out
-from marginlens.cli.options import AsJson, TaskSpec
-from marginlens.cli.show import check_file, print_json, write_figure, written
+from marginlens.cli.options import AsJson, FigureFile, TaskSpec
+from marginlens.cli.show import check_file, counting, print_json, write_figure, written
 
 _PANEL = "Found by search"
-_FigureFile = Annotated[Path | None, typer.Option(help="Write the figure (.html).")]
 
 
 @app.command(
@@ -29,18 +27,11 @@ def widths(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Networks at each width.")] = 16,
     steps: Annotated[int, typer.Option(min=1, help="Of each of three stages.")] = 1500,
-    figure: _FigureFile = None,
+    figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
     """What networks narrower than the sufficient width still reach, by training many."""
     import numpy as np
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     from marginlens.figures import widths_figure
     from marginlens.runs import train_narrow
@@ -58,16 +49,11 @@ def widths(
         if chosen_widths
         else sorted({*range(step, sufficient + 1, step), sufficient})
     )
-    bar = Progress(
-        TextColumn("widths"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=err, transient=True, disable=as_json or not err.is_terminal,
-    )  # fmt: skip
-    with bar:
-        job = bar.add_task("widths", total=len(set(asked)))
+    total = len(set(asked))
+    with counting("widths", quiet=as_json) as show:
         found = train_narrow(
-            problem, asked, seeds=seeds, steps=steps,
-            progress=lambda done: bar.update(job, completed=done),
-        )  # fmt: skip
+            problem, asked, seeds=seeds, steps=steps, progress=lambda done: show(done, total)
+        )
     if figure is not None:
         write_figure(widths_figure(found), figure)
     if as_json:
@@ -112,7 +98,7 @@ def waveform(
         int | None, typer.Option(min=1, help="Ascents; default: by the size.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random starts.")] = 0,
-    figure: _FigureFile = None,
+    figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
     """The best single neuron of addition modulo a prime; for a run, how much of it that explains."""
@@ -189,7 +175,7 @@ def degrees(
         str | None, typer.Option("--degrees", help="Such as 1,2,3,4; default 1 to 4 by quarters.")
     ] = None,
     starts: Annotated[int, typer.Option(min=1, help="Ascents to each best neuron.")] = 20,
-    figure: _FigureFile = None,
+    figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
     """The law of degree: with |x|^q below 3 Fourier features win, from 3 on memorizing does."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
-    "Activation", "AsJson", "Device", "Dtype", "Folder", "Members", "Optimizer", "Out",
+    "Activation", "AsJson", "Device", "Dtype", "FigureFile", "Folder", "Members", "Optimizer", "Out",
     "Overwrite", "PenaltyName", "Rate", "Schedule", "Seed", "Steps", "Stop", "Strength",
     "TaskSpec", "Tolerance", "Width",
 ]  # fmt: skip
@@ -49,3 +49,4 @@ Seed = Annotated[int | None, typer.Option(help="Member i starts from seed + i.")
 Members = Annotated[int | None, typer.Option(help="Networks trained side by side.")]
 Dtype = Annotated[str | None, typer.Option(help="float32 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
+FigureFile = Annotated[Path | None, typer.Option("--figure", help="Write the figure (.html).")]

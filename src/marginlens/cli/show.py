@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_file",
+    "counting",
     "file_name",
     "numbers",
     "print_json",
@@ -212,3 +213,23 @@ def progress(
             bar.update(job, completed=step, now=words)
 
         yield show
+
+
+@contextmanager
+def counting(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A live bar of what is done, of how much; none where there is no terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=err, transient=True, disable=quiet or not err.is_terminal,
+    )  # fmt: skip
+    with bar:
+        job = bar.add_task(words, total=None)
+        yield lambda done, total: bar.update(job, completed=done, total=total)

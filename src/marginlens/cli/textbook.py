@@ -9,11 +9,10 @@ import typer
 from rich.table import Table
 
 from marginlens.cli.app import app, out
-from marginlens.cli.options import AsJson
+from marginlens.cli.options import AsJson, FigureFile
 from marginlens.cli.show import check_file, print_json, write_figure, written
 
 _PANEL = "Against the textbook"
-_FigureFile = Annotated[Path | None, typer.Option(help="Write the figure (.html).")]
 
 
 @app.command(
@@ -26,7 +25,7 @@ def memorizing(
         list[str] | None,
         typer.Argument(metavar="[GROUP]...", help="Default: C_p for primes to 71."),
     ] = None,
-    figure: _FigureFile = None,
+    figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
     """How much of the maximum margin a network reaches that memorizes the table."""
@@ -73,7 +72,7 @@ def algorithms(
     frequencies: Annotated[
         str | None, typer.Option(help="Of the clock and the pizza, such as 3,15,17; default: all.")
     ] = None,
-    figure: _FigureFile = None,
+    figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Textbook algorithms on a group: carried out on every pair, and against a run's logits."""
@@ -159,7 +158,7 @@ def algorithms(
 )
 def interference(
     order: Annotated[int, typer.Argument(metavar="N", help="Odd modulus.")],
-    figure: _FigureFile = None,
+    figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Lead of the right answer when cosines of more and more frequencies are averaged."""

@@ -8,7 +8,7 @@ from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
 from marginlens.theory.closed_forms import theorem9_applies
 from marginlens.theory.penalty import Penalty
-from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
+from marginlens.theory.prediction import AtPenalty, Prediction, unknown_features
 from marginlens.theory.single_neuron import best_neuron, is_prime
 from marginlens.theory.words import assumptions, is_homogeneous
 
@@ -44,18 +44,7 @@ def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) 
         activation=activation.name,
         norm=f"L2,{activation.homogeneity}",
         margin=neuron.value,
-        features=tuple(
-            FeaturePrediction(
-                name=feature.name,
-                dimension=feature.dimension,
-                type=feature.type,
-                frobenius_schur=None if feature.irrep is None else feature.irrep.frobenius_schur,
-                status="unknown",
-                least_share=None,
-                greatest_share=None,
-            )
-            for feature in task.features
-        ),
+        features=unknown_features(task),
         certificate=None,
         sufficient_width=None,
         theorem=neuron.describe(),

@@ -9,7 +9,7 @@ from marginlens.theory.group_prediction import predict_group
 from marginlens.theory.neuron_prediction import predict_neuron, searchable
 from marginlens.theory.parity_prediction import parity_size, predict_parity
 from marginlens.theory.penalty import Penalty
-from marginlens.theory.prediction import FeaturePrediction, Prediction
+from marginlens.theory.prediction import Prediction, unknown_features
 
 __all__ = ["default_activation", "predict"]
 
@@ -92,18 +92,7 @@ def _unknown(
         activation=activation.name,
         norm=f"L2,{activation.homogeneity}",
         margin=None,
-        features=tuple(
-            FeaturePrediction(
-                name=feature.name,
-                dimension=feature.dimension,
-                type=feature.type,
-                frobenius_schur=None if feature.irrep is None else feature.irrep.frobenius_schur,
-                status="unknown",
-                least_share=None,
-                greatest_share=None,
-            )
-            for feature in task.features
-        ),
+        features=unknown_features(task),
         certificate=None,
         sufficient_width=None,
         theorem=_NO_THEOREM,

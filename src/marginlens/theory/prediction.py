@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from marginlens.tasks import Task
 from marginlens.theory.certificate import Certificate
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.single_neuron import BestNeuron
 
-__all__ = ["AtPenalty", "FeaturePrediction", "Prediction"]
+__all__ = ["AtPenalty", "FeaturePrediction", "Prediction", "unknown_features"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,22 @@ class FeaturePrediction:
     status: Literal["must", "may", "cannot", "unknown"]
     least_share: float | None
     greatest_share: float | None
+
+
+def unknown_features(task: Task) -> tuple[FeaturePrediction, ...]:
+    """The features of a task when nothing is said about them."""
+    return tuple(
+        FeaturePrediction(
+            name=feature.name,
+            dimension=feature.dimension,
+            type=feature.type,
+            frobenius_schur=None if feature.irrep is None else feature.irrep.frobenius_schur,
+            status="unknown",
+            least_share=None,
+            greatest_share=None,
+        )
+        for feature in task.features
+    )
 
 
 @dataclass(frozen=True)
