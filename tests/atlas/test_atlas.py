@@ -1,163 +1,390 @@
-"""The atlas against predictions, GAP's numbering and the totals of docs/theory.md."""
+"""The atlas: its rows, that it goes on where it was stopped, and its page."""
 
 import csv
 import json
 import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from gap_oracle import needs_gap
 
-from marginlens.atlas import atlas_totals, build, build_atlas, read_atlas
-from marginlens.groups import gap
+from marginlens.atlas import atlas_page, atlas_row, atlas_totals, build_atlas, read_atlas
+from marginlens.atlas.build import SCHEMA
+from marginlens.groups.gap import small_groups
 from marginlens.tasks import task
 from marginlens.theory import predict
 
 REFERENCE = Path(
     os.environ.get("MARGINLENS_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")
 )
-with_gap = pytest.mark.skipif(
-    gap.find_gap() is None, reason="no GAP: set MARGINLENS_GAP, or put gap on the PATH"
-)
+COUNTS = [1, 1, 2, 1, 2, 1, 5, 2, 2, 1, 5]  # groups of order 2 to 12: Sloane's A000001
+TO_24 = [*COUNTS, 1, 2, 1, 14, 1, 5, 1, 5, 2, 2, 1, 15]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("atlas") / "atlas"
-    return folder, build_atlas(20, folder, workers=2)
+def folder(tmp_path_factory):
+    built = tmp_path_factory.mktemp("atlas") / "to" / "12"
+    build_atlas(12, built, workers=1)
+    return built
 
 
-@with_gap
-def test_one_row_a_group_in_order(built):
-    folder, rows = built
-    keys = list(zip(rows["order"].to_pylist(), rows["number"].to_pylist(), strict=True))
-    assert keys == sorted(keys)
-    assert len(keys) == len(set(keys)) == 53
-    assert read_atlas(folder).equals(rows)
-    assert read_atlas(folder / "atlas.parquet").equals(rows)
-    for row in rows.to_pylist():
-        assert row["gap"] < 1e-12
-        assert sum(irrep["least_share"] for irrep in row["irreps"]) == pytest.approx(1, abs=1e-9)
-        assert row["must"] + row["may"] + row["cannot"] == len(row["irreps"])
+@pytest.fixture(scope="module")
+def rows(folder):
+    return read_atlas(folder).to_pylist()
 
 
-@with_gap
-def test_rows_are_predictions(built):
-    rows = {(row["order"], row["number"]): row for row in built[1].to_pylist()}
-    for key, name in (((8, 4), "Q8"), ((12, 3), "A4"), ((6, 1), "S3"), ((19, 1), "C19")):
-        prediction = predict(task(name))
-        row = rows[key]
-        assert row["margin"] == pytest.approx(prediction.margin, rel=1e-13)
-        assert row["width"] == prediction.sufficient_width
-        assert row["theorem9"] == prediction.theorem9_applies
+def files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Parts, and whether they are the same files as before."""
+    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in (folder / "parts").iterdir()}
 
 
-@with_gap
-def test_reference_file(built):
+def check_row(row: dict, prediction) -> None:
+    """Everything in a row that a prediction says."""
+    assert row["margin"] == pytest.approx(prediction.margin, rel=1e-12, abs=0)
+    assert row["gap"] == pytest.approx(prediction.certificate.gap, abs=1e-12)
+    assert row["gap"] < 1e-11
+    assert row["theorem9"] == prediction.theorem9_applies
+    assert row["closed_form"] == (prediction.closed_form is not None)
+    assert row["width"] == prediction.sufficient_width
+    for irrep, feature in zip(row["irreps"], prediction.features, strict=True):
+        assert (irrep["name"], irrep["status"]) == (feature.name, feature.status)
+        assert irrep["degree"] ** 2 * (2 if irrep["type"] == "complex" else 1) == feature.dimension
+        assert irrep["least_share"] == pytest.approx(feature.least_share, abs=1e-9)
+        assert irrep["greatest_share"] == pytest.approx(feature.greatest_share, abs=1e-9)
+    for status in ("must", "may", "cannot"):
+        assert row[status] == [f.status for f in prediction.features].count(status)
+
+
+# ---------------------------------------------------------------------- rows
+
+
+@needs_gap
+def test_there_is_one_row_for_every_group_in_order(rows):
+    expected = [(n, i) for n, count in enumerate(COUNTS, 2) for i in range(1, count + 1)]
+    assert [(row["order"], row["number"]) for row in rows] == expected
+    by_number = {(row["order"], row["number"]): row["structure"] for row in rows}
+    assert by_number[8, 4] == "Q8"
+    assert by_number[12, 1] == "C3 : C4"
+    assert by_number[12, 3] == "A4"
+
+
+@needs_gap
+def test_rows_are_the_predictions(rows):
+    names = {
+        (2, 1): "C2",
+        (6, 1): "S3",
+        (8, 4): "Q8",
+        (12, 1): "Dic3",
+        (12, 3): "A4",
+        (9, 2): "C3xC3",
+    }
+    pairs = [(row["order"], row["number"]) for row in rows]
+    for row, found in zip(rows, small_groups(pairs, describe=False), strict=True):
+        check_row(row, predict(task(found.group)))
+        sizes = found.group.class_sizes
+        assert row["classes"] == len(sizes)
+        assert row["unique"]
+        if (row["order"], row["number"]) in names:
+            ours = predict(task(names[row["order"], row["number"]]))
+            assert row["margin"] == pytest.approx(ours.margin, rel=1e-12, abs=0)
+            assert row["width"] == ours.sufficient_width
+
+
+@needs_gap
+def test_the_comparison_of_rows_fails_on_a_wrong_row(rows):
+    row = next(row for row in rows if row["structure"] == "A4")
+    prediction = predict(task("A4"))
+    check_row(row, prediction)
+    other = {**row["irreps"][1], "least_share": row["irreps"][1]["least_share"] + 1e-6}
+    for wrong in (
+        {"margin": row["margin"] * (1 + 1e-10)},
+        {"theorem9": not row["theorem9"]},
+        {"closed_form": not row["closed_form"]},
+        {"width": row["width"] + 1},
+        {"must": row["must"] - 1},
+        {"irreps": row["irreps"][:1]},
+        {"irreps": [row["irreps"][0], other]},
+    ):
+        with pytest.raises((AssertionError, ValueError)):
+            check_row({**row, **wrong}, prediction)
+
+
+@needs_gap
+def test_every_group_of_the_reference_atlas():
     path = REFERENCE / "atlas_to_order_20.csv"
     if not path.exists():
         pytest.skip(f"no reference file {path}; set MARGINLENS_REFERENCE to its folder")
-    ours = {(row["order"], row["number"]): row for row in built[1].to_pylist()}
     with path.open(newline="") as opened:
-        theirs = list(csv.DictReader(opened))
-    assert len(theirs) == len(ours)
-    for row in theirs:
-        found = ours[int(row["order"]), int(row["id"])]
-        assert found["structure"] == row["structure"]
-        assert found["margin"] == pytest.approx(float(row["gamma_star"]), rel=1e-11)
-        assert found["theorem9"] == bool(int(row["theorem9_applies"]))
-        assert found["closed_form"] == bool(int(row["closed_form_applies"]))
-        assert found["classes"] == int(row["classes"])
-        kinds = {"real": 1, "complex": 0, "quaternionic": -1}
-        shares = sorted(
-            (i["degree"], kinds[i["type"]], i["least_share"], i["greatest_share"])
-            for i in found["irreps"]
+        reference = list(csv.DictReader(opened))
+    assert len(reference) == sum(TO_24[:19])  # order 2 to 20
+    pairs = [(int(row["order"]), int(row["id"])) for row in reference]
+    for theirs, found in zip(reference, small_groups(pairs), strict=True):
+        row = atlas_row(found)
+        assert row["structure"] == theirs["structure"]
+        assert row["margin"] == pytest.approx(float(theirs["gamma_star"]), rel=1e-11, abs=0)
+        assert row["classes"] == int(theirs["classes"])
+        assert row["theorem9"] == bool(int(theirs["theorem9_applies"]))
+        assert row["closed_form"] == bool(int(theirs["closed_form_applies"]))
+        types = {"real": 1, "complex": 0, "quaternionic": -1}
+        ours = sorted(
+            (i["degree"], types[i["type"]], i["least_share"], i["greatest_share"])
+            for i in row["irreps"]
         )
-        reference = sorted(
-            tuple(float(part) for part in entry.split(":"))
-            for entry in row["irreps_dim_type_least_most"].split(";")
+        expected = sorted(
+            tuple(map(float, entry.split(":")))
+            for entry in theirs["irreps_dim_type_least_most"].split(";")
         )
-        for mine, other in zip(shares, reference, strict=True):
+        assert len(ours) == len(expected)
+        for mine, other in zip(ours, expected, strict=True):
             assert mine == pytest.approx(other, abs=6e-7)
 
 
-@with_gap
-def test_what_is_there_is_kept_and_what_is_missing_computed(built, monkeypatch):
-    folder, rows = built
-    parts = sorted((folder / "parts").iterdir())
-    kept = {part: part.stat().st_mtime_ns for part in parts}
-    parts[3].unlink()
-    (folder / "parts" / ".half.tmp").write_text("what a kill leaves behind")
-    seen = []
-    again = build_atlas(
-        20, folder, workers=1, progress=lambda done, total: seen.append((done, total))
+# ---------------------------------------------------------------------- going on
+
+
+@needs_gap
+def test_totals_and_files(folder, rows):
+    table = read_atlas(folder)
+    assert table.schema.equals(SCHEMA)
+    assert read_atlas(folder / "atlas.parquet").equals(table)
+    totals = atlas_totals(table)
+    assert totals["groups"] == sum(COUNTS) == 23
+    assert totals["theorem9"] == sum(row["theorem9"] for row in rows)
+    assert totals["closed_form"] == 23
+    assert totals["with_cannot"] == totals["not_unique"] == 0
+    assert sorted(p.name for p in folder.iterdir()) == ["atlas.html", "atlas.parquet", "parts"]
+    assert len(files(folder)) == 11
+
+
+@needs_gap
+def test_only_what_is_missing_is_computed(folder, tmp_path):
+    target = tmp_path / "copy"
+    shutil.copytree(folder, target)
+    lost = [p for p in (target / "parts").iterdir() if "-0008-" in p.name or "-0012-" in p.name]
+    for part in lost:
+        part.unlink()
+    (target / "atlas.parquet").unlink()
+    kept, seen = files(target), []
+    table = build_atlas(
+        12, target, workers=1, progress=lambda done, total: seen.append((done, total))
     )
-    assert again.equals(rows)
-    assert seen[0][0] < seen[-1][0] == seen[-1][1] == 53
-    for part, time in kept.items():
-        assert (part.stat().st_mtime_ns == time) == (part != parts[3])
-    # nothing is missing now: no group is made
-    monkeypatch.setattr(gap, "small_groups", None)
-    assert build_atlas(12, folder, workers=1).num_rows == rows.filter(
-        [order <= 12 for order in rows["order"].to_pylist()]
-    ).num_rows  # fmt: skip
+    assert table.equals(read_atlas(folder))
+    assert seen == [(13, 23), (23, 23)]
+    now = files(target)
+    assert set(now) == set(kept) | {p.name for p in lost}
+    assert all(now[name] == kept[name] for name in kept)
+    # a smaller order is a part of what is there: nothing is computed or lost
+    assert build_atlas(8, target).num_rows == 13
+    assert files(target) == now
 
 
-@with_gap
-def test_the_page_holds_everything_and_asks_for_nothing(built):
-    folder, _ = built
-    build_atlas(20, folder, workers=1)
-    page = (folder / "atlas.html").read_text()
-    assert not re.search(r"(src|href)=\"(?!data:)", page)
-    assert "fetch(" not in page
-    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
-    assert len(data) == 53
-    assert [24, 3] not in [row[:2] for row in data]
-    assert data[0][:3] == [2, 1, "C2"]
+@needs_gap
+def test_a_killed_run_goes_on(tmp_path):
+    target = tmp_path / "atlas"
+    command = [sys.executable, "-m", "marginlens", "atlas", "--max-order", "24", "--workers", "1"]
+    process = subprocess.Popen(
+        [*command, "--out", str(target)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    parts = target / "parts"
+    end = time.monotonic() + 120
+    while not list(parts.glob("order*.parquet")):
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()  # the workers are not told
+    process.wait()
+    assert not (target / "atlas.parquet").exists()
+    wait_until_no_part_comes(parts)
+    kept = files(target)
+    whole = {p.name for p in parts.glob("order*.parquet")}
+    assert 0 < len(whole) < 23
+    table = build_atlas(24, target, workers=1)
+    assert table.num_rows == sum(TO_24)
+    now = files(target)
+    assert all(now[name] == kept[name] for name in whole)
 
 
-@pytest.mark.parametrize("order", [0, 1, 2001, -5])
-def test_impossible_orders_are_refused(order, tmp_path):
-    with pytest.raises(ValueError, match="greatest order must be 2 to 2000"):
+def wait_until_no_part_comes(parts: Path) -> None:
+    """A worker ends two seconds after the process that started it, at the latest."""
+    before = None
+    while before != (before := sorted(p.name for p in parts.iterdir())):
+        time.sleep(2.5)
+
+
+@needs_gap
+@pytest.mark.slow
+def test_an_interrupted_run_ends_at_once(tmp_path):
+    command = [sys.executable, "-m", "marginlens", "atlas", "--max-order", "63", "--workers", "1"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob("parts/*.parquet")) and time.monotonic() < end:
+        time.sleep(0.01)
+    start = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, printed
+    assert time.monotonic() - start < 10
+    assert b"Traceback" not in printed
+
+
+@needs_gap
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("greatest", "groups", "theorem9", "closed_form", "with_cannot", "seconds"),
+    [(31, 92, 21, 92, 0, 60), (63, 318, 55, 291, 27, 600)],
+)
+def test_totals_of_the_theory(
+    tmp_path, greatest, groups, theorem9, closed_form, with_cannot, seconds
+):
+    start = time.monotonic()
+    table = build_atlas(greatest, tmp_path)
+    assert time.monotonic() - start < seconds
+    totals = atlas_totals(table)
+    assert totals["groups"] == groups
+    assert totals["theorem9"] == theorem9
+    assert totals["closed_form"] == closed_form
+    assert totals["with_cannot"] == with_cannot
+    smallest = [(r["order"], r["number"]) for r in table.to_pylist() if r["cannot"]][:5]
+    assert smallest == [(32, i) for i in (5, 9, 23, 25, 28)][: 5 if greatest > 31 else 0]
+    assert max(table["gap"].to_pylist()) < 1e-10
+
+
+# ---------------------------------------------------------------------- the page
+
+
+class Page(HTMLParser):
+    """What a page loads, and its data."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.scripts: dict[str, str] = {}
+        self.current = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        named = dict(attributes)
+        for key in ("src", "href", "action", "data", "srcset"):
+            if named.get(key):
+                self.links.append(named[key])
+        self.current = named.get("id", "code") if tag == "script" else ""
+
+    def handle_data(self, data):
+        if self.current:
+            self.scripts[self.current] = self.scripts.get(self.current, "") + data
+
+    def handle_endtag(self, tag):
+        self.current = ""
+
+
+@needs_gap
+def test_the_page_holds_the_data_in_order(folder, rows):
+    html = (folder / "atlas.html").read_text("utf-8")
+    data = json.loads(Page(html).scripts["data"])
+    assert [entry[:4] for entry in data] == [
+        [row["order"], row["number"], row["structure"], row["classes"]] for row in rows
+    ]
+    for entry, row in zip(data, rows, strict=True):
+        assert entry[4] == pytest.approx(row["margin"], rel=1e-8)
+        assert entry[5:10] == [
+            row["theorem9"], row["closed_form"], row["cannot"], row["may"], row["width"],
+        ]  # fmt: skip
+        for shown, irrep in zip(entry[10], row["irreps"], strict=True):
+            assert shown[:2] == [irrep["name"], irrep["type"]]
+            assert shown[2:4] == pytest.approx(
+                [irrep["least_share"], irrep["greatest_share"]], abs=6e-7
+            )
+            assert shown[4] == irrep["status"]
+    for value in (23, "Theorem 9", "order 2 to 12"):
+        assert str(value) in html
+
+
+@needs_gap
+def test_the_page_loads_nothing(folder):
+    html = (folder / "atlas.html").read_text("utf-8")
+    assert all(link.startswith(("data:", "#")) for link in Page(html).links)
+    assert not re.findall(r"url\((?!data:|#|['\"]?data:)|@import|fetch\(|XMLHttp|https?://", html)
+
+
+def test_the_check_of_what_a_page_loads_sees_it():
+    html = '<script src="https://example.org/x.js"></script><link href="/a.css">'
+    assert Page(html).links == ["https://example.org/x.js", "/a.css"]
+
+
+def test_a_structure_cannot_end_the_page_s_data():
+    row = {
+        "order": 2, "number": 1, "structure": "</script><b>&", "classes": 2, "margin": 0.25,
+        "theorem9": True, "closed_form": True, "cannot": 0, "may": 0, "width": 2, "irreps": [],
+    }  # fmt: skip
+    names = ("groups", "theorem9", "closed_form", "with_cannot", "not_unique")
+    html = atlas_page([row], dict.fromkeys(names, 1))
+    assert json.loads(Page(html).scripts["data"])[0][2] == "</script><b>&"
+    assert "<b>&" not in html
+
+
+# ---------------------------------------------------------------------- what is refused
+
+
+def test_there_is_no_atlas(tmp_path):
+    with pytest.raises(ValueError, match=r"no atlas at .*; build one with: marginlens atlas"):
+        read_atlas(tmp_path)
+    with pytest.raises(ValueError, match="no atlas at"):
+        read_atlas(tmp_path / "atlas.parquet")
+
+
+def test_a_file_that_is_no_atlas_is_refused(tmp_path):
+    (tmp_path / "atlas.parquet").write_text("not Parquet")
+    with pytest.raises(ValueError, match="is no Parquet file that can be read") as caught:
+        read_atlas(tmp_path)
+    assert "\n" not in str(caught.value)
+    pq.write_table(pa.table({"a": [1], "b": [2]}), tmp_path / "atlas.parquet")
+    with pytest.raises(ValueError, match=r"has not the columns of an atlas .* but a, b; delete it"):
+        read_atlas(tmp_path)
+
+
+@pytest.mark.parametrize("order", [-1, 0, 1, 2001, 10**12])
+def test_impossible_orders(tmp_path, order):
+    with pytest.raises(ValueError, match=f"must be 2 to 2000, e.g. 31, got {order}"):
         build_atlas(order, tmp_path / "atlas")
     assert not (tmp_path / "atlas").exists()
 
 
-def test_a_file_in_the_way_and_a_missing_atlas_are_told(tmp_path):
+def test_a_folder_that_is_a_file_and_no_workers(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file; choose another folder"):
-        build_atlas(5, tmp_path / "file")
-    with pytest.raises(ValueError, match="no atlas at"):
-        read_atlas(tmp_path)
+        build_atlas(12, tmp_path / "file")
+    for workers in (0, -1):
+        with pytest.raises(ValueError, match=f"at least 1 worker, e.g. 2, got {workers}"):
+            build_atlas(12, tmp_path / "atlas", workers=workers)
 
 
-def test_orders_that_the_library_lacks_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "run_gap", lambda script, packages: "1 1 -1")  # orders 2, 3, 4
-    with pytest.raises(ValueError, match="groups of order 4; the greatest order possible is 3"):
-        build_atlas(4, tmp_path / "atlas")
-
-
-@with_gap
+@needs_gap
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("order", "totals"),
-    [(31, (92, 21, 92, 0)), (63, (318, 55, 291, 27)), (64, (585, 74, 468, 117))],
-)
-def test_totals(order, totals, tmp_path_factory):
-    rows = build_atlas(order, tmp_path_factory.getbasetemp() / "atlas64")
-    found = atlas_totals(rows)
-    assert (
-        found["groups"], found["theorem9"], found["closed_form"], found["with_cannot"]
-    ) == totals  # fmt: skip
-    cannot = rows.filter([count > 0 for count in rows["cannot"].to_pylist()])
-    if order >= 63:
-        first = [n for o, n in zip(cannot["order"].to_pylist(), cannot["number"].to_pylist(),
-                                   strict=True) if o == 32]  # fmt: skip
-        assert first == [5, 9, 23, 25, 28]
-        smallest = min(
-            irrep["least_share"]
-            for row in rows.to_pylist()
-            for irrep in row["irreps"]
-            if irrep["status"] == "must"
-        )
-        assert smallest > 0.0038 - 5e-5
+def test_an_order_that_gap_does_not_have(tmp_path):
+    with pytest.raises(ValueError, match=r"order 1024; the greatest order possible is 1023"):
+        build_atlas(1024, tmp_path / "atlas")
+    assert not (tmp_path / "atlas").exists()
+
+
+def test_without_gap_nothing_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARGINLENS_GAP", str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="GAP cannot be started"):
+        build_atlas(12, tmp_path / "atlas")
+    assert not (tmp_path / "atlas").exists()

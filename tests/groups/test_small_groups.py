@@ -48,7 +48,7 @@ def test_small_groups_of_order_24_predict_as_our_families():
     for found in small_groups([(24, number) for number in SAME], describe=False):
         assert found.structure == ""
         theirs, ours = predict(task(found.group)), predict(task(SAME[found.number]))
-        assert theirs.margin == pytest.approx(ours.margin, rel=1e-12)
+        assert theirs.margin == pytest.approx(ours.margin, rel=1e-12, abs=0)
         assert theirs.sufficient_width == ours.sufficient_width
         features = [
             sorted((f.dimension, f.frobenius_schur, f.status, f.least_share) for f in p.features)
@@ -112,9 +112,7 @@ def test_structures_and_names():
         "SmallGroup(12,1)",
         "SmallGroup(1,1)",
     ]
-    assert list(small_groups([])) == []
-    assert group(" SmallGroup( 24 , 3 ) ").name == "SmallGroup(24,3)"
-    assert group("SmallGroup(24,3)", name="binary tetrahedral").name == "binary tetrahedral"
+    assert group(" SmallGroup( 24 , 3 ) ", name="tetrahedral").name == "tetrahedral"
 
 
 @needs_gap
@@ -197,8 +195,10 @@ def test_the_typed_characters_of_m11_are_orthogonal():
 @needs_gap
 def test_m11_by_its_character_table_alone():
     prediction = predict(task("M11"))
-    assert prediction.margin == pytest.approx(1.3842487e-07, rel=5e-8)
-    assert prediction.margin == pytest.approx(margin_by_linear_program(M11_SIZES, M11), rel=1e-9)
+    assert prediction.margin == pytest.approx(1.3842487e-07, rel=5e-8, abs=0)
+    assert prediction.margin == pytest.approx(
+        margin_by_linear_program(M11_SIZES, M11), rel=1e-9, abs=0
+    )
     table = group_or_characters("CharacterTable(M11)")
     assert table.order == 7920
     assert table.degrees.tolist() == [1, 10, 10, 10, 11, 16, 16, 44, 45, 55]
@@ -209,7 +209,7 @@ def test_m11_by_its_character_table_alone():
 def test_the_oracle_notices_a_wrong_character():
     right = margin_by_linear_program(M11_SIZES, M11)
     wrong = {**M11, "11a": (1, [11, 3, 2, 3, 1, 0, -1, -1, 0, 0])}
-    assert margin_by_linear_program(M11_SIZES, wrong) != pytest.approx(right, rel=1e-3)
+    assert margin_by_linear_program(M11_SIZES, wrong) != pytest.approx(right, rel=1e-3, abs=0)
 
 
 @needs_gap
@@ -218,7 +218,7 @@ def test_tables_of_the_library_predict_as_our_groups(name, ours):
     table, g = library_table(name), named(ours)
     assert sorted(table.degrees) == sorted(g.degrees)
     assert sorted(table.frobenius_schur) == sorted(g.frobenius_schur)
-    assert predict(task(table)).margin == pytest.approx(predict(task(g)).margin, rel=1e-12)
+    assert predict(task(table)).margin == pytest.approx(predict(task(g)).margin, rel=1e-12, abs=0)
 
 
 @needs_gap
@@ -391,7 +391,5 @@ def test_errors_inside_gap_are_seen():
         run_gap("l := [1..10^9];; l[5] := 2;; Print(Length(l));")
     with pytest.raises(ValueError, match="lacks its package nosuchpackage"):
         run_gap("Print(1);", packages=["nosuchpackage"])
-    assert run_gap("Print(1);") == "1"
-    assert json.loads(run_gap("Print([1..300]);").replace("..", ",")) == [1, 300]
     long = "".join(itertools.repeat("0123456789", 50))
-    assert run_gap(f'Print("{long}");') == long
+    assert run_gap(f'Print(1, "{long}");') == f"1{long}"
