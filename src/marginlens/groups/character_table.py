@@ -64,7 +64,9 @@ class CharacterTable:
 
     def __post_init__(self) -> None:
         for field in ("class_sizes", "characters", "inverse_class", "square_class"):
-            object.__setattr__(self, field, frozen(getattr(self, field).copy()))
+            given = getattr(self, field)
+            if given.flags.writeable:  # the caller's, who may change it
+                object.__setattr__(self, field, frozen(given.copy()))
         self._check_shapes()
         degrees = np.real(self.characters[:, 0])
         excess = float(np.square(degrees).sum() - self.order)
