@@ -18,7 +18,8 @@ from plotly.offline import get_plotlyjs
 
 from marginlens.figures import DARK, FIGURES, LIGHT, template
 from marginlens.figures.style import SUPERSCRIPTS, number
-from marginlens.pages import inside_script, page_environment, write_whole
+from marginlens.files import write_whole
+from marginlens.pages import inside_script, page_environment
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

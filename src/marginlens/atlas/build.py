@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from marginlens.atlas.page import atlas_page
+from marginlens.files import write_whole
 from marginlens.groups.gap import SmallGroup, run_gap, small_groups
 from marginlens.groups.table import GREATEST_ORDER
-from marginlens.pages import write_whole
 from marginlens.tasks import task
 from marginlens.theory import predict
 

@@ -12,6 +12,7 @@ from marginlens.cli.options import AsJson, FigureFile, TaskSpec
 from marginlens.cli.show import check_file, counting, print_json, write_figure, written
 
 _PANEL = "Found by search"
+_GREATEST_COUNT = 1000  # widths
 
 
 @app.command(
@@ -220,5 +221,12 @@ def _ranges(text: str) -> list[int]:
         low, dash, high = part.strip().partition("-")
         if not low.isdecimal() or (dash and not high.isdecimal()):
             raise ValueError(f"{text!r} is no list of widths; write e.g. 2,4,8 or 2-18")
-        found.extend(range(int(low), int(high or low) + 1))
+        first, last = int(low), int(high or low)
+        if last < first:
+            raise ValueError(f"{part.strip()!r} is an empty range of widths; write {last}-{first}")
+        if len(found) + last - first >= _GREATEST_COUNT:
+            raise ValueError(
+                f"{text!r} lists more than {_GREATEST_COUNT} widths; take fewer, e.g. 2,4,8 or 2-18"
+            )
+        found.extend(range(first, last + 1))
     return found

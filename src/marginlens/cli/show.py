@@ -63,18 +63,23 @@ def check_file(path: Path, *, suffixes: tuple[str, ...] = (".html",)) -> None:
     Raises
     ------
     ValueError
-        If its folder does not exist, or it has another ending than those known.
+        If its folder does not exist, it is a folder itself, or it has another ending than those
+        known.
     """
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{str(path)!r} must end in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder; choose another file")
     if not path.absolute().parent.is_dir():
         raise ValueError(f"the folder {str(path.absolute().parent)!r} does not exist")
 
 
 def write_figure(figure: go.Figure, path: Path) -> None:
     """Write a figure as a page that needs nothing else."""
+    from marginlens.files import write_whole
+
     check_file(path)
-    figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False})
+    write_whole(path, figure.to_html(include_plotlyjs=True, config={"displaylogo": False}))
 
 
 def written(path: Path | None) -> None:

@@ -49,10 +49,14 @@ def certify(
     if file is not None:
         check_file(file, suffixes=(".npz",))
     if subject.endswith(".npz"):
+        if file is not None:
+            raise ValueError("--out writes the certificate of a task; a saved one is only checked")
         found = verify_file(subject)
     else:
         problem = task(subject)
         if problem.subset is not None:
+            if file is not None:
+                raise ValueError("a parity has no file: its certificate is brute force; omit --out")
             _print_parity(problem.name, certify_parity(problem.size, len(problem.subset)), as_json)
         certificate = predict(problem).certificate
         assert certificate is not None  # every group's task has one
@@ -129,17 +133,20 @@ def path(
     from marginlens.theory import penalty_path
     from marginlens.training import recipe_for
 
+    if figure is not None:
+        check_file(figure)
+    if not train and (folder or width or steps) is not None:
+        raise ValueError("--out, --width and --steps belong to training; add --train")
     chosen = task(spec)
+    if train:
+        chosen.require_rows()
     whole = penalty_path(chosen)
     edge = float(whole.strengths.max())
     asked = numbers(strengths) if strengths else [float(f"{edge / d:.1e}") for d in _BELOW]
     points = penalty_path(chosen, asked)
-    if figure is not None:
-        check_file(figure)
     runs: list[Run] = []
     target = folder or Path("runs") / f"{file_name(chosen.name)}-path"
     if train:
-        chosen.require_rows()
         for strength in points.strengths.tolist():
             steps_to_do = recipe_for(chosen, strength=strength, width=width, steps=steps).steps
             with progress(steps_to_do, whole.limit.margin, quiet=as_json) as show:

@@ -107,7 +107,7 @@ def _measured(run: Run, name: str) -> tuple[float, float]:
             run.recipe.strength,
             measurement.cross_entropy + run.recipe.strength * measurement.norm,
         )
-    return run.recipe.strength, measurement.norm if run.verdict.margin_ratio else np.nan
+    return run.recipe.strength, np.nan if run.verdict.margin_ratio is None else measurement.norm
 
 
 def _overlay(

@@ -28,7 +28,7 @@ def widths_figure(found: NarrowNetworks) -> go.Figure:
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.58, 0.42], vertical_spacing=0.07
     )
     seeds = found.margin_ratio.shape[1]
-    shift = (np.arange(seeds) / max(1, seeds - 1) - 0.5) * 0.3 * _step(widths)
+    shift = (np.arange(seeds) - (seeds - 1) / 2) * 0.3 * _step(widths) / max(1, seeds - 1)
     figure.add_scatter(
         x=(widths[:, None] + shift).ravel(), y=np.maximum(found.margin_ratio, 0.0).ravel(),
         mode="markers", marker={"size": 5, "color": style.START, "opacity": 0.6}, name="each seed",
@@ -45,7 +45,7 @@ def widths_figure(found: NarrowNetworks) -> go.Figure:
         figure.add_bar(
             x=widths, y=counts[:, rank], marker_color=style.feature_color(rank, counts.shape[1]),
             marker_line_width=0, showlegend=False, row=2, col=1,
-            hovertemplate=f"%{{y}} neurons on the feature with the {_ordinal(rank)} most<extra></extra>",
+            hovertemplate=f"%{{y}} neurons on a feature, the number {rank + 1}<extra></extra>",
         )  # fmt: skip
     sufficient = found.prediction.sufficient_width
     if sufficient is not None and sufficient <= widths.max() + _step(widths):
@@ -67,8 +67,3 @@ def widths_figure(found: NarrowNetworks) -> go.Figure:
 
 def _step(widths: np.ndarray) -> float:
     return float(np.diff(widths).min()) if len(widths) > 1 else 1.0
-
-
-def _ordinal(rank: int) -> str:
-    words = ("", "second", "third", "fourth", "fifth")
-    return words[rank] if rank < len(words) else f"{rank + 1}th"

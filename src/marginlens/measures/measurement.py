@@ -125,7 +125,7 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
     >>> found.count, found.max_power.min().round(12)
     (array([6, 6]), np.float64(1.0))
     """
-    _check_shapes(network, task)
+    network.require_task(task)
     one = network.member(member).to(torch.float64)
     result = evaluate(one, task)
     weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}
@@ -170,15 +170,6 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
         count=np.bincount(dominant[live], minlength=len(task.features)),
         **extra,
     )
-
-
-def _check_shapes(network: MLP, task: Task) -> None:
-    expected = {**dict.fromkeys(task.slots, task.size), "w": task.classes}
-    got = {name: p.shape[1] for name, p in network.parameters.items()}
-    if got != expected:
-        raise ValueError(
-            f"the network's weight vectors have lengths {got}, but {task.name} needs {expected}"
-        )
 
 
 def _least(values: np.ndarray) -> float | None:

@@ -40,7 +40,7 @@ def construct(task: Task, *, method: str = "simplex") -> MLP:
     Raises
     ------
     ValueError
-        If the method is unknown or the task is a table without a group.
+        If the method is unknown, the task is a table without a group, or the network too large.
 
     Notes
     -----
@@ -62,6 +62,7 @@ def construct(task: Task, *, method: str = "simplex") -> MLP:
     if task.kind == "parity":
         return _construct_parity(task)
     if task.group is None:
+        task.require_rows()  # says so where only the characters are known
         raise ValueError(f"task {task.name!r} is a table without a group; pass a group's table")
     k = task.factors
     masses = solve_margin(ClassProgram.of(task.group, inputs=k)).certificate.masses

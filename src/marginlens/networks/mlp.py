@@ -80,6 +80,21 @@ class MLP:
         """Degree nu in which the output scales with the parameters."""
         return self.activation.homogeneity
 
+    def require_task(self, task: Task) -> None:
+        """Refuse a task that the network's weights do not belong to.
+
+        Raises
+        ------
+        ValueError
+            If a slot is missing or a weight vector has another length than the task's.
+        """
+        expected = {**dict.fromkeys(task.slots, task.size), "w": task.classes}
+        got = {name: p.shape[1] for name, p in self.parameters.items()}
+        if got != expected:
+            raise ValueError(
+                f"the network's weight vectors have lengths {got}, but {task.name} needs {expected}"
+            )
+
     def member(self, index: int) -> MLP:
         """Network ``index`` alone, as an ensemble of one."""
         return MLP(

@@ -122,6 +122,7 @@ class Population:
 
     def __init__(self, task: Task, network: MLP) -> None:
         task.require_rows()
+        network.require_task(task)
         w = network.parameters["w"]
         self.activation = network.activation
         self.count = len(task.answers)

@@ -149,9 +149,9 @@ def load_run(folder: str | Path) -> Run:
 
 def _read(path: Path) -> Run:
     recipe = Recipe(**tomllib.loads((path / _MARK).read_text()))
-    chosen = _task_of(recipe, path)
     with safe_open(path / "parameters.safetensors", framework="pt") as file:
         metadata = file.metadata() or {}
+        chosen = _task_of(recipe, path, inputs=len(file.keys()) - 1)
         parameters: dict[str, torch.Tensor] = {
             name: file.get_tensor(name) for name in (*chosen.slots, "w")
         }
@@ -176,8 +176,12 @@ def _read(path: Path) -> Run:
     return run_record(chosen, recipe, prediction_for(chosen, recipe), training, path)
 
 
-def _task_of(recipe: Recipe, folder: Path) -> Task:
+def _task_of(recipe: Recipe, folder: Path, *, inputs: int) -> Task:
+    """The task of a recipe; a table of its own was learned with one input for each slot."""
     table = folder / "table.npy"
-    if table.is_file():
-        return task(group(table, name=recipe.task))
-    return task(recipe.task)
+    if not table.is_file():
+        return task(recipe.task)
+    name = recipe.task
+    if inputs != 2:
+        name = name.removeprefix("compose(").removesuffix(f",{inputs})")
+    return task(group(table, name=name), inputs=inputs)

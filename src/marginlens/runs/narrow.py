@@ -93,7 +93,7 @@ def train_narrow(
     Raises
     ------
     ValueError
-        If a width or a number is below one.
+        If a width or a number is below one, or impossible; or the task's rows are not listed.
 
     Examples
     --------
@@ -104,19 +104,34 @@ def train_narrow(
     """
     if not widths or min(widths) < 1 or seeds < 1 or steps < 1:
         raise ValueError("widths, seeds and steps must be at least 1, e.g. widths 2, 4, 6")
+    task.require_rows()
     prediction = predict(task)
     edge = prediction.collapse_penalty
     assert edge is not None  # the covered activation has one
     assert prediction.margin is not None
     ordered = sorted(set(widths))
+    recipes = [
+        [
+            recipe_for(
+                task,
+                width=width,
+                members=seeds,
+                seed=seed,
+                steps=steps,
+                strength=edge / below,
+                learning_rate=_RATE / 3**stage,
+                dtype="float64",
+                snapshots=0,
+                record_every=steps,
+            )
+            for stage, below in enumerate(_STAGES)
+        ]
+        for width in ordered
+    ]
     ratios, counts = [], []
-    for done, width in enumerate(ordered, start=1):
+    for done, stages in enumerate(recipes, start=1):
         network = None
-        for stage, below in enumerate(_STAGES):
-            recipe = recipe_for(
-                task, width=width, members=seeds, seed=seed, steps=steps, strength=edge / below,
-                learning_rate=_RATE / 3**stage, dtype="float64", snapshots=0, record_every=steps,
-            )  # fmt: skip
+        for recipe in stages:
             network = train(task, recipe, start=network).network
         assert network is not None
         found = [measure(network, task, member=member) for member in range(seeds)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from marginlens.groups import FiniteGroup
 from marginlens.runs.execute import follow
 from marginlens.runs.folder import load_run
 from marginlens.runs.run import Run
@@ -47,7 +48,8 @@ def train_at(
     Raises
     ------
     ValueError
-        If anything asked for is impossible, or the folder holds a run by another recipe.
+        If anything asked for is impossible, or the folder holds a run by another recipe or on
+        another table.
 
     Examples
     --------
@@ -57,12 +59,27 @@ def train_at(
     True
     """
     complete = recipe_for(task, strength=strength, **recipe)
-    folder = None if out is None else Path(out) / f"{strength:g}"
+    folder = None if out is None else Path(out) / _folder_name(complete.strength)
     exists = folder is not None and folder.exists()
     if folder is not None and exists:
         found = load_run(folder)
         if found.recipe != complete:
             raise ValueError(f"{str(folder)!r} holds a run by another recipe; choose another --out")
+        if not _same_table(found.task.group, task.group):
+            raise ValueError(f"{str(folder)!r} holds a run on another table; choose another --out")
         if found.training.stopped != "interrupted":
             return found
     return follow(complete, task, out=folder, overwrite=exists, progress=progress)
+
+
+def _folder_name(strength: float) -> str:
+    """The strength in few digits, or in all of them where few would be those of another."""
+    short = f"{strength:g}"
+    return short if float(short) == strength else repr(strength)
+
+
+def _same_table(one: FiniteGroup | None, other: FiniteGroup | None) -> bool:
+    """Whether two groups have one table: files of one name may hold different ones."""
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.table, other.table)

@@ -52,27 +52,38 @@ def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
     if isinstance(spec, FiniteGroup | CharacterTable):
         return _table_task(spec, inputs)
     words = spec.strip()
-    if words.lower().startswith("parity"):
-        return _parse_parity(words)
-    if words.lower().startswith("compose"):
-        return _parse_compose(words)
+    if not words.lower().endswith((".csv", ".npy")):  # a file may be called parity.csv
+        if words.lower().startswith("parity"):
+            return _parse_parity(words)
+        if words.lower().startswith("compose"):
+            return _parse_compose(words)
+    return _table_task(_learned(words), inputs)
+
+
+def _learned(words: str) -> FiniteGroup | CharacterTable:
     try:
-        return _table_task(group_or_characters(words), inputs)
+        return group_or_characters(words)
     except UnknownGroupError:
         raise ValueError(
-            f"unknown task {spec[:60]!r}; write a group, e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), "
+            f"unknown task {words[:60]!r}; write a group, e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), "
             "S3xC4, <(1,2,3),(1,2)>, SmallGroup(24,3), a path to a table (.csv or .npy), several "
             "factors, e.g. compose(C7,3), or a parity, e.g. parity(10,4)"
         ) from None
 
 
 def _parse_compose(spec: str) -> Task:
-    match = re.fullmatch(r"compose\((.+),\s*(\d{1,3})\s*\)", spec, flags=re.ASCII | re.IGNORECASE)
+    match = re.fullmatch(r"compose\((.+),\s*(\d{1,9})\s*\)", spec, flags=re.ASCII | re.IGNORECASE)
     if match is None:
         raise ValueError(
             f"{spec[:60]!r} is not a composition; write compose(group,factors), e.g. compose(C7,3)"
         )
-    return task(match.group(1).strip(), inputs=int(match.group(2)))
+    inside = match.group(1).strip()
+    if re.match(r"(compose|parity)\s*\(", inside, flags=re.IGNORECASE):
+        raise ValueError(
+            f"{spec[:60]!r}: factors are elements of a group, and {inside[:60]} is a task; "
+            "write e.g. compose(C7,3)"
+        )
+    return _table_task(_learned(inside), int(match.group(2)))
 
 
 def _table_task(learned: FiniteGroup | CharacterTable, inputs: int) -> Task:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.constructions import group_weights
-from marginlens.theory.verification import Verification, verify_bounds
+from marginlens.theory.verification import Verification, require_work, verify_bounds
+from marginlens.theory.widths import construction_width
 
 __all__ = ["Certificate", "certify", "verify_file"]
 
@@ -88,10 +93,13 @@ class Certificate:
         ValueError
             If the group is known by its character table alone, or is too large.
         """
-        return verify_bounds(self._group().table, self.network(), self.element_distribution())
+        group, k = self._group(), self.program.inputs
+        width = construction_width(group.irrep_classes[1:], self.masses, inputs=k)
+        require_work(group.order, k, width)
+        return verify_bounds(group.table, self.network(), self.element_distribution())
 
     def save(self, path: str | Path) -> None:
-        """Write table, network and distribution for a third party to check.
+        """Write table, network and distribution for a third party to check, whole or not at all.
 
         A ``.npz`` file of plain arrays: ``table``, ``tau``, ``u1`` to ``uk``, ``w``; see
         :func:`verify_file`.
@@ -99,8 +107,9 @@ class Certificate:
         *inputs, output = self.network()
         arrays: dict[str, Any] = {f"u{slot + 1}": weight for slot, weight in enumerate(inputs)}
         arrays |= {"w": output, "table": self._group().table, "tau": self.element_distribution()}
-        with Path(path).open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_whole(Path(path), buffer.getvalue())
 
     def _group(self) -> FiniteGroup:
         group = self.program.group
@@ -165,21 +174,41 @@ def verify_file(path: str | Path) -> Verification:
     ValueError
         If it is not such a file, or its table is not that of a group.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        words = " ".join(str(error).split())
-        raise ValueError(f"{path}: not a readable certificate ({words})") from None
-    inputs = [name for name in (f"u{slot}" for slot in range(1, 100)) if name in arrays]
-    if not inputs or not {"table", "tau", "w"} <= set(arrays):
+    arrays = _read_arrays(path)
+    inputs = [f"u{slot + 1}" for slot in range(len(arrays) - 3)]
+    if not inputs or set(arrays) != {"table", "tau", "w", *inputs}:
         raise ValueError(
             f"{path}: expected arrays table, tau, u1, ..., uk and w, got {', '.join(arrays)}; "
             "write one with: marginlens certify A5 --out a5.npz"
         )
+    for name, dimensions in (("tau", 1), *((name, 2) for name in (*inputs, "w"))):
+        array = arrays[name]
+        if array.ndim != dimensions or array.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{path}: {name} must be real numbers in {dimensions} dimension(s), "
+                f"got {array.dtype} in {array.ndim}"
+            )
     group = FiniteGroup(arrays["table"], str(path))
     weights = tuple(arrays[name].astype(np.float64) for name in (*inputs, "w"))
-    return verify_bounds(group.table, weights, arrays["tau"])
+    return verify_bounds(group.table, weights, arrays["tau"].astype(np.float64))
+
+
+def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of an archive; a damaged one fails in as many ways as there are parts in it."""
+    try:
+        with Path(path).open("rb") as file:
+            # NumPy takes other files for a single array, or for a pickle
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is not an archive of arrays")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+    except (
+        ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError,
+        OverflowError, MemoryError, zipfile.BadZipFile, zlib.error, tokenize.TokenError,
+    ) as error:  # fmt: skip
+        words = " ".join(str(error).split())
+        raise ValueError(f"{path}: not a readable certificate ({words})") from None
 
 
 def _simplex_point(vector: np.ndarray, length: int, name: str) -> np.ndarray:

@@ -11,11 +11,13 @@ from jaxtyping import Float
 from marginlens.groups import FiniteGroup, IrrepClass
 from marginlens.theory.shares import STATUS_THRESHOLD
 from marginlens.theory.simplex import orthogonal_pairs, simplex_pairs
-from marginlens.theory.widths import turning_applies
+from marginlens.theory.widths import construction_width, turning_applies
 
 __all__ = ["METHODS", "group_weights"]
 
 METHODS = ("simplex", "signs")
+GREATEST_BYTES = 1 << 30
+"""Weights above which a network is refused."""
 
 Weights = Float[np.ndarray, "element neuron"]
 
@@ -66,7 +68,7 @@ def group_weights(
     Raises
     ------
     ValueError
-        If the method is unknown.
+        If the method is unknown, or the weights would not fit into a gigabyte.
 
     Notes
     -----
@@ -80,6 +82,13 @@ def group_weights(
     """
     if method not in METHODS:
         raise ValueError(f'method must be "simplex" or "signs", got {method!r}')
+    width = construction_width(group.irrep_classes[1:], masses, inputs=inputs, method=method)
+    size = 8 * group.order * (inputs + 1) * width
+    if size > GREATEST_BYTES:
+        raise ValueError(
+            f"the network of {inputs} inputs on {group.name} has {width} neurons, whose weights take "
+            f"{size / 1e9:.1f} GB; at most {GREATEST_BYTES / 1e9:.1f} are accepted: take a smaller group"
+        )
     blocks = [
         _irrep_weights(irrep, mass, inputs, method)
         for irrep, mass in zip(group.irrep_classes[1:], masses.tolist(), strict=True)

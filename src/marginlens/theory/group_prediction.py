@@ -18,7 +18,7 @@ from marginlens.theory.linear_program import MarginSolution, solve_margin
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
-from marginlens.theory.widths import simplex_neurons
+from marginlens.theory.widths import construction_width
 from marginlens.theory.words import assumptions, is_homogeneous, note
 
 __all__ = ["predict_group"]
@@ -36,7 +36,6 @@ def predict_group(
     solution = solve_margin(program)
     theorem9 = theorem9_applies(group)
     homogeneous = is_homogeneous(penalty, activation)
-    masses = solution.certificate.masses
     at_penalty = _group_at_penalty(task, program, solution, penalty) if homogeneous else None
     features = tuple(
         FeaturePrediction(
@@ -63,10 +62,8 @@ def predict_group(
         margin=solution.margin,
         features=features,
         certificate=solution.certificate,
-        sufficient_width=sum(
-            simplex_neurons(irrep.degree, irrep.type, task.factors)
-            for irrep, mass in zip(group.irrep_classes[1:], masses.tolist(), strict=True)
-            if mass > STATUS_THRESHOLD
+        sufficient_width=construction_width(
+            group.irrep_classes[1:], solution.certificate.masses, inputs=task.factors
         ),
         theorem=_theorem(group, task.factors, theorem9),
         assumptions=assumptions(activation, penalty),

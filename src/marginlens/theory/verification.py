@@ -19,6 +19,7 @@ __all__ = [
     "best_neuron_bound",
     "network_margin",
     "neuron_earnings",
+    "require_work",
     "verify_bounds",
 ]
 
@@ -92,8 +93,8 @@ def verify_bounds(
     Raises
     ------
     ValueError
-        If the shapes do not belong together, tau is not a distribution on z != 1, or the table would
-        take more work than ``GREATEST_WORK``.
+        If the shapes do not belong together, a weight is not finite or all are zero, tau is not a
+        distribution on z != 1, or the table would take more work than ``GREATEST_WORK``.
 
     Notes
     -----
@@ -111,24 +112,28 @@ def verify_bounds(
     ('0.0304290310 0.0304290310', 2, True)
     """
     n, k = len(table), len(weights) - 1
-    neurons = weights[-1].shape[1]
-    if any(weight.shape != (n, neurons) for weight in weights):
+    if any(weight.ndim != 2 or weight.shape != weights[-1].shape for weight in weights) or (
+        len(weights[-1]) != n or weights[-1].shape[1] == 0
+    ):
         shapes = ", ".join(str(weight.shape) for weight in weights)
         raise ValueError(f"each weight must be ({n}, neurons) for this table, got {shapes}")
+    if not all(np.isfinite(weight).all() for weight in weights):
+        raise ValueError("the weights must be finite numbers, got infinite ones or nan among them")
     tau = np.asarray(distribution, dtype=np.float64)
     identity = _identity(table)
-    if tau.shape != (n,) or (tau < 0).any() or abs(tau.sum() - 1) > 1e-9 or tau[identity] > 0:
+    # written so that nan fails each comparison
+    if tau.shape != (n,) or not (
+        (tau >= 0).all() and abs(tau.sum() - 1) <= 1e-9 and tau[identity] == 0
+    ):
         raise ValueError(
             f"the distribution must give {n} probabilities that add up to 1, with none on the "
             f"identity (element {identity})"
         )
-    work = float(n) ** (k + 1) * neurons
-    if work > GREATEST_WORK:
-        raise ValueError(
-            f"evaluating {neurons} neurons on all {n}^{k} rows takes {work:.1e} multiplications; "
-            f"at most {GREATEST_WORK:.0e} are accepted: take a smaller group"
-        )
+    neurons = weights[-1].shape[1]
+    require_work(n, k, neurons)
     norm = float((_norms(weights) ** (k + 1)).sum())
+    if norm == 0:
+        raise ValueError("the network is zero and has no normalized margin; save one that is not")
     upper, ideals, residual = best_neuron_bound(table, tau, inputs=k)
     return Verification(
         lower=network_margin(table, weights) / norm,
@@ -141,6 +146,22 @@ def verify_bounds(
     )
 
 
+def require_work(n: int, inputs: int, neurons: int) -> None:
+    """Refuse a network whose evaluation on every row would take too long.
+
+    Raises
+    ------
+    ValueError
+        If it takes more multiplications than ``GREATEST_WORK``, with the number.
+    """
+    work = float(n) ** (inputs + 1) * neurons
+    if work > GREATEST_WORK:
+        raise ValueError(
+            f"evaluating {neurons} neurons on all {n}^{inputs} rows takes {work:.1e} multiplications; "
+            f"at most {GREATEST_WORK:.0e} are accepted: take a smaller group"
+        )
+
+
 def network_margin(table: Table, weights: tuple[Weights, ...]) -> float:
     """Least lead of the right answer over every row (a_1, ..., a_k) and every wrong answer."""
     least = math.inf
@@ -149,14 +170,17 @@ def network_margin(table: Table, weights: tuple[Weights, ...]) -> float:
         everything = np.arange(len(logits))
         right = logits[everything, answers]
         logits[everything, answers] = -np.inf
-        least = min(least, float((right - logits.max(axis=1)).min()))
+        least = float(np.minimum(least, (right - logits.max(axis=1)).min()))  # nan stays nan
     return least
 
 
 def neuron_earnings(
     table: Table, weights: tuple[Weights, ...], distribution: Float[np.ndarray, " element"]
 ) -> Float[np.ndarray, " neuron"]:
-    """Mean over rows of (sum_j u_j)^k (w(answer) - sum_z tau(z) w(answer z)), per unit of norm."""
+    """Mean over rows of (sum_j u_j)^k (w(answer) - sum_z tau(z) w(answer z)), per unit of norm.
+
+    A neuron whose weights are all zero earns nothing.
+    """
     shifted = weights[-1] - sum(
         tau * weights[-1][table[:, z]] for z, tau in enumerate(distribution.tolist()) if tau > 0
     )
@@ -165,7 +189,8 @@ def neuron_earnings(
     for hidden, answers in _rows(table, weights):
         total += np.einsum("ri,ri->i", hidden, shifted[answers])
         rows += len(hidden)
-    return total / rows / _norms(weights) ** len(weights)
+    norms = _norms(weights) ** len(weights)
+    return np.divide(total / rows, norms, out=np.zeros_like(total), where=norms > 0)
 
 
 def best_neuron_bound(
@@ -209,7 +234,11 @@ def best_neuron_bound(
     for part in _clusters(eigenvalues):
         basis = vectors[:, part]
         if np.abs(basis.sum(axis=0)).max() > 1e-6 * math.sqrt(n):
-            continue  # the constants, which tell no answers apart
+            # the constants tell no answers apart; what lies with them by chance is kept
+            if basis.shape[1] == 1:
+                continue
+            centred = basis - basis.mean(axis=0)
+            basis = np.linalg.svd(centred, full_matrices=False)[0][:, :-1]
         image = kernel @ basis
         kappa = float((basis * image).sum() / basis.shape[1])
         residual = max(residual, float(np.abs(image - kappa * basis).max()))

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["commutant_dimension", "sign_neurons", "simplex_neurons", "turning_applies"]
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from marginlens.groups import IrrepClass
+from marginlens.theory.shares import STATUS_THRESHOLD
+
+__all__ = [
+    "commutant_dimension",
+    "construction_width",
+    "sign_neurons",
+    "simplex_neurons",
+    "turning_applies",
+]
 
 _COMMUTANT = {"real": 1, "complex": 2, "quaternionic": 4}
 
@@ -86,3 +100,38 @@ def sign_neurons(degree: int, kind: str, inputs: int = 2) -> int:
     delta = commutant_dimension(kind)
     size = degree if kind == "real" else 2 * degree
     return 2 ** (inputs - 1) * size ** (inputs + 1) // delta
+
+
+def construction_width(
+    irreps: Sequence[IrrepClass],
+    masses: Float[np.ndarray, " irrep"],
+    *,
+    inputs: int = 2,
+    method: str = "simplex",
+) -> int:
+    """Neurons of the network that :func:`marginlens.theory.group_weights` makes.
+
+    Parameters
+    ----------
+    irreps
+        The nontrivial irrep classes.
+    masses
+        Of each; those below the threshold of a share count as zero.
+    inputs
+        k, the number of factors.
+    method
+        ``"simplex"`` or ``"signs"``.
+
+    Examples
+    --------
+    >>> from marginlens.groups import group
+    >>> irreps = group("S3").irrep_classes[1:]
+    >>> construction_width(irreps, np.array([0.2, 0.8])), construction_width(irreps, np.array([0, 1.0]))
+    (12, 10)
+    """
+    count = simplex_neurons if method == "simplex" else sign_neurons
+    return sum(
+        count(irrep.degree, irrep.type, inputs)
+        for irrep, mass in zip(irreps, masses.tolist(), strict=True)
+        if mass > STATUS_THRESHOLD
+    )

@@ -86,7 +86,8 @@ def train(
     Raises
     ------
     ValueError
-        If the device is not there, or ``stop_share`` is asked for where the maximum is unknown.
+        If the device is not there, ``stop_share`` is asked for where the maximum is unknown, or
+        ``start`` is a network of another task or recipe.
     FloatingPointError
         If the loss stops being finite, naming the step.
 
@@ -104,7 +105,9 @@ def train(
         )
     device = find_device(recipe.device)
     network = (
-        initial_network(task, recipe, device) if start is None else _copy(start, recipe, device)
+        initial_network(task, recipe, device)
+        if start is None
+        else _copy(start, task, recipe, device)
     )
     penalty = Penalty(recipe.penalty, recipe.strength)
     parameters = network.parameters
@@ -164,14 +167,16 @@ def initial_network(task: Task, recipe: Recipe, device: torch.device | None = No
     )
 
 
-def _copy(network: MLP, recipe: Recipe, device: torch.device) -> MLP:
+def _copy(network: MLP, task: Task, recipe: Recipe, device: torch.device) -> MLP:
     """A network as the recipe wants it, apart from the original.
 
     Raises
     ------
     ValueError
-        If it has another width, number of members or activation than the recipe.
+        If it has another width, number of members or activation than the recipe, or is a network
+        of another task.
     """
+    network.require_task(task)
     got = (network.members, network.width, network.activation.name)
     wanted = (recipe.members, recipe.width, recipe.activation)
     if got != wanted:
