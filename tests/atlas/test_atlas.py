@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from gap_oracle import needs_gap
 
-from marginlens.atlas import atlas_page, atlas_row, atlas_totals, build_atlas, read_atlas
+from marginlens.atlas import atlas_page, atlas_row, atlas_totals, build, build_atlas, read_atlas
 from marginlens.atlas.build import SCHEMA
 from marginlens.groups.gap import small_groups
 from marginlens.tasks import task
@@ -387,4 +387,11 @@ def test_without_gap_nothing_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("MARGINLENS_GAP", str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="GAP cannot be started"):
         build_atlas(12, tmp_path / "atlas")
+    assert not (tmp_path / "atlas").exists()
+
+
+def test_too_many_groups_are_refused_with_their_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "run_gap", lambda script, packages: "1 1 200000")
+    with pytest.raises(ValueError, match="there are 200002 groups of order 2 to 4"):
+        build_atlas(4, tmp_path / "atlas")
     assert not (tmp_path / "atlas").exists()

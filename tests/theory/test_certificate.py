@@ -20,8 +20,8 @@ def test_the_bounds_meet(spec):
     certificate = predict(task(spec)).certificate
     found = certificate.verify()
     assert found.holds(1e-10)
-    assert found.lower == pytest.approx(certificate.lower, rel=1e-11)
-    assert found.upper == pytest.approx(certificate.upper, rel=1e-11)
+    assert found.lower == pytest.approx(certificate.lower, rel=1e-11, abs=0)
+    assert found.upper == pytest.approx(certificate.upper, rel=1e-11, abs=0)
 
 
 def test_the_ideals_are_those_of_the_irreps():
@@ -58,8 +58,8 @@ def test_a_poor_certificate_is_told_by_its_gap():
     found = poor.verify()
     assert not found.holds()
     assert found.gap > 0.01
-    assert found.lower == pytest.approx(poor.lower, rel=1e-10)
-    assert found.upper == pytest.approx(poor.upper, rel=1e-10)
+    assert found.lower == pytest.approx(poor.lower, rel=1e-10, abs=0)
+    assert found.upper == pytest.approx(poor.upper, rel=1e-10, abs=0)
 
 
 def test_the_bound_against_any_distribution_is_that_of_the_characters():
@@ -73,7 +73,7 @@ def test_the_bound_against_any_distribution_is_that_of_the_characters():
             bound, _, residual = best_neuron_bound(
                 group(name).table, certificate.element_distribution()
             )
-            assert bound == pytest.approx(certificate.upper, rel=1e-10)
+            assert bound == pytest.approx(certificate.upper, rel=1e-10, abs=0)
             assert residual < 1e-10
 
 
@@ -81,7 +81,7 @@ def test_a_relabelled_group_has_the_same_bounds():
     mixed, _ = relabelled(group("A4"), 3)
     found = predict(task(mixed)).certificate.verify()
     assert found.holds()
-    assert found.lower == pytest.approx(predict(task("A4")).margin, rel=1e-11)
+    assert found.lower == pytest.approx(predict(task("A4")).margin, rel=1e-11, abs=0)
 
 
 def test_a_saved_certificate_needs_nothing_else(tmp_path):
@@ -89,7 +89,7 @@ def test_a_saved_certificate_needs_nothing_else(tmp_path):
     certificate.save(tmp_path / "s3.npz")
     found = verify_file(tmp_path / "s3.npz")
     assert found.holds()
-    assert found.lower == pytest.approx(certificate.lower, rel=1e-11)
+    assert found.lower == pytest.approx(certificate.lower, rel=1e-11, abs=0)
 
 
 def test_bad_files_are_refused_in_one_line(tmp_path):
@@ -126,4 +126,4 @@ def test_a_table_too_large_to_evaluate_is_refused_with_the_number():
 def test_the_certificate_s_lower_bound_is_checked_not_believed():
     certificate = predict(task("S3")).certificate
     lying = dataclasses.replace(certificate, lower=certificate.lower * 2, upper=1.0)
-    assert lying.verify().lower == pytest.approx(certificate.lower, rel=1e-11)
+    assert lying.verify().lower == pytest.approx(certificate.lower, rel=1e-11, abs=0)

@@ -52,7 +52,9 @@ def test_networks_reach_the_program_s_value(name, k, method):
     chosen = group(name)
     solution = solve_margin(ClassProgram.of(chosen, inputs=k))
     weights = group_weights(chosen, solution.certificate.masses, inputs=k, method=method)
-    assert brute_force_margin(chosen.table, weights) == pytest.approx(solution.margin, rel=1e-12)
+    assert brute_force_margin(chosen.table, weights) == pytest.approx(
+        solution.margin, rel=1e-12, abs=0
+    )
     count = simplex_neurons if method == "simplex" else sign_neurons
     used = solution.certificate.masses > 1e-6
     expected = sum(
@@ -108,7 +110,7 @@ def test_no_neuron_beats_the_dual(name, k):
 def test_addition_modulo_a_prime_has_a_closed_form(p, k):
     expected = 2 * math.factorial(k) / ((2 * k + 2) ** ((k + 1) / 2) * (p - 1) * p ** ((k - 1) / 2))
     prediction = predict(task(f"compose(C{p},{k})"))
-    assert prediction.margin == pytest.approx(expected, rel=1e-13)
+    assert prediction.margin == pytest.approx(expected, rel=1e-13, abs=0)
     assert prediction.sufficient_width == 3 ** (k - 1) * (p - 1)
     assert (prediction.activation, prediction.norm) == (f"x^{k}", f"L2,{k + 1}")
 
@@ -119,7 +121,7 @@ def test_the_closed_form_is_exact_where_it_applies():
         margin = solve_margin(ClassProgram.of(chosen, inputs=k), use_closed_form=False).margin
         closed = closed_form_margin(chosen, inputs=k)
         if closed_form_applies(chosen, inputs=k):
-            assert closed == pytest.approx(margin, rel=1e-11)
+            assert closed == pytest.approx(margin, rel=1e-11, abs=0)
         else:
             assert closed < margin * (1 - 1e-6)
 
@@ -155,8 +157,8 @@ def test_reference_file():
         k, name = int(row["k"]), {"SL23": "SL(2,3)"}.get(row["group"], row["group"])
         problem = task(name, inputs=k)
         prediction = predict(problem)
-        assert prediction.margin == pytest.approx(float(row["gamma_star_LP"]), rel=1e-12)
+        assert prediction.margin == pytest.approx(float(row["gamma_star_LP"]), rel=1e-12, abs=0)
         network = construct(problem, method="signs")
         assert network.width == int(row["net_neurons"])
         margin = float(evaluate(network, problem).margin) / float(total_norm(network))
-        assert margin == pytest.approx(float(row["net_margin"]), rel=1e-12)
+        assert margin == pytest.approx(float(row["net_margin"]), rel=1e-12, abs=0)

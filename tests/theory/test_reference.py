@@ -49,7 +49,7 @@ MARGINS = {
 def test_margin(name):
     digits = 1e-11 if name not in ("C113", "A6", "S6") else 3e-7
     prediction = predict(task(name))
-    assert prediction.margin == pytest.approx(MARGINS[name], rel=digits)
+    assert prediction.margin == pytest.approx(MARGINS[name], rel=digits, abs=0)
     assert prediction.certificate.gap < 1e-12
 
 
@@ -89,13 +89,13 @@ def test_closed_form_against_the_linear_program(name):
     assert closed_form_applies(chosen)
     solved = solve_margin(ClassProgram.of(chosen), use_closed_form=False)
     assert solved.certificate.gap < 1e-12
-    assert closed_form_margin(chosen) == pytest.approx(solved.margin, rel=1e-12)
+    assert closed_form_margin(chosen) == pytest.approx(solved.margin, rel=1e-12, abs=0)
     if chosen.is_abelian:
         assert closed_form_applies(chosen, strict=True)
         if chosen.order % 2:
-            assert cyclic_margin(chosen.order) == pytest.approx(solved.margin, rel=1e-12)
+            assert cyclic_margin(chosen.order) == pytest.approx(solved.margin, rel=1e-12, abs=0)
     if theorem9_applies(chosen):
-        assert theorem9_margin(chosen) == pytest.approx(solved.margin, rel=1e-12)
+        assert theorem9_margin(chosen) == pytest.approx(solved.margin, rel=1e-12, abs=0)
 
 
 def test_theorem9_needs_its_hypotheses():
@@ -110,7 +110,7 @@ def test_theorem9_needs_its_hypotheses():
 )
 def test_collapse_penalty(name, edge):
     digits = 2e-3 if name != "A4" else 1e-6
-    assert collapse_penalty(ClassProgram.of(group(name))) == pytest.approx(edge, rel=digits)
+    assert collapse_penalty(ClassProgram.of(group(name))) == pytest.approx(edge, rel=digits, abs=0)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_atlas():
         assert problem.group.order == int(row["order"])
         assert len(problem.group.class_sizes) == int(row["classes"])
         prediction = predict(problem)
-        assert prediction.margin == pytest.approx(float(row["gamma_star"]), rel=1e-11)
+        assert prediction.margin == pytest.approx(float(row["gamma_star"]), rel=1e-11, abs=0)
         assert prediction.theorem9_applies == bool(int(row["theorem9_applies"]))
         assert (prediction.closed_form is not None) == bool(int(row["closed_form_applies"]))
         measured = sorted(
@@ -196,7 +196,7 @@ def test_finite_penalty():
             continue
         chosen = group(row["group"])
         program = ClassProgram.of(chosen)
-        assert collapse_penalty(program) == pytest.approx(float(row["lambda_c"]), rel=1e-12)
+        assert collapse_penalty(program) == pytest.approx(float(row["lambda_c"]), rel=1e-12, abs=0)
         minimum = minimize_penalized_loss(program, float(row["lambda"]))
         assert minimum.margin == pytest.approx(float(row["margin"]), rel=1e-9, abs=1e-12)
         compared += 1
@@ -224,6 +224,6 @@ def test_finite_penalty():
 def test_parity_file():
     for row in rows("parity.csv"):
         k = int(row["k"])
-        assert parity_margin(k) == pytest.approx(float(row["gamma_star"]), rel=1e-13)
+        assert parity_margin(k) == pytest.approx(float(row["gamma_star"]), rel=1e-13, abs=0)
         assert parity_width(k) == int(row["neurons"])
         assert predict(task(f"parity({row['n']},{k})")).margin == parity_margin(k)

@@ -29,6 +29,7 @@ __all__ = ["atlas_row", "atlas_totals", "build_atlas", "read_atlas"]
 
 _PART = 32  # groups of one order in a part
 _JOB = 32  # groups that one start of GAP makes, about
+_GREATEST_COUNT = 100_000
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 SCHEMA = pa.schema(
@@ -163,7 +164,8 @@ def build_atlas(
     Raises
     ------
     ValueError
-        GAP is missing, an order is impossible or not in its library, the folder is a file, or a
+        GAP is missing, an order is impossible or not in its library, there are too many groups, the
+        folder is a file, or a
         part in it is no part of an atlas.
     """
     if not 2 <= max_order <= GREATEST_ORDER:
@@ -176,10 +178,15 @@ def build_atlas(
     if target.exists() and not target.is_dir():
         raise ValueError(f"{str(target)!r} is a file; choose another folder")
     parts = _parts(max_order)
+    total = sum(len(part.numbers) for part in parts)
+    if total > _GREATEST_COUNT:
+        raise ValueError(
+            f"there are {total} groups of order 2 to {max_order}, more than the {_GREATEST_COUNT} "
+            "that an atlas takes; choose a smaller --max-order, e.g. 255"
+        )
     store = target / "parts"
     store.mkdir(parents=True, exist_ok=True)
     missing = [part for part in parts if not part.path(store).is_file()]
-    total = sum(len(part.numbers) for part in parts)
     done = total - sum(len(part.numbers) for part in missing)
     if progress is not None:
         progress(done, total)
