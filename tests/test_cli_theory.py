@@ -8,8 +8,9 @@ import pytest
 
 from marginlens import cli
 from marginlens.groups import gap
+from marginlens.runs import load_run
 from marginlens.tasks import task
-from marginlens.theory import predict
+from marginlens.theory import penalty_path, predict
 
 
 @pytest.fixture
@@ -68,6 +69,90 @@ def test_path_with_training(call, tmp_path):
     code, _, said = call(*words[:-1], "80", "--out", "runs")
     assert code == 2
     assert "holds a run by another recipe" in said
+
+
+def test_certify_tells_a_damaged_file_from_one_that_does_not_hold(call, tmp_path):
+    """Exit code 2 where there is nothing to check, 1 where the bounds do not meet."""
+    assert call("certify", "Q8", "--out", "q8.npz")[0] == 0
+    content = (tmp_path / "q8.npz").read_bytes()
+    for damaged in (content[:-30], content[: len(content) // 2], b"", b"words"):
+        (tmp_path / "q8.npz").write_bytes(damaged)
+        code, printed, error = call("certify", "q8.npz")
+        assert (code, printed) == (2, "")
+        assert "not a readable certificate" in error
+        assert error.count("\n") == 1
+    (tmp_path / "q8.npz").write_bytes(content)
+    arrays = dict(np.load(tmp_path / "q8.npz"))
+    arrays["tau"] = np.ones(8) / 7 * (arrays["tau"] > 0)
+    arrays["tau"] /= arrays["tau"].sum()
+    np.savez(tmp_path / "even.npz", **arrays)
+    code, printed, _ = call("certify", "even.npz", "--json")
+    assert (code, json.loads(printed)["holds"]) == (1, False)
+
+
+def test_certify_replaces_a_file_and_spares_a_folder(call, tmp_path):
+    (tmp_path / "s3.npz").write_text("an older one")
+    assert call("certify", "S3", "--out", "s3.npz")[0] == 0
+    assert call("certify", "s3.npz")[0] == 0
+    (tmp_path / "folder.npz").mkdir()
+    code, _, error = call("certify", "S3", "--out", "folder.npz")
+    assert code == 2
+    assert "is a folder; choose another file" in error
+    assert {path.name for path in tmp_path.iterdir()} == {"s3.npz", "folder.npz"}
+
+
+@pytest.mark.parametrize("spec", ["A5", "compose(C5,3)", "parity(5,2)"])
+def test_programs_read_the_path_s_record(call, spec):
+    code, printed, error = call("path", spec, "--strengths", "1e-5,1e-3,1", "--json")
+    assert (code, error) == (0, "")
+    record = json.loads(printed)
+    path = penalty_path(task(spec), [1.0, 1e-3, 1e-5])
+    assert record["task"] == spec
+    assert record["margin"] == path.limit.margin
+    assert record["collapse_penalty"] == path.limit.collapse_penalty
+    assert record["trained"] == []
+    columns = path.columns()
+    assert record["predicted"].keys() == columns.keys()
+    for name, column in columns.items():
+        ours = [None if np.isnan(x) else x for x in column.tolist()]
+        assert record["predicted"][name] == ours
+    assert record["predicted"]["margin_ratio"][0] is None  # collapsed
+
+
+def test_a_path_down_to_the_collapse_and_above(call, tmp_path):
+    words = ("path", "C3", "--strengths", "10,1e-2", "--train", "--steps", "1000", "--width", "20")
+    code, printed, _ = call(*words, "--figure", "c3.html")
+    assert code == 0
+    assert printed.count("trained") == 3  # the title, and a row for each
+    assert "the runs are in runs/C3-path" in printed
+    assert {path.name for path in (tmp_path / "runs" / "C3-path").iterdir()} == {"10", "0.01"}
+    assert (tmp_path / "c3.html").is_file()
+    record = json.loads(call(*words, "--json")[1])
+    above = record["trained"][0]
+    assert above["margin_ratio"] is None
+    assert above["norm"] < 1e-3
+    run = load_run(tmp_path / "runs" / "C3-path" / "0.01")
+    assert record["trained"][1]["norm"] == run.measurement.norm
+    assert record["trained"][1]["shares"] == run.measurement.share.tolist()
+
+
+def test_a_run_of_three_factors_from_prediction_to_page(call, tmp_path):
+    words = ("run", "compose(C3,3)", "--width", "20", "--steps", "30")
+    code, printed, _ = call(*words)
+    assert code == 0
+    assert "runs/compose-C3-3/report.html" in printed
+    assert call("measure", "runs/compose-C3-3")[0] == 0
+    run = load_run(tmp_path / "runs" / "compose-C3-3")
+    assert run.task.slots == ("u1", "u2", "u3")
+    assert "compose(C3,3)" in (tmp_path / "runs/compose-C3-3/report.html").read_text()
+
+
+@pytest.mark.parametrize("verb", ["certify", "path", "widths", "atlas"])
+def test_help_has_examples(call, verb):
+    code, printed, _ = call(verb, "--help")
+    assert code == 0
+    assert "Examples" in printed
+    assert f"marginlens {verb} " in printed
 
 
 def test_path_without_training(call):
@@ -130,14 +215,38 @@ def test_waveform_and_degrees(call):
     [
         (["certify", "S3", "--out", "s3.txt"], "must end in .npz"),
         (["certify", "S3", "--out", "no/s3.npz"], "does not exist"),
+        (["certify", "S3", "--out", "S3.NPZ/s3.npz"], "does not exist"),
         (["certify", "missing.npz"], "not a readable certificate"),
+        (["certify", "missing.npz", "--out", "copy.npz"], "a saved one is only checked"),
+        (["certify", "parity(4,2)", "--out", "p.npz"], "a parity has no file"),
+        (["certify", "compose(A5,12)"], "multiplications; at most"),
+        (["certify", "nope"], "unknown task 'nope'"),
         (["certify", "parity(20,4)"], "too many to list"),
         (["path", "C5", "--strengths", "1e-3,x"], "is not a list of numbers"),
         (["path", "C5", "--strengths", "0"], "strengths must be finite positive"),
+        (["path", "C5", "--strengths", "nan"], "strengths must be finite positive"),
+        (["path", "C5", "--strengths", "inf,1e-3"], "strengths must be finite positive"),
+        (["path", "C5", "--strengths", ","], "strengths must be finite positive"),
+        (["path", "C5", "--train", "--width", "0"], "width: "),
+        (["path", "C5", "--train", "--steps", "-1"], "steps: "),
+        (["path", "C5", "--width", "50"], "add --train"),
+        (["path", "C5", "--out", "runs"], "add --train"),
+        (["path", "C5", "--figure", "no/a.html"], "does not exist"),
+        (["path", "compose(S5,4)", "--train"], "can be predicted but not trained"),
+        (["path", "compose(parity(4,2),2)"], "factors are elements of a group"),
         (["path", "C5", "--figure", "a.png"], "must end in .html"),
         (["path", "parity(50,3)", "--train"], "can be predicted but not trained"),
         (["widths", "C5", "--widths", "a-b"], "is no list of widths"),
         (["widths", "C5", "--widths", "0"], "must be at least 1"),
+        (["widths", "C5", "--widths", "-3"], "is no list of widths"),
+        (["widths", "C5", "--widths", "4,"], "is no list of widths"),
+        (["widths", "C5", "--widths", "8-4"], "is an empty range of widths; write 4-8"),
+        (["widths", "C5", "--widths", "1-1000000000"], "more than 1000 widths"),
+        (["widths", "C5", "--widths", "10000000"], "width: "),
+        (["widths", "C5", "--widths", "2.5"], "is no list of widths"),
+        (["widths", "C5", "--seeds", "0"], "--seeds"),
+        (["widths", "C5", "--steps", "x"], "--steps"),
+        (["widths", "C5", "--figure", "a.pdf"], "must end in .html"),
         (["widths", "compose(S5,4)"], "can be predicted but not trained"),
         (["memorizing", "C1"], "has one element"),
         (["memorizing", "nope"], "unknown group"),

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup
+from marginlens.groups import group as group_of
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.constructions import group_weights
 from marginlens.theory.verification import Verification, require_work, verify_bounds
@@ -181,16 +182,18 @@ def verify_file(path: str | Path) -> Verification:
             f"{path}: expected arrays table, tau, u1, ..., uk and w, got {', '.join(arrays)}; "
             "write one with: marginlens certify A5 --out a5.npz"
         )
-    for name, dimensions in (("tau", 1), *((name, 2) for name in (*inputs, "w"))):
+    table = group_of(arrays["table"], name=str(path)).table
+    width = arrays["w"].shape[-1] if arrays["w"].ndim else 0
+    shapes = {"tau": (len(table),), **dict.fromkeys((*inputs, "w"), (len(table), max(1, width)))}
+    for name, shape in shapes.items():
         array = arrays[name]
-        if array.ndim != dimensions or array.dtype.kind not in "fiu":
+        if array.shape != shape or array.dtype.kind not in "fiu":
             raise ValueError(
-                f"{path}: {name} must be real numbers in {dimensions} dimension(s), "
-                f"got {array.dtype} in {array.ndim}"
+                f"{path}: {name} must be real numbers of shape {shape} for this table and w, "
+                f"got {array.dtype} of shape {array.shape}"
             )
-    group = FiniteGroup(arrays["table"], str(path))
     weights = tuple(arrays[name].astype(np.float64) for name in (*inputs, "w"))
-    return verify_bounds(group.table, weights, arrays["tau"].astype(np.float64))
+    return verify_bounds(table, weights, arrays["tau"].astype(np.float64))
 
 
 def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
