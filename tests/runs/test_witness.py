@@ -6,7 +6,7 @@ import pytest
 from marginlens.groups import gap
 from marginlens.runs import execute, train_at
 from marginlens.tasks import task
-from marginlens.theory import penalty_path
+from marginlens.theory import penalty_path, predict
 
 DIVISORS = (3, 10, 30, 100, 300)
 
@@ -14,13 +14,19 @@ DIVISORS = (3, 10, 30, 100, 300)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "last_steps"),
-    [("Q8", None), ("SL(2,3)", None), ("SmallGroup(32,9)", None), ("A5", 20000)],
-)
+    [
+        ("Q8", None),
+        ("SL(2,3)", None),
+        ("C4xD4", None),
+        ("SmallGroup(32,9)", None),
+        ("A5", 20000),
+    ],
+)  # C4xD4 is SmallGroup(32,25): of its irreps eight are forbidden, and no GAP is needed
 def test_five_strengths(spec, last_steps):
     if spec.startswith("SmallGroup") and gap.find_gap() is None:
         pytest.skip("no GAP: set MARGINLENS_GAP, or put gap on the PATH")
     problem = task(spec)
-    edge = penalty_path(problem, [1.0]).limit.collapse_penalty
+    edge = predict(problem).collapse_penalty
     path = penalty_path(problem, [edge / divisor for divisor in DIVISORS])
     for i, strength in enumerate(path.strengths.tolist()):
         # the least row's margin settles last; the default steps leave it short at the weakest penalty
@@ -35,9 +41,22 @@ def test_five_strengths(spec, last_steps):
         assert np.abs(found.share - path.shares[i]).max() < 0.01
 
 
-@pytest.mark.parametrize("spec", ["C5", "S3", "Q8"])
+def test_a_group_that_needs_no_gap_has_irreps_that_cannot_be_used():
+    statuses = [feature.status for feature in predict(task("C4xD4")).features]
+    assert (statuses.count("must"), statuses.count("cannot")) == (6, 8)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "C5",
+        "S3",
+        "Q8",
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("SL(2,3)", "C4xD4", "A5")),
+    ],
+)
 def test_just_above_the_collapse_nothing_is_learned(spec):
-    edge = penalty_path(task(spec), [1.0]).limit.collapse_penalty
+    edge = predict(task(spec)).collapse_penalty
     run = execute(spec, strength=1.05 * edge, steps=3000)
     assert run.prediction.at_penalty.norm == 0
     assert run.measurement.norm < 1e-3
