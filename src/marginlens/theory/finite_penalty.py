@@ -13,6 +13,7 @@ from scipy.special import logsumexp, xlogy
 
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.closed_forms import closed_form_masses
+from marginlens.theory.symmetric import symmetric_optimum
 
 __all__ = ["PenalizedMinimum", "collapse_penalty", "minimize_penalized_loss"]
 
@@ -153,8 +154,7 @@ def _start(program: ClassProgram, strength: float) -> np.ndarray:
     """Best point along the masses that treat all wrong answers alike; exact for C_p."""
     masses, n = closed_form_masses(program), program.group_order
     margin = program.scale * float((program.payoff @ masses).min())
-    odds = (n - 1) * (margin / strength - 1.0)
-    norm = math.log(odds) / margin if odds > 1.0 else 0.0
+    norm = symmetric_optimum(n, margin, strength)[1]
     return program.gains * masses * norm
 
 

@@ -14,14 +14,14 @@ from marginlens.theory.closed_forms import (
     theorem9_applies,
 )
 from marginlens.theory.finite_penalty import collapse_penalty, minimize_penalized_loss
-from marginlens.theory.linear_program import MarginSolution, solve_margin
+from marginlens.theory.linear_program import solve_margin
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
 from marginlens.theory.widths import construction_width
 from marginlens.theory.words import assumptions, is_homogeneous, note
 
-__all__ = ["predict_group"]
+__all__ = ["group_at_penalty", "predict_group"]
 
 _THEOREM_7 = "Morwani et al. 2024, Theorem 7"
 _THEOREM_9 = "Morwani et al. 2024, Theorem 9"
@@ -36,7 +36,9 @@ def predict_group(
     solution = solve_margin(program)
     theorem9 = theorem9_applies(group)
     homogeneous = is_homogeneous(penalty, activation)
-    at_penalty = _group_at_penalty(task, program, solution, penalty) if homogeneous else None
+    at_penalty = None
+    if homogeneous and penalty is not None and penalty.strength > 0:
+        at_penalty = group_at_penalty(task, program, solution.margin, penalty.strength)
     features = tuple(
         FeaturePrediction(
             name=feature.name,
@@ -78,20 +80,19 @@ def predict_group(
     )
 
 
-def _group_at_penalty(
-    task: Task, program: ClassProgram, solution: MarginSolution, penalty: Penalty | None
-) -> AtPenalty | None:
-    if penalty is None or penalty.strength == 0:
-        return None
-    minimum = minimize_penalized_loss(program, penalty.strength)
+def group_at_penalty(
+    task: Task, program: ClassProgram, margin: float, strength: float
+) -> AtPenalty:
+    """The minimum at a positive strength, for the group's program and its maximum margin."""
+    minimum = minimize_penalized_loss(program, strength)
     live = minimum.norm > 0
     shares = minimum.masses / minimum.norm if live else minimum.masses
     return AtPenalty(
-        loss=minimum.loss + penalty.strength * minimum.norm,
+        loss=minimum.loss + strength * minimum.norm,
         cross_entropy=minimum.loss,
         norm=minimum.norm,
         margin=minimum.margin,
-        margin_ratio=minimum.margin / (minimum.norm * solution.margin) if live else None,
+        margin_ratio=minimum.margin / (minimum.norm * margin) if live else None,
         shares={
             feature.name: share
             for feature, share in zip(task.features, shares.tolist(), strict=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
 from marginlens.theory.closed_forms import theorem9_applies
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, Prediction, unknown_features
 from marginlens.theory.single_neuron import best_neuron, is_prime
+from marginlens.theory.symmetric import symmetric_collapse, symmetric_optimum
 from marginlens.theory.words import assumptions, is_homogeneous
 
 __all__ = ["predict_neuron", "searchable", "symmetric_minimum"]
@@ -62,7 +61,7 @@ def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) 
         closed_form=None,
         theorem9_applies=None if group is None else theorem9_applies(group),
         penalty=penalty,
-        collapse_penalty=neuron.value * (p - 1) / p if homogeneous else None,
+        collapse_penalty=symmetric_collapse(p, neuron.value) if homogeneous else None,
         at_penalty=at_penalty,
         proved=False,
         waveform=neuron,
@@ -100,15 +99,13 @@ def symmetric_minimum(order: int, margin: float, strength: float) -> AtPenalty:
     >>> round(found.loss, 7), round(exact.at_penalty.loss, 7)
     (0.2838312, 0.2838312)
     """
-    live = strength < margin * (order - 1) / order
-    norm = math.log((order - 1) * (margin / strength - 1)) / margin if live else 0.0
-    cross_entropy = math.log1p((order - 1) * math.exp(-margin * norm))
+    cross_entropy, norm = symmetric_optimum(order, margin, strength)
     return AtPenalty(
         loss=cross_entropy + strength * norm,
         cross_entropy=cross_entropy,
         norm=norm,
         margin=margin * norm,
-        margin_ratio=1.0 if live else None,
+        margin_ratio=1.0 if norm > 0 else None,
         shares={},
         gap=0.0,
     )

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from marginlens.theory.symmetric import symmetric_collapse, symmetric_optimum
+
 __all__ = [
     "parity_collapse_penalty",
     "parity_margin",
@@ -68,7 +70,7 @@ def parity_collapse_penalty(k: int) -> float:
     >>> round(parity_collapse_penalty(4), 6)
     0.303579
     """
-    return parity_margin(k) / 2.0
+    return symmetric_collapse(2, parity_margin(k))
 
 
 def parity_minimum(k: int, strength: float) -> tuple[float, float]:
@@ -108,11 +110,7 @@ def parity_minimum(k: int, strength: float) -> tuple[float, float]:
     """
     if not (math.isfinite(strength) and strength > 0):
         raise ValueError(f"strength must be a finite positive number, such as 1e-4, got {strength}")
-    margin = parity_margin(k)
-    if strength >= parity_collapse_penalty(k):
-        return math.log(2.0), 0.0
-    norm = math.log(margin / strength - 1.0) / margin
-    return math.log1p(math.exp(-margin * norm)), norm
+    return symmetric_optimum(2, parity_margin(k), strength)
 
 
 def parity_weights(

@@ -15,7 +15,7 @@ from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Predictio
 from marginlens.theory.shares import share_status
 from marginlens.theory.words import assumptions, is_homogeneous, note
 
-__all__ = ["parity_size", "predict_parity"]
+__all__ = ["parity_at_penalty", "parity_size", "predict_parity"]
 
 _THEOREM_8 = "Morwani et al. 2024, Theorem 8"
 
@@ -23,25 +23,12 @@ _THEOREM_8 = "Morwani et al. 2024, Theorem 8"
 def predict_parity(task: Task, activation: Activation, penalty: Penalty | None) -> Prediction:
     """Prediction for the product of k of the bits, with x^k."""
     k = parity_size(task)
-    subset = set(task.subset or ())
-    shares = [1.0 / k if feature.coordinate in subset else 0.0 for feature in task.features]
+    shares = _shares(task)
     margin = parity_margin(k)
     homogeneous = is_homogeneous(penalty, activation)
     at_penalty = None
     if homogeneous and penalty is not None and penalty.strength > 0:
-        cross_entropy, norm = parity_minimum(k, penalty.strength)
-        at_penalty = AtPenalty(
-            loss=cross_entropy + penalty.strength * norm,
-            cross_entropy=cross_entropy,
-            norm=norm,
-            margin=margin * norm,
-            margin_ratio=1.0 if norm > 0 else None,
-            shares={
-                feature.name: share if norm > 0 else 0.0
-                for feature, share in zip(task.features, shares, strict=True)
-            },
-            gap=0.0,
-        )
+        at_penalty = parity_at_penalty(task, penalty.strength)
     return Prediction(
         task=task.name,
         activation=activation.name,
@@ -70,6 +57,31 @@ def predict_parity(task: Task, activation: Activation, penalty: Penalty | None) 
         collapse_penalty=parity_collapse_penalty(k) if homogeneous else None,
         at_penalty=at_penalty,
     )
+
+
+def parity_at_penalty(task: Task, strength: float) -> AtPenalty:
+    """The minimum at a positive strength."""
+    k = parity_size(task)
+    cross_entropy, norm = parity_minimum(k, strength)
+    return AtPenalty(
+        loss=cross_entropy + strength * norm,
+        cross_entropy=cross_entropy,
+        norm=norm,
+        margin=parity_margin(k) * norm,
+        margin_ratio=1.0 if norm > 0 else None,
+        shares={
+            feature.name: share if norm > 0 else 0.0
+            for feature, share in zip(task.features, _shares(task), strict=True)
+        },
+        gap=0.0,
+    )
+
+
+def _shares(task: Task) -> list[float]:
+    """Share of each coordinate: equal ones on the subset."""
+    subset = set(task.subset or ())
+    share = 1.0 / parity_size(task)
+    return [share if feature.coordinate in subset else 0.0 for feature in task.features]
 
 
 def parity_size(task: Task) -> int:

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from marginlens.tasks import Task
-from marginlens.theory.penalty import Penalty
+from marginlens.theory.group_prediction import group_at_penalty
+from marginlens.theory.parity_prediction import parity_at_penalty
 from marginlens.theory.predict import predict
-from marginlens.theory.prediction import Prediction
+from marginlens.theory.prediction import AtPenalty, Prediction
 
 __all__ = ["PenaltyPath", "penalty_path"]
 
@@ -99,11 +100,7 @@ def penalty_path(
         raise ValueError(
             f"strengths must be finite positive numbers, such as 1e-4, got {list(asked)}"
         )
-    minima = []
-    for strength in chosen.tolist():
-        at = predict(task, penalty=Penalty("homogeneous", strength)).at_penalty
-        assert at is not None
-        minima.append(at)
+    minima = [_minimum(task, limit, strength) for strength in chosen.tolist()]
     return PenaltyPath(
         limit=limit,
         strengths=chosen,
@@ -117,3 +114,10 @@ def penalty_path(
         shares=np.array([[at.shares[f.name] for f in limit.features] for at in minima]),
         gap=np.array([at.gap for at in minima]),
     )
+
+
+def _minimum(task: Task, limit: Prediction, strength: float) -> AtPenalty:
+    """The minimum at a strength; the program of the limit, already solved, serves all of them."""
+    if limit.certificate is None or limit.margin is None:
+        return parity_at_penalty(task, strength)
+    return group_at_penalty(task, limit.certificate.program, limit.margin, strength)

@@ -1,0 +1,49 @@
+"""The minimum at a penalty where a network can lead by the same margin over all wrong answers."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["symmetric_collapse", "symmetric_optimum"]
+
+
+def symmetric_collapse(answers: int, margin: float) -> float:
+    """gamma* (n - 1) / n: at this strength and above, the zero network is the minimum.
+
+    Examples
+    --------
+    >>> symmetric_collapse(2, 0.5)
+    0.25
+    """
+    return margin * (answers - 1) / answers
+
+
+def symmetric_optimum(answers: int, margin: float, strength: float) -> tuple[float, float]:
+    """Cross-entropy and norm at the minimum of log(1 + (n - 1) exp(-gamma* N)) + strength N over N.
+
+    N = log((n - 1) (gamma* / strength - 1)) / gamma*, or 0 from :func:`symmetric_collapse` on.
+
+    Parameters
+    ----------
+    answers
+        n, the number of answers, at least 2.
+    margin
+        gamma*, or the normalized margin of the networks in question.
+    strength
+        lambda, positive.
+
+    Notes
+    -----
+    Derived in docs/theory.md, "At a finite penalty", "Sparse parity" and "Other activations".
+
+    Examples
+    --------
+    >>> from marginlens.theory import cyclic_margin
+    >>> loss, norm = symmetric_optimum(23, cyclic_margin(23), 1e-4)
+    >>> f"{loss:.7f} {norm:.2f}"
+    '0.0395376 2442.94'
+    """
+    norm = 0.0
+    if strength < symmetric_collapse(answers, margin):
+        norm = math.log((answers - 1) * (margin / strength - 1.0)) / margin
+    return math.log1p((answers - 1) * math.exp(-margin * norm)), norm
