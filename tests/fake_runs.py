@@ -44,6 +44,7 @@ def cyclic_run(order=71, *, generator=1, name=None, snapshots=60, theory=True) -
     group = SimpleNamespace(
         order=order, identity=0, generator=generator, table=table, name=name,
         class_of=np.arange(order), is_abelian=True,
+        powers=lambda element: np.arange(order) * element % order,
     )  # fmt: skip
     neurons = max(6 * len(frequencies), 24)
     dominant = rng.integers(len(frequencies), size=neurons)

@@ -128,7 +128,7 @@ def waveform(
                 "for addition modulo a prime, and activations other than x^2"
             )
         neuron, fit = found, fit_waveform(run.training.network, run.task, found)
-        drawn = waveform_figure(run)
+        drawn = None if figure is None else waveform_figure(run)
         if figure is not None and drawn is not None:
             write_figure(drawn, figure)
     powers = {slot: harmonics(getattr(neuron, slot), 1) for slot in "uvw"}

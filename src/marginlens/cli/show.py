@@ -17,6 +17,7 @@ from marginlens.cli.app import err, out
 if TYPE_CHECKING:
     import numpy as np
     import plotly.graph_objects as go
+    from rich.progress import Progress
 
     from marginlens.runs import Run
     from marginlens.theory import Prediction
@@ -196,19 +197,7 @@ def progress(
     if quiet:
         yield None
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    bar = Progress(
-        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}"),
-        TimeRemainingColumn(), console=err, transient=True,
-    )  # fmt: skip
-    with bar:
+    with _bar("training", "{task.fields[now]}") as bar:
         job = bar.add_task("training", total=steps, now="")
 
         def show(step: int, row: dict[str, np.ndarray]) -> None:
@@ -223,6 +212,13 @@ def progress(
 @contextmanager
 def counting(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A live bar of what is done, of how much; none where there is no terminal."""
+    with _bar(words, disable=quiet or not err.is_terminal) as bar:
+        job = bar.add_task(words, total=None)
+        yield lambda done, total: bar.update(job, completed=done, total=total)
+
+
+def _bar(words: str, *details: str, disable: bool = False) -> Progress:
+    """A bar with what is done, of how much, details, and the time that remains."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -231,10 +227,7 @@ def counting(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]
         TimeRemainingColumn,
     )
 
-    bar = Progress(
-        TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=err, transient=True, disable=quiet or not err.is_terminal,
+    return Progress(
+        TextColumn(words), BarColumn(), MofNCompleteColumn(), *map(TextColumn, details),
+        TimeRemainingColumn(), console=err, transient=True, disable=disable,
     )  # fmt: skip
-    with bar:
-        job = bar.add_task(words, total=None)
-        yield lambda done, total: bar.update(job, completed=done, total=total)

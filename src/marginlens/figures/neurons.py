@@ -109,12 +109,7 @@ def element_order(group: FiniteGroup) -> Int[np.ndarray, " element"]:
     """
     if group.generator is None:
         return np.argsort(group.class_of, kind="stable")
-    order = np.empty(group.order, dtype=int)
-    element = group.identity
-    for position in range(group.order):
-        order[position] = element
-        element = int(group.table[element, group.generator])
-    return order
+    return group.powers(group.generator)
 
 
 def spectra(

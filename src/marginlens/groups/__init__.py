@@ -1,7 +1,7 @@
 """Finite groups: Cayley table → classes → characters → irreps → Fourier (NumPy and SciPy only)."""
 
 from marginlens.groups.character_table import CharacterTable
-from marginlens.groups.families import UnknownGroupError
+from marginlens.groups.families import UnknownGroupError, is_prime
 from marginlens.groups.finite_group import FiniteGroup
 from marginlens.groups.irrep_class import IrrepClass
 from marginlens.groups.specs import group, group_or_characters
@@ -15,4 +15,5 @@ __all__ = [
     "UnknownGroupError",
     "group",
     "group_or_characters",
+    "is_prime",
 ]

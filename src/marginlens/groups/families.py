@@ -170,9 +170,14 @@ def _quaternion_problem(n: int) -> str | None:
     return "generalized quaternion groups have order 8, 16, 32, …, e.g. Q8 (Dic3 has order 12)"
 
 
+def is_prime(number: int) -> bool:
+    """Whether a number is prime."""
+    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
+
+
 def _prime_problem(p: int) -> str | None:
     # Only small primes can pass the limit on the order, so larger numbers are left to it.
-    if p >= 2 and (p > 10**4 or all(p % divisor for divisor in range(2, math.isqrt(p) + 1))):
+    if p > 10**4 or is_prime(p):
         return None
     return "SL(2,p) needs a prime p, e.g. SL(2,3)"
 

@@ -12,6 +12,7 @@ from jaxtyping import Complex, Float, Int
 from marginlens.groups import characters as _characters
 from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.irrep_class import IrrepClass, Regular, irrep_classes
+from marginlens.groups.irreps import Translations
 from marginlens.groups.table import find_identity, frozen, generating_set, validate_table
 
 
@@ -134,14 +135,15 @@ class FiniteGroup:
         if self.generator is not None:
             steps = np.arange(self.order)
             logarithms = np.empty(self.order, dtype=np.int64)
-            logarithms[self._powers(self.generator)] = steps
+            logarithms[self.powers(self.generator)] = steps
             exponents = np.outer(steps, logarithms[representatives]) % self.order
             return frozen(_characters.roots_of_unity(self.order)[exponents])
         exponent = math.lcm(*self.element_orders.tolist())
         values = _characters.abelian_characters(self.table, self.identity, exponent)
         return frozen(_characters.sort_rows(values[:, representatives]))
 
-    def _powers(self, element: int) -> np.ndarray:
+    def powers(self, element: int) -> Int[np.ndarray, " power"]:
+        """Return 1, g, g², … up to the last before 1 comes again."""
         powers = [self.identity]
         while (power := int(self.table[powers[-1], element])) != self.identity:
             powers.append(power)
@@ -154,7 +156,7 @@ class FiniteGroup:
         met = np.zeros(len(self.class_sizes), dtype=bool)
         for index in range(len(met))[::-1]:  # classes are sorted by element order
             if not met[index]:
-                found.append(self.class_of[self._powers(int(self.class_representatives[index]))])
+                found.append(self.class_of[self.powers(int(self.class_representatives[index]))])
                 met[found[-1]] = True
         return tuple(found)
 
@@ -203,7 +205,8 @@ class FiniteGroup:
     @cached_property
     def irrep_classes(self) -> tuple[IrrepClass, ...]:
         """Irreps merged with their conjugates, the trivial one first, with their matrices."""
-        regular = Regular(self.table, self.inverses, self.identity, self.generators, self.class_of)
+        translations = Translations(self.table, self.inverses, self.identity, self.generators)
+        regular = Regular(translations, self.class_of)
         return irrep_classes(self.character_table, regular)
 
     def fourier(self, f: Float[np.ndarray, "*batch element"]) -> list[Complex[np.ndarray, "..."]]:

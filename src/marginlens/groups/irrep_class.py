@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,12 +21,9 @@ _TYPES = {1: "real", 0: "complex", -1: "quaternionic"}
 
 @dataclass(frozen=True, eq=False)
 class Regular:
-    """What matrices are made from: the table with inverses, generators and conjugacy classes."""
+    """What matrices are made from: the translations, and the class of each element."""
 
-    table: Int[np.ndarray, "element element"]
-    inverses: Int[np.ndarray, " element"]
-    identity: int
-    generators: tuple[int, ...]
+    translations: _irreps.Translations
     class_of: Int[np.ndarray, " element"]
 
 
@@ -112,10 +109,7 @@ class IrrepClass:
 
     @property
     def _translations(self) -> _irreps.Translations:
-        regular = self._cayley()
-        return _irreps.Translations(
-            regular.table, regular.inverses, regular.identity, regular.generators, seed=self.index
-        )
+        return replace(self._cayley().translations, seed=self.index)
 
     @cached_property
     def isotypic_basis(self) -> Float[np.ndarray, "element dimension"]:

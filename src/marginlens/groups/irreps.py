@@ -17,7 +17,7 @@ _TOLERANCE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Translations:
-    """What the numerics need of a group: its table with inverses, identity, generators; a seed."""
+    """What the numerics need of a group: its table, inverses, identity and generators; a seed."""
 
     table: Int[np.ndarray, "element element"]
     inverses: Int[np.ndarray, " element"]

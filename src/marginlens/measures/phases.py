@@ -57,8 +57,4 @@ def generator_powers(group: FiniteGroup) -> Int[np.ndarray, " element"]:
     """
     if group.generator is None:
         raise ValueError(f"{group.name} is not cyclic: no element has all others for its powers")
-    powers, current = np.empty(group.order, dtype=np.int64), group.identity
-    for position in range(group.order):
-        powers[position] = current
-        current = int(group.table[current, group.generator])
-    return powers
+    return group.powers(group.generator)

@@ -93,11 +93,8 @@ def _integers(group: FiniteGroup, name: str) -> Int[np.ndarray, " element"]:
             f"the algorithm {name!r} adds integers modulo n, and {group.name} is not cyclic; "
             "take C23, or the algorithm 'representations'"
         )
-    integers = np.zeros(group.order, dtype=np.int64)
-    element = group.identity
-    for power in range(group.order):
-        integers[element] = power
-        element = int(group.table[element, group.generator])
+    integers = np.empty(group.order, dtype=np.int64)
+    integers[group.powers(group.generator)] = np.arange(group.order)
     return integers
 
 

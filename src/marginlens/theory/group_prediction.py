@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from marginlens.groups import CharacterTable, FiniteGroup
+from marginlens.groups import CharacterTable, FiniteGroup, is_prime
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
 from marginlens.theory.class_program import ClassProgram
@@ -104,10 +102,7 @@ def group_at_penalty(
 def _theorem(group: FiniteGroup | CharacterTable, inputs: int, theorem9: bool) -> str:
     if inputs != 2:
         return _LINEAR_PROGRAM
-    prime = group.order > 2 and all(
-        group.order % divisor for divisor in range(2, math.isqrt(group.order) + 1)
-    )
-    if prime:
+    if group.order > 2 and is_prime(group.order):
         return _THEOREM_7
     return _THEOREM_9 if theorem9 else _LINEAR_PROGRAM
 

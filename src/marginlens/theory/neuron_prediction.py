@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from marginlens.groups import is_prime
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
 from marginlens.theory.closed_forms import theorem9_applies
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, Prediction, unknown_features
-from marginlens.theory.single_neuron import best_neuron, is_prime
+from marginlens.theory.single_neuron import best_neuron
 from marginlens.theory.symmetric import symmetric_collapse, symmetric_optimum
 from marginlens.theory.words import assumptions, is_homogeneous
 

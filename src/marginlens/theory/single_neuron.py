@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from marginlens.groups import is_prime
 from marginlens.theory.activation import Activation, parse_activation
 from marginlens.theory.neuron_ascent import Profile, ascend, stationarity
 
-__all__ = ["BestNeuron", "best_neuron", "default_starts", "is_prime", "neuron_value"]
+__all__ = ["BestNeuron", "best_neuron", "default_starts", "neuron_value"]
 
 SAME = 1e-9
 """Starts whose values agree to this share have found the same maximum."""
@@ -157,11 +158,6 @@ def neuron_value(order: int, activation: Activation, gain: float) -> float:
     bend = (1.0 + activation.at_minus_one) / 2.0 if q == 1 else 1.0
     split = math.exp((q * math.log(q) - (q + 1) * math.log(q + 1)) / 2.0)
     return bend * split * math.exp(gain / 2.0) / (order * (order - 1.0))
-
-
-def is_prime(number: int) -> bool:
-    """Whether a number is prime."""
-    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
 
 
 def _next_prime(number: int) -> int:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from marginlens.groups.table import find_identity
+
 __all__ = [
     "Verification",
     "best_neuron_bound",
@@ -120,7 +122,7 @@ def verify_bounds(
     if not all(np.isfinite(weight).all() for weight in weights):
         raise ValueError("the weights must be finite numbers, got infinite ones or nan among them")
     tau = np.asarray(distribution, dtype=np.float64)
-    identity = _identity(table)
+    identity = find_identity(table)
     # written so that nan fails each comparison
     if tau.shape != (n,) or not (
         (tau >= 0).all() and abs(tau.sum() - 1) <= 1e-9 and tau[identity] == 0
@@ -219,7 +221,7 @@ def best_neuron_bound(
     Derived in docs/theory.md, "Certificates without irreps".
     """
     n, k = len(table), inputs
-    inverses = (table == _identity(table)).argmax(axis=1)
+    inverses = (table == find_identity(table)).argmax(axis=1)
     quotients = table[:, inverses]  # (x, y): x y^-1
     class_of = _symmetric_classes(table, inverses)
     generator = np.random.default_rng(0)
@@ -243,7 +245,7 @@ def best_neuron_bound(
         kappa = float((basis * image).sum() / basis.shape[1])
         residual = max(residual, float(np.abs(image - kappa * basis).max()))
         values = np.linalg.eigvalsh(basis.T @ symmetric[quotients] @ basis)
-        least = min(len(range(*same.indices(len(values)))) for same in _clusters(values))
+        least = min(same.stop - same.start for same in _clusters(values))
         ideals.append((basis.shape[1], least, kappa))
     ideals.sort(key=lambda ideal: ideal[2] / ideal[1] ** ((k - 1) / 2), reverse=True)
     best = max(kappa / least ** ((k - 1) / 2) for _, least, kappa in ideals)
@@ -258,21 +260,18 @@ def _rows(
     n, neurons = weights[-1].shape
     k = len(weights) - 1
     prefixes = n ** (k - 1)
+    identity = find_identity(table)
     step = max(1, _BLOCK // (n * neurons))
     for first in range(0, prefixes, step):
         chosen = np.arange(first, min(prefixes, first + step))
         sums = np.zeros((len(chosen), neurons))
-        products = np.full(len(chosen), _identity(table))
+        products = np.full(len(chosen), identity)
         for slot in range(k - 1):
             element = chosen // n ** (k - 2 - slot) % n
             sums += weights[slot][element]
             products = table[products, element]
         hidden = (sums[:, None] + weights[k - 1]).reshape(-1, neurons) ** k
         yield hidden, table[products].reshape(-1)
-
-
-def _identity(table: np.ndarray) -> int:
-    return int(np.flatnonzero((table == np.arange(len(table))).all(axis=1))[0])
 
 
 def _norms(weights: tuple[np.ndarray, ...]) -> np.ndarray:
