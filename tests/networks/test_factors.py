@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from marginlens.networks import MLP, Population, construct, evaluate, population
-from marginlens.networks.population import _Factors
+from marginlens.networks.population import _Table
 from marginlens.tasks import Task, task
 from marginlens.theory import default_activation, parse_activation
 
@@ -132,7 +132,7 @@ def test_blocks_change_nothing(monkeypatch, name):
     whole, expected = with_gradients(of, net)
     sizes = set()
     for block in (1, 2 * of.size ** (of.factors - 1) * 5, 7 * of.size ** (of.factors - 1) * 5):
-        monkeypatch.setattr(population, "BLOCK", block)
+        monkeypatch.setattr(population, "MEMORY", 16 * block)  # two buffers of float64
         split = Population(of, net)
         sizes.add((split.group, split.block))
         result, gradients = with_gradients(of, net)
@@ -148,7 +148,7 @@ def test_blocks_change_nothing(monkeypatch, name):
 def test_backward_is_the_transpose_of_forward(k):
     """<forward(p), d> = <p, backward(d)> for any p and d: the sums over slots are linear."""
     of = task("C3", inputs=k)
-    inputs = _Factors(of)
+    inputs = _Table(of)
     generator = torch.Generator().manual_seed(k)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     p = {slot: draw(2, 3, 4) for slot in of.slots}

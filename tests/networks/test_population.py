@@ -17,7 +17,7 @@ from marginlens.networks import (
     population,
     total_norm,
 )
-from marginlens.networks.population import _cross_entropy_
+from marginlens.networks.loss import cross_entropy_ as our_cross_entropy_
 from marginlens.tasks import Task, task
 from marginlens.theory import parse_activation
 
@@ -103,7 +103,7 @@ def brute_force_margins(of: Task, net: MLP) -> tuple[np.ndarray, np.ndarray]:
 
 def cross_entropy_(logits: Tensor, answers: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Ours, which has rows last, on logits (member, row, class)."""
-    losses, gap = _cross_entropy_(logits.mT, answers.mT, count)
+    losses, gap = our_cross_entropy_(logits.mT, answers.mT, 1 / count)
     return losses.mT, gap.mT
 
 
@@ -242,7 +242,7 @@ def test_blocks_change_nothing(monkeypatch, name, block, groups, units, activati
     of = task(name)
     net = network(of, activation, members=5)
     whole, expected = with_gradients(of, net)
-    monkeypatch.setattr(population, "BLOCK", block)
+    monkeypatch.setattr(population, "MEMORY", 16 * block)  # two buffers of float64
     split = Population(of, net)
     assert (split.group, split.block) == (groups, units)
     result, gradients = with_gradients(of, net)

@@ -11,7 +11,7 @@ from torch import nn
 from marginlens.networks import MLP, Population, evaluate, total_norm
 from marginlens.tasks import Task, task
 from marginlens.theory import predict
-from marginlens.training import Recipe, Training, initial_network, train
+from marginlens.training import DivergedError, Recipe, Training, initial_network, train
 
 C5 = Recipe(
     task="C5", width=40, steps=100, learning_rate=0.01, schedule="constant", dtype="float64"
@@ -214,19 +214,26 @@ def test_a_member_does_not_depend_on_its_ensemble(name, optimizer):
     assert not np.allclose(together.history["loss"][:, 0], together.history["loss"][:, 1])
 
 
-def test_training_stops_where_every_member_first_has_the_share():
+def test_each_member_stops_where_it_first_has_the_share():
     margin = predict(task("C5")).margin
     recipe = changed(C5, members=3, steps=2000, stop_share=0.8)
     training = train(task("C5"), recipe, margin=margin)
     assert training.stopped == "share of the margin"
-    reached = training.history["normalized_margin"] / margin >= 0.8
-    assert reached[-1].all()
-    assert not reached[:-1].all(axis=1).any()
-    assert reached[:-1].any()  # one member had to wait for another
-    assert 0 < training.steps[-1] < 2000
-    assert training.steps[-1] % recipe.record_every == 0
+    assert training.ends == ("share of the margin",) * 3
+    assert len(set(training.end_steps.tolist())) > 1  # one member had to go on without another
+    assert training.end_steps.max() == training.steps[-1] < 2000
+    assert (training.end_steps % recipe.record_every == 0).all()
+    share = training.history["normalized_margin"] / margin
     own = evaluate(training.network, task("C5")).margin / total_norm(training.network)
-    assert (own.numpy() / margin >= 0.8).all()
+    for member, end in enumerate(training.end_steps // recipe.record_every):
+        assert share[end, member] >= 0.8
+        assert (share[:end, member] < 0.8).all()
+        assert (share[end:, member] == share[end, member]).all()  # it rests
+        assert float(own[member]) / margin == pytest.approx(share[end, member], rel=1e-12)
+        alone = train(task("C5"), changed(recipe, members=1, seed=member), margin=margin)
+        assert alone.end_steps.tolist() == [training.end_steps[member]]
+        for slot, p in alone.network.parameters.items():
+            assert float((p[0] - training.network.parameters[slot][member]).abs().max()) < 1e-9
 
 
 def test_a_share_of_an_unknown_margin_is_refused():
@@ -241,14 +248,17 @@ def test_a_known_margin_does_not_stop_by_itself():
     assert training.steps[-1] == 20
 
 
-def test_training_converges_when_the_loss_rests_for_a_hundred_steps():
-    recipe = changed(C5, steps=5000, strength=1e-2, tolerance=1e-4, members=2)
+def test_a_member_converges_when_its_loss_rests_for_a_hundred_steps():
+    recipe = changed(C5, steps=5000, strength=1e-2, tolerance=1e-4, members=3)
     training = train(task("C5"), recipe)
     assert training.stopped == "converged"
+    assert training.ends == ("converged",) * 3
     loss = training.history["loss"]
     change = np.abs(loss[10:] / loss[:-10] - 1)  # ten records are a hundred steps
-    assert (change[-1] < 1e-4).all()
-    assert not (change[:-1] < 1e-4).all(axis=1).any()
+    for member, end in enumerate(training.end_steps // recipe.record_every):
+        assert change[end - 10, member] < 1e-4
+        assert not (change[: end - 10, member] < 1e-4).any()
+    assert len(set(training.end_steps.tolist())) > 1
 
 
 def test_training_ends_with_its_steps():
@@ -303,24 +313,43 @@ def test_divergence_names_the_step():
         train(task("C5"), recipe, progress=lambda step, latest: steps.append(step))
     assert steps == list(range(len(steps)))
     assert 0 < len(steps) < 100
-    assert f"not finite at step {len(steps)};" in str(caught.value)
+    assert f"the norm has exploded at step {len(steps)};" in str(caught.value)
     assert "smaller learning rate" in str(caught.value)
 
 
-def test_divergence_of_one_member_is_noticed():
-    one = train(task("C5"), changed(C5, steps=3))
-
+def test_divergence_of_one_member_stops_it_alone_as_it_last_was():
     def spoiled(self, parameters, gradients=None):
         result = evaluated(self, parameters, gradients)
-        result.cross_entropy[1] = math.nan
+        if len(result.cross_entropy) == 2 and (calls.append(0) or len(calls) > 15):
+            result.cross_entropy[1] = math.nan
         return result
 
+    calls = []
     evaluated = Population.__call__
+    recipe = changed(C5, members=2, steps=40)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Population, "__call__", spoiled)
-        with pytest.raises(FloatingPointError, match="not finite at step 0"):
-            train(task("C5"), changed(C5, members=2, steps=3))
-    assert np.isfinite(one.history["loss"]).all()
+        training = train(task("C5"), recipe)
+    assert training.ends == ("steps", "diverged")
+    assert training.end_steps.tolist() == [40, 10]  # at step 20 it was seen; at 10 all was well
+    other = train(task("C5"), changed(recipe, steps=10))
+    whole = train(task("C5"), recipe)
+    for slot, p in training.network.parameters.items():
+        assert torch.equal(p[1], other.network.parameters[slot][1])
+        assert float((p[0] - whole.network.parameters[slot][0]).abs().max()) < 1e-9
+    assert np.isfinite(training.history["loss"]).all()
+
+
+def test_what_has_diverged_leaves_its_last_good_state():
+    recipe = changed(C5, optimizer="sgd", learning_rate=1e6, record_every=1)
+    with pytest.raises(DivergedError) as caught:
+        train(task("C5"), recipe)
+    state = caught.value.state
+    assert state.steps[-1] == state.step
+    for p in state.network.parameters.values():
+        assert torch.isfinite(p).all()
+    result = evaluate(state.network, task("C5"))
+    assert result.margin.numpy() == pytest.approx(state.rows["margin"][-1], rel=1e-12)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense", ""])

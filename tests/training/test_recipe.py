@@ -57,7 +57,7 @@ def test_a_recipe_is_written_as_it_reads(tmp_path):
         ("strength", -1e-4),
         ("strength", float("nan")),
         ("strength", float("inf")),
-        ("optimizer", "adamw"),
+        ("optimizer", "lion"),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("schedule", "warmup"),

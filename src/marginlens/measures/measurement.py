@@ -126,7 +126,7 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
     (array([6, 6]), np.float64(1.0))
     """
     network.require_task(task)
-    one = network.member(member).to(torch.float64)
+    one = network.untied().member(member).to(torch.float64)
     result = evaluate(one, task)
     weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}
     degree = one.homogeneity

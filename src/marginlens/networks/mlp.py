@@ -20,19 +20,23 @@ __all__ = ["MLP", "neuron_norms"]
 class MLP:
     """f(a, b) = sum_i sigma(u_i(a) + v_i(b)) w_i, or on signs f(x) = sum_i sigma(<u_i, x>) w_i.
 
-    With k factors the sum inside has k terms.
+    With k factors the sum inside has k terms. With tied embeddings all slots share one: u = v. Such a
+    network *is* the one with u = v: its norms count the shared weights once for each slot.
 
     Attributes
     ----------
     parameters
         One for each slot of the task (``"u"`` and ``"v"``), each (member, element, neuron), and
-        ``"w"`` (member, class, neuron).
+        ``"w"`` (member, class, neuron). With tied embeddings ``"u"`` and ``"w"``.
     activation
         sigma.
+    tied_slots
+        The slots that share ``"u"``; none where each has weights of its own.
     """
 
     parameters: dict[str, Tensor]
     activation: Activation
+    tied_slots: tuple[str, ...] = ()
 
     @classmethod
     def initial(
@@ -44,6 +48,7 @@ class MLP:
         members: int = 1,
         seed: int = 0,
         scale: float | None = None,
+        tied: bool = False,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> MLP:
@@ -51,9 +56,17 @@ class MLP:
 
         Member i is drawn on the CPU in float64 from seed + i, so that it starts from the same
         parameters whatever the ensemble's size, the precision or the device.
+
+        Raises
+        ------
+        ValueError
+            If embeddings are to be tied where there is one slot only.
         """
+        if tied and (task.kind != "table" or task.factors < 2):
+            raise ValueError(f"{task.name} has one input: there is nothing to tie; leave tied out")
+        slots = ("u",) if tied else task.slots
         deviation = task.size**-0.5 if scale is None else scale
-        sizes = {**dict.fromkeys(task.slots, task.size), "w": task.classes}
+        sizes = {**dict.fromkeys(slots, task.size), "w": task.classes}
         drawn: dict[str, list[Tensor]] = {name: [] for name in sizes}
         for member in range(members):
             generator = torch.Generator().manual_seed(seed + member)
@@ -63,7 +76,29 @@ class MLP:
         return cls(
             {name: torch.stack(v).to(device=device, dtype=dtype) for name, v in drawn.items()},
             activation,
+            task.slots if tied else (),
         )
+
+    @property
+    def tied(self) -> bool:
+        """Whether all slots share their weights."""
+        return bool(self.tied_slots)
+
+    @property
+    def uses(self) -> dict[str, int]:
+        """How often each parameter is used: as often as there are slots, if they share it."""
+        return {"u": len(self.tied_slots)} if self.tied else {}
+
+    def untied(self) -> MLP:
+        """The same function with weights of its own for every slot."""
+        if not self.tied:
+            return self
+        shared = dict.fromkeys(self.tied_slots, self.parameters["u"])
+        return MLP({**shared, "w": self.parameters["w"]}, self.activation)
+
+    def with_parameters(self, parameters: dict[str, Tensor]) -> MLP:
+        """The network with other parameters."""
+        return MLP(parameters, self.activation, self.tied_slots)
 
     @property
     def members(self) -> int:
@@ -88,7 +123,8 @@ class MLP:
         ValueError
             If a slot is missing or a weight vector has another length than the task's.
         """
-        expected = {**dict.fromkeys(task.slots, task.size), "w": task.classes}
+        slots = ("u",) if self.tied and self.tied_slots == task.slots else task.slots
+        expected = {**dict.fromkeys(slots, task.size), "w": task.classes}
         got = {name: p.shape[1] for name, p in self.parameters.items()}
         if got != expected:
             raise ValueError(
@@ -97,21 +133,22 @@ class MLP:
 
     def member(self, index: int) -> MLP:
         """Network ``index`` alone, as an ensemble of one."""
-        return MLP(
-            {name: p[index : index + 1] for name, p in self.parameters.items()}, self.activation
+        return self.with_parameters(
+            {name: p[index : index + 1] for name, p in self.parameters.items()}
         )
 
     def to(self, dtype: torch.dtype) -> MLP:
         """Copy in another precision."""
-        return MLP(
-            {name: p.detach().to(dtype) for name, p in self.parameters.items()}, self.activation
+        return self.with_parameters(
+            {name: p.detach().to(dtype) for name, p in self.parameters.items()}
         )
 
     def logits(self, task: Task) -> Float[Tensor, "member row class"]:
         """Evaluate the whole table at once; for pictures and tests, as it is large."""
         task.require_rows()
         w = self.parameters["w"]
-        weights = [self.parameters[slot] for slot in task.slots]
+        parameters = self.untied().parameters
+        weights = [parameters[slot] for slot in task.slots]
         if task.kind == "parity":
             hidden = torch.as_tensor(task.inputs, dtype=w.dtype, device=w.device) @ weights[0]
         else:
@@ -123,7 +160,12 @@ class MLP:
         return activate(self.activation, hidden) @ w.mT
 
 
-def neuron_norms(parameters: Mapping[str, Tensor]) -> Float[Tensor, "member neuron"]:
-    """Euclidean norm ||omega_i|| of all the weights of each neuron."""
-    squares = [p.square().sum(1) for p in parameters.values()]
+def neuron_norms(
+    parameters: Mapping[str, Tensor], uses: Mapping[str, int] | None = None
+) -> Float[Tensor, "member neuron"]:
+    """Euclidean norm ||omega_i|| of all the weights of each neuron.
+
+    ``uses`` tells how often a parameter counts, where it is more than once (:attr:`MLP.uses`).
+    """
+    squares = [p.square().sum(1) * (uses or {}).get(name, 1) for name, p in parameters.items()]
     return torch.stack(squares).sum(0).sqrt()

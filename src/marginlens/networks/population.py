@@ -1,4 +1,4 @@
-"""Loss, margin and gradient over a task's whole table, a block of rows at a time."""
+"""Loss, margin and gradient over a task's rows, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.networks.activations import activate, times_derivative_
+from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms
+from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
 
-__all__ = ["Evaluation", "Population", "evaluate", "total_norm"]
+__all__ = ["MEMORY", "Evaluation", "Population", "evaluate", "total_norm"]
 
-BLOCK = 1 << 22
-"""Hidden activations held at a time: more cost memory and gain no time."""
+MEMORY = 8 << 20
+"""Bytes of hidden activations held at a time: they stay in the cache, where more would not."""
 
 Parameters = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Averages over the whole table, one number a member.
+    """Averages over rows, one number a member.
 
     Attributes
     ----------
     cross_entropy
         Mean over the rows.
     accuracy
-        Share of the rows whose right answer has the largest logit.
+        Share of the rows whose asked answer has the largest logit.
     margin
-        min over rows of (logit of the right answer - largest logit of a wrong one).
+        min over rows of (logit of the asked answer - largest logit of another).
     """
 
     cross_entropy: Float[Tensor, " member"]
@@ -42,17 +44,17 @@ class Evaluation:
 
 
 class _Inputs(Protocol):
-    """How a task's rows reach the hidden layer; rows come in units that belong together."""
+    """How rows reach the hidden layer; rows come in units that belong together."""
 
     units: int
     rows: int
 
-    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> None: ...
+    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> Tensor: ...
     def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None: ...
 
 
-class _Factors:
-    """Row (a_1, ..., a_k): u_1(a_1) + ... + u_k(a_k) by broadcasting. No one-hot products.
+class _Table:
+    """The whole table, row (a_1, ..., a_k): u_1(a_1) + ... + u_k(a_k) by broadcasting.
 
     A unit is all rows of one a_1; the sums over the other slots are the same for every unit.
     """
@@ -63,9 +65,10 @@ class _Factors:
         self.first, *self.others = task.slots
         self.size = task.size
 
-    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> None:
+    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> Tensor:
         shape = (out.shape[0], hi - lo, self.rows, out.shape[2])
         torch.add(p[self.first][:, lo:hi, None], self._rest(p)[:, None], out=out.view(shape))
+        return out
 
     def _rest(self, p: Parameters) -> Tensor:
         """Sum over all slots but the first, (member, row of a unit, neuron)."""
@@ -90,27 +93,55 @@ class _Factors:
         gradients[self.others[-1]] += rest
 
 
+class _Chosen:
+    """Chosen rows of a table: sums of looked-up embeddings; a unit is one row."""
+
+    def __init__(self, task: Task, inputs: Tensor, *, tied: bool) -> None:
+        self.names = ("u",) if tied else task.slots
+        self.units, self.rows = len(inputs), 1
+        self.size = task.size
+        self.columns = inputs.T.contiguous()
+        offsets = torch.zeros(inputs.shape[1], dtype=torch.int64, device=inputs.device)
+        if not tied:
+            offsets = torch.arange(inputs.shape[1], device=inputs.device) * task.size
+        self.flat = (inputs + offsets).int()
+
+    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> Tensor:
+        table = torch.cat([p[name] for name in self.names], dim=1)
+        members, size, width = table.shape
+        member = torch.arange(members, dtype=torch.int32, device=table.device)[:, None, None]
+        index = (self.flat[lo:hi] + member * size).flatten(0, 1)
+        return torch.nn.functional.embedding_bag(
+            index, table.flatten(0, 1), mode="sum"
+        ).view(members, hi - lo, width)  # fmt: skip
+
+    def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None:
+        for slot, column in enumerate(self.columns[:, lo:hi]):
+            gradient = gradients[self.names[slot % len(self.names)]]
+            for member in range(len(d)):
+                gradient[member].index_add_(0, column, d[member])
+
+
 class _Signs:
     """Row x of ±1: <u, x> by a dense product; a unit is one row."""
 
-    def __init__(self, task: Task, dtype: torch.dtype, device: torch.device) -> None:
-        self.units, self.rows = len(task.inputs), 1
-        self.signs = torch.as_tensor(task.inputs, dtype=dtype, device=device)
+    def __init__(self, signs: Tensor, dtype: torch.dtype) -> None:
+        self.units, self.rows = len(signs), 1
+        self.signs = signs.to(dtype)
 
-    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> None:
-        torch.matmul(self.signs[lo:hi], p["u"], out=out)
+    def forward(self, p: Parameters, lo: int, hi: int, out: Tensor) -> Tensor:
+        return torch.matmul(self.signs[lo:hi], p["u"], out=out)
 
     def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None:
         gradients["u"] += self.signs[lo:hi].T @ d
 
 
 class Population:
-    """Evaluates a network, and its gradient, on every row of a task.
+    """Evaluates a network, and its gradient, on every row of a task, or on chosen rows.
 
-    The cross-entropy is computed as z + log1p(sum_{j != c} exp(l_j - l_c - z) + expm1(-z)), with z
-    the largest of 0 and the l_j - l_c, and the gradient of the right answer's logit as minus the sum
-    of the others': both keep their relative accuracy when the margin is large, where the usual
-    log-softmax loses all digits in float32.
+    Nothing is multiplied by one-hot vectors: embeddings are broadcast over the whole table, or looked
+    up for chosen rows. With tied embeddings, rows that differ in the order of their factors only are
+    merged (:meth:`Rows.merged`).
 
     Parameters
     ----------
@@ -118,26 +149,54 @@ class Population:
         What is evaluated.
     network
         Gives shapes, precision, device and activation; its parameters are passed at each call.
+    rows
+        The rows; all by default.
+    memory
+        Bytes of hidden activations held at a time, which decide the block of rows; by default what
+        stays in the cache.
+    merge
+        Whether rows that a network with tied embeddings cannot tell apart become one.
     """
 
-    def __init__(self, task: Task, network: MLP) -> None:
+    def __init__(
+        self,
+        task: Task,
+        network: MLP,
+        *,
+        rows: Rows | None = None,
+        memory: int | None = None,
+        merge: bool = True,
+    ) -> None:
         task.require_rows()
         network.require_task(task)
         w = network.parameters["w"]
         self.activation = network.activation
-        self.count = len(task.answers)
-        self.inputs: _Inputs = (
-            _Factors(task) if task.kind == "table" else _Signs(task, w.dtype, w.device)
-        )
-        self.answers = torch.tensor(task.answers, device=w.device)[None, None]
-        width, rows = network.width, self.inputs.rows
-        self.group = min(network.members, max(1, BLOCK // (rows * width)))
-        self.block = min(self.inputs.units, max(1, BLOCK // (self.group * rows * width)))
-        hidden = self.group * self.block * rows * width
-        outputs = self.group * self.block * rows * task.classes
+        self._task, self._tied, self._dtype = task, network.tied, w.dtype
+        chosen = (Rows.of(task) if rows is None else rows).to(w.device)
+        whole = rows is None and task.kind == "table" and not network.tied
+        self.use(chosen.merged() if network.tied and merge else chosen)
+        if whole:
+            self.inputs = _Table(task)
+        width, unit = network.width, self.inputs.rows
+        budget = max(1, (memory or MEMORY) // (2 * w.element_size()))
+        self.group = min(network.members, max(1, budget // (unit * width)))
+        self.block = min(self.inputs.units, max(1, budget // (self.group * unit * width)))
+        hidden = self.group * self.block * unit * width
+        outputs = self.group * self.block * unit * task.classes
         # Buffers are kept from step to step: fresh ones cost more in page faults than in work.
         self._before, self._hidden = w.new_empty(hidden), w.new_empty(hidden)
         self._logits = w.new_empty(outputs)
+
+    def use(self, rows: Rows) -> None:
+        """Evaluate on these rows from now on; they are as many as before, or fewer."""
+        self.inputs: _Inputs = (
+            _Chosen(self._task, rows.inputs, tied=self._tied)
+            if self._task.kind == "table"
+            else _Signs(rows.inputs, self._dtype)
+        )
+        self.answers = rows.answers[None, None]
+        self.count = len(rows)
+        self.weights = None if rows.weights is None else rows.weights.to(self._dtype)
 
     @torch.no_grad()
     def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
@@ -156,57 +215,43 @@ class Population:
             g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
             for lo in range(0, self.inputs.units, self.block):
                 hi = min(self.inputs.units, lo + self.block)
-                losses, gap = self._block(p, g, lo, hi)
+                rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
+                losses, gap = self._block(p, g, lo, hi, rows)
+                correct = gap > 0
+                if self.weights is not None:
+                    losses, correct = losses * self.weights[rows], correct * self.weights[rows]
                 loss[chosen] += losses.sum((1, 2), dtype=torch.float64)
-                right[chosen] += (gap > 0).sum((1, 2))
+                right[chosen] += correct.sum((1, 2), dtype=torch.float64)
                 margin[chosen] = torch.minimum(margin[chosen], gap.amin((1, 2)).double())
-        return Evaluation(loss / self.count, right / self.count, margin)
+        if self.weights is None:
+            loss, right = loss / self.count, right / self.count
+        return Evaluation(loss, right, margin)
 
     def _block(
-        self, p: Parameters, gradients: Parameters | None, lo: int, hi: int
+        self, p: Parameters, gradients: Parameters | None, lo: int, hi: int, rows: slice
     ) -> tuple[Tensor, Tensor]:
         """Losses and margins of the rows of units lo to hi; adds their gradient."""
         w = p["w"]
         members, classes, width = w.shape
-        rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
         count = rows.stop - rows.start
         shape = (members, count, width)
         size = members * count * width
-        before = self._before[:size].view(shape)
         hidden = self._hidden[:size].view(shape)
         # Rows last: this product is the faster one, whatever the number of classes.
         logits = self._logits[: members * count * classes].view(members, classes, count)
         answers = self.answers[..., rows].expand(members, -1, -1)
 
-        self.inputs.forward(p, lo, hi, before)
+        before = self.inputs.forward(p, lo, hi, self._before[:size].view(shape))
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
-        losses, gap = _cross_entropy_(logits, answers, self.count)
+        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        losses, gap = cross_entropy_(logits, answers, weights)
         if gradients is not None:
             gradients["w"].baddbmm_(logits, hidden)
             back = torch.bmm(logits.mT, w * self.activation.degree, out=hidden)
             times_derivative_(self.activation, back, before)
             self.inputs.backward(back, lo, hi, gradients)
         return losses, gap
-
-
-def _cross_entropy_(
-    logits: Float[Tensor, "member class row"], answers: Int[Tensor, "member 1 row"], count: int
-) -> tuple[Float[Tensor, "member 1 row"], Float[Tensor, "member 1 row"]]:
-    """Losses and margins; ``logits`` are overwritten by the gradient of sum(losses) / count."""
-    right = logits.gather(1, answers)
-    logits.scatter_(1, answers, -math.inf)
-    largest = logits.amax(1, keepdim=True)
-    top = torch.maximum(largest, right)
-    shift = top - right
-    # exp is many times slower where its value is zero or denormal: it ends just above
-    logits.sub_(top).clamp_min_(math.log(torch.finfo(logits.dtype).tiny) + 0.5).exp_()
-    wrong = logits.scatter_(1, answers, 0.0).sum(1, keepdim=True)
-    excess = wrong + torch.expm1(-shift)
-    losses = shift + torch.log1p(excess)
-    scale = 1 / (excess.add_(1).mul_(count))
-    logits.mul_(scale).scatter_(1, answers, -wrong * scale)
-    return losses, right - largest
 
 
 def evaluate(network: MLP, task: Task) -> Evaluation:
@@ -224,4 +269,4 @@ def evaluate(network: MLP, task: Task) -> Evaluation:
 
 def total_norm(network: MLP) -> Float[Tensor, " member"]:
     """Sum over neurons of ||omega_i||^nu, by which a margin is normalized."""
-    return neuron_norms(network.parameters).pow(network.homogeneity).sum(1)
+    return neuron_norms(network.parameters, network.uses).pow(network.homogeneity).sum(1)

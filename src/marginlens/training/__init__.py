@@ -1,6 +1,12 @@
 """Recipe and task to a trained network."""
 
-from marginlens.training.loop import Training, find_device, initial_network, train
+from marginlens.training.data import split
+from marginlens.training.loop import DivergedError, find_device, initial_network, train
+from marginlens.training.ranks import Ranks, process_group
 from marginlens.training.recipe import Recipe, recipe_for
+from marginlens.training.state import Training, TrainingState
 
-__all__ = ["Recipe", "Training", "find_device", "initial_network", "recipe_for", "train"]
+__all__ = [
+    "DivergedError", "Ranks", "Recipe", "Training", "TrainingState", "find_device", "initial_network",
+    "process_group", "recipe_for", "split", "train",
+]  # fmt: skip

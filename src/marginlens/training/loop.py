@@ -1,60 +1,42 @@
-"""The training loop: population gradient descent on the full table."""
+"""The training loop: from a state to the next record, snapshot or checkpoint, until all is done."""
 
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 
-from marginlens.networks import MLP, Population
+from marginlens.networks import MLP
 from marginlens.tasks import Task
-from marginlens.theory import Penalty, parse_activation
-from marginlens.training.penalties import add_penalty_gradient
+from marginlens.theory import parse_activation
+from marginlens.training.data import split
+from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe
+from marginlens.training.state import Training, TrainingState, snapshot_steps
+from marginlens.training.steps import Steps
 
-__all__ = ["Training", "find_device", "initial_network", "train"]
+__all__ = ["CHECKPOINT_SECONDS", "DivergedError", "find_device", "initial_network", "train"]
 
-_SNAPSHOT_BYTES = 64 << 20
+CHECKPOINT_SECONDS = 60.0
 _WORTH_THREADS = 1 << 20  # hidden activations a step
 _WINDOW = 100  # steps over which convergence is judged
+_EXPLODED = 1e12  # times the first norm
 
-HISTORY = ("loss", "cross_entropy", "accuracy", "margin", "norm", "normalized_margin")
 
+class DivergedError(FloatingPointError):
+    """Training left the finite numbers; ``state`` is the last good one."""
 
-@dataclass(frozen=True, eq=False)
-class Training:
-    """What training leaves behind.
-
-    Attributes
-    ----------
-    network
-        The last state, every member.
-    steps
-        Steps at which ``history`` was recorded.
-    history
-        Columns ``loss`` (cross-entropy + penalty), ``cross_entropy``, ``accuracy``,
-        ``margin``, ``norm`` (sum ||omega_i||^nu) and ``normalized_margin`` (margin / norm).
-    snapshot_steps, snapshots
-        Parameters of member 0 through training, on a logarithmic scale of steps.
-    seconds
-        Time spent training.
-    stopped
-        ``"steps"``, ``"share of the margin"``, ``"converged"`` or ``"interrupted"``.
-    """
-
-    network: MLP
-    steps: Int[np.ndarray, " record"]
-    history: dict[str, Float[np.ndarray, "record member"]]
-    snapshot_steps: Int[np.ndarray, " snapshot"]
-    snapshots: dict[str, Float[np.ndarray, "snapshot element neuron"]]
-    seconds: float
-    stopped: str
+    def __init__(self, words: str, state: TrainingState) -> None:
+        super().__init__(words)
+        self.state = state
 
 
 def train(
@@ -64,8 +46,13 @@ def train(
     margin: float | None = None,
     start: MLP | None = None,
     progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
+    state: TrainingState | None = None,
+    checkpoint: Callable[[TrainingState], None] | None = None,
+    checkpoint_every: int | None = None,
 ) -> Training:
-    """Minimise mean cross-entropy + penalty over the task's whole table.
+    """Minimise mean cross-entropy + penalty over the rows to train on.
+
+    Where a process group of ``torch.distributed`` is set up, its processes share the rows.
 
     Parameters
     ----------
@@ -77,19 +64,25 @@ def train(
         A network to go on from, in place of the recipe's initial one; it is not changed.
     progress
         Called with the step and the latest row of the history at each record.
+    state
+        Where an earlier training by the same recipe was, to go on from.
+    checkpoint
+        Called with the state every minute, every ``checkpoint_every`` steps, and when interrupted.
 
     Returns
     -------
     Training
-        Also after Ctrl-C: what was learned until then is kept, and ``stopped`` says so.
+        Also after Ctrl-C or SIGTERM, which take effect after the step in progress: what was learned
+        until then is kept, and ``stopped`` says so. A second signal stops at once.
 
     Raises
     ------
     ValueError
         If the device is not there, ``stop_share`` is asked for where the maximum is unknown, or
         ``start`` is a network of another task or recipe.
-    FloatingPointError
-        If the loss stops being finite, naming the step.
+    DivergedError
+        If the loss of every member stops being finite or its norm explodes, naming the step; it
+        holds the last good state. One member of several stops alone, as it last was.
 
     Examples
     --------
@@ -104,53 +97,210 @@ def train(
             "stop_share needs a known maximum margin; leave it out for this activation"
         )
     device = find_device(recipe.device)
-    network = (
-        initial_network(task, recipe, device)
-        if start is None
-        else _copy(start, task, recipe, device)
-    )
-    penalty = Penalty(recipe.penalty, recipe.strength)
-    parameters = network.parameters
-    gradients = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    for name, parameter in parameters.items():
-        parameter.grad = gradients[name]
-    optimizer = _optimizer(recipe, list(parameters.values()))
-    population = Population(task, network)
-    recorder = _Recorder(recipe, network)
-    stopped, started = "steps", time.perf_counter()
-    small = recipe.members * len(task.answers) * recipe.width < _WORTH_THREADS
-    with torch.no_grad(), _settings(one_thread=small):
+    if state is None:
+        network = (
+            initial_network(task, recipe, device)
+            if start is None
+            else _copy(start, task, recipe, device)
+        )
+        state = TrainingState.start(recipe, network)
+    else:
+        state.network = _moved(state.network, device)
+    work = recipe.members * len(task.answers) * recipe.width
+    with (
+        torch.no_grad(),
+        _settings(recipe, one_thread=work < _WORTH_THREADS),
+        _Signals() as signals,
+    ):
+        loop = _Loop(task, recipe, state, margin, progress, checkpoint, checkpoint_every, signals)
+        stopped = loop.run()
+    return state.finish(stopped, loop.steps.compile_seconds)
+
+
+class _Loop:
+    """One call of :func:`train`."""
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        state: TrainingState,
+        margin: float | None,
+        progress: Callable[[int, dict[str, np.ndarray]], None] | None,
+        checkpoint: Callable[[TrainingState], None] | None,
+        checkpoint_every: int | None,
+        signals: _Signals,
+    ) -> None:
+        self.recipe, self.state, self.margin = recipe, state, margin
+        self.progress, self.checkpoint, self.every = progress, checkpoint, checkpoint_every
+        self.signals, self.ranks = signals, Ranks.here()
+        self.steps = _steps(task, recipe, state, self.ranks)
+        self.snapshots = snapshot_steps(recipe, state.network)
+        self.good: tuple[int, dict, dict] | None = None
+        self.before, self.started = state.seconds, time.perf_counter()
+        self.saved = self.started
+
+    def run(self) -> str:
+        state, recipe = self.state, self.recipe
         try:
-            for step in range(recipe.steps + 1):
-                result = population(parameters, gradients)
-                value, norm = add_penalty_gradient(
-                    penalty, network.homogeneity, parameters, gradients
-                )
-                recorder.snapshot(step, network)
-                if step % recipe.record_every == 0 or step == recipe.steps:
-                    row = {
-                        "loss": result.cross_entropy + value,
-                        "cross_entropy": result.cross_entropy,
-                        "accuracy": result.accuracy,
-                        "margin": result.margin,
-                        "norm": norm,
-                        "normalized_margin": result.margin / norm,
-                    }
-                    latest = recorder.record(step, row)
-                    if progress is not None:
-                        progress(step, latest)
-                    reason = _reason_to_stop(recipe, recorder, margin)
-                    if reason is not None:
-                        stopped = reason
-                        break
+            while True:
+                step = state.step
+                if step in self.snapshots and step not in state.snapshot_steps:
+                    self._gather()
+                    state.snapshot()
+                recorded = bool(state.steps) and state.steps[-1] == step
+                if not recorded and (step % recipe.record_every == 0 or step == recipe.steps):
+                    self._record()
                 if step == recipe.steps:
-                    break
-                for group in optimizer.param_groups:
-                    group["lr"] = _rate(recipe, step)
-                optimizer.step()
-        except KeyboardInterrupt:
-            stopped = "interrupted"
-    return recorder.finish(network, time.perf_counter() - started, stopped)
+                    state.end(state.active, step, "steps")
+                if not len(state.active):
+                    self._gather()
+                    return "steps"
+                if self.ranks.any(self.signals.received):
+                    self._save()
+                    return "interrupted"
+                self._save_if_due()
+                state.step = self.steps.advance(step, self._next(), self._proceed)
+        except KeyboardInterrupt:  # not by our handler: a step may be half done
+            self._back_to_good()
+            self._write()
+            return "interrupted"
+
+    def _next(self) -> int:
+        """The next step at which something is to be done."""
+        step, every = self.state.step, self.recipe.record_every
+        stops = [self.recipe.steps, (step // every + 1) * every]
+        if self.every:
+            stops.append((step // self.every + 1) * self.every)
+        stops += [s for s in self.snapshots if s > step]
+        return min(stops)
+
+    def _proceed(self) -> bool:
+        if self.ranks.world > 1:  # all of them stop at the same step: at the next record
+            return True
+        return not self.signals.received and not self._is_due()
+
+    def _is_due(self) -> bool:
+        return self.checkpoint is not None and time.perf_counter() - self.saved > CHECKPOINT_SECONDS
+
+    def _save_if_due(self) -> None:
+        step = self.state.step
+        if self._is_due() or (self.every and step and step % self.every == 0):
+            self._save()
+
+    def _save(self) -> None:
+        self._gather()
+        self._write()
+
+    def _write(self) -> None:
+        if self.checkpoint is not None and self.ranks.leads:
+            self.checkpoint(self.state)
+        self.saved = time.perf_counter()
+
+    def _gather(self) -> None:
+        """Put what is being trained into the state."""
+        state = self.state
+        state.seconds = self.before + time.perf_counter() - self.started
+        active = torch.as_tensor(state.active)
+        for name, p in self.steps.network.parameters.items():
+            if len(active) == state.network.members:
+                state.network.parameters[name] = p.clone()
+            elif len(active):
+                state.network.parameters[name][active.to(p.device)] = p
+        state.optimizer = {k: v.clone() for k, v in self.steps.state().items()}
+
+    def _record(self) -> None:
+        """Add a row to the history; members that are done, or diverged, stop."""
+        state, step = self.state, self.state.step
+        latest = {
+            name: value.cpu().numpy().astype(np.float64)
+            for name, value in self.steps.evaluate(step).items()
+        }
+        active = state.active
+        bad = ~np.isfinite(latest["loss"])
+        if state.steps:
+            bad |= latest["norm"] > _EXPLODED * np.maximum(state.rows["norm"][0][active], 1)
+        if bad.any():
+            self._diverged(step, bad, latest)
+            latest = {name: value[~bad] for name, value in latest.items()}
+            active = state.active
+        state.steps.append(step)
+        for name, value in latest.items():
+            row = state.rows[name][-1].copy() if state.rows[name] else np.empty(len(state.ends))
+            row[active] = value
+            state.rows[name].append(row)
+        parameters = {name: p.clone() for name, p in self.steps.network.parameters.items()}
+        self.good = step, parameters, {k: v.clone() for k, v in self.steps.state().items()}
+        if self.progress is not None:
+            self.progress(step, {name: rows[-1] for name, rows in state.rows.items()})
+        self._stop_members(active)
+
+    def _stop_members(self, active: np.ndarray) -> None:
+        """Let members go that have converged or have their share of the margin."""
+        state, recipe = self.state, self.recipe
+        reasons = np.full(len(active), "", dtype=object)
+        if recipe.tolerance and (recipe.anneal_to is None or state.step >= 0.75 * recipe.steps):
+            back = math.ceil(_WINDOW / recipe.record_every)
+            loss = state.rows["loss"]
+            if len(loss) > back:
+                change = np.abs(loss[-1][active] / loss[-1 - back][active] - 1)
+                reasons[change < recipe.tolerance] = "converged"
+        if recipe.stop_share is not None and self.margin is not None:
+            reached = state.rows["normalized_margin"][-1][active] / self.margin
+            reasons[reached >= recipe.stop_share] = "share of the margin"
+        gone = reasons != ""
+        if gone.any():
+            self._gather()
+            for reason in set(reasons[gone]):
+                state.end(active[reasons == reason], state.step, reason)
+            self._keep(~gone)
+
+    def _diverged(self, step: int, bad: np.ndarray, latest: dict[str, np.ndarray]) -> None:
+        """Let diverged members go as they last were; raise if none is left."""
+        state = self.state
+        good = self.good[0] if self.good is not None else 0
+        self._back_to_good()
+        if bad.all():
+            what = "the norm has exploded"
+            if not np.isfinite(latest["loss"]).all():
+                what = "the loss is not finite"
+            raise DivergedError(
+                f"training diverged: {what} at step {step}; try a smaller learning rate, "
+                f"for example {self.recipe.learning_rate / 10:g}",
+                state,
+            )
+        state.end(state.active[bad], good, "diverged")
+        state.step = step
+        self._keep(~bad)
+
+    def _back_to_good(self) -> None:
+        """Set the state, not what is being trained, to the last record, where all was finite."""
+        if self.good is None:
+            return
+        step, parameters, optimizer = self.good
+        active = torch.as_tensor(self.state.active)
+        for name, p in parameters.items():
+            if len(active) == self.state.network.members:
+                self.state.network.parameters[name] = p.clone()
+            else:
+                self.state.network.parameters[name][active] = p
+        self.state.step, self.state.optimizer = step, optimizer
+        late = sum(s > step for s in self.state.snapshot_steps)
+        for kept in (self.state.snapshot_steps, *self.state.snapshots.values()):
+            del kept[len(kept) - late :]
+
+    def _keep(self, kept: np.ndarray) -> None:
+        if kept.any() and not kept.all():
+            self.steps.keep(torch.as_tensor(np.flatnonzero(kept)))
+
+
+def _steps(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks) -> Steps:
+    """What takes the steps of the members still trained; it has its own copy of them."""
+    active = torch.as_tensor(state.active)
+    network = state.network.with_parameters(
+        {name: p[active.to(p.device)].clone() for name, p in state.network.parameters.items()}
+    )
+    return Steps(task, recipe, split(task, recipe), network, state.optimizer, ranks)
 
 
 def initial_network(task: Task, recipe: Recipe, device: torch.device | None = None) -> MLP:
@@ -162,6 +312,7 @@ def initial_network(task: Task, recipe: Recipe, device: torch.device | None = No
         members=recipe.members,
         seed=recipe.seed,
         scale=recipe.init_scale,
+        tied=recipe.tied,
         dtype=getattr(torch, recipe.dtype),
         device=device or torch.device("cpu"),
     )
@@ -177,31 +328,36 @@ def _copy(network: MLP, task: Task, recipe: Recipe, device: torch.device) -> MLP
         of another task.
     """
     network.require_task(task)
-    got = (network.members, network.width, network.activation.name)
-    wanted = (recipe.members, recipe.width, recipe.activation)
+    got = (network.members, network.width, network.activation.name, network.tied)
+    wanted = (recipe.members, recipe.width, recipe.activation, recipe.tied)
     if got != wanted:
         raise ValueError(
-            f"start has (members, width, activation) {got}, but the recipe says {wanted}"
+            f"start has (members, width, activation, tied) {got}, but the recipe says {wanted}"
         )
     dtype = getattr(torch, recipe.dtype)
-    return MLP(
+    return network.with_parameters(
         {
             name: p.detach().clone().to(device=device, dtype=dtype)
             for name, p in network.parameters.items()
-        },
-        network.activation,
+        }
     )
 
 
+def _moved(network: MLP, device: torch.device) -> MLP:
+    return network.with_parameters({name: p.to(device) for name, p in network.parameters.items()})
+
+
 @contextmanager
-def _settings(*, one_thread: bool) -> Iterator[None]:
+def _settings(recipe: Recipe, *, one_thread: bool) -> Iterator[None]:
     """PyTorch's settings while training runs; they are put back afterwards.
 
     Weights on their way to zero pass through denormal numbers, tens of times slower to compute with.
     On small tasks threads gain nothing, and waiting for each other lose much on a busy machine.
     """
     threads = torch.get_num_threads()
+    tf32 = torch.backends.cuda.matmul.allow_tf32
     torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = recipe.tf32
     if one_thread:
         torch.set_num_threads(1)
     try:
@@ -209,83 +365,33 @@ def _settings(*, one_thread: bool) -> Iterator[None]:
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
+        torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
-class _Recorder:
-    """Collects history and snapshots while training runs."""
+class _Signals:
+    """Remembers SIGINT and SIGTERM, so that a step is never left half done.
 
-    def __init__(self, recipe: Recipe, network: MLP) -> None:
-        self.steps: list[int] = []
-        self.rows: dict[str, list[np.ndarray]] = {name: [] for name in HISTORY}
-        self.snapshot_steps: list[int] = []
-        self.snapshots: dict[str, list[np.ndarray]] = {name: [] for name in network.parameters}
-        one = sum(p[0].numel() for p in network.parameters.values()) * 4
-        count = max(2, min(recipe.snapshots, _SNAPSHOT_BYTES // one)) if recipe.snapshots else 0
-        wanted = np.geomspace(1, recipe.steps + 1, count).round().astype(int) - 1
-        self.wanted = set(wanted.tolist())
+    A second one stops at once. Elsewhere than in the main thread signals cannot be received.
+    """
 
-    def snapshot(self, step: int, network: MLP) -> None:
-        if step in self.wanted:
-            self.snapshot_steps.append(step)
-            for name, parameter in network.parameters.items():
-                self.snapshots[name].append(parameter[0].detach().float().cpu().numpy().copy())
+    def __init__(self) -> None:
+        self.received = False
+        self._older: dict[int, Any] = {}
 
-    def record(self, step: int, row: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-        latest = {name: value.cpu().numpy().astype(np.float64) for name, value in row.items()}
-        if not np.isfinite(latest["loss"]).all():
-            raise FloatingPointError(
-                f"training diverged: the loss is not finite at step {step}; "
-                "try a smaller learning rate, for example a tenth"
-            )
-        self.steps.append(step)
-        for name, value in latest.items():
-            self.rows[name].append(value)
-        return latest
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._older[number] = signal.signal(number, self._note)
+        return self
 
-    def finish(self, network: MLP, seconds: float, stopped: str) -> Training:
-        detached = MLP(
-            {name: p.detach().cpu() for name, p in network.parameters.items()}, network.activation
-        )
-        return Training(
-            detached,
-            np.array(self.steps, dtype=np.int64),
-            {name: np.array(rows) for name, rows in self.rows.items()},
-            np.array(self.snapshot_steps, dtype=np.int64),
-            {
-                name: np.array(values, np.float32).reshape(-1, *network.parameters[name].shape[1:])
-                for name, values in self.snapshots.items()
-            },
-            seconds,
-            stopped,
-        )
+    def __exit__(self, *problem: object) -> None:
+        for number, handler in self._older.items():
+            signal.signal(number, handler)
 
-
-def _reason_to_stop(recipe: Recipe, recorder: _Recorder, margin: float | None) -> str | None:
-    if recipe.stop_share is not None and margin is not None:
-        reached = recorder.rows["normalized_margin"][-1] / margin
-        if (reached >= recipe.stop_share).all():
-            return "share of the margin"
-    back = math.ceil(_WINDOW / recipe.record_every)
-    loss = recorder.rows["loss"]
-    if recipe.tolerance and len(loss) > back:
-        change = np.abs(loss[-1] / loss[-1 - back] - 1)
-        if (change < recipe.tolerance).all():
-            return "converged"
-    return None
-
-
-def _rate(recipe: Recipe, step: int) -> float:
-    """Learning rate: constant for the first half, then down to 0 along a cosine."""
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    progress = max(0.0, 2 * step / max(1, recipe.steps) - 1)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _optimizer(recipe: Recipe, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=recipe.learning_rate)
-    return torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = True
 
 
 def find_device(name: str) -> torch.device:

@@ -18,17 +18,19 @@ def add_penalty_gradient(
     homogeneity: int | float,
     parameters: Mapping[str, Tensor],
     gradients: Mapping[str, Tensor],
+    uses: Mapping[str, int] | None = None,
 ) -> tuple[Float[Tensor, " member"], Float[Tensor, " member"]]:
     """Add the penalty's gradient; return the penalty and sum ||omega_i||^nu, one a member.
 
     Both penalties are strength * sum_i ||omega_i||^q, with q = nu (``"homogeneous"``) or q = 2
     (``"l2"``); the gradient for omega_i is strength * q * ||omega_i||^(q-2) * omega_i.
+    ``uses`` tells how often a parameter counts (:attr:`MLP.uses`).
     """
     power = homogeneity if penalty.norm == "homogeneous" else 2
-    norms = neuron_norms(parameters)
+    norms = neuron_norms(parameters, uses)
     factor = (penalty.strength * power * norms.pow(power - 2)).unsqueeze(1)
     for name, parameter in parameters.items():
-        gradients[name].addcmul_(parameter, factor)
+        gradients[name].addcmul_(parameter, factor, value=(uses or {}).get(name, 1))
     total = norms.double().pow(homogeneity).sum(1)
     value = total if power == homogeneity else norms.double().pow(power).sum(1)
     return penalty.strength * value, total

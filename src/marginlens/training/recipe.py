@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from marginlens.tasks import Task
 from marginlens.theory import (
@@ -33,15 +40,41 @@ class Recipe(BaseModel):
         Number of neurons.
     penalty, strength
         ``"homogeneous"`` (strength * sum ||omega_i||^nu) or ``"l2"`` (strength * ||theta||^2).
-    optimizer, learning_rate, schedule, steps
-        Full-batch SGD or Adam. ``"decay"`` keeps the rate for the first half and lets it fall to 0
-        along a cosine in the second; ``"constant"`` keeps it.
+    anneal_to
+        Regularization path: the strength stays for the first quarter of the steps, falls geometrically
+        to this in the next two, and stays there; None: it is constant.
+    tied
+        Whether all slots share one embedding.
+    optimizer, learning_rate, momentum, betas, weight_decay
+        SGD, Adam, AdamW or Muon. ``momentum`` is that of SGD (0 by default) and Muon (.95);
+        ``betas`` those of Adam and AdamW; ``weight_decay`` the decoupled one of AdamW and Muon,
+        apart from the penalty.
+    schedule, warmup, steps
+        ``"decay"`` keeps the rate for the first half and lets it fall to 0 along a cosine in the
+        second; ``"cosine"`` falls from the first step on; ``"constant"`` keeps it. Before that it
+        rises linearly over ``warmup`` steps.
+    step_size
+        ``"plain"``; ``"normalized"`` divides each member's gradient by its norm; ``"loss"`` divides
+        it by the member's mean cross-entropy, so that steps do not shrink with it (Lyu & Li 2020).
+    batch
+        Rows of a mini-batch, drawn without replacement epoch by epoch; None: all rows.
+    train_fraction, split_seed
+        Share of the table's rows to train on, and what decides which; the others are the test rows.
+    corrupt
+        Share of the training rows whose label is replaced by another one, all equally likely.
     stop_share
-        Stop when every member has this share of the maximum margin.
+        A member stops when it has this share of the maximum margin.
     tolerance
-        Stop when the loss changes by less than this, relatively, over 100 steps; 0: never.
+        A member stops when its loss changes by less than this, relatively, over 100 steps; 0: never.
     seed, members
         Member i starts from seed + i.
+    dtype, tf32, device
+        Precision of all numbers; ``tf32`` allows a GPU to round the factors of float32 products.
+    compile
+        ``"auto"`` compiles the step of a tiny ensemble when the expected run is long enough to pay
+        for it; ``"always"`` and ``"never"``.
+    memory
+        Megabytes of hidden activations held at a time; None: what stays in the cache.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,9 +84,20 @@ class Recipe(BaseModel):
     width: int = Field(500, ge=1, le=1_000_000)
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
-    optimizer: Literal["adam", "sgd"] = "adam"
+    anneal_to: float | None = Field(None, ge=0, allow_inf_nan=False)
+    tied: bool = False
+    optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
     learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False)
-    schedule: Literal["decay", "constant"] = "decay"
+    momentum: float | None = Field(None, ge=0, lt=1)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    schedule: Literal["decay", "cosine", "constant"] = "decay"
+    warmup: int = Field(0, ge=0)
+    step_size: Literal["plain", "normalized", "loss"] = "plain"
+    batch: int | None = Field(None, ge=1)
+    train_fraction: float = Field(1.0, gt=0, le=1)
+    split_seed: int = Field(0, ge=0, lt=2**62)
+    corrupt: float = Field(0.0, ge=0, lt=1)
     steps: int = Field(1500, ge=0, le=100_000_000)
     stop_share: float | None = Field(None, gt=0, le=1)
     tolerance: float = Field(0.0, ge=0)
@@ -61,6 +105,9 @@ class Recipe(BaseModel):
     members: int = Field(1, ge=1, le=100_000)
     init_scale: float | None = Field(None, gt=0, allow_inf_nan=False)
     dtype: Literal["float32", "float64"] = "float32"
+    tf32: bool = False
+    compile: Literal["auto", "always", "never"] = "auto"
+    memory: float | None = Field(None, gt=0, allow_inf_nan=False)
     device: str = "cpu"
     record_every: int = Field(10, ge=1)
     snapshots: int = Field(30, ge=0, le=1000)
@@ -69,6 +116,33 @@ class Recipe(BaseModel):
     @classmethod
     def _known_activation(cls, value: str) -> str:
         return parse_activation(value).name
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "Recipe":
+        if self.weight_decay and self.optimizer not in ("adamw", "muon"):
+            raise ValueError(
+                f"weight_decay belongs to adamw and muon; with {self.optimizer} add --penalty l2 "
+                "--strength, or choose --optimizer adamw"
+            )
+        if self.momentum is not None and self.optimizer not in ("sgd", "muon"):
+            raise ValueError(f"momentum belongs to sgd and muon; {self.optimizer} has betas")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError("betas are two numbers from 0 to below 1, such as 0.9 and 0.98")
+        if self.anneal_to is not None and not 0 < self.anneal_to <= self.strength:
+            raise ValueError(
+                f"anneal_to is a strength above 0 and at most {self.strength:g}, where it starts"
+            )
+        return self
+
+    @property
+    def final_strength(self) -> float:
+        """Strength of the penalty at the end of training."""
+        return self.strength if self.anneal_to is None else self.anneal_to
+
+    @property
+    def is_population(self) -> bool:
+        """Whether all rows are trained on, each with its right answer."""
+        return self.train_fraction == 1 and not self.corrupt
 
     def to_toml(self) -> str:
         """The recipe as TOML text."""
@@ -145,5 +219,7 @@ def _recipe(fields: dict[str, Any]) -> Recipe:
         return Recipe(**fields)
     except ValidationError as error:
         problem = error.errors()[0]
+        if not problem["loc"]:
+            raise ValueError(problem["msg"].removeprefix("Value error, ")) from None
         field = ".".join(str(part) for part in problem["loc"])
         raise ValueError(f"{field}: {problem['msg'].lower()}, got {problem['input']!r}") from None

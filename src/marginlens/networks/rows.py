@@ -1,0 +1,86 @@
+"""Rows of a task's table that a loss is averaged over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marginlens.tasks import Task
+
+__all__ = ["Rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of a table, with their answers and their weights in the mean.
+
+    Attributes
+    ----------
+    inputs
+        Element indices (row, slot), or signs (row, coordinate).
+    answers
+        The answer asked for: the right one, or another where labels are corrupted.
+    weights
+        Of each row in the mean; None where all have the same.
+    """
+
+    inputs: Tensor
+    answers: Int[Tensor, " row"]
+    weights: Float[Tensor, " row"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        chosen: Int[np.ndarray, " row"] | None = None,
+        *,
+        answers: Int[np.ndarray, " table_row"] | None = None,
+    ) -> Rows:
+        """Rows of a task by their indices, all by default; other answers if given."""
+        task.require_rows()
+        asked = task.answers if answers is None else answers
+        index = slice(None) if chosen is None else chosen
+        return cls(torch.as_tensor(task.inputs[index]), torch.as_tensor(asked[index]))
+
+    def to(self, device: torch.device | str) -> Rows:
+        """The rows on a device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        return Rows(self.inputs.to(device), self.answers.to(device), weights)
+
+    def take(self, index: Tensor) -> Rows:
+        """Rows ``index`` of these, as the mean of them alone."""
+        weights = None if self.weights is None else self.weights[index]
+        if weights is not None:
+            weights = weights / weights.sum()
+        return Rows(self.inputs[index], self.answers[index], weights)
+
+    def part(self, rank: int, world: int) -> Rows:
+        """One of ``world`` equal parts; the parts' weighted sums add up to the whole's mean."""
+        count = len(self)
+        lo, hi = count * rank // world, count * (rank + 1) // world
+        weights = self.weights
+        if weights is None:
+            weights = torch.full(
+                (count,), 1 / count, dtype=torch.float64, device=self.answers.device
+            )
+        return Rows(self.inputs[lo:hi], self.answers[lo:hi], weights[lo:hi])
+
+    def merged(self) -> Rows:
+        """Rows whose inputs are permutations of each other as one, with the sum of their weights.
+
+        A network that treats all slots alike (tied embeddings) gives such rows the same logits: half
+        the table of a commutative operation is enough. Rows with different answers stay apart.
+        """
+        key = torch.cat([self.inputs.sort(1).values, self.answers[:, None]], dim=1)
+        unique, where = torch.unique(key, dim=0, return_inverse=True)
+        each = 1 / len(self) if self.weights is None else self.weights.double()
+        weights = torch.zeros(len(unique), dtype=torch.float64, device=key.device)
+        weights.index_add_(0, where, torch.as_tensor(each, dtype=torch.float64).expand(len(where)))
+        return Rows(unique[:, :-1].contiguous(), unique[:, -1].contiguous(), weights)

@@ -1,0 +1,101 @@
+"""Which rows are trained on, with which labels, and in which batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from marginlens.networks import Rows
+from marginlens.tasks import Task
+from marginlens.training.recipe import Recipe
+
+__all__ = ["Batches", "Data", "split"]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Rows to train on and rows to test on.
+
+    Attributes
+    ----------
+    train
+        None where it is the whole table with its right answers.
+    test
+        None where nothing is held back.
+    """
+
+    train: Rows | None
+    test: Rows | None
+
+
+def split(task: Task, recipe: Recipe) -> Data:
+    """Split the table, and corrupt labels, as the recipe says.
+
+    The rows are permuted by a generator of ``split_seed``; the first round(fraction * rows) are
+    trained on, in the table's order. Of these, round(corrupt * rows) get another label.
+
+    Raises
+    ------
+    ValueError
+        If no row would be left to train on, or to test on.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> data = split(task("C5"), Recipe(task="C5", train_fraction=0.4))
+    >>> len(data.train), len(data.test)
+    (10, 15)
+    """
+    if recipe.is_population:
+        return Data(None, None)
+    task.require_rows()
+    count = len(task.answers)
+    random = np.random.default_rng(recipe.split_seed)
+    order = random.permutation(count)
+    kept = round(recipe.train_fraction * count)
+    if kept == 0 or (recipe.train_fraction < 1 and kept == count):
+        raise ValueError(
+            f"a train fraction of {recipe.train_fraction:g} of {count} rows leaves none "
+            f"{'to train on' if kept == 0 else 'to test on'}; try 0.5"
+        )
+    train, test = np.sort(order[:kept]), np.sort(order[kept:])
+    answers = np.array(task.answers)
+    if recipe.corrupt:
+        wrong = random.permutation(train)[: round(recipe.corrupt * kept)]
+        answers[wrong] = (
+            answers[wrong] + random.integers(1, task.classes, len(wrong))
+        ) % task.classes
+    return Data(Rows.of(task, train, answers=answers), Rows.of(task, test) if len(test) else None)
+
+
+class Batches:
+    """Mini-batches without replacement; the order of an epoch depends on the seed and epoch alone.
+
+    So nothing has to be remembered for training to go on where it was: the batch of any step is known.
+    """
+
+    def __init__(self, rows: Rows, size: int, seed: int) -> None:
+        if size > len(rows):
+            raise ValueError(
+                f"a batch of {size} is larger than the {len(rows)} rows to train on; "
+                f"leave batch out, or choose at most {len(rows)}"
+            )
+        self.rows, self.size, self.seed = rows, size, seed
+        self.each = len(rows) // size  # batches of an epoch; what is left over waits for the next
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def at(self, step: int) -> Rows:
+        """The batch of a step."""
+        return self.rows.take(self.indices(step))
+
+    def indices(self, step: int) -> Tensor:
+        """Indices of the batch's rows among the training rows."""
+        epoch, place = divmod(step, self.each)
+        if epoch != self._epoch:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+            self._order = torch.as_tensor(order, device=self.rows.answers.device)
+            self._epoch = epoch
+        return self._order[place * self.size : (place + 1) * self.size]

@@ -1,0 +1,170 @@
+"""Steps of gradient descent, one operation after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marginlens.networks import MLP, Population, Rows
+from marginlens.tasks import Task
+from marginlens.theory import Penalty
+from marginlens.training.data import Batches, Data
+from marginlens.training.optimizers import Stepper, members_of
+from marginlens.training.penalties import add_penalty_gradient
+from marginlens.training.ranks import Ranks
+from marginlens.training.recipe import Recipe
+from marginlens.training.schedules import learning_rate, strength
+
+__all__ = ["Steps"]
+
+Parameters = dict[str, Tensor]
+
+
+class Steps:
+    """The members still trained: evaluated, and taken from step to step.
+
+    Parameters
+    ----------
+    task, recipe, data
+        What is learned, how, and from which rows.
+    network
+        The members still trained; its parameters are changed in place.
+    optimizer
+        The optimizer's state, empty at the start.
+    ranks
+        The processes that share the rows.
+    """
+
+    compiled = False
+    compile_seconds = 0.0
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        data: Data,
+        network: MLP,
+        optimizer: Parameters,
+        ranks: Ranks,
+    ) -> None:
+        self.task, self.recipe, self.data, self.ranks = task, recipe, data, ranks
+        self.memory = None if recipe.memory is None else int(recipe.memory * 2**20)
+        self._use(network, optimizer)
+
+    def _use(self, network: MLP, optimizer: Parameters) -> None:
+        self.network = network
+        self.gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
+        self.stepper = Stepper(self.recipe, network.parameters, self.gradients, optimizer)
+        rows = self.data.train
+        self._batches = None
+        if self.recipe.batch is not None:
+            batches = Rows.of(self.task) if rows is None else rows
+            device = network.parameters["w"].device
+            self._batches = Batches(batches.to(device), self.recipe.batch, self.recipe.split_seed)
+            first = self._batches.at(0)
+            self._batch = Population(
+                self.task, network, rows=first, memory=self.memory, merge=False
+            )
+        self._population = self._population_on(rows)
+        test = self.data.test
+        self._test = None if test is None else self._population_on(test)
+        self._fresh = -1  # the step whose gradients are at hand
+
+    def _population_on(self, rows: Rows | None) -> Population:
+        if self.ranks.world > 1:
+            whole = Rows.of(self.task) if rows is None else rows
+            if self.network.tied:
+                whole = whole.merged()
+            rows = whole.part(self.ranks.rank, self.ranks.world)
+        return Population(self.task, self.network, rows=rows, memory=self.memory)
+
+    def evaluate(self, step: int) -> dict[str, Float[Tensor, " member"]]:
+        """A row of the history: the members at their present parameters."""
+        full = self._batches is None
+        result = self._population(self.network.parameters, self.gradients if full else None)
+        result = self.ranks.add_up(result, self.gradients if full else None)
+        if not full:
+            scratch = {name: torch.zeros_like(g) for name, g in self.gradients.items()}
+            value, norm = self._add_penalty(step, scratch)
+        else:
+            value, norm = self._add_penalty(step, self.gradients)
+            self._scale(result.cross_entropy)
+            self._fresh = step
+        row = {
+            "loss": result.cross_entropy + value,
+            "cross_entropy": result.cross_entropy,
+            "accuracy": result.accuracy,
+            "margin": result.margin,
+            "norm": norm,
+            "normalized_margin": result.margin / norm,
+        }
+        if self._test is not None:
+            held = self.ranks.add_up(self._test(self.network.parameters), None)
+            row |= {
+                "test_cross_entropy": held.cross_entropy,
+                "test_accuracy": held.accuracy,
+                "test_margin": held.margin,
+            }
+        return row
+
+    def advance(self, step: int, stop: int, proceed: Callable[[], bool]) -> int:
+        """Take steps up to ``stop``, or until ``proceed()`` is false; return the step reached."""
+        while step < stop:
+            if self._fresh != step:
+                self._gradient(step)
+            self.stepper.step(learning_rate(self.recipe, step))
+            step += 1
+            if not proceed():
+                break
+        return step
+
+    def state(self) -> Parameters:
+        """What the optimizer remembers."""
+        return self.stepper.state()
+
+    def keep(self, kept: Tensor) -> None:
+        """Go on with some members only."""
+        state = members_of(self.stepper.state(), kept)
+        gradients = {name: g[kept] for name, g in self.gradients.items()}
+        fresh = self._fresh
+        parameters = {name: p[kept] for name, p in self.network.parameters.items()}
+        self._use(self.network.with_parameters(parameters), state)
+        for name, gradient in gradients.items():
+            self.gradients[name].copy_(gradient)
+        self._fresh = fresh
+
+    def _gradient(self, step: int) -> None:
+        population = self._population
+        if self._batches is not None:
+            batch = self._batches.at(step)
+            if self.ranks.world > 1:
+                batch = batch.part(self.ranks.rank, self.ranks.world)
+            self._batch.use(batch)
+            population = self._batch
+        result = self.ranks.add_up(
+            population(self.network.parameters, self.gradients), self.gradients
+        )
+        self._add_penalty(step, self.gradients)
+        self._scale(result.cross_entropy)
+
+    def _add_penalty(self, step: int, gradients: Parameters) -> tuple[Tensor, Tensor]:
+        penalty = Penalty(self.recipe.penalty, strength(self.recipe, step))
+        network = self.network
+        return add_penalty_gradient(
+            penalty, network.homogeneity, network.parameters, gradients, network.uses
+        )
+
+    def _scale(self, cross_entropy: Float[Tensor, " member"]) -> None:
+        """Divide each member's gradient by its norm, or by its mean loss."""
+        if self.recipe.step_size == "plain":
+            return
+        divisor = cross_entropy
+        if self.recipe.step_size == "normalized":
+            squares = [g.double().square().sum((1, 2)) for g in self.gradients.values()]
+            divisor = torch.stack(squares).sum(0).sqrt()
+        factor = 1 / divisor.clamp_min(torch.finfo(torch.float32).tiny)
+        for gradient in self.gradients.values():
+            gradient.mul_(factor.to(gradient.dtype)[:, None, None])
