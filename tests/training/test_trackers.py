@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -89,22 +90,39 @@ def mlflow_run(folder: Path):
 
 
 def read_wandb(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every part of an offline run, as synchronising it would send them."""
-    datastore = pytest.importorskip("wandb.sdk.internal.datastore")
-    protocol = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    """Every part of an offline run, as synchronising it would send them.
+
+    The library reads its files in a program of its own, so they are taken apart here: after seven
+    bytes, a log as LevelDB writes it, of blocks of 32 KiB; a record is a protocol buffer.
+    """
+    record = pytest.importorskip("wandb.proto.wandb_internal_pb2").Record
     found: dict[str, list[tuple[int, float]]] = {}
     for path in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
-        store = datastore.DataStore()
-        store.open_for_scan(str(path))
-        while (data := store.scan_data()) is not None:
-            record = protocol.Record.FromString(data)
+        for data in leveldb_records(path.read_bytes(), start=7):
+            history = record.FromString(data).history
             items = {
-                item.key or "/".join(item.nested_key): json.loads(item.value_json)
-                for item in record.history.item
+                item.key or ".".join(item.nested_key): json.loads(item.value_json)
+                for item in history.item
             }
             for name, value in items.items():
                 if not name.startswith("_"):
-                    found.setdefault(name, []).append((items["_step"], value))
+                    found.setdefault(name, []).append((history.step.num, value))
+    return found
+
+
+def leveldb_records(data: bytes, start: int) -> list[bytes]:
+    found, part = [], b""
+    while start + 7 <= len(data):
+        left = 32768 - start % 32768
+        if left < 7:  # no room for a header: the block ends in padding
+            start += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, start)
+        part += data[start + 7 : start + 7 + length]
+        start += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            found.append(part)
+            part = b""
     return found
 
 
