@@ -28,6 +28,7 @@ from textbook import (
     textbook_mlp,
     train_rows,
 )
+from textbook_transformer import Attention, textbook_transformer
 from torch import Tensor
 
 from marginlens.networks import MLP, Population
@@ -58,6 +59,20 @@ class Case:
     members: int = 1
 
 
+@dataclass(frozen=True)
+class TransformerCase:
+    """One row: a one-layer transformer, 128 wide, with 4 heads and 512 hidden neurons."""
+
+    label: str
+    task: str
+    attention: Attention
+    fraction: float
+    equals: bool = True
+    members: int = 1
+
+
+AnyCase = Case | TransformerCase
+
 CASES = (
     Case("p 23, width 512, x², separate", "C23", 512, strength=1e-4),
     Case("p 23, width 512, ReLU, tied", "C23", 512, "relu", "tied"),
@@ -74,6 +89,10 @@ CASES = (
         "p 97, width 500, x², squared error, 50 %", "C97", 500, "x^2", "concatenated",
         loss="squared", fraction=0.5,
     ),
+    TransformerCase("transformer, S5, 60 %", "S5", "causal", 0.6),
+    TransformerCase("transformer, p 113, 30 %", "C113", "causal", 0.3),
+    TransformerCase("transformer, p 59, constant attention, 80 %", "C59", "constant", 0.8, False),
+    TransformerCase("transformer, p 59, full attention, 80 %", "C59", "full", 0.8, False),
     Case("100 seeds of C5, width 8", "C5", 8, strength=1e-3, members=100),
     Case("100 seeds of S3, width 8", "S3", 8, strength=1e-3, members=100),
     Case("16 seeds of p 23, width 128", "C23", 128, strength=1e-4, members=16),
@@ -97,11 +116,15 @@ def initial_weights(case: Case, member: int) -> dict[str, Tensor]:
     return weights
 
 
-def textbook_step(case: Case) -> Step:
+def textbook_step(case: AnyCase) -> Step:
     """The plain implementation's step: one network after another if there are several members."""
     chosen = task(case.task)
     rows = train_rows(len(chosen.answers), case.fraction)
     inputs, answers = torch.tensor(chosen.inputs)[rows], torch.tensor(chosen.answers)[rows]
+    if isinstance(case, TransformerCase):
+        return textbook_transformer(
+            inputs, answers, size=chosen.size, equals=case.equals, attention=case.attention
+        )
     steps = [
         textbook_mlp(
             inputs, answers, initial_weights(case, member),
@@ -114,15 +137,13 @@ def textbook_step(case: Case) -> Step:
     return steps[0] if len(steps) == 1 else one_after_another(steps)
 
 
-def our_step(case: Case) -> Step | None:
+def our_step(case: AnyCase) -> Step | None:
     """The step that ``marginlens.train`` takes, or None for what it cannot train yet."""
+    if isinstance(case, TransformerCase):
+        return None
     untied = case.embedding in ("separate", "concatenated")  # the same function of the weights
-    if not (
-        untied
-        and case.loss == "cross_entropy"
-        and case.optimizer == "adam"
-        and case.fraction == 1
-    ):  # fmt: skip
+    whole = case.fraction == 1 and case.loss == "cross_entropy" and case.optimizer == "adam"
+    if not (untied and whole):
         return None
     chosen, activation = task(case.task), parse_activation(case.activation)
     members = [initial_weights(case, member) for member in range(case.members)]
@@ -144,38 +165,50 @@ def our_step(case: Case) -> Step | None:
     return step
 
 
-def matrix_products(case: Case) -> list[tuple[int, int, int]]:
-    """Shapes (m, k, n) of the products that no implementation gets around: the last layer's three.
+def matrix_products(case: AnyCase) -> list[tuple[int, int, int]]:
+    """Shapes (m, k, n) of the products that no implementation gets around, forward and backward.
 
-    A factored network's embeddings times its hidden layer are tables of few rows, and not counted.
+    Where inputs are one of few (an embedding, keys and values by token and position), a table is
+    looked up and its product not counted: what is left is a network's last layer, and a transformer's
+    output of attention, hidden layer and logits at its last position. With constant attention the
+    first of these is a table, too.
     """
     chosen = task(case.task)
     rows = round(case.fraction * len(chosen.answers))
-    width, classes = case.width, chosen.classes
-    return [(rows, width, classes), (classes, rows, width), (rows, classes, width)]
+    if isinstance(case, Case):
+        layers = [(case.width, chosen.classes)]
+    else:
+        layers = [(128, 512), (512, 128), (128, chosen.classes)]
+        if case.attention != "constant":
+            layers.insert(0, (128, 128))
+    return [
+        shape
+        for before, after in layers
+        for shape in ((rows, before, after), (after, rows, before), (rows, after, before))
+    ]
 
 
-def best_gemm_seconds(case: Case) -> float:
+def best_gemm_seconds(case: AnyCase) -> float:
     """Time of those products alone, each at the best rate that this machine reaches at its shape."""
     return case.members * sum(
         2 * m * k * n / gemm_rates(m, k, n)[0].rate for m, k, n in matrix_products(case)
     )
 
 
-def run_steps(case: Case, ours: bool, count: int) -> None:
+def run_steps(case: AnyCase, ours: bool, count: int) -> None:
     """Build one implementation and take steps, for its memory."""
     step = our_step(case) if ours else textbook_step(case)
     for _ in range(count if step is not None else 0):
         step()  # type: ignore[misc]
 
 
-def peak_megabytes(case: Case, *, ours: bool) -> float:
+def peak_megabytes(case: AnyCase, *, ours: bool) -> float:
     """Peak of data, weights and three steps, beyond what a tiny network of the kind takes."""
     tiny = Case("tiny", "C3", 4)
     return peak_memory(run_steps, case, ours, 3, warm=(tiny, ours, 1)) / 2**20
 
 
-def measured_row(case: Case, rounds: int, *, memory: bool, rates: bool) -> list[str]:
+def measured_row(case: AnyCase, rounds: int, *, memory: bool, rates: bool) -> list[str]:
     """The table's cells for one case."""
     steps: dict[str, Callable[[], float]] = {"textbook": textbook_step(case)}
     ours = our_step(case)

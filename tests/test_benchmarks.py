@@ -12,7 +12,9 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-engine, measure, textbook = map(import_module, ("engine", "measure", "textbook"))
+engine, measure, textbook, transformer = map(
+    import_module, ("engine", "measure", "textbook", "textbook_transformer")
+)
 
 
 class FakeClock:
@@ -219,23 +221,66 @@ def test_train_rows_are_that_share(fraction, count):
         assert not torch.equal(rows, textbook.train_rows(50, fraction, seed=1))
 
 
-SMALL = [
-    replace(case, task="C5" if case.task.startswith("C") else "S3", width=6, members=members)
-    for case in engine.CASES
-    for members in {1, min(case.members, 3)}
-]
+def smaller(case):
+    """The same row on a smaller table, with a smaller network where that is a choice."""
+    case = replace(case, task="C5" if case.task.startswith("C") else "S3")
+    if isinstance(case, engine.TransformerCase):
+        return case
+    return replace(case, width=6, members=min(case.members, 3))
 
 
-@pytest.mark.parametrize("case", SMALL, ids=lambda case: f"{case.label}, {case.members}")
+SMALL = [smaller(case) for case in engine.CASES]
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.label)
 def test_ours_and_the_textbook_are_the_same_training(case):
     """On a smaller table and network: the losses agree step by step, where ours is there."""
     theirs, ours = engine.textbook_step(case), engine.our_step(case)
     losses = [theirs() for _ in range(5)]
     assert all(math.isfinite(loss) for loss in losses)
+    assert losses[4] < losses[0]
     if ours is not None:
         np.testing.assert_allclose([ours() for _ in range(5)], losses, rtol=1e-5)
         wrong = engine.our_step(replace(case, strength=case.strength + 0.01))
         assert abs(wrong() / losses[0] - 1) > 1e-4
+
+
+@pytest.mark.parametrize("attention", ["causal", "full", "constant"])
+def test_the_transformer_is_that_of_its_formula(attention):
+    """Logits of one row, head by head and position by position, in NumPy."""
+    torch.manual_seed(0)
+    sizes = {"width": 12, "heads": 3, "hidden": 10}
+    model = transformer.TextbookTransformer(6, 3, 5, attention=attention, **sizes).double()
+    tokens = torch.tensor([[1, 4, 5], [0, 0, 5], [3, 2, 5]])
+    p = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    for row, logits in zip(tokens.tolist(), model(tokens).detach().numpy(), strict=True):
+        stream = [p["embed.weight"][token] + p["position"][i] for i, token in enumerate(row)]
+        q = p["query.weight"] @ stream[2]  # the last position sees all, masked or not
+        heads = []
+        for h in range(3):
+            part = slice(4 * h, 4 * h + 4)
+            scores = [q[part] @ (p["key.weight"] @ x)[part] / 2 for x in stream]
+            weights = np.exp(scores) / np.exp(scores).sum()
+            weights = np.ones(3) if attention == "constant" else weights
+            values = [(p["value.weight"] @ x)[part] for x in stream]
+            heads.append(sum(w * v for w, v in zip(weights, values, strict=True)))
+        x = stream[2] + p["out.weight"] @ np.concatenate(heads)
+        hidden = np.maximum(p["first.weight"] @ x + p["first.bias"], 0)
+        x = x + p["second.weight"] @ hidden + p["second.bias"]
+        np.testing.assert_allclose(logits, p["unembed.weight"] @ x, rtol=1e-10, atol=1e-12)
+
+
+def test_a_causal_mask_hides_later_positions():
+    torch.manual_seed(0)
+    stream = torch.randn(2, 3, 12)
+    later = stream.clone()
+    later[:, 2] += 1
+    for attention, same in (("causal", True), ("full", False)):
+        model = transformer.TextbookTransformer(
+            6, 3, 5, width=12, heads=3, hidden=10, attention=attention
+        )
+        first, second = (model._attend(x)[:, :2] for x in (stream, later))
+        assert torch.allclose(first, second) == same
 
 
 def test_a_row_of_the_table(monkeypatch):
@@ -256,3 +301,13 @@ def test_a_row_of_the_table(monkeypatch):
 def test_the_products_that_are_counted():
     case = replace(engine.CASES[0], task="C7", width=11, fraction=0.5)
     assert engine.matrix_products(case) == [(24, 11, 7), (7, 24, 11), (24, 7, 11)]
+    counts = {
+        attention: sum(
+            m * k * n
+            for m, k, n in engine.matrix_products(engine.TransformerCase("", "C7", attention, 0.5))
+        )
+        for attention in ("constant", "full")
+    }
+    # forward, and twice as much backward
+    assert counts["constant"] == 3 * 24 * (2 * 128 * 512 + 128 * 7)
+    assert counts["full"] - counts["constant"] == 3 * 24 * 128 * 128
