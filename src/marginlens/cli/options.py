@@ -8,18 +8,61 @@ from typing import Annotated
 import typer
 
 __all__ = [
-    "Activation", "AsJson", "Device", "Dtype", "FigureFile", "Folder", "Members", "Optimizer", "Out",
-    "Overwrite", "PenaltyName", "Rate", "Schedule", "Seed", "Steps", "Stop", "Strength",
-    "TaskSpec", "Tolerance", "Width",
+    "Activation",
+    "AnnealTo",
+    "AsJson",
+    "Batch",
+    "Beta1",
+    "Beta2",
+    "CheckpointEvery",
+    "Compile",
+    "Corrupt",
+    "Device",
+    "Dtype",
+    "FigureFile",
+    "Folder",
+    "Members",
+    "Memory",
+    "Momentum",
+    "Optimizer",
+    "OptionalTask",
+    "Out",
+    "Overwrite",
+    "PenaltyName",
+    "Previous",
+    "Rate",
+    "Resume",
+    "Schedule",
+    "Seed",
+    "SplitSeed",
+    "StepSize",
+    "Steps",
+    "Stop",
+    "Strength",
+    "TaskSpec",
+    "Tf32",
+    "Tied",
+    "Tolerance",
+    "Track",
+    "TrainFraction",
+    "Warmup",
+    "WeightDecay",
+    "Width",
 ]  # fmt: skip
 
-TaskSpec = Annotated[
-    str,
-    typer.Argument(
-        metavar="TASK",
-        help='C71, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "<(1,2,3),(1,2)>", "SmallGroup(24,3)", '
-        '"compose(C7,3)", "parity(10,4)", or a .csv/.npy Cayley table.',
-    ),
+_TASK = typer.Argument(
+    metavar="TASK",
+    help='C71, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "<(1,2,3),(1,2)>", "SmallGroup(24,3)", '
+    '"compose(C7,3)", "parity(10,4)", or a .csv/.npy Cayley table.',
+)
+TaskSpec = Annotated[str, _TASK]
+OptionalTask = Annotated[str | None, _TASK]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Go on with the run there, from its last checkpoint."),
+]
+Previous = Annotated[
+    bool, typer.Option("--previous", help="With --resume: from the checkpoint before the last.")
 ]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="A run's folder.")]
 Activation = Annotated[
@@ -37,16 +80,80 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default runs/TASK.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older run there.")]
 Width = Annotated[int | None, typer.Option(help="Number of neurons.")]
-Optimizer = Annotated[str | None, typer.Option(help="adam or sgd.")]
+Optimizer = Annotated[str | None, typer.Option(help="adam, adamw, sgd or muon.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="Learning rate.")]
-Schedule = Annotated[str | None, typer.Option(help="decay (second half to 0) or constant.")]
+Schedule = Annotated[str | None, typer.Option(help="decay (second half to 0), cosine or constant.")]
 Steps = Annotated[int | None, typer.Option(help="Step limit.")]
 Stop = Annotated[float | None, typer.Option("--stop-share", help="Stop at this share of gamma*.")]
 Tolerance = Annotated[
     float | None, typer.Option(help="Stop when the loss changes less, relatively, in 100 steps.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Member i starts from seed + i.")]
-Members = Annotated[int | None, typer.Option(help="Networks trained side by side.")]
+Members = Annotated[
+    int | None, typer.Option("--seeds", "--members", help="Networks trained side by side.")
+]
 Dtype = Annotated[str | None, typer.Option(help="float32 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
+_PATH, _DATA, _STEP, _ENGINE = "Penalty", "Data", "Optimizer", "Engine"
+AnnealTo = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_PATH, help="Regularization path: let the strength fall to this one."
+    ),
+]
+Tied = Annotated[
+    bool, typer.Option("--tied", rich_help_panel=_ENGINE, help="One embedding for all inputs.")
+]
+Momentum = Annotated[
+    float | None, typer.Option(rich_help_panel=_STEP, help="Of sgd (default 0) or muon (.95).")
+]
+Beta1 = Annotated[float | None, typer.Option(rich_help_panel=_STEP, help="Of adam; default .9.")]
+Beta2 = Annotated[float | None, typer.Option(rich_help_panel=_STEP, help="Of adam; default .999.")]
+WeightDecay = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_STEP, help="Decoupled decay of adamw and muon, no penalty."),
+]
+Warmup = Annotated[
+    int | None, typer.Option(rich_help_panel=_STEP, help="Steps in which the rate rises from 0.")
+]
+StepSize = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_STEP,
+        help="plain; normalized (gradient / its norm); loss (gradient / loss).",
+    ),
+]
+Batch = Annotated[
+    int | None, typer.Option(rich_help_panel=_DATA, help="Rows of a mini-batch; default all.")
+]
+TrainFraction = Annotated[
+    float | None, typer.Option(rich_help_panel=_DATA, help="Share of the rows to train on.")
+]
+SplitSeed = Annotated[
+    int | None, typer.Option(rich_help_panel=_DATA, help="Decides which rows are trained on.")
+]
+Corrupt = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_DATA, help="Share of the training rows given a wrong label."),
+]
+Tf32 = Annotated[
+    bool, typer.Option("--tf32", rich_help_panel=_ENGINE, help="Faster, coarser float32 on a GPU.")
+]
+Compile = Annotated[
+    str | None, typer.Option(rich_help_panel=_ENGINE, help="auto, always or never.")
+]
+Memory = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_ENGINE, help="MB of hidden activations held at a time."),
+]
+CheckpointEvery = Annotated[
+    int | None,
+    typer.Option(
+        min=1, rich_help_panel=_ENGINE, help="Steps between checkpoints, besides one a minute."
+    ),
+]
+Track = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_ENGINE, help="Mirror the history: tensorboard, wandb or mlflow."),
+]
 FigureFile = Annotated[Path | None, typer.Option("--figure", help="Write the figure (.html).")]

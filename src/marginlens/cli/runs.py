@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from marginlens.cli.app import app, out
+from marginlens.cli.app import app, err, out
 from marginlens.cli.options import (
     Activation,
+    AnnealTo,
     AsJson,
+    Batch,
+    Beta1,
+    Beta2,
+    CheckpointEvery,
+    Compile,
+    Corrupt,
     Device,
     Dtype,
     Folder,
     Members,
+    Memory,
+    Momentum,
     Optimizer,
+    OptionalTask,
     Out,
     Overwrite,
     PenaltyName,
+    Previous,
     Rate,
+    Resume,
     Schedule,
     Seed,
+    SplitSeed,
     Steps,
+    StepSize,
     Stop,
     Strength,
     TaskSpec,
+    Tf32,
+    Tied,
     Tolerance,
+    Track,
+    TrainFraction,
+    Warmup,
+    WeightDecay,
     Width,
 )
 from marginlens.cli.show import (
@@ -40,6 +62,11 @@ from marginlens.cli.show import (
     progress,
     text,
 )
+
+if TYPE_CHECKING:
+    from marginlens.runs import Run
+    from marginlens.theory import Prediction
+    from marginlens.training import Recipe
 
 
 @app.command(
@@ -70,73 +97,183 @@ def _training_command(with_report: bool) -> Callable[..., None]:
     """`run` and `train` take the same options; `run` also writes the page."""
 
     def command(
-        spec: TaskSpec,
+        spec: OptionalTask = None,
         out: Out = None,
         overwrite: Overwrite = False,
+        resume: Resume = None,
+        previous: Previous = False,
         activation: Activation = None,
         width: Width = None,
+        tied: Tied = False,
         penalty: PenaltyName = None,
         strength: Strength = None,
+        anneal_to: AnnealTo = None,
         optimizer: Optimizer = None,
         learning_rate: Rate = None,
+        momentum: Momentum = None,
+        beta1: Beta1 = None,
+        beta2: Beta2 = None,
+        weight_decay: WeightDecay = None,
         schedule: Schedule = None,
+        warmup: Warmup = None,
+        step_size: StepSize = None,
         steps: Steps = None,
         stop_share: Stop = None,
         tolerance: Tolerance = None,
         seed: Seed = None,
         members: Members = None,
+        batch: Batch = None,
+        train_fraction: TrainFraction = None,
+        split_seed: SplitSeed = None,
+        corrupt: Corrupt = None,
         dtype: Dtype = None,
+        tf32: Tf32 = False,
+        compile: Compile = None,
+        memory: Memory = None,
         device: Device = None,
+        checkpoint_every: CheckpointEvery = None,
+        track: Track = None,
         as_json: AsJson = False,
     ) -> None:
-        from marginlens.runs import check_folder, follow
-        from marginlens.runs.run import prediction_for
-        from marginlens.tasks import task
-        from marginlens.training import find_device, recipe_for
+        from marginlens.training import process_group
 
-        chosen = task(spec)
-        chosen.require_rows()
+        betas = None
+        if beta1 is not None or beta2 is not None:
+            betas = (0.9 if beta1 is None else beta1, 0.999 if beta2 is None else beta2)
         fields = {
-            "activation": activation, "width": width, "penalty": penalty, "strength": strength,
-            "optimizer": optimizer, "learning_rate": learning_rate, "schedule": schedule,
-            "steps": steps, "stop_share": stop_share, "tolerance": tolerance, "seed": seed,
-            "members": members, "dtype": dtype, "device": device,
+            "activation": activation, "width": width, "tied": tied or None, "penalty": penalty,
+            "strength": strength, "anneal_to": anneal_to, "optimizer": optimizer,
+            "learning_rate": learning_rate, "momentum": momentum, "betas": betas,
+            "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,
+            "step_size": step_size, "steps": steps, "stop_share": stop_share, "tolerance": tolerance,
+            "seed": seed, "members": members, "batch": batch, "train_fraction": train_fraction,
+            "split_seed": split_seed, "corrupt": corrupt, "dtype": dtype, "tf32": tf32 or None,
+            "compile": compile, "memory": memory, "device": device,
         }  # fmt: skip
-        recipe = recipe_for(chosen, **fields)
-        find_device(recipe.device)
-        folder = check_folder(out or Path("runs") / file_name(chosen.name), overwrite=overwrite)
-        prediction = prediction_for(chosen, recipe)
-        if not as_json:
-            print_prediction(prediction, brief=True)
-        with progress(recipe.steps, prediction.margin, quiet=as_json) as show:
-            finished = follow(
-                recipe,
-                chosen,
-                prediction=prediction,
-                out=folder,
-                overwrite=overwrite,
-                progress=show,
-            )
-        if with_report:
-            from marginlens.report import write_report
+        options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
+        with process_group(device or "cpu") as ranks:
+            quiet = as_json or not ranks.leads
+            with _plain_warnings():
+                if resume is None:
+                    finished = _start(spec, out, overwrite, fields, options, quiet)
+                else:
+                    finished = _go_on(spec, out, resume, previous, fields, options, quiet)
+            if not ranks.leads:
+                return
+            folder = finished.folder
+            assert folder is not None
+            if with_report:
+                from marginlens.report import write_report
 
-            write_report(finished, folder / "report.html")
-        print_run(finished, folder, as_json=as_json, page=with_report)
+                write_report(finished, folder / "report.html")
+            print_run(finished, folder, as_json=as_json, page=with_report)
 
     return command
 
 
+def _start(
+    spec: str | None,
+    out: Path | None,
+    overwrite: bool,
+    fields: dict[str, Any],
+    options: dict[str, Any],
+    quiet: bool,
+) -> Run:
+    from marginlens.runs import check_folder, follow
+    from marginlens.runs.run import prediction_for
+    from marginlens.tasks import task
+    from marginlens.training import find_device, recipe_for
+
+    if spec is None:
+        raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
+    chosen = task(spec)
+    chosen.require_rows()
+    recipe = recipe_for(chosen, **fields)
+    find_device(recipe.device)
+    folder = check_folder(out or Path("runs") / file_name(chosen.name), overwrite=overwrite)
+    prediction = prediction_for(chosen, recipe)
+    if not quiet:
+        print_prediction(prediction, brief=True)
+    with progress(recipe.steps, prediction.margin, quiet=quiet) as show:
+        return follow(
+            recipe,
+            chosen,
+            prediction=prediction,
+            out=folder,
+            overwrite=overwrite,
+            progress=show,
+            **options,
+        )
+
+
+def _go_on(
+    spec: str | None,
+    out: Path | None,
+    folder: Path,
+    previous: bool,
+    fields: dict[str, Any],
+    options: dict[str, Any],
+    quiet: bool,
+) -> Run:
+    from contextlib import ExitStack
+
+    from marginlens.runs import resume
+
+    may_change = ("learning_rate", "steps", "device")
+    fixed = [name for name, value in fields.items() if value is not None and name not in may_change]
+    if spec is not None or out is not None or fixed:
+        name = "TASK" if spec is not None else f"--{(fixed or ['out'])[0].replace('_', '-')}"
+        raise ValueError(
+            f"--resume goes on with the run's own recipe: leave {name} out (--learning-rate, --steps "
+            "and --device may be changed)"
+        )
+    with ExitStack() as stack:
+
+        def show(recipe: Recipe, prediction: Prediction, step: int) -> Any:
+            if not quiet:
+                print_line(f"going on with {recipe.task} from step {step} of {recipe.steps}")
+            return stack.enter_context(progress(recipe.steps, prediction.margin, quiet=quiet))
+
+        changes = {name: fields[name] for name in may_change}
+        return resume(folder, previous=previous, progress=show, **options, **changes)
+
+
+def print_line(words: str) -> None:
+    """Print a line for people."""
+    out.print(words, highlight=False)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings as one line on the error stream, without Python's file and line."""
+
+    def show(message: Warning | str, *details: object, **more: object) -> None:
+        err.print(f"marginlens: {message}", style="yellow", markup=False, highlight=False)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+_MORE = (
+    "Ctrl-C keeps what was learned; go on with --resume. Several processes share the rows of one "
+    "network under torchrun."
+)
 app.command(
     "run",
     help="Predict, train, measure and judge; leave a folder with a page.",
     epilog="Examples:\n\n  marginlens run C71\n\n  marginlens run S5 --width 2000 --out runs/S5\n\n"
-    "  marginlens run C71 --activation relu --out runs/relu\n\nCtrl-C keeps what was learned.",
+    "  marginlens run C71 --activation relu --out runs/relu\n\n"
+    "  marginlens run C23 --strength 1e-2 --anneal-to 1e-5 --steps 6000\n\n" + _MORE,
 )(_training_command(with_report=True))
 app.command(
     "train",
     help="As run, without the page.",
     epilog="Examples:\n\n  marginlens train C23 --steps 3000 --dtype float64 --out runs/C23\n\n"
-    "Ctrl-C keeps what was learned.",
+    "  marginlens train --resume runs/C23\n\n"
+    "  marginlens train C5 --width 8 --seeds 100 --tolerance 1e-6\n\n"
+    "  marginlens train C97 --train-fraction 0.4 --optimizer adamw --weight-decay 1\n\n"
+    "  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _MORE,
 )(_training_command(with_report=False))
 
 

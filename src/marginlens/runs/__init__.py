@@ -1,6 +1,6 @@
 """Runs: from a task to a folder with everything in it."""
 
-from marginlens.runs.execute import execute, follow
+from marginlens.runs.execute import execute, follow, resume
 from marginlens.runs.folder import check_folder, load_run, save_run
 from marginlens.runs.narrow import NarrowNetworks, train_narrow
 from marginlens.runs.path import train_at
@@ -13,6 +13,7 @@ __all__ = [
     "execute",
     "follow",
     "load_run",
+    "resume",
     "save_run",
     "train_at",
     "train_narrow",

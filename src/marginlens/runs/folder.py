@@ -1,15 +1,21 @@
 """A run on disk.
 
-``recipe.toml``, ``history.parquet`` (one row a record and member), ``snapshots.safetensors``,
-``parameters.safetensors`` (every member), ``prediction.json``, ``verdict.json``, and ``table.npy`` if
-the task came from a table. No pickles.
+While it is trained: ``recipe.toml``, ``table.npy`` if the task came from a table, and
+``checkpoint.safetensors`` with the one before it. When it is finished, in place of the checkpoints:
+``history.parquet`` (one row a record and member), ``snapshots.safetensors``,
+``parameters.safetensors`` (every member), ``prediction.json`` and ``verdict.json``. An interrupted
+run has all of these. No pickles.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +26,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
+from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group
 from marginlens.networks import MLP
+from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
 from marginlens.runs.run import Run, prediction_for, run_record
 from marginlens.tasks import Task, task
 from marginlens.theory import parse_activation
 from marginlens.training import Recipe, Training
 
-__all__ = ["check_folder", "load_run", "save_run"]
+__all__ = [
+    "MARK", "begin_run", "check_folder", "finish_run", "is_finished", "load_run", "save_run",
+    "task_of_folder",
+]  # fmt: skip
 
-_MARK = "recipe.toml"
+MARK = "recipe.toml"
 _FILES = {
-    _MARK, "history.parquet", "snapshots.safetensors", "parameters.safetensors",
-    "prediction.json", "verdict.json", "table.npy", "report.html",
+    MARK, "history.parquet", "snapshots.safetensors", "parameters.safetensors",
+    "prediction.json", "verdict.json", "table.npy", "report.html", CHECKPOINT, PREVIOUS,
+    "tensorboard", "mlflow", "wandb",
 }  # fmt: skip
+_FINISHING = ".finishing"  # where the files of a finished run are written before they are moved
 
 
 def check_folder(out: str | Path, *, overwrite: bool) -> Path:
@@ -48,9 +61,13 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
     if folder.exists():
         if not overwrite:
             raise ValueError(f"{str(folder)!r} exists; choose another --out, or add --overwrite")
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).exists()):
+        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists()):
             raise ValueError(f"{str(folder)!r} exists and is not a run's folder; it is left alone")
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in _FILES)
+        foreign = sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.name not in _FILES and not _is_left_over(path)
+        )
         if foreign:
             raise ValueError(
                 f"{str(folder)!r} also holds {foreign[0]!r}, which is not of a run; move it away, "
@@ -68,6 +85,51 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
             f"cannot write in {str(parent)!r} ({error.strerror}); choose another --out"
         ) from None
     return folder
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether it is a file of ours that a killed process had not finished."""
+    return path.name.startswith((_FINISHING, f".{CHECKPOINT}.", f".{MARK}."))
+
+
+@contextmanager
+def begin_run(recipe: Recipe, chosen: Task, folder: Path, *, overwrite: bool) -> Iterator[None]:
+    """Make a run's folder, or empty an older one, and hold it: from here on it can be resumed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        check_folder(folder, overwrite=overwrite or not any(folder.iterdir()))
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        _write_table(chosen, folder)
+        write_whole(folder / MARK, recipe.to_toml())  # the last: what has it can be resumed
+        yield
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether nothing is left to be trained."""
+    pending = (folder / CHECKPOINT).exists() or (folder / PREVIOUS).exists()
+    return (folder / "parameters.safetensors").exists() and not pending
+
+
+def finish_run(run: Run, folder: Path) -> None:
+    """Write what a run ends with into its folder; the checkpoints go when all else is there.
+
+    Those of an interrupted run stay, so that it can be resumed.
+    """
+    for path in folder.iterdir():
+        if _is_left_over(path):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    new = folder / _FINISHING
+    new.mkdir()
+    try:
+        _write(run, new)
+        for path in sorted(new.iterdir(), key=lambda path: path.name == "parameters.safetensors"):
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    if run.training.stopped != "interrupted":
+        for name in (CHECKPOINT, PREVIOUS):
+            (folder / name).unlink(missing_ok=True)
 
 
 def save_run(run: Run, folder: Path, *, overwrite: bool = False) -> None:
@@ -93,7 +155,7 @@ def save_run(run: Run, folder: Path, *, overwrite: bool = False) -> None:
 
 def _write(run: Run, folder: Path) -> None:
     training = run.training
-    run.recipe.write(folder / _MARK)
+    run.recipe.write(folder / MARK)
     members = run.recipe.members
     columns: dict[str, np.ndarray] = {
         "step": np.repeat(training.steps, members),
@@ -107,12 +169,22 @@ def _write(run: Run, folder: Path) -> None:
     save_tensors(
         {name: p.contiguous() for name, p in training.network.parameters.items()},
         folder / "parameters.safetensors",
-        metadata={"seconds": repr(training.seconds), "stopped": training.stopped},
+        metadata={
+            "seconds": repr(training.seconds),
+            "stopped": training.stopped,
+            "ends": json.dumps(training.ends),
+            "end_steps": json.dumps(training.end_steps.tolist()),
+            "compile_seconds": repr(training.compile_seconds),
+        },
     )
     _write_json(folder / "prediction.json", run.prediction.to_dict())
     _write_json(folder / "verdict.json", run.verdict.to_dict())
-    if run.task.group is not None and not _is_made_by_its_name(run.task.group):
-        np.save(folder / "table.npy", run.task.group.table)
+    _write_table(run.task, folder)
+
+
+def _write_table(chosen: Task, folder: Path) -> None:
+    if chosen.group is not None and not _is_made_by_its_name(chosen.group):
+        np.save(folder / "table.npy", chosen.group.table)
 
 
 def _write_json(path: Path, value: object) -> None:
@@ -136,9 +208,14 @@ def load_run(folder: str | Path) -> Run:
         If the folder is not a run's, or a file in it is damaged.
     """
     path = Path(folder)
-    if not (path / _MARK).is_file():
+    if not (path / MARK).is_file():
         raise ValueError(
-            f"{str(folder)!r} is not a run's folder (no {_MARK}); make one with: marginlens run C23"
+            f"{str(folder)!r} is not a run's folder (no {MARK}); make one with: marginlens run C23"
+        )
+    if not (path / "parameters.safetensors").is_file():
+        raise ValueError(
+            f"the run in {str(folder)!r} is not finished, or is damaged (no parameters.safetensors); "
+            f"go on with it: marginlens train --resume {folder}"
         )
     try:
         return _read(path)
@@ -148,12 +225,13 @@ def load_run(folder: str | Path) -> Run:
 
 
 def _read(path: Path) -> Run:
-    recipe = Recipe(**tomllib.loads((path / _MARK).read_text()))
+    recipe = Recipe(**tomllib.loads((path / MARK).read_text()))
     with safe_open(path / "parameters.safetensors", framework="pt") as file:
         metadata = file.metadata() or {}
-        chosen = _task_of(recipe, path, inputs=len(file.keys()) - 1)
+        chosen = task_of_folder(recipe, path)
+        names = ("u",) if recipe.tied else chosen.slots
         parameters: dict[str, torch.Tensor] = {
-            name: file.get_tensor(name) for name in (*chosen.slots, "w")
+            name: file.get_tensor(name) for name in (*names, "w")
         }
     with safe_open(path / "snapshots.safetensors", framework="np") as file:
         snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -165,23 +243,28 @@ def _read(path: Path) -> Run:
         if name not in ("step", "member")
     }
     training = Training(
-        network=MLP(parameters, parse_activation(recipe.activation)),
+        network=MLP(
+            parameters, parse_activation(recipe.activation), chosen.slots if recipe.tied else ()
+        ),
         steps=table["step"].to_numpy().reshape(-1, members)[:, 0],
         history=history,
         snapshot_steps=snapshots.pop("step"),
         snapshots=snapshots,
         seconds=float(metadata.get("seconds", "nan")),
         stopped=metadata.get("stopped", "unknown"),
+        ends=tuple(json.loads(metadata.get("ends", "[]"))),
+        end_steps=np.array(json.loads(metadata.get("end_steps", "[]")), dtype=np.int64),
+        compile_seconds=float(metadata.get("compile_seconds", 0)),
     )
     return run_record(chosen, recipe, prediction_for(chosen, recipe), training, path)
 
 
-def _task_of(recipe: Recipe, folder: Path, *, inputs: int) -> Task:
-    """The task of a recipe; a table of its own was learned with one input for each slot."""
+def task_of_folder(recipe: Recipe, folder: Path) -> Task:
+    """The task of a recipe; a table of its own was learned with as many inputs as the name says."""
     table = folder / "table.npy"
     if not table.is_file():
         return task(recipe.task)
-    name = recipe.task
-    if inputs != 2:
-        name = name.removeprefix("compose(").removesuffix(f",{inputs})")
+    name, inputs = recipe.task, 2
+    if match := re.fullmatch(r"compose\((.*),(\d+)\)", name):
+        name, inputs = match[1], int(match[2])
     return task(group(table, name=name), inputs=inputs)

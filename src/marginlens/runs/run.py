@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +53,19 @@ class Run:
 
 
 def prediction_for(task: Task, recipe: Recipe) -> Prediction:
-    """Prediction at the penalty that the recipe trains with."""
-    return predict(task, recipe.activation, Penalty(recipe.penalty, recipe.strength))
+    """Prediction at the penalty that the recipe trains with, or ends with.
+
+    Where rows are held back, labels corrupted or embeddings shared, the theory speaks of another
+    training: its numbers stay, as what a network of the whole table would do, and promise nothing.
+    """
+    found = predict(task, recipe.activation, Penalty(recipe.penalty, recipe.final_strength))
+    if recipe.is_population and not recipe.tied and not recipe.weight_decay:
+        return found
+    why = (
+        "Trained with tied embeddings, decoupled weight decay, on a part of the table or on corrupted "
+        "labels: the prediction is that of the whole table with an embedding for each slot."
+    )
+    return replace(found, proved=False, note=f"{found.note} {why}".strip())
 
 
 def run_record(
