@@ -256,7 +256,8 @@ class CompiledSteps:
 
     def _unpack(self, packed: Float[Tensor, "block vector neuron lane"]) -> dict[str, Tensor]:
         whole = packed.permute(0, 3, 1, 2).flatten(0, 1)[: self._members]
-        parts = [part.contiguous() for part in whole.split(self._counts, dim=1)]
+        kept = torch.contiguous_format
+        parts = [p.clone(memory_format=kept) for p in whole.split(self._counts, dim=1)]
         return dict(zip(self._names, parts, strict=True))
 
 
