@@ -1,7 +1,7 @@
 """A C++ compiler, and libraries built by it once and kept for later processes.
 
-Building the kernel in ``steps.cpp`` takes 2 seconds (g++ 12 to 14); loading one that was built before
-takes a few milliseconds, in any later process. Libraries are kept in ``$XDG_CACHE_HOME/marginlens``
+Building the kernel in ``steps.cpp`` takes 2 seconds (g++ 12); loading one that was built before
+takes 5 to 10 milliseconds, in any later process. Libraries are kept in ``$XDG_CACHE_HOME/marginlens``
 (``~/.cache/marginlens``), under a name that is a digest of the source, the sizes, the compiler and the
 processor: what was built for another machine is never loaded.
 """

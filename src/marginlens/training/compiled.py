@@ -285,9 +285,9 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
 
     An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a compiled
     step what ``_seconds`` says (for whole registers of members), and the other way, ``Population`` with
-    fused Adam, .4 ms for its operators and .06 ns a multiply-add. So it is no for one large network,
+    fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it is no for one large network,
     whose products are as fast in a library and fill no lanes, and yes for a hundred tiny ones from
-    some 5,000 steps on. Kernels that were compiled before cost nothing, which is not counted.
+    some 4,500 steps on. Kernels that were compiled before cost nothing, which is not counted.
 
     Examples
     --------
@@ -301,6 +301,6 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
         return False
     lanes = _LANES.get(torch.backends.cpu.get_cpu_capability(), 4)
     rows = len(task.answers)
-    eager = 0.4e-3 + 0.06e-9 * members * _multiply_adds(task, width, rows)
+    eager = 0.6e-3 + 0.06e-9 * members * _multiply_adds(task, width, rows)
     compiled = _seconds(task, -(-members // lanes) * lanes, width, rows)
     return steps * (eager - compiled) > _COMPILE_SECONDS
