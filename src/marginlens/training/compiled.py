@@ -7,22 +7,22 @@ the sizes at hand. As many members as a SIMD register has lanes form a block, wh
 before the next block starts: its weights and activations never leave the nearest caches, and threads,
 one block each, never wait for each other.
 
-Measured on one core of an AMD EPYC with AVX2, float32, x^2, Adam, in microseconds for one step of the
+Measured on one core with AVX2, float32, x^2, Adam, in microseconds for one step of the
 whole ensemble (medians on a shared machine, the kernel's at 100 steps a call;
 ``benchmarks/seeds.py``, but for a prototype with ``torch.compile`` that is not kept):
 
 ==========================================  ========  ========  ======================
 what                                        C5, 100   S3, 100   C23, 16 of width 128
 ==========================================  ========  ========  ======================
-plain loop over seeds                       59,000    62,000    19,800
-``Population`` and fused Adam               950       1,050     5,100
+plain loop over seeds                       70,500    70,800    19,800
+``Population`` and fused Adam               1,160     1,220     5,700
 torch.compile, seeds last, 4 steps a call   105-125   –         –
-this kernel                                 33        53        3,900
+this kernel                                 38        60        3,800
 ==========================================  ========  ========  ======================
 
 ``torch.compile`` also needs 9 seconds to compile one step and 17 for four; g++ needs 2 for any number.
 A call adds the metrics and its own overhead, some .1 to .2 ms for 100 members of width 8: at 10 steps
-a call, a step takes 50 to 75 us on C5.
+a call, a step takes 50 to 75 us on C5. Two threads took C23 to 2,400.
 """
 
 from __future__ import annotations
