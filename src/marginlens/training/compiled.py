@@ -1,0 +1,309 @@
+"""Training steps of many small networks, compiled for one task: seeds are the lanes of a register.
+
+A step of a tiny network is too little work for one PyTorch operator, so that a loop over seeds, or over
+the operators of an ensemble, spends its time between operators. Here all of it (forward, backward,
+penalty, optimizer, any number of steps) is one call of a kernel in C++ (``steps.cpp``), compiled for
+the sizes at hand. As many members as a SIMD register has lanes form a block, which takes all its steps
+before the next block starts: its weights and activations never leave the nearest caches, and threads,
+one block each, never wait for each other.
+
+Measured on one core with AVX2, float32, x^2, Adam, in microseconds for one step of the
+whole ensemble (medians on a shared machine, the kernel's at 100 steps a call;
+``benchmarks/seeds.py``, but for a prototype with ``torch.compile`` that is not kept):
+
+==========================================  ========  ========  ======================
+what                                        C5, 100   S3, 100   C23, 16 of width 128
+==========================================  ========  ========  ======================
+plain loop over seeds                       70,500    70,800    19,800
+``Population`` and fused Adam               1,160     1,220     5,700
+torch.compile, seeds last, 4 steps a call   105-125   –         –
+this kernel                                 38        60        3,800
+==========================================  ========  ========  ======================
+
+``torch.compile`` also needs 9 seconds to compile one step and 17 for four; g++ needs 2 for any number.
+A call adds the metrics and its own overhead, some .1 to .2 ms for 100 members of width 8: at 10 steps
+a call, a step takes 50 to 75 us on C5. Two threads took C23 to 2,400.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marginlens.tasks import Task
+from marginlens.theory import Activation, Penalty
+from marginlens.training.compilation import build, compiler
+
+__all__ = ["CompiledSteps", "Metrics", "compiler", "worth_compiling"]
+
+_BETAS = (0.9, 0.999)
+_WORTH_THREADS = 1e-3  # seconds of one core's work
+_COMPILE_SECONDS = 2.5
+_REALS = {torch.float32: "float", torch.float64: "double"}
+_LANES = {"AVX512": 16, "AVX2": 8}  # of float32
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """The last state, one number a member, all in float64.
+
+    Attributes
+    ----------
+    cross_entropy, accuracy, margin
+        As in ``Evaluation``: means, and the least lead of the right logit, over the rows trained on.
+    norm
+        sum_i ||omega_i||^nu, by which a margin is normalized.
+    penalty
+        What the strength multiplies: sum_i ||omega_i||^nu, or ||theta||^2. The loss is
+        cross_entropy + strength * penalty.
+    """
+
+    cross_entropy: Float[Tensor, " member"]
+    accuracy: Float[Tensor, " member"]
+    margin: Float[Tensor, " member"]
+    norm: Float[Tensor, " member"]
+    penalty: Float[Tensor, " member"]
+
+
+class CompiledSteps:
+    """Full-batch steps on mean cross-entropy + penalty, for all members at once, on the CPU.
+
+    The arithmetic is that of ``Population`` and ``torch.optim.Adam`` (or SGD), in another order: after
+    1,000 steps in float64 the weights agree to 1e-9. A member's weights do not depend on the others.
+
+    Parameters
+    ----------
+    task, activation, penalty
+        What is minimised; the penalty's strength is passed to each step instead.
+    optimizer
+        ``"adam"``, with betas .9 and .999 and eps 1e-8, or ``"sgd"``.
+    parameters
+        As in ``MLP``: one for each slot, (member, element, neuron), and ``"w"`` (member, class,
+        neuron), in float32 or float64. They are copied; ``unload`` gives them back.
+    state
+        Adam's moments for each parameter, as ``torch.optim.Adam`` keeps them: ``"exp_avg"``,
+        ``"exp_avg_sq"`` and, if steps were taken before, their number ``"step"``. Empty at the start.
+    rows
+        Indices of the rows to train on; all of them by default.
+
+    Attributes
+    ----------
+    compile_seconds
+        Time the compiler took; 0 if these sizes were compiled before, by any process.
+
+    Raises
+    ------
+    ValueError
+        If the parameters are not those of a network of the task, in one precision, on the CPU, or the
+        optimizer is unknown.
+    RuntimeError
+        If there is no C++ compiler, or it fails.
+
+    Examples
+    --------
+    >>> from marginlens.networks import MLP
+    >>> from marginlens.tasks import task
+    >>> from marginlens.theory import Penalty, parse_activation
+    >>> c5, square = task("C5"), parse_activation("x^2")
+    >>> start = MLP.initial(c5, square, width=8, members=100)
+    >>> steps = CompiledSteps(c5, square, Penalty(), "adam", start.parameters, {})
+    >>> metrics = steps.advance([0.01] * 1000, [1e-4] * 1000)
+    >>> bool(metrics.accuracy.mean() > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        activation: Activation,
+        penalty: Penalty,
+        optimizer: str,
+        parameters: Mapping[str, Tensor],
+        state: Mapping[str, Mapping[str, Tensor]],
+        rows: Sequence[int] | np.ndarray | None = None,
+    ) -> None:
+        task.require_rows()
+        if optimizer not in ("adam", "sgd"):
+            raise ValueError(f'optimizer must be "adam" or "sgd", got {optimizer!r}')
+        chosen = np.arange(len(task.answers)) if rows is None else np.asarray(rows, dtype=np.int64)
+        if not len(chosen) or chosen.min() < 0 or chosen.max() >= len(task.answers):
+            raise ValueError(
+                f"rows must be indices from 0 to {len(task.answers) - 1}, at least one, "
+                f"such as range({len(task.answers)})"
+            )
+        self._names = (*task.slots, "w")
+        self._counts = [task.size] * task.factors + [task.classes]
+        w = parameters.get("w")
+        shapes = {n: tuple(p.shape) for n, p in parameters.items()}
+        members, width = (0, 0) if w is None else (w.shape[0], w.shape[-1])
+        wanted = {n: (members, c, width) for n, c in zip(self._names, self._counts, strict=True)}
+        if w is None or shapes != wanted:
+            raise ValueError(
+                f"parameters have shapes {shapes}, but {task.name} needs (member, count, neuron) with "
+                f"counts {dict(zip(self._names, self._counts, strict=True))}"
+            )
+        kinds = {(p.dtype, p.device.type) for p in parameters.values()}
+        if len(kinds) > 1 or w.dtype not in _REALS or w.device.type != "cpu":
+            got = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+            raise ValueError(
+                f"parameters must all be torch.float32, or all torch.float64, on cpu, got {got}"
+            )
+        self._members, self._width, self._dtype = members, width, w.dtype
+        self._adam = optimizer == "adam"
+        power = activation.homogeneity if penalty.norm == "homogeneous" else 2
+        signs = task.kind == "parity"
+        self._library, self.compile_seconds = build(
+            {
+                "REAL": _REALS[w.dtype],
+                "ROWS": len(chosen),
+                "SLOTS": task.factors,
+                "SIGNS": int(signs),
+                "SIZE": task.size,
+                "CLASSES": task.classes,
+                "WIDTH": width,
+                "DEGREE": activation.degree,
+                "NEGATIVE": activation.at_minus_one,
+                "POWER": int(activation.is_power),
+                "PENALTY": power,
+                "ADAM": int(self._adam),
+            }
+        )
+        self._lanes = self._library.lanes()
+        self._blocks = -(-members // self._lanes)
+        inputs = torch.as_tensor(task.inputs[chosen])
+        slots = torch.arange(task.factors) * task.size
+        self._inputs = None if signs else (inputs + slots).to(torch.int32).contiguous()
+        self._signs = inputs.to(w.dtype).contiguous() if signs else None
+        self._answers = torch.as_tensor(task.answers[chosen]).to(torch.int32).contiguous()
+        self._weights = self._pack(parameters)
+        moments = ("exp_avg", "exp_avg_sq") if self._adam else ()
+        self._moments = {
+            key: self._pack({n: s[key] for n, s in state.items()})
+            if state
+            else torch.zeros_like(self._weights)
+            for key in moments
+        }
+        self._step = int(state["w"].get("step", 0)) if self._adam and state else 0
+        self._seconds = _seconds(task, self._blocks * self._lanes, width, len(chosen))
+
+    def advance(self, rates: Sequence[float], strengths: Sequence[float]) -> Metrics:
+        """Take one step for each learning rate and strength; metrics of the state after the last.
+
+        Without any, only the metrics are computed.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many strengths as rates.
+        """
+        if len(rates) != len(strengths):
+            raise ValueError(
+                f"got {len(rates)} rates and {len(strengths)} strengths; pass one of each a step"
+            )
+        schedule = torch.tensor(
+            [self._scalars(*pair) for pair in zip(rates, strengths, strict=True)],
+            dtype=torch.float64,
+        )
+        metrics = torch.empty(self._blocks, 5, self._lanes, dtype=torch.float64)
+        self._library.advance(
+            *(_address(x) for x in (self._weights, *self._both())),
+            *(_address(x) for x in (self._inputs, self._signs, self._answers, schedule, metrics)),
+            ctypes.c_int64(self._blocks),
+            ctypes.c_int64(len(rates)),
+            ctypes.c_int64(self._threads(len(rates))),
+        )
+        return Metrics(*metrics.transpose(0, 1).flatten(1)[:, : self._members])
+
+    def unload(self) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+        """Parameters and the optimizer's state, member first, as they were passed in; copies."""
+        state: dict[str, dict[str, Tensor]] = {name: {} for name in self._names}
+        for key, packed in self._moments.items():
+            for name, value in self._unpack(packed).items():
+                state[name][key] = value
+        for of in state.values() if self._adam else ():
+            of["step"] = torch.tensor(float(self._step))
+        return self._unpack(self._weights), state if self._adam else {}
+
+    def _scalars(self, rate: float, strength: float) -> tuple[float, float, float]:
+        """Of the next step: rate / (1 - beta_1^t), sqrt(1 - beta_2^t), strength."""
+        if not self._adam:
+            return rate, 1.0, strength
+        self._step += 1
+        first, second = (1 - beta**self._step for beta in _BETAS)
+        return rate / first, math.sqrt(second), strength
+
+    def _both(self) -> tuple[Tensor | None, Tensor | None]:
+        return self._moments.get("exp_avg"), self._moments.get("exp_avg_sq")
+
+    def _threads(self, steps: int) -> int:
+        """One for each block as far as PyTorch may use threads, and one where little is to do."""
+        if self._seconds * (steps + 1) < _WORTH_THREADS:
+            return 1
+        return min(self._blocks, torch.get_num_threads())
+
+    def _pack(self, parameters: Mapping[str, Tensor]) -> Float[Tensor, "block vector neuron lane"]:
+        """Members last, a register at a time; the last block is filled up with copies of member 0."""
+        whole = torch.cat(
+            [parameters[name].detach().to(self._dtype) for name in self._names], dim=1
+        )
+        missing = self._blocks * self._lanes - self._members
+        whole = torch.cat([whole, whole[:1].expand(missing, -1, -1)])
+        return whole.unflatten(0, (self._blocks, self._lanes)).permute(0, 2, 3, 1).contiguous()
+
+    def _unpack(self, packed: Float[Tensor, "block vector neuron lane"]) -> dict[str, Tensor]:
+        whole = packed.permute(0, 3, 1, 2).flatten(0, 1)[: self._members]
+        kept = torch.contiguous_format
+        parts = [p.clone(memory_format=kept) for p in whole.split(self._counts, dim=1)]
+        return dict(zip(self._names, parts, strict=True))
+
+
+def _address(values: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if values is None else values.data_ptr())
+
+
+def _multiply_adds(task: Task, width: int, rows: int) -> int:
+    return 3 * rows * width * task.classes
+
+
+def _seconds(task: Task, members: int, width: int, rows: int) -> float:
+    """What a step of whole blocks takes on one core, to about a fifth where it was measured.
+
+    .05 ns a multiply-add and .68 ns for each logit and each weight: 33 us for C5 and 53 us for S3 at
+    104 members of width 8, 4.0 ms for C23 at 16 members of width 128.
+    """
+    weights = (task.factors * task.size + task.classes) * width
+    one = 0.05e-9 * _multiply_adds(task, width, rows) + 0.68e-9 * (rows * task.classes + weights)
+    return members * one
+
+
+def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
+    """Whether compiled steps are expected to save more time than compiling them takes.
+
+    An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a compiled
+    step what ``_seconds`` says (for whole registers of members), and the other way, ``Population`` with
+    fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it is no for one large network,
+    whose products are as fast in a library and fill no lanes, and yes for a hundred tiny ones from
+    some 4,500 steps on. Kernels that were compiled before cost nothing, which is not counted.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> [worth_compiling(task("C5"), 100, 8, steps) for steps in (100, 10_000)]
+    [False, True]
+    >>> worth_compiling(task("C71"), 1, 500, 100_000)
+    False
+    """
+    if not task.is_listed or compiler() is None:
+        return False
+    lanes = _LANES.get(torch.backends.cpu.get_cpu_capability(), 4)
+    rows = len(task.answers)
+    eager = 0.6e-3 + 0.06e-9 * members * _multiply_adds(task, width, rows)
+    compiled = _seconds(task, -(-members // lanes) * lanes, width, rows)
+    return steps * (eager - compiled) > _COMPILE_SECONDS
