@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import ClassVar
 
 import torch
 from rich.console import Console
@@ -49,7 +50,7 @@ class TextbookTransformer(nn.Module):
         length = len(p["position"])
         self.register_buffer("mask", torch.tril(torch.ones(length, length)))
 
-    NAMES = {
+    NAMES: ClassVar = {
         "W_E": "embed", "W_pos": "position", "W_Q": "query", "W_K": "key", "W_V": "value",
         "W_O": "output", "W_in": "up", "b_in": "up_bias", "W_out": "down", "b_out": "down_bias",
         "W_U": "unembed",
@@ -246,7 +247,7 @@ def main() -> None:
             )
             cells += [f"{ours:.2f}", f"{textbook:.1f}", f"{textbook / ours:.1f}"]
         table.add_row(name, *cells, *(f"{d:.0e}" for d in differences))
-    Console(width=130).print(table)
+    Console(width=190).print(table)
 
 
 if __name__ == "__main__":

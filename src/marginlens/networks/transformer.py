@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -53,7 +52,7 @@ class TransformerSettings:
     heads: int = 4
     hidden: int = 512
     activation: str = "relu"
-    sequence: Literal["ab=", "ab"] = "ab="
+    sequence: str = "ab="
     attention: float = 1.0
     biases: bool = True
 

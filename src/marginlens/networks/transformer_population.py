@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -22,21 +22,30 @@ __all__ = ["Rows", "TransformerPopulation"]
 MEMORY = 24 << 20
 """Bytes of activations held at a time; above 32 MB the allocator asks for new pages at each step."""
 
-CACHE = 3 << 20
+CACHE = 2 << 20
 """Bytes that one product works on: what it writes is still in cache when the next one reads it."""
 
 Parameters = dict[str, Tensor]
 
 
+@runtime_checkable
 class Rows(Protocol):
     """Some rows of a task, with their weights in the mean, or None if all weigh the same."""
 
     @property
-    def inputs(self) -> Int[Tensor, "row slot"]: ...
+    def inputs(self) -> Int[Tensor, "row slot"]:
+        """Elements of each row."""
+        ...
+
     @property
-    def answers(self) -> Int[Tensor, " row"]: ...
+    def answers(self) -> Int[Tensor, " row"]:
+        """Class asked for in each row."""
+        ...
+
     @property
-    def weights(self) -> Tensor | None: ...
+    def weights(self) -> Tensor | None:
+        """Weight of each row in the mean, with sum 1."""
+        ...
 
 
 class TransformerPopulation:
@@ -58,7 +67,8 @@ class TransformerPopulation:
         ``inputs`` (row, slot), ``answers`` (row,) and ``weights`` (row,) with sum 1, or None for the
         plain mean. None for the whole table.
     memory
-        Bytes of activations held at a time, at least those of one row of one member.
+        Bytes of activations held at a time, at least those of one row of one member; by default what
+        the allocator keeps from step to step.
 
     Examples
     --------
@@ -74,15 +84,23 @@ class TransformerPopulation:
     """
 
     def __init__(
-        self, task: Task, network: Transformer, rows: Rows | None = None, memory: int = MEMORY
+        self,
+        task: Task,
+        network: Transformer,
+        *,
+        rows: Rows | None = None,
+        memory: int | None = None,
     ) -> None:
+        memory = MEMORY if memory is None else memory
+        if memory < 1:
+            raise ValueError(f"memory is {memory} bytes: take at least 1, as 24 << 20")
         network.require_task(task)
         embed = network.parameters["embed"]
         inputs, answers, self.weights = _chosen(task, rows, embed)
         self.settings = network.settings
         self.sigma = network.settings.sigma
         self.tables = Tables(task, network.settings)
-        self.count = len(answers)
+        self.count, self.classes = len(answers), task.classes
         bytes_of_row = self.tables.columns * embed.element_size()
         self.group = min(network.members, max(1, memory // (self.count * bytes_of_row)))
         block = min(self.count, max(1, memory // (self.group * bytes_of_row)))
@@ -119,14 +137,18 @@ class TransformerPopulation:
             for plan in self.plans:
                 rows = slice(lo, lo + plan.count)
                 losses, gap = self._rows(forward, back, plan, rows)
-                weights = 1 / self.count if self.weights is None else self.weights[rows]
-                loss[chosen] += (losses * weights).sum(1, dtype=torch.float64)
-                right[chosen] += ((gap > 0) * weights).sum(1, dtype=torch.float64)
+                correct = gap > 0
+                if self.weights is not None:
+                    losses, correct = losses * self.weights[rows], correct * self.weights[rows]
+                loss[chosen] += losses.sum(1, dtype=torch.float64)
+                right[chosen] += correct.sum(1, dtype=torch.float64)
                 margin[chosen] = torch.minimum(margin[chosen], gap.amin(1).double())
                 lo = rows.stop
             if gradients is not None and back is not None:
                 g = {name: value[chosen] for name, value in gradients.items()}
                 self.tables.backward(p, forward, back.mix, back.scores, back.read, g)
+        if self.weights is None:
+            loss, right = loss / self.count, right / self.count
         return Evaluation(loss, right, margin)
 
     def _rows(
@@ -181,7 +203,9 @@ class TransformerPopulation:
         activate(self.sigma, before, out=hidden)
         logits.baddbmm_(hidden, f.read.mT)
         answers = self.answers[start : start + count].expand(members, 1, -1)
-        losses, gap = _cross_entropy_(logits.mT, answers, self.count if self.weights is None else 1)
+        losses, gap = _cross_entropy_(
+            logits[..., : self.classes].mT, answers, self.count if self.weights is None else 1
+        )
         if back is not None:
             if self.weights is not None:
                 logits *= self.weights[start : start + count, None]
@@ -214,6 +238,12 @@ def _chosen(task: Task, rows: Rows | None, like: Tensor) -> tuple[Tensor, Tensor
         )
     if not len(inputs):
         raise ValueError("there are no rows to evaluate: give one or more, or None for the table")
+    for name, values, count in (("inputs", inputs, task.size), ("answers", answers, task.classes)):
+        if not 0 <= int(values.min()) <= int(values.max()) < count:
+            raise ValueError(
+                f"{name} run from {int(values.min())} to {int(values.max())}, "
+                f"but {task.name} has 0 to {count - 1}"
+            )
     if weights is None:
         return inputs.to(like.device), answers.to(like.device), None
     if weights.shape != answers.shape:

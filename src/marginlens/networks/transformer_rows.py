@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding, embedding_bag
 
 from marginlens.networks.transformer_tables import Tables
 
@@ -100,12 +100,12 @@ class RowPlan:
         tables, members = self.tables, mix.shape[0]
         heads, n = tables.heads, tables.size
         flat = mixed.flatten(0, 1)
-        own = mix[:, : heads * tables.slots * n].unflatten(1, (heads, tables.slots, n))
+        own = mix[:, : heads * tables.slots * n].unflatten(1, (tables.slots, n, heads))
         out = mixed.new_empty(members, self.count, tables.slots, heads)
         for slot, (groups, where) in enumerate(self._groups):
             members_groups = groups[:members].flatten(0, 1)
             length = members_groups.shape[1]
-            weights = own[:, :, slot].transpose(1, 2).flatten(0, 1)
+            weights = own[:, slot].flatten(0, 1)
             products = mixed.new_empty(members * n, length, heads)
             step = max(1, memory // (length * flat.shape[1] * flat.element_size()))
             for lo in range(0, members * n, step):
@@ -115,7 +115,7 @@ class RowPlan:
                     weights[lo : lo + step].mT,
                     out=products[lo : lo + step],
                 )
-            out[:, :, slot] = products.flatten(0, 1)[where[:members]]
+            out[:, :, slot] = embedding(where[:members], products.flatten(0, 1))
         return out
 
 
@@ -135,8 +135,7 @@ def plan_rows(tables: Tables, inputs: Int[Tensor, "row slot"], members: int) -> 
     device = inputs.device
     shift = torch.arange(members, device=device)[:, None, None]
     tokens = inputs + n * torch.arange(k, device=device)
-    by_head = k * n * torch.arange(heads, device=device)
-    entries = (tokens[..., None] + by_head).flatten(1)
+    entries = (tokens[..., None] * heads + torch.arange(heads, device=device)).flatten(1)
     pairs = pair_sums = None
     groups = []
     if tables.alpha:

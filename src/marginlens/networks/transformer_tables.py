@@ -28,6 +28,9 @@ from marginlens.tasks import Task
 
 __all__ = ["Forward", "Tables"]
 
+VECTOR = 8
+"""Numbers that classes are padded to multiples of."""
+
 Parameters = dict[str, Tensor]
 
 
@@ -38,13 +41,13 @@ class Forward:
     Attributes
     ----------
     mix
-        Row (head * k + slot) * n + element is G_head,slot(element), on hidden neurons and classes
-        side by side; then n rows g(element of the last slot). With alpha = 0 only k * n rows, g
-        added to the last slot's.
+        Row (slot * n + element) * heads + head is G_head,slot(element), on hidden neurons and classes
+        side by side, then zeros; then n rows g(element of the last slot). With alpha = 0 only k * n
+        rows, g added to the last slot's.
     scores
         (last token * T + position's token, head): logits of attention; None with alpha = 0.
     read
-        U D^T, from hidden neurons to classes.
+        U D^T, from hidden neurons to classes and some rows of zeros.
     x, last
         Inputs of the attention, at each (slot, element) and the equals sign, and at the last.
     queries, keys, values
@@ -87,7 +90,9 @@ class Tables:
         self.tokens = self.slots * self.size + self.equals
         self.positions = self.slots + self.equals
         self.entries = self.heads * self.slots * self.size + (self.size if self.alpha else 0)
-        self.columns = settings.hidden + task.classes
+        # Zeros up to whole vectors: products with 64 classes are faster than with 59.
+        self.padding = -task.classes % VECTOR
+        self.columns = settings.hidden + task.classes + self.padding
         self.total = self.alpha + (1 - self.alpha) * self.positions
 
     def forward(self, p: Parameters) -> Forward:
@@ -99,11 +104,14 @@ class Tables:
             x = torch.cat([x, last], 1)
         else:
             last = x[:, -n:]
-        readers = torch.cat([p["up"], p["unembed"]], 1)
-        read = p["unembed"] @ p["down"].mT
+        readers = torch.nn.functional.pad(
+            torch.cat([p["up"], p["unembed"]], 1), (0, 0, 0, self.padding)
+        )
+        unembed = readers[:, self.settings.hidden :]
+        read = unembed @ p["down"].mT
         bias = None
         if self.settings.biases:
-            shift = p["unembed"] @ p["down_bias"][..., None]
+            shift = unembed @ p["down_bias"][..., None]
             bias = torch.cat([p["up_bias"], shift[..., 0]], 1)[:, None]
         if not self.alpha:
             return self._added(p, x, last, readers, read, bias)
@@ -117,8 +125,9 @@ class Tables:
         own.copy_(last @ readers.mT)
         if bias is not None:
             own += bias
-        heads = mix[:, :-n].unflatten(1, (self.heads, k * n))
-        torch.matmul(values[:, :, : k * n], folded, out=heads)
+        heads = mix[:, :-n].unflatten(1, (k * n, self.heads)).transpose(1, 2)
+        for member in range(len(mix)):
+            torch.bmm(values[member, :, : k * n], folded[member], out=heads[member])
         if self.equals:
             equals = values[:, :, k * n :] @ folded
             heads -= equals
@@ -150,13 +159,15 @@ class Tables:
     ) -> None:  # fmt: skip
         """Add to ``gradients``, given those of the tables ``mix``, ``scores`` and ``read``."""
         k, n, hidden = self.slots, self.size, self.settings.hidden
+        end = self.columns - self.padding
+        read = read[:, : end - hidden]
         gradients["unembed"] += read @ p["down"]
         gradients["down"] += read.mT @ p["unembed"]
         own = mix[:, -n:]
         if self.settings.biases:
             shift = own.sum(1)
             gradients["up_bias"] += shift[:, :hidden]
-            shift = shift[:, hidden:, None]
+            shift = shift[:, hidden:end, None]
             gradients["down_bias"] += (p["unembed"].mT @ shift)[..., 0]
             gradients["unembed"] += shift * p["down_bias"][:, None]
         x = torch.zeros_like(f.x)
@@ -175,7 +186,7 @@ class Tables:
                 own = own.sum(1, keepdim=True)
             readers = own.mT @ f.last
             last = own @ f.readers
-            heads = mix[:, :-n].unflatten(1, (self.heads, k * n))
+            heads = mix[:, :-n].unflatten(1, (k * n, self.heads)).transpose(1, 2)
             if self.equals:
                 heads = torch.cat([heads, self.total * own[:, None] - heads.sum(2, True)], 2)
             folded = f.values.mT @ heads
@@ -188,7 +199,7 @@ class Tables:
             self._project(p, "key", f.x, _merge(pairs.mT @ f.queries), x, gradients)
             self._project(p, "query", f.last, _merge(pairs @ f.keys), last, gradients)
         gradients["up"] += readers[:, :hidden]
-        gradients["unembed"] += readers[:, hidden:]
+        gradients["unembed"] += readers[:, hidden:end]
         x[:, -last.shape[1] :] += last
         slots = x[:, : k * n].unflatten(1, (k, n))
         gradients["embed"][:, :n] += slots.sum(1)
