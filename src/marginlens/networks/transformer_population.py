@@ -22,7 +22,7 @@ __all__ = ["Rows", "TransformerPopulation"]
 MEMORY = 24 << 20
 """Bytes of activations held at a time; above 32 MB the allocator asks for new pages at each step."""
 
-CACHE = 2 << 20
+CACHE = 4 << 20
 """Bytes that one product works on: what it writes is still in cache when the next one reads it."""
 
 Parameters = dict[str, Tensor]
@@ -103,15 +103,19 @@ class TransformerPopulation:
         self.count, self.classes = len(answers), task.classes
         bytes_of_row = self.tables.columns * embed.element_size()
         self.group = min(network.members, max(1, memory // (self.count * bytes_of_row)))
-        block = min(self.count, max(1, memory // (self.group * bytes_of_row)))
-        self.block = math.ceil(self.count / math.ceil(self.count / block))
-        self.chunk = max(1, min(self.block, CACHE // (self.group * bytes_of_row)))
+        self.block = _even(self.count, memory // (self.group * bytes_of_row))
+        self.chunk = _even(self.block, CACHE // (self.group * bytes_of_row))
         order = inputs[:, 0].argsort(stable=True)  # neighbours read the same rows of tables
         self.answers = answers[order]
         if self.weights is not None:
             self.weights = self.weights[order]
         self.plans = [
-            plan_rows(self.tables, inputs[order[lo : lo + self.block]], self.group)
+            plan_rows(
+                self.tables,
+                inputs[order[lo : lo + self.block]],
+                self.group,
+                self.group * self.chunk,
+            )
             for lo in range(0, self.count, self.block)
         ]
         size = self.group * self.chunk
@@ -170,7 +174,7 @@ class TransformerPopulation:
         if back is not None:
             back.mix += plan.sum_entries(mixed, weights)
             if shares is not None and back.scores is not None:
-                toward = plan.toward_weights(mixed, f.mix, CACHE)
+                toward = plan.toward_weights(mixed, f.mix)
                 toward = torch.nn.functional.pad(toward, (0, 0, 0, self.tables.equals))
                 toward *= self.tables.alpha * shares
                 toward -= shares * toward.sum(2, keepdim=True)
@@ -211,7 +215,10 @@ class TransformerPopulation:
                 logits *= self.weights[start : start + count, None]
             back.read.baddbmm_(logits.mT, hidden)
             torch.bmm(logits, f.read * self.sigma.degree, out=hidden)
-            before.copy_(times_derivative_(self.sigma, hidden, before))
+            if self.sigma.name == "relu":
+                torch.ops.aten.threshold_backward.grad_input(hidden, before, 0, grad_input=before)
+            else:
+                before.copy_(times_derivative_(self.sigma, hidden, before))
         return losses[:, 0], gap[:, 0]
 
 
@@ -222,6 +229,11 @@ class _Back:
         self.mix = torch.zeros_like(f.mix)
         self.scores = None if f.scores is None else torch.zeros_like(f.scores)
         self.read = torch.zeros_like(f.read)
+
+
+def _even(count: int, most: int) -> int:
+    """Size of equal parts of at most ``most``, and at least one, that make up ``count``."""
+    return math.ceil(count / math.ceil(count / max(1, most)))
 
 
 def _chosen(task: Task, rows: Rows | None, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:

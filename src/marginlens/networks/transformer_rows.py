@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import embedding, embedding_bag
+from torch.nn.functional import embedding_bag
 
 from marginlens.networks.transformer_tables import Tables
 
@@ -58,6 +58,48 @@ class _Sums:
 
 
 @dataclass(frozen=True, eq=False)
+class _Groups:
+    """Rows that share an element, block by block of elements with about as many rows each.
+
+    Attributes
+    ----------
+    blocks
+        Elements, and rows (member, element, row of the element) padded by the first row.
+    where
+        Where each row is, with the blocks side by side.
+    padded
+        Rows of all blocks, with the padding.
+    """
+
+    blocks: tuple[tuple[Tensor, Tensor], ...]
+    where: Int[Tensor, " row"]
+    padded: int
+
+    @classmethod
+    def of(cls, elements: Tensor, n: int, members: int, together: int) -> _Groups:
+        """Group rows with these ``elements``; a block holds about ``together`` of them."""
+        sizes = torch.bincount(elements, minlength=n)
+        order = elements.argsort(stable=True)
+        starts = sizes.cumsum(0) - sizes
+        shift = len(elements) * torch.arange(members, device=elements.device)[:, None, None]
+        where = torch.empty_like(elements)
+        blocks, padded = [], 0
+        rest = sizes.argsort(descending=True, stable=True)[: int((sizes > 0).sum())]
+        while len(rest):
+            longest = int(sizes[rest[0]])
+            some = max(1, together // (members * longest))
+            chosen, rest = rest[:some], rest[some:]
+            ranks = torch.arange(longest, device=elements.device)
+            real = ranks < sizes[chosen, None]
+            rows = order[starts[chosen, None] + ranks * real]
+            places = padded + torch.arange(rows.numel(), device=rows.device).view_as(rows)
+            where[rows[real]] = places[real]
+            blocks.append((chosen, rows + shift))
+            padded += rows.numel()
+        return cls(tuple(blocks), where, padded)
+
+
+@dataclass(frozen=True, eq=False)
 class RowPlan:
     """Indices of one block of rows; those of member m are shifted to m's part of flattened tables.
 
@@ -78,7 +120,7 @@ class RowPlan:
     _entry_sums: _Sums
     _entry_rows: Int[Tensor, "member value"]
     _pair_sums: _Sums | None
-    _groups: tuple[tuple[Tensor, Tensor], ...]
+    _groups: tuple[_Groups, ...]
 
     def sum_entries(self, mixed: Tensor, weights: Tensor | None) -> Tensor:
         """Gradient of ``mix``: each of its rows gets those of the task's rows that read it."""
@@ -90,36 +132,35 @@ class RowPlan:
         return self._pair_sums(toward.flatten(1, 2), None, None)
 
     def toward_weights(
-        self, mixed: Float[Tensor, "member row column"], mix: Tensor, memory: int
+        self, mixed: Float[Tensor, "member row column"], mix: Tensor
     ) -> Float[Tensor, "member row slot head"]:
         """Gradient of the attention weights, <gradient of the row, row of the table>.
 
         Rows that share a slot's element meet the same rows of the table: one product an element,
-        on rows gathered into equally long groups, as many at a time as ``memory`` bytes hold.
+        on rows gathered into equally long groups, some elements at a time.
         """
         tables, members = self.tables, mix.shape[0]
         heads, n = tables.heads, tables.size
         flat = mixed.flatten(0, 1)
         own = mix[:, : heads * tables.slots * n].unflatten(1, (tables.slots, n, heads))
         out = mixed.new_empty(members, self.count, tables.slots, heads)
-        for slot, (groups, where) in enumerate(self._groups):
-            members_groups = groups[:members].flatten(0, 1)
-            length = members_groups.shape[1]
-            weights = own[:, slot].flatten(0, 1)
-            products = mixed.new_empty(members * n, length, heads)
-            step = max(1, memory // (length * flat.shape[1] * flat.element_size()))
-            for lo in range(0, members * n, step):
-                gathered = flat.index_select(0, members_groups[lo : lo + step].flatten())
-                torch.bmm(
-                    gathered.unflatten(0, (-1, length)),
-                    weights[lo : lo + step].mT,
-                    out=products[lo : lo + step],
-                )
-            out[:, :, slot] = embedding(where[:members], products.flatten(0, 1))
+        for slot, groups in enumerate(self._groups):
+            products = mixed.new_empty(members, groups.padded, heads)
+            lo = 0
+            for elements, rows in groups.blocks:
+                gathered = flat.index_select(0, rows[:members].flatten())
+                gathered = gathered.view(members * len(elements), -1, flat.shape[1])
+                weights = own[:, slot, elements].flatten(0, 1)
+                product = torch.bmm(gathered, weights.mT).view(members, -1, heads)
+                products[:, lo : lo + product.shape[1]] = product
+                lo += product.shape[1]
+            out[:, :, slot] = products.index_select(1, groups.where)
         return out
 
 
-def plan_rows(tables: Tables, inputs: Int[Tensor, "row slot"], members: int) -> RowPlan:
+def plan_rows(
+    tables: Tables, inputs: Int[Tensor, "row slot"], members: int, together: int
+) -> RowPlan:
     """Plan a block of rows for up to ``members`` members at a time.
 
     Parameters
@@ -130,6 +171,8 @@ def plan_rows(tables: Tables, inputs: Int[Tensor, "row slot"], members: int) -> 
         Elements of each row.
     members
         Members of a group.
+    together
+        Rows that are worked on at a time, over all members.
     """
     k, n, heads, count = tables.slots, tables.size, tables.heads, len(inputs)
     device = inputs.device
@@ -147,7 +190,7 @@ def plan_rows(tables: Tables, inputs: Int[Tensor, "row slot"], members: int) -> 
         total = (1 if tables.equals else n) * tables.tokens
         pair_sums = _Sums.of(pair.flatten(), total, members)
         pairs = pair + shift * total
-        groups = [_groups(inputs[:, slot], n, members) for slot in range(k)]
+        groups = [_Groups.of(inputs[:, slot], n, members, together) for slot in range(k)]
     sums = _Sums.of(entries.flatten(), tables.entries, members)
     return RowPlan(
         count=count,
@@ -159,18 +202,3 @@ def plan_rows(tables: Tables, inputs: Int[Tensor, "row slot"], members: int) -> 
         _pair_sums=pair_sums,
         _groups=tuple(groups),
     )
-
-
-def _groups(elements: Tensor, n: int, members: int) -> tuple[Tensor, Tensor]:
-    """Rows of each element, padded by row 0, (member, n, longest), and where each row went."""
-    sizes = torch.bincount(elements, minlength=n)
-    order = elements.argsort(stable=True)
-    starts = sizes.cumsum(0) - sizes
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order), device=order.device) - starts[elements[order]]
-    longest = int(sizes.max())
-    where = elements * longest + rank
-    rows = torch.zeros(n * longest, dtype=torch.int64, device=order.device)
-    rows[where] = torch.arange(len(order), device=order.device)
-    shift = torch.arange(members, device=order.device)[:, None]
-    return (rows + shift * len(order)).unflatten(1, (n, longest)), where + shift * n * longest

@@ -119,7 +119,7 @@ class Tables:
         queries, keys, values = (_split(p[name], v) for name, v in self._inputs(x, last))
         pairs = (queries @ keys.mT).mul_(1 / math.sqrt(self.settings.channels))
         scores = pairs.flatten(2).mT.contiguous()
-        folded = p["output"] @ readers.mT[:, None]
+        folded = (p["output"].flatten(1, 2) @ readers.mT).unflatten(1, p["output"].shape[1:3])
         mix = x.new_empty(x.shape[0], self.entries, self.columns)
         own = mix[:, -n:]
         own.copy_(last @ readers.mT)
@@ -190,8 +190,9 @@ class Tables:
             if self.equals:
                 heads = torch.cat([heads, self.total * own[:, None] - heads.sum(2, True)], 2)
             folded = f.values.mT @ heads
-            gradients["output"] += folded @ f.readers[:, None]
-            readers += folded.flatten(1, 2).mT @ p["output"].flatten(1, 2)
+            folded = folded.flatten(1, 2)
+            gradients["output"] += (folded @ f.readers).view_as(p["output"])
+            readers.baddbmm_(folded.mT, p["output"].flatten(1, 2))
             values = heads @ f.folded.mT
             self._project(p, "value", f.x, _merge(values), x, gradients)
             pairs = scores.mT.unflatten(2, (f.last.shape[1], self.tokens))
