@@ -1,12 +1,16 @@
 """Networks: parameters to logits, and maximum-margin networks in closed form."""
 
 from marginlens.networks.constructions import construct
+from marginlens.networks.factored import Factored, FactoredPopulation
 from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms
 from marginlens.networks.population import MEMORY, Evaluation, Population, evaluate, total_norm
 from marginlens.networks.rows import Rows
+from marginlens.networks.transformer import Transformer, TransformerSettings
+from marginlens.networks.transformer_population import TransformerPopulation
 
 __all__ = [
-    "MEMORY", "MLP", "Evaluation", "Population", "Rows", "construct", "cross_entropy_", "evaluate",
-    "neuron_norms", "total_norm",
+    "MEMORY", "MLP", "Evaluation", "Factored", "FactoredPopulation", "Population", "Rows",
+    "Transformer", "TransformerPopulation", "TransformerSettings", "construct", "cross_entropy_",
+    "evaluate", "neuron_norms", "total_norm",
 ]  # fmt: skip

@@ -152,9 +152,9 @@ class _Loop:
                 if not recorded and (step % recipe.record_every == 0 or step == recipe.steps):
                     self._record()
                 if step == recipe.steps:
+                    self._gather()
                     state.end(state.active, step, "steps")
                 if not len(state.active):
-                    self._gather()
                     return "steps"
                 if self.ranks.any(self.signals.received):
                     self._save()

@@ -1,0 +1,237 @@
+"""Loss, margin and gradient of one-layer transformers over a task's rows, exact and in blocks."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding, embedding_bag
+
+from marginlens.networks.activations import activate, times_derivative_
+from marginlens.networks.loss import cross_entropy_
+from marginlens.networks.population import Evaluation
+from marginlens.networks.rows import Rows
+from marginlens.networks.transformer import Transformer
+from marginlens.networks.transformer_rows import RowPlan, plan_rows
+from marginlens.networks.transformer_tables import Forward, Tables
+from marginlens.tasks import Task
+
+__all__ = ["TransformerPopulation"]
+
+MEMORY = 24 << 20
+"""Bytes of activations held at a time; above 32 MB the allocator asks for new pages at each step."""
+
+CACHE = 4 << 20
+"""Bytes that one product works on: what it writes is still in cache when the next one reads it."""
+
+Parameters = dict[str, Tensor]
+
+
+class TransformerPopulation:
+    r"""Evaluates transformers, and their gradients, on rows of a task.
+
+    Each step makes the tables of `Tables`, mixes a row's hidden neurons and the attention's share of
+    its logits from them, applies the MLP, and walks back: rows that share an element are summed by
+    embedding_bag, and weights of attention get their gradients from one batched product a slot. A row
+    costs hidden * classes multiplications three times, instead of width * (4 width * positions + 2
+    hidden + classes).
+
+    Parameters
+    ----------
+    task
+        A table of two slots or more.
+    network
+        Gives shapes, precision, device and settings; its parameters are passed at each call.
+    rows
+        ``inputs`` (row, slot), ``answers`` (row,) and ``weights`` (row,) with sum 1, or None for the
+        plain mean. None for the whole table.
+    memory
+        Bytes of activations held at a time, at least those of one row of one member; by default what
+        the allocator keeps from step to step.
+
+    Examples
+    --------
+    >>> from marginlens.networks.transformer import Transformer
+    >>> from marginlens.tasks import task
+    >>> network = Transformer.initial(task("C5"), dtype=torch.float64)
+    >>> population = TransformerPopulation(task("C5"), network)
+    >>> gradients = {name: torch.empty_like(p) for name, p in network.parameters.items()}
+    >>> result = population(network.parameters, gradients)
+    >>> logits = network.logits(task("C5"))[0]
+    >>> mean = torch.nn.functional.cross_entropy(logits, torch.as_tensor(task("C5").answers))
+    >>> torch.testing.assert_close(result.cross_entropy[0], mean)
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        network: Transformer,
+        *,
+        rows: Rows | None = None,
+        memory: int | None = None,
+    ) -> None:
+        memory = MEMORY if memory is None else memory
+        if memory < 1:
+            raise ValueError(f"memory is {memory} bytes: take at least 1, as 24 << 20")
+        network.require_task(task)
+        embed = network.parameters["embed"]
+        inputs, answers, self.weights = _chosen(task, rows, embed)
+        self.settings = network.settings
+        self.sigma = network.settings.sigma
+        self.tables = Tables(task, network.settings)
+        self.count, self.classes = len(answers), task.classes
+        bytes_of_row = self.tables.columns * embed.element_size()
+        self.group = min(network.members, max(1, memory // (self.count * bytes_of_row)))
+        self.block = _even(self.count, memory // (self.group * bytes_of_row))
+        self.chunk = _even(self.block, CACHE // (self.group * bytes_of_row))
+        order = inputs[:, 0].argsort(stable=True)  # neighbours read the same rows of tables
+        self.answers = answers[order]
+        if self.weights is not None:
+            self.weights = self.weights[order]
+        self.plans = [
+            plan_rows(
+                self.tables,
+                inputs[order[lo : lo + self.block]],
+                self.group,
+                self.group * self.chunk,
+            )
+            for lo in range(0, self.count, self.block)
+        ]
+        size = self.group * self.chunk
+        self._hidden = embed.new_empty(size * self.settings.hidden)
+
+    @torch.no_grad()
+    def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
+        """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
+        parameters = {name: p.detach() for name, p in parameters.items()}
+        members = parameters["embed"].shape[0]
+        loss = parameters["embed"].new_zeros(members, dtype=torch.float64)
+        right = torch.zeros_like(loss)
+        margin = torch.full_like(loss, math.inf)
+        if gradients is not None:
+            for gradient in gradients.values():
+                gradient.zero_()
+        for first in range(0, members, self.group):
+            chosen = slice(first, first + self.group)
+            p = {name: value[chosen] for name, value in parameters.items()}
+            forward = self.tables.forward(p)
+            back = None if gradients is None else _Back(forward)
+            lo = 0
+            for plan in self.plans:
+                rows = slice(lo, lo + plan.count)
+                losses, gap = self._rows(forward, back, plan, rows)
+                correct = gap > 0
+                if self.weights is not None:
+                    losses, correct = losses * self.weights[rows], correct * self.weights[rows]
+                loss[chosen] += losses.sum(1, dtype=torch.float64)
+                right[chosen] += correct.sum(1, dtype=torch.float64)
+                margin[chosen] = torch.minimum(margin[chosen], gap.amin(1).double())
+                lo = rows.stop
+            if gradients is not None and back is not None:
+                g = {name: value[chosen] for name, value in gradients.items()}
+                self.tables.backward(p, forward, back.mix, back.scores, back.read, g)
+        if self.weights is None:
+            loss, right = loss / self.count, right / self.count
+        return Evaluation(loss, right, margin)
+
+    def _rows(
+        self, f: Forward, back: _Back | None, plan: RowPlan, rows: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Losses and margins, (member, row); adds the tables' gradients to ``back``."""
+        members = f.mix.shape[0]
+        shares, weights = self._attend(f, plan)
+        mixed = embedding_bag(
+            plan.entries[:members].flatten(0, 1),
+            f.mix.flatten(0, 1),
+            mode="sum",
+            per_sample_weights=None if weights is None else weights.flatten(0, 1),
+        ).unflatten(0, (members, plan.count))
+        parts = [
+            self._chunk(f, back, mixed[:, lo : lo + self.chunk], rows.start + lo)
+            for lo in range(0, plan.count, self.chunk)
+        ]
+        if back is not None:
+            back.mix += plan.sum_entries(mixed, weights)
+            if shares is not None and back.scores is not None:
+                toward = plan.toward_weights(mixed, f.mix)
+                toward = torch.nn.functional.pad(toward, (0, 0, 0, self.tables.equals))
+                toward *= self.tables.alpha * shares
+                toward -= shares * toward.sum(2, keepdim=True)
+                back.scores += plan.sum_scores(toward)
+        losses, gaps = zip(*parts, strict=True)
+        return torch.cat(losses, 1), torch.cat(gaps, 1)
+
+    def _attend(self, f: Forward, plan: RowPlan) -> tuple[Tensor | None, Tensor | None]:
+        """Softmax, (member, row, position, head), and the weight of each entry of a row."""
+        if f.scores is None or plan.pairs is None:
+            return None, None
+        members, _, heads = f.scores.shape
+        shares = embedding(plan.pairs[:members], f.scores.flatten(0, 1)).softmax(2)
+        count = self.tables.slots * heads
+        weights = shares.new_ones(members, plan.count, count + 1)
+        part = weights[..., :count].unflatten(2, (self.tables.slots, heads))
+        torch.mul(shares[:, :, : self.tables.slots], self.tables.alpha, out=part)
+        if self.tables.alpha < 1:
+            part += 1 - self.tables.alpha
+        return shares, weights
+
+    def _chunk(
+        self, f: Forward, back: _Back | None, mixed: Tensor, start: int
+    ) -> tuple[Tensor, Tensor]:
+        """Losses and margins of a chunk; ``mixed`` is overwritten by its gradient."""
+        members, count, _ = mixed.shape
+        neurons = self.settings.hidden
+        before, logits = mixed[..., :neurons], mixed[..., neurons:]
+        hidden = self._hidden[: members * count * neurons].view(members, count, neurons)
+        activate(self.sigma, before, out=hidden)
+        logits.baddbmm_(hidden, f.read.mT)
+        answers = self.answers[start : start + count].expand(members, 1, -1)
+        weights = 1 / self.count if self.weights is None else self.weights[start : start + count]
+        losses, gap = cross_entropy_(logits[..., : self.classes].mT, answers, weights)
+        if back is not None:
+            back.read.baddbmm_(logits.mT, hidden)
+            torch.bmm(logits, f.read * self.sigma.degree, out=hidden)
+            if self.sigma.name == "relu":
+                torch.ops.aten.threshold_backward.grad_input(hidden, before, 0, grad_input=before)
+            else:
+                before.copy_(times_derivative_(self.sigma, hidden, before))
+        return losses[:, 0], gap[:, 0]
+
+
+class _Back:
+    """Gradients of the tables, summed over blocks of rows."""
+
+    def __init__(self, f: Forward) -> None:
+        self.mix = torch.zeros_like(f.mix)
+        self.scores = None if f.scores is None else torch.zeros_like(f.scores)
+        self.read = torch.zeros_like(f.read)
+
+
+def _even(count: int, most: int) -> int:
+    """Size of equal parts of at most ``most``, and at least one, that make up ``count``."""
+    return math.ceil(count / math.ceil(count / max(1, most)))
+
+
+def _chosen(task: Task, rows: Rows | None, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Inputs, answers and weights on the network's device, checked."""
+    if rows is None:
+        task.require_rows()
+        inputs, answers = torch.as_tensor(task.inputs), torch.as_tensor(task.answers)
+        return inputs.to(like.device), answers.to(like.device), None
+    inputs, answers, weights = rows.inputs, rows.answers, rows.weights
+    if inputs.shape[1] != task.factors:
+        raise ValueError(
+            f"{task.name} needs inputs of shape (rows, {task.factors}), not {tuple(inputs.shape)}"
+        )
+    if not len(inputs):
+        raise ValueError("there are no rows to evaluate: give one or more, or None for the table")
+    for name, values, count in (("inputs", inputs, task.size), ("answers", answers, task.classes)):
+        if not 0 <= int(values.min()) <= int(values.max()) < count:
+            raise ValueError(
+                f"{name} run from {int(values.min())} to {int(values.max())}, "
+                f"but {task.name} has 0 to {count - 1}"
+            )
+    if weights is None:
+        return inputs.to(like.device), answers.to(like.device), None
+    return inputs.to(like.device), answers.to(like.device), weights.to(like)
