@@ -27,7 +27,7 @@ def trace(figure, name, axis):
 def test_the_prediction_and_every_neuron_are_drawn(run):
     figure = waveform_figure(run)
     neuron = run.prediction.waveform
-    fit = fit_waveform(run.training.network, run.task, neuron)
+    fit = fit_waveform(run.network, run.task, neuron)
     live = int(fit.live.sum())
     for slot, axis in zip("uvw", ("x", "x2", "x3"), strict=True):
         predicted = trace(figure, "predicted", axis)
@@ -57,7 +57,7 @@ def test_names_are_shown_not_interpreted(run):
 
 def test_a_collapsed_network_has_no_waveform_to_show(run):
     dead = replace(run.measurement, live=np.zeros_like(run.measurement.live))
-    assert waveform_figure(replace(run, measurement=dead)) is None
+    assert waveform_figure(replace(run, measured=replace(run.measured, measurement=dead))) is None
 
 
 def test_the_caption_says_found_and_not_proved(run):

@@ -168,7 +168,7 @@ def test_blocks_dead_neurons_and_relabelled_groups(monkeypatch):
 
 def test_trained_neurons_follow_the_predicted_waveform_and_not_a_cosine():
     run = execute("C13", activation="relu", width=200, steps=1500, learning_rate=0.02)
-    fit = fit_waveform(run.training.network, run.task, run.prediction.waveform)
+    fit = fit_waveform(run.network, run.task, run.prediction.waveform)
     assert fit.live.sum() > 50
     assert fit.total() > 0.97
     assert fit.total() > fit.total("cosine") + 0.02
@@ -182,7 +182,7 @@ def test_trained_neurons_follow_the_predicted_waveform_and_not_a_cosine():
 @pytest.mark.parametrize(("activation", "memorizes"), [("x^3", True), ("|x|^1.5", False)])
 def test_training_obeys_the_law_of_degree(activation, memorizes):
     run = execute("C7", activation=activation, width=400, steps=1500, learning_rate=0.03)
-    fit = fit_waveform(run.training.network, run.task, run.prediction.waveform)
+    fit = fit_waveform(run.network, run.task, run.prediction.waveform)
     assert fit.total() > 0.99
     assert (fit.total("cosine") < 0.4) == memorizes
     assert run.prediction.margin * 0.95 < run.measurement.normalized_margin < run.prediction.margin

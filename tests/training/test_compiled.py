@@ -342,7 +342,6 @@ def test_without_a_compiler_one_line_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     assert compiler() is None
-    assert not worth_compiling(task("C5"), 100, 8, 10**9)
     with pytest.raises(RuntimeError, match="install g"):
         CompiledSteps(**given())
 

@@ -127,7 +127,7 @@ def waveform(
                 f"no waveform is predicted for {run.task.name} with {run.recipe.activation}: that is "
                 "for addition modulo a prime, and activations other than x^2"
             )
-        neuron, fit = found, fit_waveform(run.training.network, run.task, found)
+        neuron, fit = found, fit_waveform(run.network, run.task, found)
         drawn = None if figure is None else waveform_figure(run)
         if figure is not None and drawn is not None:
             write_figure(drawn, figure)

@@ -11,6 +11,7 @@ __all__ = [
     "Activation",
     "AnnealTo",
     "AsJson",
+    "Attention",
     "Batch",
     "Beta1",
     "Beta2",
@@ -19,11 +20,16 @@ __all__ = [
     "Corrupt",
     "Device",
     "Dtype",
+    "Embedding",
     "FigureFile",
     "Folder",
+    "Heads",
+    "Hidden",
     "Members",
     "Memory",
     "Momentum",
+    "NetworkKind",
+    "NoBiases",
     "Optimizer",
     "OptionalTask",
     "Out",
@@ -34,6 +40,7 @@ __all__ = [
     "Resume",
     "Schedule",
     "Seed",
+    "Sequence",
     "SplitSeed",
     "StepSize",
     "Steps",
@@ -79,7 +86,7 @@ Strength = Annotated[float | None, typer.Option(help="Strength of the penalty, s
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default runs/TASK.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older run there.")]
-Width = Annotated[int | None, typer.Option(help="Number of neurons.")]
+Width = Annotated[int | None, typer.Option(help="Number of neurons; a transformer's stream.")]
 Optimizer = Annotated[str | None, typer.Option(help="adam, adamw, sgd or muon.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="Learning rate.")]
 Schedule = Annotated[str | None, typer.Option(help="decay (second half to 0), cosine or constant.")]
@@ -95,6 +102,35 @@ Members = Annotated[
 Dtype = Annotated[str | None, typer.Option(help="float32 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 _PATH, _DATA, _STEP, _ENGINE = "Penalty", "Data", "Optimizer", "Engine"
+_NETWORK = "Network"
+NetworkKind = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        rich_help_panel=_NETWORK,
+        help="mlp; factored (MLP on learned embeddings); transformer (one layer).",
+    ),
+]
+Embedding = Annotated[
+    int | None, typer.Option(rich_help_panel=_NETWORK, help="Coordinates of a factored embedding.")
+]
+Heads = Annotated[
+    int | None, typer.Option(rich_help_panel=_NETWORK, help="A transformer's attention heads.")
+]
+Hidden = Annotated[
+    int | None, typer.Option(rich_help_panel=_NETWORK, help="Neurons of a transformer's MLP.")
+]
+Sequence = Annotated[
+    str | None, typer.Option(rich_help_panel=_NETWORK, help='A transformer reads "ab=" or "ab".')
+]
+Attention = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_NETWORK, help="1: softmax; 0: constant; or between."),
+]
+NoBiases = Annotated[
+    bool,
+    typer.Option("--no-biases", rich_help_panel=_NETWORK, help="A transformer's MLP has none."),
+]
 AnnealTo = Annotated[
     float | None,
     typer.Option(
@@ -102,7 +138,7 @@ AnnealTo = Annotated[
     ),
 ]
 Tied = Annotated[
-    bool, typer.Option("--tied", rich_help_panel=_ENGINE, help="One embedding for all inputs.")
+    bool, typer.Option("--tied", rich_help_panel=_NETWORK, help="One embedding for all inputs.")
 ]
 Momentum = Annotated[
     float | None, typer.Option(rich_help_panel=_STEP, help="Of sgd (default 0) or muon (.95).")

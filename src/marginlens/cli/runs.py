@@ -16,6 +16,7 @@ from marginlens.cli.options import (
     Activation,
     AnnealTo,
     AsJson,
+    Attention,
     Batch,
     Beta1,
     Beta2,
@@ -24,10 +25,15 @@ from marginlens.cli.options import (
     Corrupt,
     Device,
     Dtype,
+    Embedding,
     Folder,
+    Heads,
+    Hidden,
     Members,
     Memory,
     Momentum,
+    NetworkKind,
+    NoBiases,
     Optimizer,
     OptionalTask,
     Out,
@@ -38,6 +44,7 @@ from marginlens.cli.options import (
     Resume,
     Schedule,
     Seed,
+    Sequence,
     SplitSeed,
     Steps,
     StepSize,
@@ -104,7 +111,14 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         previous: Previous = False,
         activation: Activation = None,
         width: Width = None,
+        network: NetworkKind = None,
         tied: Tied = False,
+        embedding: Embedding = None,
+        heads: Heads = None,
+        hidden: Hidden = None,
+        sequence: Sequence = None,
+        attention: Attention = None,
+        no_biases: NoBiases = False,
         penalty: PenaltyName = None,
         strength: Strength = None,
         anneal_to: AnnealTo = None,
@@ -137,11 +151,18 @@ def _training_command(with_report: bool) -> Callable[..., None]:
     ) -> None:
         from marginlens.training import process_group
 
+        if with_report and network == "transformer":
+            raise ValueError(
+                "the page of run shows an MLP's neurons; for a transformer: "
+                f"marginlens train {spec or 'C113'} --network transformer"
+            )
         betas = None
         if beta1 is not None or beta2 is not None:
             betas = (0.9 if beta1 is None else beta1, 0.999 if beta2 is None else beta2)
         fields = {
-            "activation": activation, "width": width, "tied": tied or None, "penalty": penalty,
+            "activation": activation, "width": width, "network": network, "tied": tied or None,
+            "embedding": embedding, "heads": heads, "hidden": hidden, "sequence": sequence,
+            "attention": attention, "biases": False if no_biases else None, "penalty": penalty,
             "strength": strength, "anneal_to": anneal_to, "optimizer": optimizer,
             "learning_rate": learning_rate, "momentum": momentum, "betas": betas,
             "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,
@@ -192,7 +213,7 @@ def _start(
     find_device(recipe.device)
     folder = check_folder(out or Path("runs") / file_name(chosen.name), overwrite=overwrite)
     prediction = prediction_for(chosen, recipe)
-    if not quiet:
+    if not quiet and recipe.network != "transformer":
         print_prediction(prediction, brief=True)
     with progress(recipe.steps, prediction.margin, quiet=quiet) as show:
         return follow(
@@ -273,6 +294,7 @@ app.command(
     "  marginlens train --resume runs/C23\n\n"
     "  marginlens train C5 --width 8 --seeds 100 --tolerance 1e-6\n\n"
     "  marginlens train C97 --train-fraction 0.4 --optimizer adamw --weight-decay 1\n\n"
+    "  marginlens train C113 --network transformer --train-fraction 0.3\n\n"
     "  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _MORE,
 )(_training_command(with_report=False))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -168,18 +169,31 @@ def print_verdict(verdict: Verdict) -> None:
         out.print("the theory promises nothing in this setting; the measurements stand above")
 
 
+def print_last(last: dict[str, float]) -> None:
+    """Print the last row of a history, for a network whose neurons are not measured."""
+    table = Table("quantity", "value", title="at the end")
+    for name, value in last.items():
+        table.add_row(name.replace("_", " "), text(value))
+    out.print(table)
+
+
 def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
     """Print how training ended, the verdict, and where everything is."""
-    if as_json:
-        print_json(run.verdict.to_dict())
-        return
     training = run.training
+    rows = {name: float(values[-1]) for name, values in run.history.items() if len(values)}
+    last = {name: value for name, value in rows.items() if not math.isnan(value)}
+    if as_json:
+        print_json(last if run.measured is None else run.verdict.to_dict())
+        return
     out.print(
         f"trained {training.steps[-1] if len(training.steps) else 0} steps in "
         f"{training.seconds:.1f} s; stopped: {training.stopped}",
         highlight=False,
     )
-    print_verdict(run.verdict)
+    if run.measured is None:
+        print_last(last)
+    else:
+        print_verdict(run.verdict)
     if run.recipe.members > 1:
         out.print(
             f"of {run.recipe.members} members, the first is judged and drawn; the history has all"

@@ -112,7 +112,7 @@ def algorithms(
     }
     fits = {}
     if run is not None:
-        table_of_logits = logit_table(run.training.network, run.task)
+        table_of_logits = logit_table(run.network, run.task)
         fits = {fit.name: fit for fit in compare_logits(table_of_logits, known)}
         if figure is not None:
             title = f"{run.task.name}: variance of the network's logits that algorithms explain"

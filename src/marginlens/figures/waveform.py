@@ -34,7 +34,7 @@ def waveform_figure(run: Run) -> go.Figure | None:
     neuron = run.prediction.waveform
     if neuron is None or not np.asarray(run.measurement.live).any():
         return None
-    fit = fit_waveform(run.training.network, run.task, neuron)
+    fit = fit_waveform(run.network, run.task, neuron)
     p = neuron.order
     place = np.arange(p) - p // 2
     order = place % p

@@ -2,6 +2,7 @@
 
 from marginlens.networks.constructions import construct
 from marginlens.networks.factored import Factored, FactoredPopulation
+from marginlens.networks.kinds import Evaluator, Network, as_mlp, norm_of, population_of
 from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms
 from marginlens.networks.population import MEMORY, Evaluation, Population, evaluate, total_norm
@@ -10,7 +11,7 @@ from marginlens.networks.transformer import Transformer, TransformerSettings
 from marginlens.networks.transformer_population import TransformerPopulation
 
 __all__ = [
-    "MEMORY", "MLP", "Evaluation", "Factored", "FactoredPopulation", "Population", "Rows",
-    "Transformer", "TransformerPopulation", "TransformerSettings", "construct", "cross_entropy_",
-    "evaluate", "neuron_norms", "total_norm",
+    "MEMORY", "MLP", "Evaluation", "Evaluator", "Factored", "FactoredPopulation", "Network",
+    "Population", "Rows", "Transformer", "TransformerPopulation", "TransformerSettings", "as_mlp",
+    "construct", "cross_entropy_", "evaluate", "neuron_norms", "norm_of", "population_of", "total_norm",
 ]  # fmt: skip

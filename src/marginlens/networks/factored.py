@@ -132,16 +132,20 @@ class Factored:
                 f"w has {self.parameters['w'].shape[1]} rows, but {task.name} needs {task.classes}"
             )
 
+    def with_parameters(self, parameters: Parameters) -> Factored:
+        """The network with other parameters."""
+        return Factored(parameters, self.activation)
+
     def member(self, index: int) -> Factored:
         """Network ``index`` alone, as an ensemble of one."""
-        return Factored(
-            {name: p[index : index + 1] for name, p in self.parameters.items()}, self.activation
+        return self.with_parameters(
+            {name: p[index : index + 1] for name, p in self.parameters.items()}
         )
 
     def to(self, dtype: torch.dtype) -> Factored:
         """Copy in another precision."""
-        return Factored(
-            {name: p.detach().to(dtype) for name, p in self.parameters.items()}, self.activation
+        return self.with_parameters(
+            {name: p.detach().to(dtype) for name, p in self.parameters.items()}
         )
 
     def folded(self, task: Task) -> MLP:
@@ -154,8 +158,13 @@ class Factored:
         torch.Size([1, 6, 5])
         """
         self.require_task(task)
+        return self.product()
+
+    def product(self) -> MLP:
+        """As :meth:`folded`, without a look at the task."""
         p = self.parameters
-        layers = {slot: p[f"embed_{slot}"] @ p[f"mix_{slot}"] for slot in task.slots}
+        slots = [name.removeprefix("embed_") for name in p if name.startswith("embed_")]
+        layers = {slot: p[f"embed_{slot}"] @ p[f"mix_{slot}"] for slot in slots}
         return MLP({**layers, "w": p["w"]}, self.activation)
 
     def logits(self, task: Task) -> Float[Tensor, "member row class"]:

@@ -226,16 +226,20 @@ class Transformer:
                 f"the network has parameters that {task.name} has no use for: {[*got]}"
             )
 
+    def with_parameters(self, parameters: dict[str, Tensor]) -> Transformer:
+        """The network with other parameters."""
+        return Transformer(parameters, self.settings)
+
     def member(self, index: int) -> Transformer:
         """Network ``index`` alone, as an ensemble of one."""
-        return Transformer(
-            {name: p[index : index + 1] for name, p in self.parameters.items()}, self.settings
+        return self.with_parameters(
+            {name: p[index : index + 1] for name, p in self.parameters.items()}
         )
 
     def to(self, dtype: torch.dtype) -> Transformer:
         """Copy in another precision."""
-        return Transformer(
-            {name: p.detach().to(dtype) for name, p in self.parameters.items()}, self.settings
+        return self.with_parameters(
+            {name: p.detach().to(dtype) for name, p in self.parameters.items()}
         )
 
     def logits(self, task: Task) -> Float[Tensor, "member row class"]:

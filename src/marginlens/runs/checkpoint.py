@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from marginlens.networks import MLP
+from marginlens.networks import Network
 from marginlens.training import TrainingState
 
 try:
@@ -55,7 +55,7 @@ def write_checkpoint(state: TrainingState, folder: Path) -> None:
         raise
 
 
-def read_checkpoint(path: Path, like: MLP) -> TrainingState:
+def read_checkpoint(path: Path, like: Network) -> TrainingState:
     """Read a state of a network with the same shapes as ``like``.
 
     Raises

@@ -28,12 +28,10 @@ from safetensors.torch import save_file as save_tensors
 
 from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group
-from marginlens.networks import MLP
 from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
 from marginlens.runs.run import Run, prediction_for, run_record
 from marginlens.tasks import Task, task
-from marginlens.theory import parse_activation
-from marginlens.training import Recipe, Training
+from marginlens.training import Recipe, Training, initial_network
 
 __all__ = [
     "MARK", "begin_run", "check_folder", "finish_run", "is_finished", "load_run", "save_run",
@@ -178,7 +176,8 @@ def _write(run: Run, folder: Path) -> None:
         },
     )
     _write_json(folder / "prediction.json", run.prediction.to_dict())
-    _write_json(folder / "verdict.json", run.verdict.to_dict())
+    if run.measured is not None:
+        _write_json(folder / "verdict.json", run.verdict.to_dict())
     _write_table(run.task, folder)
 
 
@@ -229,10 +228,12 @@ def _read(path: Path) -> Run:
     with safe_open(path / "parameters.safetensors", framework="pt") as file:
         metadata = file.metadata() or {}
         chosen = task_of_folder(recipe, path)
-        names = ("u",) if recipe.tied else chosen.slots
+        like = initial_network(chosen, recipe.model_copy(update={"members": 1}))
         parameters: dict[str, torch.Tensor] = {
-            name: file.get_tensor(name) for name in (*names, "w")
+            name: file.get_tensor(name) for name in like.parameters
         }
+        network = like.with_parameters(parameters)
+        network.require_task(chosen)
     with safe_open(path / "snapshots.safetensors", framework="np") as file:
         snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     table = pq.read_table(path / "history.parquet")
@@ -243,9 +244,7 @@ def _read(path: Path) -> Run:
         if name not in ("step", "member")
     }
     training = Training(
-        network=MLP(
-            parameters, parse_activation(recipe.activation), chosen.slots if recipe.tied else ()
-        ),
+        network=network,
         steps=table["step"].to_numpy().reshape(-1, members)[:, 0],
         history=history,
         snapshot_steps=snapshots.pop("step"),

@@ -6,15 +6,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from marginlens.measures import Measurement, measure
+from marginlens.networks import MLP, as_mlp
 from marginlens.tasks import Task
 from marginlens.theory import Penalty, Prediction, predict
 from marginlens.training import Recipe, Training, initial_network
 from marginlens.verdict import Verdict, judge
 
-__all__ = ["Run", "prediction_for", "run_record"]
+__all__ = ["Measured", "Run", "prediction_for", "run_record"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was found in the neurons of a run.
+
+    Attributes
+    ----------
+    measurement, first
+        Of the final network, and of the network before training.
+    verdict
+        Prediction against measurement.
+    """
+
+    measurement: Measurement
+    first: Measurement
+    verdict: Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +46,14 @@ class Run:
         Where it lies, None if it was not saved.
     recipe, task, prediction, training
         What was asked for, predicted and done.
-    measurement, first
-        Of the final network, and of the network before training.
-    verdict
-        Prediction against measurement.
+    measured
+        What its neurons hold; None for a transformer, whose neurons have no weight for each element.
     history
         Columns ``step``, ``loss`` (cross-entropy + penalty), ``cross_entropy``, ``accuracy``,
         ``margin``, ``norm``, ``normalized_margin`` and ``margin_ratio`` (of gamma*, nan where that
         is unknown).
     snapshot_steps, snapshots
-        Weights through training, (snapshot, element, neuron).
+        Weights through training, (snapshot, element, neuron); of a transformer its parameters.
     """
 
     folder: Path | None
@@ -44,12 +61,45 @@ class Run:
     task: Task
     prediction: Prediction
     training: Training
-    measurement: Measurement
-    first: Measurement
-    verdict: Verdict
+    measured: Measured | None
     history: dict[str, Float[np.ndarray, " record"] | Int[np.ndarray, " record"]]
     snapshot_steps: Int[np.ndarray, " snapshot"]
-    snapshots: dict[str, Float[np.ndarray, "snapshot element neuron"]]
+    snapshots: dict[str, Float[np.ndarray, "snapshot ..."]]
+
+    @property
+    def network(self) -> MLP:
+        """The trained network with a weight for each element and neuron.
+
+        Raises
+        ------
+        ValueError
+            If it is a transformer.
+        """
+        return as_mlp(self.training.network)
+
+    @property
+    def measurement(self) -> Measurement:
+        """What the final network's neurons hold; a ValueError for a transformer."""
+        return self._measured().measurement
+
+    @property
+    def first(self) -> Measurement:
+        """The same before training."""
+        return self._measured().first
+
+    @property
+    def verdict(self) -> Verdict:
+        """Prediction against measurement; a ValueError for a transformer."""
+        return self._measured().verdict
+
+    def _measured(self) -> Measured:
+        if self.measured is None:
+            where = "the run" if self.folder is None else f"{str(self.folder)!r}"
+            raise ValueError(
+                f"{where} is a {self.recipe.network}, whose neurons are not measured: look at its "
+                "history.parquet and parameters.safetensors"
+            )
+        return self.measured
 
 
 def prediction_for(task: Task, recipe: Recipe) -> Prediction:
@@ -59,12 +109,16 @@ def prediction_for(task: Task, recipe: Recipe) -> Prediction:
     training: its numbers stay, as what a network of the whole table would do, and promise nothing.
     """
     found = predict(task, recipe.activation, Penalty(recipe.penalty, recipe.final_strength))
-    if recipe.is_population and not recipe.tied and not recipe.weight_decay:
+    plain = recipe.network == "mlp" and not recipe.tied and not recipe.weight_decay
+    if recipe.is_population and plain:
         return found
     why = (
-        "Trained with tied embeddings, decoupled weight decay, on a part of the table or on corrupted "
-        "labels: the prediction is that of the whole table with an embedding for each slot."
+        "Trained with tied or factored embeddings, attention, decoupled weight decay, on a part of the "
+        "table or on corrupted labels: the prediction is that of an MLP on the whole table with an "
+        "embedding for each slot."
     )
+    if recipe.network == "transformer":
+        found = replace(found, margin=None)  # of another norm, not to be compared
     return replace(found, proved=False, note=f"{found.note} {why}".strip())
 
 
@@ -72,22 +126,27 @@ def run_record(
     task: Task, recipe: Recipe, prediction: Prediction, training: Training, folder: Path | None
 ) -> Run:
     """Measure a training and judge it."""
-    # the curves are member 0's, which starts the same alone as among others
-    start = initial_network(task, recipe.model_copy(update={"members": 1}))
-    measurement = measure(training.network, task)
     history = {"step": training.steps, **{n: v[:, 0] for n, v in training.history.items()}}
     maximum = np.nan if prediction.margin is None else prediction.margin
     history["margin_ratio"] = history["normalized_margin"] / maximum
+    measured, snapshots = None, training.snapshots
+    if recipe.network != "transformer":
+        # the curves are member 0's, which starts the same alone as among others
+        start = as_mlp(initial_network(task, recipe.model_copy(update={"members": 1})))
+        measurement = measure(as_mlp(training.network), task)
+        verdict = judge(prediction, measurement, training_seconds=training.seconds)
+        measured = Measured(measurement, measure(start, task), verdict)
+        tensors = {name: torch.as_tensor(values) for name, values in snapshots.items()}
+        layers = as_mlp(training.network.with_parameters(tensors)).parameters
+        snapshots = {name: p.numpy() for name, p in layers.items()}
     return Run(
         folder=folder,
         recipe=recipe,
         task=task,
         prediction=prediction,
         training=training,
-        measurement=measurement,
-        first=measure(start, task),
-        verdict=judge(prediction, measurement, training_seconds=training.seconds),
+        measured=measured,
         history=history,
         snapshot_steps=training.snapshot_steps,
-        snapshots=training.snapshots,
+        snapshots=snapshots,
     )

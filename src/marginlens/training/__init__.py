@@ -1,9 +1,10 @@
 """Recipe and task to a trained network."""
 
 from marginlens.training.data import split
-from marginlens.training.loop import DivergedError, find_device, initial_network, train
+from marginlens.training.loop import DivergedError, train
 from marginlens.training.ranks import Ranks, process_group
 from marginlens.training.recipe import Recipe, recipe_for
+from marginlens.training.start import find_device, initial_network
 from marginlens.training.state import Training, TrainingState
 
 __all__ = [

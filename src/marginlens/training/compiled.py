@@ -27,6 +27,7 @@ a call, a step takes 50 to 75 us on C5. Two threads took C23 to 2,400.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
@@ -231,6 +232,13 @@ class CompiledSteps:
             of["step"] = torch.tensor(float(self._step))
         return self._unpack(self._weights), state if self._adam else {}
 
+    def copy(self) -> CompiledSteps:
+        """Another one in the same state, which later steps of this one do not change."""
+        other = copy.copy(self)
+        other._weights = self._weights.clone()
+        other._moments = {key: value.clone() for key, value in self._moments.items()}
+        return other
+
     def _scalars(self, rate: float, strength: float) -> tuple[float, float, float]:
         """Of the next step: rate / (1 - beta_1^t), sqrt(1 - beta_2^t), strength."""
         if not self._adam:
@@ -290,7 +298,8 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
     step what ``_seconds`` says (for whole registers of members), and the other way, ``Population`` with
     fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it is no for one large network,
     whose products are as fast in a library and fill no lanes, and yes for a hundred tiny ones from
-    some 4,500 steps on. Kernels that were compiled before cost nothing, which is not counted.
+    some 4,500 steps on. Kernels that were compiled before cost nothing, which is not counted, nor is
+    it asked whether there is a compiler.
 
     Examples
     --------
@@ -300,7 +309,7 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
     >>> worth_compiling(task("C71"), 1, 500, 100_000)
     False
     """
-    if not task.is_listed or compiler() is None:
+    if not task.is_listed:
         return False
     lanes = _LANES.get(torch.backends.cpu.get_cpu_capability(), 4)
     rows = len(task.answers)

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from marginlens.networks import MLP
+from marginlens.networks import Network
 from marginlens.tasks import Task
-from marginlens.theory import parse_activation
-from marginlens.training.data import split
+from marginlens.training.engine import Kept, steps_for
+from marginlens.training.process import Signals, settings
 from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe
+from marginlens.training.start import copy_of, find_device, initial_network, moved
 from marginlens.training.state import Training, TrainingState, snapshot_steps
-from marginlens.training.steps import Steps
 
-__all__ = ["CHECKPOINT_SECONDS", "DivergedError", "find_device", "initial_network", "train"]
+__all__ = ["CHECKPOINT_SECONDS", "DivergedError", "train"]
 
 CHECKPOINT_SECONDS = 60.0
 _WORTH_THREADS = 1 << 20  # hidden activations a step
@@ -44,7 +39,7 @@ def train(
     recipe: Recipe,
     *,
     margin: float | None = None,
-    start: MLP | None = None,
+    start: Network | None = None,
     progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
     state: TrainingState | None = None,
     checkpoint: Callable[[TrainingState], None] | None = None,
@@ -101,16 +96,16 @@ def train(
         network = (
             initial_network(task, recipe, device)
             if start is None
-            else _copy(start, task, recipe, device)
+            else copy_of(start, task, recipe, device)
         )
         state = TrainingState.start(recipe, network)
     else:
-        state.network = _moved(state.network, device)
+        state.network = moved(state.network, device)
     work = recipe.members * len(task.answers) * recipe.width
     with (
         torch.no_grad(),
-        _settings(recipe, one_thread=work < _WORTH_THREADS),
-        _Signals() as signals,
+        settings(recipe, one_thread=work < _WORTH_THREADS),
+        Signals() as signals,
     ):
         loop = _Loop(task, recipe, state, margin, progress, checkpoint, checkpoint_every, signals)
         stopped = loop.run()
@@ -129,14 +124,15 @@ class _Loop:
         progress: Callable[[int, dict[str, np.ndarray]], None] | None,
         checkpoint: Callable[[TrainingState], None] | None,
         checkpoint_every: int | None,
-        signals: _Signals,
+        signals: Signals,
     ) -> None:
         self.recipe, self.state, self.margin = recipe, state, margin
         self.progress, self.checkpoint, self.every = progress, checkpoint, checkpoint_every
         self.signals, self.ranks = signals, Ranks.here()
-        self.steps = _steps(task, recipe, state, self.ranks)
+        self.steps = steps_for(task, recipe, state, self.ranks)
+        state.compiled = self.steps.compiled
         self.snapshots = snapshot_steps(recipe, state.network)
-        self.good: tuple[int, dict, dict] | None = None
+        self.good: tuple[int, Kept] | None = None
         self.before, self.started = state.seconds, time.perf_counter()
         self.saved = self.started
 
@@ -201,13 +197,18 @@ class _Loop:
         """Put what is being trained into the state."""
         state = self.state
         state.seconds = self.before + time.perf_counter() - self.started
+        self._take(self.steps.kept())
+
+    def _take(self, kept: Kept) -> None:
+        """Set the state of the members still trained."""
+        state = self.state
+        parameters, state.optimizer = kept()
         active = torch.as_tensor(state.active)
-        for name, p in self.steps.network.parameters.items():
+        for name, p in parameters.items():
             if len(active) == state.network.members:
-                state.network.parameters[name] = p.clone()
+                state.network.parameters[name] = p
             elif len(active):
                 state.network.parameters[name][active.to(p.device)] = p
-        state.optimizer = {k: v.clone() for k, v in self.steps.state().items()}
 
     def _record(self) -> None:
         """Add a row to the history; members that are done, or diverged, stop."""
@@ -226,11 +227,12 @@ class _Loop:
             active = state.active
         state.steps.append(step)
         for name, value in latest.items():
-            row = state.rows[name][-1].copy() if state.rows[name] else np.empty(len(state.ends))
-            row[active] = value
-            state.rows[name].append(row)
-        parameters = {name: p.clone() for name, p in self.steps.network.parameters.items()}
-        self.good = step, parameters, {k: v.clone() for k, v in self.steps.state().items()}
+            if len(active) < len(state.ends):
+                row = state.rows[name][-1].copy()
+                row[active] = value
+                value = row
+            state.rows[name].append(value)
+        self.good = step, self.steps.kept()
         if self.progress is not None:
             self.progress(step, {name: rows[-1] for name, rows in state.rows.items()})
         self._stop_members(active)
@@ -277,135 +279,12 @@ class _Loop:
         """Set the state, not what is being trained, to the last record, where all was finite."""
         if self.good is None:
             return
-        step, parameters, optimizer = self.good
-        active = torch.as_tensor(self.state.active)
-        for name, p in parameters.items():
-            if len(active) == self.state.network.members:
-                self.state.network.parameters[name] = p.clone()
-            else:
-                self.state.network.parameters[name][active] = p
-        self.state.step, self.state.optimizer = step, optimizer
-        late = sum(s > step for s in self.state.snapshot_steps)
+        self.state.step, kept = self.good
+        self._take(kept)
+        late = sum(s > self.state.step for s in self.state.snapshot_steps)
         for kept in (self.state.snapshot_steps, *self.state.snapshots.values()):
             del kept[len(kept) - late :]
 
     def _keep(self, kept: np.ndarray) -> None:
         if kept.any() and not kept.all():
             self.steps.keep(torch.as_tensor(np.flatnonzero(kept)))
-
-
-def _steps(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks) -> Steps:
-    """What takes the steps of the members still trained; it has its own copy of them."""
-    active = torch.as_tensor(state.active)
-    network = state.network.with_parameters(
-        {name: p[active.to(p.device)].clone() for name, p in state.network.parameters.items()}
-    )
-    return Steps(task, recipe, split(task, recipe), network, state.optimizer, ranks)
-
-
-def initial_network(task: Task, recipe: Recipe, device: torch.device | None = None) -> MLP:
-    """Network from which a training by the recipe starts: every member, on the CPU by default."""
-    return MLP.initial(
-        task,
-        parse_activation(recipe.activation),
-        width=recipe.width,
-        members=recipe.members,
-        seed=recipe.seed,
-        scale=recipe.init_scale,
-        tied=recipe.tied,
-        dtype=getattr(torch, recipe.dtype),
-        device=device or torch.device("cpu"),
-    )
-
-
-def _copy(network: MLP, task: Task, recipe: Recipe, device: torch.device) -> MLP:
-    """A network as the recipe wants it, apart from the original.
-
-    Raises
-    ------
-    ValueError
-        If it has another width, number of members or activation than the recipe, or is a network
-        of another task.
-    """
-    network.require_task(task)
-    got = (network.members, network.width, network.activation.name, network.tied)
-    wanted = (recipe.members, recipe.width, recipe.activation, recipe.tied)
-    if got != wanted:
-        raise ValueError(
-            f"start has (members, width, activation, tied) {got}, but the recipe says {wanted}"
-        )
-    dtype = getattr(torch, recipe.dtype)
-    return network.with_parameters(
-        {
-            name: p.detach().clone().to(device=device, dtype=dtype)
-            for name, p in network.parameters.items()
-        }
-    )
-
-
-def _moved(network: MLP, device: torch.device) -> MLP:
-    return network.with_parameters({name: p.to(device) for name, p in network.parameters.items()})
-
-
-@contextmanager
-def _settings(recipe: Recipe, *, one_thread: bool) -> Iterator[None]:
-    """PyTorch's settings while training runs; they are put back afterwards.
-
-    Weights on their way to zero pass through denormal numbers, tens of times slower to compute with.
-    On small tasks threads gain nothing, and waiting for each other lose much on a busy machine.
-    """
-    threads = torch.get_num_threads()
-    tf32 = torch.backends.cuda.matmul.allow_tf32
-    torch.set_flush_denormal(True)
-    torch.backends.cuda.matmul.allow_tf32 = recipe.tf32
-    if one_thread:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-
-
-class _Signals:
-    """Remembers SIGINT and SIGTERM, so that a step is never left half done.
-
-    A second one stops at once. Elsewhere than in the main thread signals cannot be received.
-    """
-
-    def __init__(self) -> None:
-        self.received = False
-        self._older: dict[int, Any] = {}
-
-    def __enter__(self) -> _Signals:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._older[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        for number, handler in self._older.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
-            raise KeyboardInterrupt
-        self.received = True
-
-
-def find_device(name: str) -> torch.device:
-    """Device of that name.
-
-    Raises
-    ------
-    ValueError
-        If it is not there, naming those that are.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError):
-        here = "cpu and cuda" if torch.cuda.is_available() else "cpu"
-        raise ValueError(f"device {name!r} is not here; available: {here}") from None
-    return device

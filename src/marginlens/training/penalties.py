@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.networks import neuron_norms
 from marginlens.theory import Penalty
 
-__all__ = ["add_penalty_gradient"]
+__all__ = ["add_l2_gradient", "add_penalty_gradient"]
 
 
 def add_penalty_gradient(
@@ -34,3 +35,14 @@ def add_penalty_gradient(
     total = norms.double().pow(homogeneity).sum(1)
     value = total if power == homogeneity else norms.double().pow(power).sum(1)
     return penalty.strength * value, total
+
+
+def add_l2_gradient(
+    strength: float, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+) -> Float[Tensor, " member"]:
+    """Add 2 * strength * theta to the gradients; return strength * ||theta||^2, one a member."""
+    squares = []
+    for name, parameter in parameters.items():
+        gradients[name].add_(parameter, alpha=2 * strength)
+        squares.append(parameter.double().square().flatten(1).sum(1))
+    return strength * torch.stack(squares).sum(0)

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from marginlens.networks import TransformerSettings
 from marginlens.tasks import Task
 from marginlens.theory import (
     Penalty,
@@ -36,10 +37,18 @@ class Recipe(BaseModel):
     ----------
     task, activation
         As for ``task(...)`` and ``parse_activation(...)``.
+    network
+        ``"mlp"``; ``"factored"``, the MLP whose embeddings are products (Chughtai et al. 2023);
+        ``"transformer"``, one layer of attention and an MLP (Nanda et al. 2023, Zhong et al. 2023).
     width
-        Number of neurons.
+        Number of neurons of an MLP; length of a transformer's residual stream.
+    embedding
+        Coordinates of a factored embedding.
+    heads, hidden, sequence, attention, biases
+        Of a transformer, as in :class:`marginlens.networks.TransformerSettings`.
     penalty, strength
-        ``"homogeneous"`` (strength * sum ||omega_i||^nu) or ``"l2"`` (strength * ||theta||^2).
+        ``"homogeneous"`` (strength * sum ||omega_i||^nu, for the MLP) or ``"l2"`` (strength *
+        ||theta||^2).
     anneal_to
         Regularization path: the strength stays for the first quarter of the steps, falls geometrically
         to this in the next two, and stays there; None: it is constant.
@@ -81,7 +90,14 @@ class Recipe(BaseModel):
 
     task: str
     activation: str = "x^2"
+    network: Literal["mlp", "factored", "transformer"] = "mlp"
     width: int = Field(500, ge=1, le=1_000_000)
+    embedding: int = Field(256, ge=1, le=1_000_000)
+    heads: int = Field(4, ge=1)
+    hidden: int = Field(512, ge=1, le=1_000_000)
+    sequence: Literal["ab=", "ab"] = "ab="
+    attention: float = Field(1.0, ge=0, le=1)
+    biases: bool = True
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
     anneal_to: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -118,6 +134,33 @@ class Recipe(BaseModel):
         return parse_activation(value).name
 
     @model_validator(mode="after")
+    def _fits_the_network(self) -> "Recipe":
+        if self.network == "mlp":
+            return self
+        if self.penalty == "homogeneous" and self.strength:
+            raise ValueError(
+                f"the homogeneous penalty is one of neurons, which a {self.network} network mixes: "
+                "choose --penalty l2, or --strength 0 and --optimizer adamw --weight-decay 1"
+            )
+        if self.tied or self.init_scale is not None:
+            what = "tied" if self.tied else "init_scale"
+            raise ValueError(
+                f"{what} belongs to the mlp; a {self.network} network has its own start"
+            )
+        if self.network == "transformer":
+            self.transformer_settings()
+            if self.stop_share is not None:
+                raise ValueError(
+                    "no maximum margin of a transformer is known; leave --stop-share out"
+                )
+            if self.optimizer == "muon" and self.biases:
+                raise ValueError(
+                    "muon turns matrices, and a transformer's biases are none: add --no-biases, or "
+                    "choose --optimizer adamw"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _belongs_together(self) -> "Recipe":
         if self.weight_decay and self.optimizer not in ("adamw", "muon"):
             raise ValueError(
@@ -128,11 +171,43 @@ class Recipe(BaseModel):
             raise ValueError(f"momentum belongs to sgd and muon; {self.optimizer} has betas")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas are two numbers from 0 to below 1, such as 0.9 and 0.98")
+        if self.compile == "always" and self.uncompiled_because:
+            raise ValueError(
+                f"this training cannot be compiled: {self.uncompiled_because}; leave --compile out"
+            )
         if self.anneal_to is not None and not 0 < self.anneal_to <= self.strength:
             raise ValueError(
                 f"anneal_to is a strength above 0 and at most {self.strength:g}, where it starts"
             )
         return self
+
+    @property
+    def uncompiled_because(self) -> str:
+        """What keeps the training from the compiled kernel, in words; empty if nothing does."""
+        obstacles = {
+            f"its network is a {self.network}": self.network != "mlp",
+            "its embeddings are tied": self.tied,
+            f"its optimizer is {self.optimizer}": self.optimizer not in ("adam", "sgd"),
+            "it has momentum": bool(self.momentum),
+            "its betas are not .9 and .999": self.betas != (0.9, 0.999),
+            "it trains on mini-batches": self.batch is not None,
+            "it trains on a part of the table or on wrong labels": not self.is_population,
+            f"its step size is {self.step_size}": self.step_size != "plain",
+            f"its device is {self.device}": self.device != "cpu",
+        }
+        return next((words for words, is_so in obstacles.items() if is_so), "")
+
+    def transformer_settings(self) -> TransformerSettings:
+        """Sizes and variants of a transformer."""
+        return TransformerSettings(
+            width=self.width,
+            heads=self.heads,
+            hidden=self.hidden,
+            activation=self.activation,
+            sequence=self.sequence,
+            attention=self.attention,
+            biases=self.biases,
+        )
 
     @property
     def final_strength(self) -> float:
@@ -153,6 +228,14 @@ class Recipe(BaseModel):
         path.write_text(self.to_toml())
 
 
+_LEARNED: dict[str, Any] = {
+    "activation": "relu", "width": 128, "penalty": "l2", "strength": 0.0, "optimizer": "adamw",
+    "learning_rate": 1e-3, "betas": (0.9, 0.98), "weight_decay": 1.0, "schedule": "constant",
+    "warmup": 10, "steps": 10_000,
+}  # fmt: skip
+_PLAIN: dict[str, Any] = {"weight_decay": 0.0, "betas": (0.9, 0.999)}
+
+
 def recipe_for(task: Task, **chosen: Any) -> Recipe:
     """Recipe for a task: what is not chosen is filled in by what suits the task.
 
@@ -164,7 +247,9 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     features differ and take longer to settle, for 6,000 on others (2,500 from order 100 on); for
     parity at rate .01 for 3,000 steps from small weights (.1): from larger ones many neurons never
     leave the irrelevant coordinates. Where no theorem applies: the recipe's own
-    defaults, but for the strength where the margin of a single neuron is known.
+    defaults, but for the strength where the margin of a single neuron is known. Factored networks and
+    transformers are 128 wide and train as those of Nanda et al. 2023: ReLU, AdamW at rate .001 with
+    betas .9 and .98 and weight decay 1, no penalty, 10,000 steps.
 
     Raises
     ------
@@ -179,6 +264,9 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     (500, 0.0001, 'x^2')
     """
     given = {name: value for name, value in chosen.items() if value is not None}
+    if given.get("network", "mlp") != "mlp":
+        defaults = _LEARNED | ({} if given.get("optimizer", "adamw") == "adamw" else _PLAIN)
+        return _recipe({"task": task.name, **defaults, **given})
     activation = parse_activation(given.get("activation", default_activation(task)))
     given |= {"task": task.name, "activation": activation.name}
     checked = _recipe(given)

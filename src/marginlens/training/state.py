@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marginlens.networks import MLP
+from marginlens.networks import Network
 from marginlens.training.recipe import Recipe
 
 __all__ = ["ENDS", "HISTORY", "Training", "TrainingState"]
@@ -52,11 +52,11 @@ class Training:
         Time spent compiling the step, part of ``seconds``; 0 where it was not compiled.
     """
 
-    network: MLP
+    network: Network
     steps: Int[np.ndarray, " record"]
     history: dict[str, Float[np.ndarray, "record member"]]
     snapshot_steps: Int[np.ndarray, " snapshot"]
-    snapshots: dict[str, Float[np.ndarray, "snapshot element neuron"]]
+    snapshots: dict[str, Float[np.ndarray, "snapshot ..."]]
     seconds: float
     stopped: str
     ends: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class TrainingState:
     """
 
     step: int
-    network: MLP
+    network: Network
     optimizer: dict[str, Tensor]
     end_steps: Int[np.ndarray, " member"]
     ends: list[str]
@@ -101,7 +101,7 @@ class TrainingState:
     compiled: bool = False
 
     @classmethod
-    def start(cls, recipe: Recipe, network: MLP) -> TrainingState:
+    def start(cls, recipe: Recipe, network: Network) -> TrainingState:
         """Before the first step."""
         columns = HISTORY + (HELD_OUT if recipe.train_fraction < 1 else ())
         return cls(
@@ -176,7 +176,7 @@ class TrainingState:
         return numbers
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], like: MLP) -> TrainingState:
+    def from_tensors(cls, tensors: Mapping[str, Tensor], like: Network) -> TrainingState:
         """The state that :meth:`to_tensors` wrote, of a network with the same shapes as ``like``.
 
         Raises
@@ -212,7 +212,7 @@ class TrainingState:
             raise ValueError(f"it lacks {error.args[0]!r}") from None
 
 
-def snapshot_steps(recipe: Recipe, network: MLP) -> set[int]:
+def snapshot_steps(recipe: Recipe, network: Network) -> set[int]:
     """Steps at which member 0 is kept: on a logarithmic scale, within 64 MB in all."""
     one = sum(p[0].numel() for p in network.parameters.values()) * 4
     count = max(2, min(recipe.snapshots, _SNAPSHOT_BYTES // one)) if recipe.snapshots else 0

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks import MLP, Population, Rows
+from marginlens.networks import MLP, Evaluator, Network, Population, Rows, norm_of, population_of
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
 from marginlens.training.data import Batches, Data
 from marginlens.training.optimizers import Stepper, members_of
-from marginlens.training.penalties import add_penalty_gradient
+from marginlens.training.penalties import add_l2_gradient, add_penalty_gradient
 from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe
 from marginlens.training.schedules import learning_rate, strength
@@ -46,7 +46,7 @@ class Steps:
         task: Task,
         recipe: Recipe,
         data: Data,
-        network: MLP,
+        network: Network,
         optimizer: Parameters,
         ranks: Ranks,
     ) -> None:
@@ -54,7 +54,7 @@ class Steps:
         self.memory = None if recipe.memory is None else int(recipe.memory * 2**20)
         self._use(network, optimizer)
 
-    def _use(self, network: MLP, optimizer: Parameters) -> None:
+    def _use(self, network: Network, optimizer: Parameters) -> None:
         self.network = network
         self.gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
         self.stepper = Stepper(self.recipe, network.parameters, self.gradients, optimizer)
@@ -62,24 +62,21 @@ class Steps:
         self._batches = None
         if self.recipe.batch is not None:
             batches = Rows.of(self.task) if rows is None else rows
-            device = network.parameters["w"].device
+            device = next(iter(network.parameters.values())).device
             self._batches = Batches(batches.to(device), self.recipe.batch, self.recipe.split_seed)
-            first = self._batches.at(0)
-            self._batch = Population(
-                self.task, network, rows=first, memory=self.memory, merge=False
-            )
+            self._batch: Population | None = None
         self._population = self._population_on(rows)
         test = self.data.test
         self._test = None if test is None else self._population_on(test)
         self._fresh = -1  # the step whose gradients are at hand
 
-    def _population_on(self, rows: Rows | None) -> Population:
+    def _population_on(self, rows: Rows | None) -> Evaluator:
         if self.ranks.world > 1:
             whole = Rows.of(self.task) if rows is None else rows
-            if self.network.tied:
+            if isinstance(self.network, MLP) and self.network.tied:
                 whole = whole.merged()
             rows = whole.part(self.ranks.rank, self.ranks.world)
-        return Population(self.task, self.network, rows=rows, memory=self.memory)
+        return population_of(self.task, self.network, rows=rows, memory=self.memory)
 
     def evaluate(self, step: int) -> dict[str, Float[Tensor, " member"]]:
         """A row of the history: the members at their present parameters."""
@@ -121,9 +118,11 @@ class Steps:
                 break
         return step
 
-    def state(self) -> Parameters:
-        """What the optimizer remembers."""
-        return self.stepper.state()
+    def kept(self) -> Callable[[], tuple[Parameters, Parameters]]:
+        """What gives the present parameters and optimizer's state, also after later steps."""
+        parameters = {name: p.clone() for name, p in self.network.parameters.items()}
+        state = {name: value.clone() for name, value in self.stepper.state().items()}
+        return lambda: (parameters, state)
 
     def keep(self, kept: Tensor) -> None:
         """Go on with some members only."""
@@ -142,20 +141,32 @@ class Steps:
             batch = self._batches.at(step)
             if self.ranks.world > 1:
                 batch = batch.part(self.ranks.rank, self.ranks.world)
-            self._batch.use(batch)
-            population = self._batch
+            population = self._evaluator_of(batch)
         result = self.ranks.add_up(
             population(self.network.parameters, self.gradients), self.gradients
         )
         self._add_penalty(step, self.gradients)
         self._scale(result.cross_entropy)
 
+    def _evaluator_of(self, batch: Rows) -> Evaluator:
+        """An evaluator of a mini-batch: an MLP's keeps its buffers from batch to batch."""
+        if not isinstance(self.network, MLP):
+            return population_of(self.task, self.network, rows=batch, memory=self.memory)
+        if self._batch is None:
+            self._batch = Population(
+                self.task, self.network, rows=batch, memory=self.memory, merge=False
+            )
+        self._batch.use(batch)
+        return self._batch
+
     def _add_penalty(self, step: int, gradients: Parameters) -> tuple[Tensor, Tensor]:
         penalty = Penalty(self.recipe.penalty, strength(self.recipe, step))
         network = self.network
-        return add_penalty_gradient(
-            penalty, network.homogeneity, network.parameters, gradients, network.uses
-        )
+        if isinstance(network, MLP):
+            return add_penalty_gradient(
+                penalty, network.homogeneity, network.parameters, gradients, network.uses
+            )
+        return add_l2_gradient(penalty.strength, network.parameters, gradients), norm_of(network)
 
     def _scale(self, cross_entropy: Float[Tensor, " member"]) -> None:
         """Divide each member's gradient by its norm, or by its mean loss."""
@@ -163,8 +174,8 @@ class Steps:
             return
         divisor = cross_entropy
         if self.recipe.step_size == "normalized":
-            squares = [g.double().square().sum((1, 2)) for g in self.gradients.values()]
+            squares = [g.double().square().flatten(1).sum(1) for g in self.gradients.values()]
             divisor = torch.stack(squares).sum(0).sqrt()
         factor = 1 / divisor.clamp_min(torch.finfo(torch.float32).tiny)
         for gradient in self.gradients.values():
-            gradient.mul_(factor.to(gradient.dtype)[:, None, None])
+            gradient.mul_(factor.to(gradient.dtype).view(-1, *[1] * (gradient.ndim - 1)))

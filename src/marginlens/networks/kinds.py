@@ -1,0 +1,84 @@
+"""What training needs of a network, whatever its kind: an evaluator of rows, and a norm."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marginlens.networks.factored import Factored, FactoredPopulation
+from marginlens.networks.mlp import MLP
+from marginlens.networks.population import Evaluation, Population, total_norm
+from marginlens.networks.rows import Rows
+from marginlens.networks.transformer import Transformer
+from marginlens.networks.transformer_population import TransformerPopulation
+from marginlens.tasks import Task
+
+__all__ = ["Evaluator", "Network", "as_mlp", "norm_of", "population_of"]
+
+Network = MLP | Factored | Transformer
+"""An ensemble of networks of one kind: ``parameters`` are stacked over members, first."""
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Evaluates parameters on rows; if gradients are given, overwrites them."""
+
+    def __call__(
+        self, parameters: dict[str, Tensor], gradients: dict[str, Tensor] | None = None
+    ) -> Evaluation:
+        """Loss, accuracy and margin of each member."""
+        ...
+
+
+def population_of(
+    task: Task, network: Network, *, rows: Rows | None = None, memory: int | None = None
+) -> Evaluator:
+    """The evaluator of a network's kind; rows and memory as for :class:`Population`.
+
+    Examples
+    --------
+    >>> from marginlens.networks import Transformer
+    >>> from marginlens.tasks import task
+    >>> network = Transformer.initial(task("C5"), members=2)
+    >>> population_of(task("C5"), network)(network.parameters).accuracy.shape
+    torch.Size([2])
+    """
+    if isinstance(network, MLP):
+        return Population(task, network, rows=rows, memory=memory)
+    if isinstance(network, Factored):
+        return FactoredPopulation(task, network, rows=rows, memory=memory)
+    return TransformerPopulation(task, network, rows=rows, memory=memory)
+
+
+def as_mlp(network: Network) -> MLP:
+    """The MLP with the same logits, a weight for each element and neuron.
+
+    Raises
+    ------
+    ValueError
+        If it is a transformer, which has none.
+    """
+    if isinstance(network, MLP):
+        return network
+    if isinstance(network, Factored):
+        return network.product()
+    raise ValueError(
+        "a transformer's neurons have no weight for each element: take an MLP, as network='mlp'"
+    )
+
+
+def norm_of(network: Network) -> Float[Tensor, " member"]:
+    """What a margin is divided by, one number a member.
+
+    sum_i ||omega_i||^nu over neurons for an MLP, with u = E_u M_u and so on where embeddings are
+    factored; ||theta||^2 for a transformer, whose logits are not homogeneous in its parameters.
+    """
+    if isinstance(network, MLP):
+        return total_norm(network)
+    if isinstance(network, Factored):
+        return total_norm(network.product())
+    squares = [p.double().square().flatten(1).sum(1) for p in network.parameters.values()]
+    return torch.stack(squares).sum(0)

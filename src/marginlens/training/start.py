@@ -1,0 +1,101 @@
+"""Where a training starts: its device, and the network with its initial weights."""
+
+from __future__ import annotations
+
+import torch
+
+from marginlens.networks import MLP, Factored, Network, Transformer
+from marginlens.tasks import Task
+from marginlens.theory import parse_activation
+from marginlens.training.recipe import Recipe
+
+__all__ = ["copy_of", "find_device", "initial_network", "moved"]
+
+
+def find_device(name: str) -> torch.device:
+    """Device of that name.
+
+    Raises
+    ------
+    ValueError
+        If it is not there, naming those that are.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        here = "cpu and cuda" if torch.cuda.is_available() else "cpu"
+        raise ValueError(f"device {name!r} is not here; available: {here}") from None
+    return device
+
+
+def initial_network(task: Task, recipe: Recipe, device: torch.device | None = None) -> Network:
+    """Network from which a training by the recipe starts: every member, on the CPU by default."""
+    dtype, device = getattr(torch, recipe.dtype), device or torch.device("cpu")
+    members, seed = recipe.members, recipe.seed
+    if recipe.network == "transformer":
+        settings = recipe.transformer_settings()
+        return Transformer.initial(
+            task, settings, members=members, seed=seed, dtype=dtype, device=device
+        )
+    activation = parse_activation(recipe.activation)
+    if recipe.network == "factored":
+        return Factored.initial(
+            task,
+            activation,
+            embedding=recipe.embedding,
+            width=recipe.width,
+            members=members,
+            seed=seed,
+            dtype=dtype,
+            device=device,
+        )
+    return MLP.initial(
+        task,
+        activation,
+        width=recipe.width,
+        members=members,
+        seed=seed,
+        scale=recipe.init_scale,
+        tied=recipe.tied,
+        dtype=dtype,
+        device=device,
+    )
+
+
+def copy_of(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Network:
+    """A network as the recipe wants it, apart from the original.
+
+    Raises
+    ------
+    ValueError
+        If it has another kind, shape or activation than the recipe, or is a network of another task.
+    """
+    network.require_task(task)
+    like = initial_network(task, recipe)
+    got, wanted = _description(network), _description(like)
+    if got != wanted:
+        raise ValueError(f"start has {got}, but the recipe says {wanted}")
+    dtype = getattr(torch, recipe.dtype)
+    return network.with_parameters(
+        {
+            name: p.detach().clone().to(device=device, dtype=dtype)
+            for name, p in network.parameters.items()
+        }
+    )
+
+
+def _description(network: Network) -> str:
+    sort = type(network).__name__
+    if isinstance(network, Transformer):
+        return f"(kind, members, settings) ({sort}, {network.members}, {network.settings})"
+    of = (sort, network.members, network.width, network.activation.name)
+    if isinstance(network, MLP):
+        return f"(kind, members, width, activation, tied) {(*of, network.tied)}"
+    embedding = next(iter(network.parameters.values())).shape[2]
+    return f"(kind, members, width, activation, embedding) {(*of, embedding)}"
+
+
+def moved(network: Network, device: torch.device) -> Network:
+    """The network on a device."""
+    return network.with_parameters({name: p.to(device) for name, p in network.parameters.items()})
