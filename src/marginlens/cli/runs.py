@@ -285,7 +285,7 @@ app.command(
     help="Predict, train, measure and judge; leave a folder with a page.",
     epilog="Examples:\n\n  marginlens run C71\n\n  marginlens run S5 --width 2000 --out runs/S5\n\n"
     "  marginlens run C71 --activation relu --out runs/relu\n\n"
-    "  marginlens run C23 --strength 1e-2 --anneal-to 1e-5 --steps 6000\n\n" + _MORE,
+    "  marginlens run C23 --strength 1e-3 --anneal-to 1e-6 --steps 6000\n\n" + _MORE,
 )(_training_command(with_report=True))
 app.command(
     "train",

@@ -169,6 +169,27 @@ def print_verdict(verdict: Verdict) -> None:
         out.print("the theory promises nothing in this setting; the measurements stand above")
 
 
+def members_lines(run: Run) -> list[str]:
+    """How each member of an ensemble ended, counted, and where all of them are."""
+    training, margin = run.training, run.prediction.margin
+    lines = []
+    for reason in dict.fromkeys(training.ends):
+        steps = [
+            s for s, end in zip(training.end_steps, training.ends, strict=True) if end == reason
+        ]
+        least, most = min(steps), max(steps)
+        when = f"step {least}" if least == most else f"steps {least} to {most}"
+        lines.append(f"{len(steps)} of {len(training.ends)} members ended at {when}: {reason}")
+    last = training.history["accuracy"][-1]
+    right = int((last == 1).sum())
+    words = f"{right} of {len(last)} answer every input correctly"
+    if margin is not None:
+        shares = sorted(training.history["normalized_margin"][-1] / margin)
+        words += f"; share of γ*: {shares[0]:.4f} to {shares[-1]:.4f}"
+    lines += [words, "the first member is judged and drawn; the history has all"]
+    return lines
+
+
 def print_last(last: dict[str, float]) -> None:
     """Print the last row of a history, for a network whose neurons are not measured."""
     table = Table("quantity", "value", title="at the end")
@@ -185,9 +206,12 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
     if as_json:
         print_json(last if run.measured is None else run.verdict.to_dict())
         return
+    compiling = ""
+    if training.compile_seconds:
+        compiling = f", {training.compile_seconds:.1f} s of it compiling the step"
     out.print(
         f"trained {training.steps[-1] if len(training.steps) else 0} steps in "
-        f"{training.seconds:.1f} s; stopped: {training.stopped}",
+        f"{training.seconds:.1f} s{compiling}; stopped: {training.stopped}",
         highlight=False,
     )
     if run.measured is None:
@@ -195,9 +219,7 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
     else:
         print_verdict(run.verdict)
     if run.recipe.members > 1:
-        out.print(
-            f"of {run.recipe.members} members, the first is judged and drawn; the history has all"
-        )
+        out.print("\n".join(members_lines(run)), highlight=False)
     out.print(f"everything is in {folder}", highlight=False, soft_wrap=True)
     if page:
         out.print(f"open {folder / 'report.html'}", highlight=False, soft_wrap=True)

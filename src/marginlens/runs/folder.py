@@ -234,6 +234,10 @@ def _read(path: Path) -> Run:
         }
         network = like.with_parameters(parameters)
         network.require_task(chosen)
+        if network.members != recipe.members:
+            raise ValueError(
+                f"{MARK} says {recipe.members} members, but there are parameters of {network.members}"
+            )
     with safe_open(path / "snapshots.safetensors", framework="np") as file:
         snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     table = pq.read_table(path / "history.parquet")
