@@ -79,9 +79,12 @@ def test_the_minimum_stays_where_it_is():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"width": 13}, r"start has \(members, width, activation, tied\) \(1, 12, 'x\^2', False\)"),
-        ({"members": 2}, r"but the recipe says \(2, 12, 'x\^2', False\)"),
-        ({"activation": "x^3"}, r"but the recipe says \(1, 12, 'x\^3', False\)"),
+        (
+            {"width": 13},
+            r"start has \(kind, members, width, activation, tied\) \('MLP', 1, 12, 'x\^2', False\)",
+        ),
+        ({"members": 2}, r"but the recipe says .* \('MLP', 2, 12, 'x\^2', False\)"),
+        ({"activation": "x^3"}, r"but the recipe says .* \('MLP', 1, 12, 'x\^3', False\)"),
     ],
 )
 def test_a_network_by_another_recipe_is_refused_in_one_line(change, words):
