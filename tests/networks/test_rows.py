@@ -113,13 +113,28 @@ def test_parts_add_up_to_the_whole(name, world, weighted, seed):
     assert sum(float(part.weights.sum()) for part in parts) == pytest.approx(1, rel=1e-12)
     net = network(of)
     whole, expected = on(of, net, rows)
-    results = [on(of, net, part) for part in parts if len(part)]
+    results = [on(of, net, part) for part in parts]
     for column in ("cross_entropy", "accuracy"):
         total = sum(getattr(result, column) for result, _ in results)
         assert torch.allclose(total, getattr(whole, column), rtol=1e-12, atol=1e-14)
     margins = torch.stack([result.margin for result, _ in results])
     assert torch.allclose(margins.amin(0), whole.margin, rtol=1e-12)
     assert close({n: sum(g[n] for _, g in results) for n in expected}, expected)
+
+
+def test_more_parts_than_rows_leave_some_without_any():
+    of = task("C5")
+    net, rows = network(of), Rows.of(of, np.arange(2))
+    whole, expected = on(of, net, rows)
+    parts = [on(of, net, rows.part(rank, 5)) for rank in range(5)]
+    assert [len(rows.part(rank, 5)) for rank in range(5)] == [0, 0, 1, 0, 1]
+    nothing, zeros = parts[0]
+    assert nothing.cross_entropy.tolist() == nothing.accuracy.tolist() == [0, 0]
+    assert nothing.margin.tolist() == [np.inf, np.inf]
+    assert all((g == 0).all() for g in zeros.values())
+    total = sum(result.cross_entropy for result, _ in parts)
+    assert torch.allclose(total, whole.cross_entropy, rtol=1e-12)
+    assert close({n: sum(g[n] for _, g in parts) for n in expected}, expected)
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=10), st.integers(0, 9))
