@@ -1,17 +1,16 @@
 """The training loop, against a textbook one."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from textbook_loop import greatest_difference, textbook, weight_difference
 
 from marginlens.networks import MLP, Population, evaluate, total_norm
-from marginlens.tasks import Task, task
+from marginlens.tasks import task
 from marginlens.theory import predict
-from marginlens.training import DivergedError, Recipe, Training, initial_network, train
+from marginlens.training import DivergedError, Recipe, initial_network, train
 
 C5 = Recipe(
     task="C5", width=40, steps=100, learning_rate=0.01, schedule="constant", dtype="float64"
@@ -24,77 +23,6 @@ def changed(recipe: Recipe, **changes) -> Recipe:
 
 def initial(recipe: Recipe) -> MLP:
     return initial_network(task(recipe.task), recipe)
-
-
-def one_hot(of: Task) -> torch.Tensor:
-    """Rows as the network's input: two one-hot vectors side by side, or the signs."""
-    if of.kind == "parity":
-        return torch.tensor(of.inputs)
-    return torch.tensor(np.hstack([np.eye(of.size)[of.inputs[:, s]] for s in (0, 1)]))
-
-
-@dataclass
-class Textbook:
-    """The losses at each step and the last weights (neuron, element) and (class, neuron)."""
-
-    losses: list[float]
-    first: torch.Tensor
-    second: torch.Tensor
-
-
-SIGMAS = {
-    "relu": (torch.relu, 1),
-    "abs": (torch.abs, 1),
-    "leaky_relu(0.1)": (nn.LeakyReLU(0.1), 1),
-    "relu^2": (lambda x: torch.relu(x) ** 2, 2),
-    "|x|^1.5": (lambda x: x.abs() ** 1.5, 1.5),
-}
-
-
-def textbook(recipe: Recipe) -> Textbook:
-    """Two linear layers, autograd and an optimizer, as anyone would write it."""
-    of = task(recipe.task)
-    dtype = getattr(torch, recipe.dtype)
-    x, answers = one_hot(of).to(dtype), torch.tensor(of.answers)
-    start = {slot: p[0] for slot, p in initial(recipe).parameters.items()}
-    first = nn.Linear(x.shape[1], recipe.width, bias=False, dtype=dtype)
-    second = nn.Linear(recipe.width, of.classes, bias=False, dtype=dtype)
-    with torch.no_grad():
-        first.weight.copy_(torch.cat([start[slot] for slot in of.slots]).T)
-        second.weight.copy_(start["w"])
-    weights = [first.weight, second.weight]
-    sigma, degree = SIGMAS.get(recipe.activation, (None, 0))
-    if sigma is None:
-        degree = int(recipe.activation.removeprefix("x^"))
-    power = degree + 1 if recipe.penalty == "homogeneous" else 2
-    optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer](
-        weights, lr=recipe.learning_rate
-    )
-    losses = []
-    for step in range(recipe.steps + 1):
-        before = first(x)
-        logits = second(before**degree if sigma is None else sigma(before))
-        omega = torch.cat([first.weight, second.weight.T], dim=1)
-        penalty = recipe.strength * (omega.norm(dim=1) ** power).sum()
-        loss = nn.functional.cross_entropy(logits, answers) + penalty
-        losses.append(loss.item())
-        if step < recipe.steps:
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return Textbook(losses, first.weight.detach(), second.weight.detach())
-
-
-def greatest_difference(losses: list[float], training: Training) -> float:
-    """Greatest relative difference between two histories of the loss, step by step."""
-    ours = training.history["loss"][:, 0]
-    assert len(ours) == len(losses)
-    return float(np.max(np.abs(ours / np.array(losses) - 1)))
-
-
-def weights_of(training: Training, of: Task) -> tuple[torch.Tensor, torch.Tensor]:
-    parameters = training.network.parameters
-    return torch.cat([parameters[slot][0] for slot in of.slots]).T, parameters["w"][0]
 
 
 # At 71 with width 500, as in the paper
@@ -161,9 +89,7 @@ def test_small_tasks_train_as_by_the_textbook(variant, optimizer):
     training = train(task(recipe.task), recipe)
     assert greatest_difference(expected.losses, training) < 1e-10
     assert expected.losses[-1] < 0.995 * expected.losses[0]
-    first, second = weights_of(training, task(recipe.task))
-    assert float((first - expected.first).abs().max()) < 1e-9
-    assert float((second - expected.second).abs().max()) < 1e-9
+    assert weight_difference(expected.parameters, training) < 1e-9
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ class Population:
         width, unit = network.width, self.inputs.rows
         budget = max(1, (memory or MEMORY) // (2 * w.element_size()))
         self.group = min(network.members, max(1, budget // (unit * width)))
-        self.block = min(self.inputs.units, max(1, budget // (self.group * unit * width)))
+        self.block = max(1, min(self.inputs.units, budget // (self.group * unit * width)))
         hidden = self.group * self.block * unit * width
         outputs = self.group * self.block * unit * task.classes
         # Buffers are kept from step to step: fresh ones cost more in page faults than in work.

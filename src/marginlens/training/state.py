@@ -197,7 +197,8 @@ class TrainingState:
         try:
             return cls(
                 step=int(tensors["step"]),
-                network=like.with_parameters(parameters),
+                # a sum over parameters rounds by their order, and a file may have another
+                network=like.with_parameters({name: parameters[name] for name in wanted}),
                 optimizer=group("optimizer"),
                 end_steps=tensors["end_steps"].numpy().copy(),
                 ends=[ENDS[int(end)] for end in tensors["ends"]],
