@@ -159,7 +159,7 @@ class TrainingState:
             "step": torch.tensor(self.step),
             "seconds": torch.tensor(self.seconds, dtype=torch.float64),
             "compiled": torch.tensor(int(self.compiled)),
-            "end_steps": torch.as_tensor(self.end_steps),
+            "end_steps": torch.tensor(self.end_steps),
             "ends": torch.tensor([ENDS.index(end) for end in self.ends]),
             "steps": torch.tensor(self.steps, dtype=torch.int64),
             "snapshot_steps": torch.tensor(self.snapshot_steps, dtype=torch.int64),
@@ -172,7 +172,7 @@ class TrainingState:
         }
         for group, values in groups.items():
             for name, value in values.items():
-                numbers[f"{group}/{name}"] = value.detach().cpu().contiguous()
+                numbers[f"{group}/{name}"] = value.detach().cpu().clone().contiguous()
         return numbers
 
     @classmethod
@@ -194,16 +194,26 @@ class TrainingState:
         wanted = {name: (tuple(p.shape), p.dtype) for name, p in like.parameters.items()}
         if got != wanted:
             raise ValueError(f"its parameters are {got}, but the recipe says {wanted}")
+        members = like.members
+        optimizer = group("optimizer")
         try:
+            rows = {name: list(rows.numpy()) for name, rows in group("history").items()}
+            lengths = {len(tensors["end_steps"]), len(tensors["ends"])} | {
+                row.size for values in rows.values() for row in values[:1]
+            }
+            if lengths != {members} or {len(v) for v in rows.values()} != {len(tensors["steps"])}:
+                raise ValueError(
+                    f"its history is not one of {members} members at {len(tensors['steps'])} steps"
+                )
             return cls(
                 step=int(tensors["step"]),
                 # a sum over parameters rounds by their order, and a file may have another
                 network=like.with_parameters({name: parameters[name] for name in wanted}),
-                optimizer=group("optimizer"),
+                optimizer=optimizer,
                 end_steps=tensors["end_steps"].numpy().copy(),
                 ends=[ENDS[int(end)] for end in tensors["ends"]],
                 steps=tensors["steps"].tolist(),
-                rows={name: list(rows.numpy()) for name, rows in group("history").items()},
+                rows=rows,
                 snapshot_steps=tensors["snapshot_steps"].tolist(),
                 snapshots={name: list(v.numpy()) for name, v in group("snapshots").items()},
                 seconds=float(tensors["seconds"]),
