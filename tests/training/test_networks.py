@@ -26,11 +26,10 @@ NETWORKS = {
     "pizza": {"network": "transformer", "sequence": "ab", "attention": 0.0, "seed": 20},
     "between": {"network": "transformer", "sequence": "ab", "attention": 0.5, "biases": False,
                 "seed": 20},
-    "factored": {"network": "factored", "seed": 20},
+    "factored": {"network": "factored"},
 }  # fmt: skip
 # Adam divides by the gradient's own size, also where it is round-off alone (a neuron that just died):
-# then weights as 1 + 1e-7 of the start's move the textbook's own losses by 1e-4. From these seeds, by less
-# than 1e-6.
+# then a start moved by 1e-7 moves the textbook's own losses by 1e-4. From these seeds, by less than 1e-6.
 
 
 def recipe_of(network: str, optimizer: str = "adamw", **more) -> Recipe:
