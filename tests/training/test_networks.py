@@ -28,8 +28,8 @@ NETWORKS = {
                 "seed": 20},
     "factored": {"network": "factored"},
 }  # fmt: skip
-# Adam divides by the gradient's own size, also where it is round-off alone (a neuron that just died):
-# then a start moved by 1e-7 moves the textbook's own losses by 1e-4. From these seeds, by less than 1e-6.
+# Adam divides by the gradient's own size, also where that is round-off alone (a neuron just died): then
+# a start moved by 1e-7 moves the textbook's own losses by 1e-4; from these seeds, by less than 1e-6.
 
 
 def recipe_of(network: str, optimizer: str = "adamw", **more) -> Recipe:
