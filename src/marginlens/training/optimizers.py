@@ -8,7 +8,7 @@ from torch import Tensor
 
 from marginlens.training.recipe import Recipe
 
-__all__ = ["Muon", "Stepper", "orthogonalize"]
+__all__ = ["Stepper", "members_of", "muon_", "orthogonalize"]
 
 Parameters = dict[str, Tensor]
 
@@ -41,34 +41,33 @@ def orthogonalize(
     return x.mT if wide else x
 
 
-class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) for every matrix of a stack.
+def muon_(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    buffers: list[Tensor],
+    *,
+    rate: float,
+    momentum: float = 0.95,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of Muon (Jordan et al. 2024) for every matrix of the stacks, in place.
 
     m <- mu m + (1 - mu) g; theta <- (1 - rate * decay) theta - rate * s * orthogonalize((1 - mu) g +
     mu m), with s = sqrt(max(1, rows / columns)). As ``torch.optim.Muon``, which takes single matrices
     only and rounds to bfloat16, where this keeps the parameters' precision.
     """
-
-    def __init__(
-        self, params: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take one step."""
-        for group in self.param_groups:
-            rate, momentum = group["lr"], group["momentum"]
-            for p in group["params"]:
-                buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
-                buffer.lerp_(p.grad, 1 - momentum)
-                update = orthogonalize(p.grad.lerp(buffer, momentum))
-                p.mul_(1 - rate * group["weight_decay"])
-                p.sub_(update, alpha=rate * max(1, p.shape[-2] / p.shape[-1]) ** 0.5)
+    for p, gradient, buffer in zip(parameters, gradients, buffers, strict=True):
+        buffer.lerp_(gradient, 1 - momentum)
+        update = orthogonalize(gradient.lerp(buffer, momentum))
+        p.mul_(1 - rate * weight_decay)
+        p.sub_(update, alpha=rate * max(1, p.shape[-2] / p.shape[-1]) ** 0.5)
 
 
 class Stepper:
-    """A PyTorch optimizer on the parameters of an ensemble.
+    """An optimizer on the parameters of an ensemble.
+
+    The arithmetic is PyTorch's: the fused operators of ``torch.optim``, without its classes, which
+    take a second to import (they load the compiler) and as long as a small step to call.
 
     Parameters
     ----------
@@ -87,29 +86,61 @@ class Stepper:
         gradients: Parameters,
         state: Parameters | None = None,
     ) -> None:
-        self.parameters = parameters
-        self._inner = _make(recipe, list(parameters.values()))
-        for name, parameter in parameters.items():
-            parameter.grad = gradients[name]
-        for key, value in (state or {}).items():
-            name, _, quantity = key.rpartition(".")
-            parameter = parameters[name]
-            moved = value.clone() if quantity == "step" else value.clone().to(parameter)
-            self._inner.state[parameter][quantity] = moved
+        self.recipe, self.names = recipe, list(parameters)
+        self._parameters = list(parameters.values())
+        self._gradients = [gradients[name] for name in parameters]
+        self._state: dict[str, list[Tensor]] = {}
+        given = state or {}
+        for key in {key.rpartition(".")[2] for key in given}:
+            self._state[key] = [
+                given[f"{name}.{key}"].clone().to(p if key != "step" else p.device)
+                for name, p in parameters.items()
+            ]
+
+    def _remembered(self, *keys: str) -> list[list[Tensor]]:
+        """What is remembered of each parameter under each key, zero at the first step."""
+        for key in keys:
+            if key not in self._state:
+                self._state[key] = [
+                    torch.zeros((), device=p.device) if key == "step" else torch.zeros_like(p)
+                    for p in self._parameters
+                ]
+        return [self._state[key] for key in keys]
 
     def step(self, rate: float) -> None:
         """Take one step at a rate."""
-        for group in self._inner.param_groups:
-            group["lr"] = rate
-        self._inner.step()
+        recipe, p, g = self.recipe, self._parameters, self._gradients
+        match recipe.optimizer:
+            case "sgd":
+                self._sgd(rate, recipe.momentum or 0.0)
+            case "muon":
+                (buffers,) = self._remembered("momentum_buffer")
+                momentum = 0.95 if recipe.momentum is None else recipe.momentum
+                muon_(p, g, buffers, rate=rate, momentum=momentum, weight_decay=recipe.weight_decay)
+            case name:
+                first, second, steps = self._remembered("exp_avg", "exp_avg_sq", "step")
+                torch._foreach_add_(steps, 1)
+                fused = torch._fused_adamw_ if name == "adamw" else torch._fused_adam_
+                decay = recipe.weight_decay if name == "adamw" else 0.0
+                fused(
+                    p, g, first, second, [], steps, lr=rate, beta1=recipe.betas[0],
+                    beta2=recipe.betas[1], weight_decay=decay, eps=1e-8, amsgrad=False, maximize=False,
+                )  # fmt: skip
+
+    def _sgd(self, rate: float, momentum: float) -> None:
+        first = "momentum_buffer" not in self._state
+        (buffers,) = self._remembered("momentum_buffer") if momentum else ([],)
+        torch._fused_sgd_(
+            self._parameters, self._gradients, buffers, weight_decay=0.0, momentum=momentum, lr=rate,
+            dampening=0.0, nesterov=False, maximize=False, is_first_step=first,
+        )  # fmt: skip
 
     def state(self) -> Parameters:
         """Everything the optimizer remembers: "u.exp_avg", "u.step", ..."""
         return {
-            f"{name}.{quantity}": torch.as_tensor(value)
-            for name, parameter in self.parameters.items()
-            for quantity, value in self._inner.state[parameter].items()
-            if value is not None
+            f"{name}.{key}": value
+            for key, values in self._state.items()
+            for name, value in zip(self.names, values, strict=True)
         }
 
 
@@ -119,19 +150,3 @@ def members_of(state: Parameters, kept: Tensor) -> Parameters:
         name: value if name.endswith(".step") else value[kept.to(value.device)]
         for name, value in state.items()
     }
-
-
-def _make(recipe: Recipe, parameters: list[Tensor]) -> torch.optim.Optimizer:
-    rate, decay, fused = recipe.learning_rate, recipe.weight_decay, True
-    match recipe.optimizer:
-        case "sgd":
-            return torch.optim.SGD(parameters, lr=rate, momentum=recipe.momentum or 0, fused=fused)
-        case "muon":
-            momentum = 0.95 if recipe.momentum is None else recipe.momentum
-            return Muon(parameters, rate, momentum, decay)
-        case "adamw":
-            return torch.optim.AdamW(
-                parameters, lr=rate, betas=recipe.betas, weight_decay=decay, fused=fused
-            )
-        case _:
-            return torch.optim.Adam(parameters, lr=rate, betas=recipe.betas, fused=fused)
