@@ -137,6 +137,10 @@ class _Loop:
         self.steps = _steps(task, recipe, state, self.ranks)
         self.snapshots = snapshot_steps(recipe, state.network)
         self.good: tuple[int, dict, dict] | None = None
+        if state.step:  # that of a checkpoint is good until the next record
+            parameters = {name: p.clone() for name, p in self.steps.network.parameters.items()}
+            optimizer = {name: value.clone() for name, value in state.optimizer.items()}
+            self.good = state.step, parameters, optimizer
         self.before, self.started = state.seconds, time.perf_counter()
         self.saved = self.started
 
