@@ -195,6 +195,8 @@ class TrainingState:
         if got != wanted:
             raise ValueError(f"its parameters are {got}, but the recipe says {wanted}")
         try:
+            # in the network's own order, in which norms are summed: a file gives them in any
+            parameters = {name: parameters[name] for name in like.parameters}
             return cls(
                 step=int(tensors["step"]),
                 network=like.with_parameters(parameters),
