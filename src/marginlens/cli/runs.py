@@ -102,37 +102,37 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         overwrite: Overwrite = False,
         resume: Resume = None,
         previous: Previous = False,
+        checkpoint_every: CheckpointEvery = None,
+        track: Track = None,
         activation: Activation = None,
         width: Width = None,
         tied: Tied = False,
+        seed: Seed = None,
+        members: Members = None,
         penalty: PenaltyName = None,
         strength: Strength = None,
         anneal_to: AnnealTo = None,
         optimizer: Optimizer = None,
         learning_rate: Rate = None,
+        schedule: Schedule = None,
+        warmup: Warmup = None,
+        step_size: StepSize = None,
         momentum: Momentum = None,
         beta1: Beta1 = None,
         beta2: Beta2 = None,
         weight_decay: WeightDecay = None,
-        schedule: Schedule = None,
-        warmup: Warmup = None,
-        step_size: StepSize = None,
         steps: Steps = None,
         stop_share: Stop = None,
         tolerance: Tolerance = None,
-        seed: Seed = None,
-        members: Members = None,
         batch: Batch = None,
         train_fraction: TrainFraction = None,
         split_seed: SplitSeed = None,
         corrupt: Corrupt = None,
         dtype: Dtype = None,
         tf32: Tf32 = False,
+        device: Device = None,
         compile: Compile = None,
         memory: Memory = None,
-        device: Device = None,
-        checkpoint_every: CheckpointEvery = None,
-        track: Track = None,
         as_json: AsJson = False,
     ) -> None:
         from marginlens.training import process_group
@@ -186,7 +186,8 @@ def _start(
     from marginlens.runs.execute import by_leader
     from marginlens.runs.run import prediction_for
     from marginlens.tasks import task
-    from marginlens.training import find_device, recipe_for
+    from marginlens.training import find_device, recipe_for, split
+    from marginlens.training.trackers import require_tracker
 
     if spec is None:
         raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
@@ -194,6 +195,9 @@ def _start(
     chosen.require_rows()
     recipe = recipe_for(chosen, **fields)
     find_device(recipe.device)
+    split(chosen, recipe)
+    if options["track"] is not None:
+        require_tracker(options["track"])
     folder = out or Path("runs") / file_name(chosen.name)
     by_leader(lambda: check_folder(folder, overwrite=overwrite))
     prediction = prediction_for(chosen, recipe)
