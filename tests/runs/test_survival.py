@@ -456,7 +456,7 @@ def test_no_checkpoint_holds_numbers_that_are_not_finite(tmp_path, monkeypatch):
         write(state, folder, recipe)
 
     monkeypatch.setattr(module, "write_checkpoint", noted)
-    recipe = recipe_for(task("C5"), **{**FIELDS, **SGD, "learning_rate": 10.0})
+    recipe = recipe_for(task("C5"), **{**FIELDS, **SGD, "learning_rate": 1e3})
     with pytest.raises(DivergedError):
         follow(recipe, task("C5"), out=tmp_path / "run", checkpoint_every=1)
     assert finite

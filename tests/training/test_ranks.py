@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch.distributed as dist
 
+from marginlens import cli
 from marginlens.runs import load_run
 
 pytestmark = pytest.mark.skipif(
@@ -43,6 +44,15 @@ def two(*arguments: object) -> list[tuple[int, str, str]]:
     return [command.end(process) for process in start_two(*arguments)]
 
 
+def one(*arguments: object) -> None:
+    """The same command alone, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["marginlens", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    assert not ended.value.code
+
+
 def require_equal(folder: Path, wanted: Path) -> None:
     """To round-off: 1e-9 of the largest, where sums are made in another order."""
     found, right = load_run(folder), load_run(wanted)
@@ -70,8 +80,7 @@ def test_two_processes_train_as_one_and_only_the_first_writes(tmp_path, spec, op
     assert [(code, error) for code, _, error in ended] == [(0, ""), (0, "")]
     assert "everything is in" in ended[0][1]
     assert ended[1][1] == ""
-    code, _, error = command.call("train", spec, *SHORT, *options, "--out", alone, WORLD_SIZE="1")
-    assert code == 0, error
+    one("train", spec, *SHORT, *options, "--out", alone)
     require_equal(folder, alone)
     assert {path.name for path in folder.iterdir()} == {path.name for path in alone.iterdir()}
     assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
@@ -88,14 +97,13 @@ def test_torchrun_starts_them(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["task"] == "C5"  # printed once
-    code, _, error = command.call("train", "C5", *SHORT, "--out", alone)
-    assert code == 0, error
+    one("train", "C5", *SHORT, "--out", alone)
     require_equal(folder, alone)
 
 
 def test_a_signal_to_one_stops_both_and_two_go_on(tmp_path):
     folder, alone = tmp_path / "two", tmp_path / "one"
-    long = (*SHORT[:5], "1500", *SHORT[6:])
+    long = (*SHORT[:5], "600", *SHORT[6:])
     processes = start_two("train", "C5", *long, "--checkpoint-every", "30", "--out", folder)
     try:
         command.wait_for(folder / "checkpoint.safetensors", processes[0])
@@ -106,12 +114,11 @@ def test_a_signal_to_one_stops_both_and_two_go_on(tmp_path):
             process.kill()
     assert [(code, error) for code, _, error in ended] == [(0, ""), (0, "")]
     assert load_run(folder).training.stopped == "interrupted"
-    assert load_run(folder).history["step"][-1] < 1500
-    ended = two("train", "--resume", folder, "--steps", "1500")
+    assert load_run(folder).history["step"][-1] < 600
+    ended = two("train", "--resume", folder, "--steps", "600")
     assert [(code, error) for code, _, error in ended] == [(0, ""), (0, "")]
     assert "going on with C5 from step" in ended[0][1]
-    code, _, error = command.call("train", "C5", *long, "--out", alone)
-    assert code == 0, error
+    one("train", "C5", *long, "--out", alone)
     found, right = load_run(folder), load_run(alone)
     assert found.training.stopped == "steps"
     np.testing.assert_array_equal(found.history["step"], right.history["step"])
