@@ -57,6 +57,9 @@ __all__ = [
     "Width",
 ]  # fmt: skip
 
+_RUN, _NETWORK, _PENALTY, _OPTIMIZER = "Run", "Network", "Penalty", "Optimizer"
+_STOPPING, _DATA, _ENGINE = "Stopping", "Data", "Engine"
+
 _TASK = typer.Argument(
     metavar="TASK",
     help='C71, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "<(1,2,3),(1,2)>", "SmallGroup(24,3)", '
@@ -66,43 +69,83 @@ TaskSpec = Annotated[str, _TASK]
 OptionalTask = Annotated[str | None, _TASK]
 Resume = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Go on with the run there, from its last checkpoint."),
+    typer.Option(
+        metavar="FOLDER",
+        rich_help_panel=_RUN,
+        help="Go on with the run there, from its last checkpoint.",
+    ),
 ]
 Previous = Annotated[
-    bool, typer.Option("--previous", help="With --resume: from the checkpoint before the last.")
+    bool,
+    typer.Option(
+        "--previous",
+        rich_help_panel=_RUN,
+        help="With --resume: from the checkpoint before the last.",
+    ),
 ]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="A run's folder.")]
 Activation = Annotated[
     str | None,
     typer.Option(
-        help="x^2, x^k, relu, abs, leaky_relu(0.1), relu^1.5, |x|^3; default: what the theory covers."
+        rich_help_panel=_NETWORK,
+        help="x^2, x^k, relu, abs, leaky_relu(0.1), relu^1.5, |x|^3; default: what the theory covers.",
     ),
 ]
 PenaltyName = Annotated[
     str | None,
-    typer.Option("--penalty", help="homogeneous (strength * sum ||omega||^nu) or l2."),
+    typer.Option(
+        "--penalty",
+        rich_help_panel=_PENALTY,
+        help="homogeneous (strength * sum ||omega||^nu) or l2.",
+    ),
 ]
-Strength = Annotated[float | None, typer.Option(help="Strength of the penalty, such as 1e-4.")]
+Strength = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_PENALTY, help="Strength of the penalty, such as 1e-4."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Out = Annotated[Path | None, typer.Option(help="Folder to write; default runs/TASK.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older run there.")]
-Width = Annotated[int | None, typer.Option(help="Number of neurons; a transformer's stream.")]
-Optimizer = Annotated[str | None, typer.Option(help="adam, adamw, sgd or muon.")]
-Rate = Annotated[float | None, typer.Option("--learning-rate", help="Learning rate.")]
-Schedule = Annotated[str | None, typer.Option(help="decay (second half to 0), cosine or constant.")]
-Steps = Annotated[int | None, typer.Option(help="Step limit.")]
-Stop = Annotated[float | None, typer.Option("--stop-share", help="Stop at this share of gamma*.")]
+Out = Annotated[
+    Path | None, typer.Option(rich_help_panel=_RUN, help="Folder to write; default runs/TASK.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", rich_help_panel=_RUN, help="Replace an older run there.")
+]
+Width = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=_NETWORK, help="Number of neurons; a transformer's stream."),
+]
+Optimizer = Annotated[
+    str | None, typer.Option(rich_help_panel=_OPTIMIZER, help="adam, adamw, sgd or muon.")
+]
+Rate = Annotated[
+    float | None, typer.Option("--learning-rate", rich_help_panel=_OPTIMIZER, help="Learning rate.")
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_OPTIMIZER, help="decay (second half to 0), cosine or constant."),
+]
+Steps = Annotated[int | None, typer.Option(rich_help_panel=_STOPPING, help="Step limit.")]
+Stop = Annotated[
+    float | None,
+    typer.Option("--stop-share", rich_help_panel=_STOPPING, help="Stop at this share of gamma*."),
+]
 Tolerance = Annotated[
-    float | None, typer.Option(help="Stop when the loss changes less, relatively, in 100 steps.")
+    float | None,
+    typer.Option(
+        rich_help_panel=_STOPPING, help="Stop when the loss changes less, relatively, in 100 steps."
+    ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Member i starts from seed + i.")]
+Seed = Annotated[
+    int | None, typer.Option(rich_help_panel=_NETWORK, help="Member i starts from seed + i.")
+]
 Members = Annotated[
-    int | None, typer.Option("--seeds", "--members", help="Networks trained side by side.")
+    int | None,
+    typer.Option(
+        "--seeds", "--members", rich_help_panel=_NETWORK, help="Networks trained side by side."
+    ),
 ]
-Dtype = Annotated[str | None, typer.Option(help="float32 or float64.")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
-_PATH, _DATA, _STEP, _ENGINE = "Penalty", "Data", "Optimizer", "Engine"
-_NETWORK = "Network"
+Dtype = Annotated[str | None, typer.Option(rich_help_panel=_ENGINE, help="float32 or float64.")]
+Device = Annotated[str | None, typer.Option(rich_help_panel=_ENGINE, help="cpu or cuda.")]
 NetworkKind = Annotated[
     str | None,
     typer.Option(
@@ -134,28 +177,33 @@ NoBiases = Annotated[
 AnnealTo = Annotated[
     float | None,
     typer.Option(
-        rich_help_panel=_PATH, help="Regularization path: let the strength fall to this one."
+        rich_help_panel=_PENALTY, help="Regularization path: let the strength fall to this one."
     ),
 ]
 Tied = Annotated[
     bool, typer.Option("--tied", rich_help_panel=_NETWORK, help="One embedding for all inputs.")
 ]
 Momentum = Annotated[
-    float | None, typer.Option(rich_help_panel=_STEP, help="Of sgd (default 0) or muon (.95).")
+    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of sgd (default 0) or muon (.95).")
 ]
-Beta1 = Annotated[float | None, typer.Option(rich_help_panel=_STEP, help="Of adam; default .9.")]
-Beta2 = Annotated[float | None, typer.Option(rich_help_panel=_STEP, help="Of adam; default .999.")]
+Beta1 = Annotated[
+    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of adam; default .9.")
+]
+Beta2 = Annotated[
+    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of adam; default .999.")
+]
 WeightDecay = Annotated[
     float | None,
-    typer.Option(rich_help_panel=_STEP, help="Decoupled decay of adamw and muon, no penalty."),
+    typer.Option(rich_help_panel=_OPTIMIZER, help="Decoupled decay of adamw and muon, no penalty."),
 ]
 Warmup = Annotated[
-    int | None, typer.Option(rich_help_panel=_STEP, help="Steps in which the rate rises from 0.")
+    int | None,
+    typer.Option(rich_help_panel=_OPTIMIZER, help="Steps in which the rate rises from 0."),
 ]
 StepSize = Annotated[
     str | None,
     typer.Option(
-        rich_help_panel=_STEP,
+        rich_help_panel=_OPTIMIZER,
         help="plain; normalized (gradient / its norm); loss (gradient / loss).",
     ),
 ]
@@ -185,11 +233,14 @@ Memory = Annotated[
 CheckpointEvery = Annotated[
     int | None,
     typer.Option(
-        min=1, rich_help_panel=_ENGINE, help="Steps between checkpoints, besides one a minute."
+        min=1,
+        metavar="STEPS",
+        rich_help_panel=_RUN,
+        help="Steps between checkpoints, besides one a minute.",
     ),
 ]
 Track = Annotated[
     str | None,
-    typer.Option(rich_help_panel=_ENGINE, help="Mirror the history: tensorboard, wandb or mlflow."),
+    typer.Option(rich_help_panel=_RUN, help="Mirror the history: tensorboard, wandb or mlflow."),
 ]
 FigureFile = Annotated[Path | None, typer.Option("--figure", help="Write the figure (.html).")]

@@ -109,6 +109,8 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         overwrite: Overwrite = False,
         resume: Resume = None,
         previous: Previous = False,
+        checkpoint_every: CheckpointEvery = None,
+        track: Track = None,
         activation: Activation = None,
         width: Width = None,
         network: NetworkKind = None,
@@ -119,34 +121,32 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         sequence: Sequence = None,
         attention: Attention = None,
         no_biases: NoBiases = False,
+        seed: Seed = None,
+        members: Members = None,
         penalty: PenaltyName = None,
         strength: Strength = None,
         anneal_to: AnnealTo = None,
         optimizer: Optimizer = None,
         learning_rate: Rate = None,
+        schedule: Schedule = None,
+        warmup: Warmup = None,
+        step_size: StepSize = None,
         momentum: Momentum = None,
         beta1: Beta1 = None,
         beta2: Beta2 = None,
         weight_decay: WeightDecay = None,
-        schedule: Schedule = None,
-        warmup: Warmup = None,
-        step_size: StepSize = None,
         steps: Steps = None,
         stop_share: Stop = None,
         tolerance: Tolerance = None,
-        seed: Seed = None,
-        members: Members = None,
         batch: Batch = None,
         train_fraction: TrainFraction = None,
         split_seed: SplitSeed = None,
         corrupt: Corrupt = None,
         dtype: Dtype = None,
         tf32: Tf32 = False,
+        device: Device = None,
         compile: Compile = None,
         memory: Memory = None,
-        device: Device = None,
-        checkpoint_every: CheckpointEvery = None,
-        track: Track = None,
         as_json: AsJson = False,
     ) -> None:
         from marginlens.training import process_group
@@ -172,13 +172,16 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "compile": compile, "memory": memory, "device": device,
         }  # fmt: skip
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
+        if resume is None and previous:
+            raise ValueError("--previous goes with --resume FOLDER: the run whose checkpoint it is")
         with process_group(device or "cpu") as ranks:
             quiet = as_json or not ranks.leads
             with _plain_warnings():
                 if resume is None:
                     finished = _start(spec, out, overwrite, fields, options, quiet)
                 else:
-                    finished = _go_on(spec, out, resume, previous, fields, options, quiet)
+                    fixed = {"TASK": spec, "out": out, "overwrite": overwrite or None}
+                    finished = _go_on(resume, previous, fixed | fields, options, quiet)
             if not ranks.leads:
                 return
             folder = finished.folder
@@ -201,9 +204,11 @@ def _start(
     quiet: bool,
 ) -> Run:
     from marginlens.runs import check_folder, follow
+    from marginlens.runs.execute import by_leader
     from marginlens.runs.run import prediction_for
     from marginlens.tasks import task
-    from marginlens.training import find_device, recipe_for
+    from marginlens.training import find_device, recipe_for, split
+    from marginlens.training.trackers import require_tracker
 
     if spec is None:
         raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
@@ -211,7 +216,11 @@ def _start(
     chosen.require_rows()
     recipe = recipe_for(chosen, **fields)
     find_device(recipe.device)
-    folder = check_folder(out or Path("runs") / file_name(chosen.name), overwrite=overwrite)
+    split(chosen, recipe)
+    if options["track"] is not None:
+        require_tracker(options["track"])
+    folder = out or Path("runs") / file_name(chosen.name)
+    by_leader(lambda: check_folder(folder, overwrite=overwrite))
     prediction = prediction_for(chosen, recipe)
     if not quiet and recipe.network != "transformer":
         print_prediction(prediction, brief=True)
@@ -228,8 +237,6 @@ def _start(
 
 
 def _go_on(
-    spec: str | None,
-    out: Path | None,
     folder: Path,
     previous: bool,
     fields: dict[str, Any],
@@ -239,11 +246,13 @@ def _go_on(
     from contextlib import ExitStack
 
     from marginlens.runs import resume
+    from marginlens.runs.checkpoint import MAY_CHANGE
 
-    may_change = ("learning_rate", "steps", "device")
-    fixed = [name for name, value in fields.items() if value is not None and name not in may_change]
-    if spec is not None or out is not None or fixed:
-        name = "TASK" if spec is not None else f"--{(fixed or ['out'])[0].replace('_', '-')}"
+    fixed = [name for name, value in fields.items() if value is not None and name not in MAY_CHANGE]
+    if fixed:
+        name = {"TASK": "TASK", "betas": "--beta1 and --beta2"}.get(
+            fixed[0], f"--{fixed[0].replace('_', '-')}"
+        )
         raise ValueError(
             f"--resume goes on with the run's own recipe: leave {name} out (--learning-rate, --steps "
             "and --device may be changed)"
@@ -255,7 +264,7 @@ def _go_on(
                 print_line(f"going on with {recipe.task} from step {step} of {recipe.steps}")
             return stack.enter_context(progress(recipe.steps, prediction.margin, quiet=quiet))
 
-        changes = {name: fields[name] for name in may_change}
+        changes = {name: fields[name] for name in MAY_CHANGE}
         return resume(folder, previous=previous, progress=show, **options, **changes)
 
 

@@ -233,7 +233,8 @@ def progress(
     if quiet:
         yield None
         return
-    with _bar("training", "{task.fields[now]}") as bar:
+    # where there is no terminal it would leave an empty line, before an error that is one line
+    with _bar("training", "{task.fields[now]}", disable=not err.is_terminal) as bar:
         job = bar.add_task("training", total=steps, now="")
 
         def show(step: int, row: dict[str, np.ndarray]) -> None:

@@ -1,9 +1,10 @@
 """Runs: from a task to a folder with everything in it."""
 
-from marginlens.runs.execute import execute, follow, resume
+from marginlens.runs.execute import execute, follow
 from marginlens.runs.folder import check_folder, load_run, save_run
 from marginlens.runs.narrow import NarrowNetworks, train_narrow
 from marginlens.runs.path import train_at
+from marginlens.runs.resuming import resume
 from marginlens.runs.run import Run
 
 __all__ = [

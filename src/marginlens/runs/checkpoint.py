@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -22,16 +24,29 @@ try:
 except ImportError:  # not on Windows: there, a second process is not noticed
     fcntl = None
 
-__all__ = ["CHECKPOINT", "PREVIOUS", "locked", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "CHECKPOINT", "MAY_CHANGE", "PREVIOUS", "OtherRecipeError", "locked", "read_checkpoint",
+    "remove_unfinished", "write_checkpoint",
+]  # fmt: skip
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
+MAY_CHANGE = ("learning_rate", "steps", "device")
+"""Fields of a recipe that may be others after a resume."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
 
 
-def write_checkpoint(state: TrainingState, folder: Path) -> None:
+class OtherRecipeError(ValueError):
+    """The checkpoint is whole, but of a training by another recipe."""
+
+
+def write_checkpoint(
+    state: TrainingState, folder: Path, recipe: Mapping[str, Any] | None = None
+) -> None:
     """Write a state: whole or not at all; the one before it stays as ``checkpoint.previous``.
 
-    The file carries the SHA-256 of its tensors, and is on the disk before it gets its name.
+    The file carries the SHA-256 of its tensors and of the recipe's fields, where they are given, and
+    is on the disk before it gets its name.
 
     Raises
     ------
@@ -39,7 +54,9 @@ def write_checkpoint(state: TrainingState, folder: Path) -> None:
         If it cannot be written; what was there is untouched.
     """
     tensors = state.to_tensors()
-    content = safetensors.torch.save(tensors, metadata={"sha256": _digest(tensors)})
+    fields = json.dumps(recipe or {})
+    metadata = {"recipe": fields, "sha256": _digest(tensors, fields)}
+    content = safetensors.torch.save(tensors, metadata=metadata)
     handle, temporary = tempfile.mkstemp(prefix=f".{CHECKPOINT}.", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -55,30 +72,54 @@ def write_checkpoint(state: TrainingState, folder: Path) -> None:
         raise
 
 
-def read_checkpoint(path: Path, like: Network) -> TrainingState:
+def read_checkpoint(
+    path: Path, like: Network, recipe: Mapping[str, Any] | None = None
+) -> TrainingState:
     """Read a state of a network with the same shapes as ``like``.
 
     Raises
     ------
+    OtherRecipeError
+        If it was trained by a recipe that differs from the one given in more than may change.
     ValueError
-        If the file is truncated, altered or of another network, in one line.
+        If the file is truncated, altered or of another network. All of them in one line.
     """
     try:
         content = path.read_bytes()
         tensors = safetensors.torch.load(content)
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-        if metadata.get("sha256") != _digest(tensors):
+        fields = metadata.get("recipe", "")
+        if metadata.get("sha256") != _digest(tensors, fields):
             raise ValueError("its content is not what was written (the SHA-256 differs)")
+        _require_recipe(path, json.loads(fields), recipe or {})
         return TrainingState.from_tensors(tensors, like)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except OtherRecipeError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         words = " ".join(str(error).split())
         raise ValueError(f"{str(path)!r} is damaged: {words}") from None
 
 
-def _digest(tensors: dict) -> str:
-    """SHA-256 over names, types, shapes and bytes, in the order of the names."""
-    sha = hashlib.sha256()
+def _require_recipe(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for name in sorted(was.keys() & now.keys() - set(MAY_CHANGE)):
+        if was[name] != now[name]:
+            raise OtherRecipeError(
+                f"the recipe in {str(path.parent)!r} says {name} = {now[name]!r}, but {path.name} was "
+                f"trained with {was[name]!r}; put that back: only --learning-rate, --steps and "
+                "--device may change"
+            )
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove checkpoints that a killed process had begun to write; the folder must be held."""
+    for path in folder.glob(f".{CHECKPOINT}.*"):
+        path.unlink(missing_ok=True)
+
+
+def _digest(tensors: dict, fields: str) -> str:
+    """SHA-256 over the fields, then names, types, shapes and bytes, in the order of the names."""
+    sha = hashlib.sha256(fields.encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -109,6 +150,9 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{str(folder)!r} is in use: another process trains there; wait for it to end, or "
                 "choose another --out"
             ) from None
+        except OSError as error:  # a file system without locks must not prevent all training
+            if error.errno not in _NO_LOCKS:
+                raise
         yield
     finally:
         os.close(handle)

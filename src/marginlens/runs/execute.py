@@ -1,30 +1,24 @@
-"""The main job: predict, train, measure, verdict; and going on with it after an interruption."""
+"""The main job: predict, train, measure, verdict."""
 
 from __future__ import annotations
 
-import tomllib
+import shutil
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from safetensors import SafetensorError
 
 from marginlens.runs.checkpoint import (
-    CHECKPOINT,
-    PREVIOUS,
-    locked,
-    read_checkpoint,
     write_checkpoint,
 )
 from marginlens.runs.folder import (
-    MARK,
     begin_run,
     check_folder,
     finish_run,
-    is_finished,
-    task_of_folder,
 )
 from marginlens.runs.run import Run, prediction_for, run_record
 from marginlens.tasks import Task, task
@@ -34,16 +28,37 @@ from marginlens.training import (
     Ranks,
     Recipe,
     TrainingState,
-    initial_network,
+    find_device,
     recipe_for,
     split,
     train,
 )
-from marginlens.training.trackers import Tracker, open_tracker
+from marginlens.training.trackers import Tracker, open_tracker, require_tracker
 
-__all__ = ["execute", "follow", "resume"]
+__all__ = ["Progress", "by_leader", "execute", "finish_training", "follow", "start_tracker"]
 
 Progress = Callable[[int, dict[str, np.ndarray]], None]
+Made = TypeVar("Made")
+
+
+def by_leader(make: Callable[[], Made]) -> Made | None:
+    """What the first process makes; None on others. Where it cannot, none of them goes on.
+
+    Raises
+    ------
+    ValueError
+        On every process, if the first one raised it.
+    """
+    ranks = Ranks.here()
+    made, refused = None, None
+    if ranks.leads:
+        try:
+            made = make()
+        except (ValueError, OSError) as error:
+            refused = error
+    if ranks.any(refused is not None):
+        raise refused or ValueError("the first process says why this cannot be trained")
+    return made
 
 
 def execute(
@@ -109,108 +124,32 @@ def follow(
     track
         ``"tensorboard"``, ``"wandb"`` or ``"mlflow"``, to which the history is mirrored.
     """
-    folder = None if out is None else check_folder(out, overwrite=overwrite)
-    split(chosen, recipe)  # refuses an impossible one before anything is written
-    prediction = prediction or prediction_for(chosen, recipe)
-    leads = Ranks.here().leads
+    folder = None if out is None else Path(out)
+    if track is not None:
+        require_tracker(track)
+    find_device(recipe.device)  # what is impossible is refused before anything is written
+    split(chosen, recipe)
     with ExitStack() as stack:
-        if folder is not None and leads:
-            stack.enter_context(begin_run(recipe, chosen, folder, overwrite=overwrite))
-        tracker = _tracker(stack, track, folder, recipe) if leads else None
-        return _train(recipe, chosen, prediction, folder, progress, None, checkpoint_every, tracker)
 
+        def begin() -> Tracker | None:
+            if folder is not None:
+                check_folder(folder, overwrite=overwrite)
+                stack.enter_context(begin_run(recipe, chosen, folder, overwrite=overwrite))
+            try:
+                return start_tracker(stack, track, folder, recipe)
+            except ValueError:
+                if folder is not None:
+                    shutil.rmtree(folder, ignore_errors=True)  # nothing was trained yet
+                raise
 
-def resume(
-    folder: str | Path,
-    *,
-    previous: bool = False,
-    progress: Callable[[Recipe, Prediction, int], Progress | None] | None = None,
-    checkpoint_every: int | None = None,
-    track: str | None = None,
-    **changed: Any,
-) -> Run:
-    """Go on with the run in a folder, from its last checkpoint.
-
-    On a CPU in float64 it ends with the same bits as a run that was never interrupted.
-
-    Parameters
-    ----------
-    folder
-        A run's folder, interrupted, killed or diverged.
-    previous
-        Take the checkpoint before the last one, where the last is damaged.
-    progress
-        Given recipe, prediction and the step to go on from, returns what is called at each record.
-    checkpoint_every, track
-        As for :func:`follow`.
-    changed
-        ``learning_rate``, ``steps`` or ``device``: other values of these fields of the recipe from
-        here on.
-
-    Raises
-    ------
-    ValueError
-        If there is no run, if it is finished, if a checkpoint is damaged, or if another process is
-        at work on it; in one line that says what to do.
-    """
-    path = Path(folder)
-    if not (path / MARK).is_file():
-        raise ValueError(
-            f"{str(folder)!r} holds no run (no {MARK}); start one with: "
-            f"marginlens train C23 --out {folder}"
+        prediction = prediction or prediction_for(chosen, recipe)
+        tracker = by_leader(begin)
+        return finish_training(
+            recipe, chosen, prediction, folder, progress, None, checkpoint_every, tracker
         )
-    with locked(path):
-        if is_finished(path):
-            raise ValueError(
-                f"the run in {str(folder)!r} is finished; look at it with: "
-                f"marginlens measure {folder}"
-            )
-        try:
-            recipe = Recipe(**tomllib.loads((path / MARK).read_text()))
-            chosen = task_of_folder(recipe, path)
-        except (ValueError, OSError) as error:
-            words = " ".join(str(error).split())
-            raise ValueError(f"the run in {str(folder)!r} is damaged: {words}") from None
-        given = {name: value for name, value in changed.items() if value is not None}
-        if given:
-            recipe = Recipe(**{**recipe.model_dump(), **given})
-        state = _last_state(path, recipe, chosen, previous=previous)
-        if state is not None and state.step > recipe.steps:
-            raise ValueError(f"the run is at step {state.step} already; choose more --steps")
-        leads = Ranks.here().leads
-        if given and leads:
-            recipe.write(path / MARK)
-        prediction = prediction_for(chosen, recipe)
-        step = 0 if state is None else state.step
-        show = None if progress is None else progress(recipe, prediction, step)
-        with ExitStack() as stack:
-            tracker = _tracker(stack, track, path, recipe, step) if leads else None
-            return _train(recipe, chosen, prediction, path, show, state, checkpoint_every, tracker)
 
 
-def _last_state(
-    folder: Path, recipe: Recipe, chosen: Task, *, previous: bool
-) -> TrainingState | None:
-    """The state to go on from; None where no checkpoint was written yet."""
-    last, before = folder / CHECKPOINT, folder / PREVIOUS
-    path = before if previous or not last.exists() else last
-    if not path.exists():
-        if previous:
-            raise ValueError(f"there is no {PREVIOUS} in {str(folder)!r}; leave --previous out")
-        return None
-    like = initial_network(chosen, recipe)
-    try:
-        return read_checkpoint(path, like)
-    except ValueError as error:
-        hint = f"start anew with: marginlens train {recipe.task} --out {folder} --overwrite"
-        if path == last and before.exists():
-            hint = (
-                f"go on from the one before it with: marginlens train --resume {folder} --previous"
-            )
-        raise ValueError(f"{error}; {hint}") from None
-
-
-def _train(
+def finish_training(
     recipe: Recipe,
     chosen: Task,
     prediction: Prediction,
@@ -220,10 +159,22 @@ def _train(
     checkpoint_every: int | None,
     tracker: Tracker | None,
 ) -> Run:
+    """Train from a state, or from the start, with the folder held; then measure, judge and write.
+
+    Raises
+    ------
+    DivergedError
+        Naming the command that goes on from the last good state, which the folder keeps.
+    OSError
+        If the finished run cannot be written; its checkpoint stays.
+    """
+
     def save(state: TrainingState) -> None:
         assert folder is not None
+        if not all(p.isfinite().all() for p in state.network.parameters.values()):
+            return  # the next record says that it diverged; the good ones must outlive it
         try:
-            write_checkpoint(state, folder)
+            write_checkpoint(state, folder, recipe.model_dump(mode="json"))
         except OSError as error:
             warnings.warn(
                 f"no checkpoint at step {state.step} ({error.strerror or error}); training goes on, "
@@ -257,21 +208,25 @@ def _train(
             f"marginlens train --resume {folder} --learning-rate {recipe.learning_rate / 10:g}",
             error.state,
         ) from None
+    if tracker is not None:
+        tracker.close(training.stopped)
     run = run_record(chosen, recipe, prediction, training, folder)
     if folder is not None and leads:
         try:
             finish_run(run, folder)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
+            words = getattr(error, "strerror", None) or error
             raise OSError(
-                f"could not write the run to {str(folder)!r} ({error.strerror or error}); its "
-                f"checkpoint is kept: make room, then: marginlens train --resume {folder}"
+                f"could not write the run to {str(folder)!r} ({words}); what was there is kept: make "
+                f"room, then: marginlens train --resume {folder}"
             ) from None
     return run
 
 
-def _tracker(
+def start_tracker(
     stack: ExitStack, kind: str | None, folder: Path | None, recipe: Recipe, step: int | None = None
 ) -> Tracker | None:
+    """Open a tracker, if one is asked for; it is closed with the stack."""
     if kind is None:
         return None
     tracker = open_tracker(
@@ -281,5 +236,5 @@ def _tracker(
         config=recipe.model_dump(),
         resume_step=step,
     )
-    stack.callback(tracker.close, "finished")
+    stack.callback(tracker.close, "failed")  # unless it is closed before, with how training ended
     return tracker

@@ -44,6 +44,7 @@ _FILES = {
     "prediction.json", "verdict.json", "table.npy", "report.html", CHECKPOINT, PREVIOUS,
     "tensorboard", "mlflow", "wandb",
 }  # fmt: skip
+_BEGUN = f".{MARK}.begun"  # is there while a folder is emptied, and until the recipe is in it
 _FINISHING = ".finishing"  # where the files of a finished run are written before they are moved
 
 
@@ -59,7 +60,8 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
     if folder.exists():
         if not overwrite:
             raise ValueError(f"{str(folder)!r} exists; choose another --out, or add --overwrite")
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists()):
+        ours = folder.is_dir() and ((folder / MARK).exists() or (folder / _BEGUN).exists())
+        if not ours and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"{str(folder)!r} exists and is not a run's folder; it is left alone")
         foreign = sorted(
             path.name
@@ -96,10 +98,14 @@ def begin_run(recipe: Recipe, chosen: Task, folder: Path, *, overwrite: bool) ->
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         check_folder(folder, overwrite=overwrite or not any(folder.iterdir()))
+        (folder / _BEGUN).touch()
+        (folder / MARK).unlink(missing_ok=True)  # the first: it must not meet another run's files
         for path in folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if path.name != _BEGUN:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         _write_table(chosen, folder)
         write_whole(folder / MARK, recipe.to_toml())  # the last: what has it can be resumed
+        (folder / _BEGUN).unlink()
         yield
 
 

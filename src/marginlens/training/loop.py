@@ -133,6 +133,8 @@ class _Loop:
         state.compiled = self.steps.compiled
         self.snapshots = snapshot_steps(recipe, state.network)
         self.good: tuple[int, Kept] | None = None
+        if state.step:  # that of a checkpoint is good until the next record
+            self.good = state.step, self.steps.kept()
         self.before, self.started = state.seconds, time.perf_counter()
         self.saved = self.started
 

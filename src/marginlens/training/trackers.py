@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +17,7 @@ from jaxtyping import Shaped
 
 from marginlens.training.tracker_backends import Backend, MLflow, TensorBoard, Wandb
 
-__all__ = ["MEMBERS", "TRACKERS", "Tracker", "open_tracker"]
+__all__ = ["MEMBERS", "TRACKERS", "Tracker", "open_tracker", "require_tracker"]
 
 MEMBERS = 16
 """Members with curves of their own; all members count in the mean."""
@@ -83,19 +84,34 @@ def open_tracker(
     Traceback (most recent call last):
     ValueError: --track takes tensorboard, wandb or mlflow, got 'paper'
     """
-    if kind not in TRACKERS:
-        *others, last = TRACKERS
-        raise ValueError(f"--track takes {', '.join(others)} or {last}, got {kind!r}")
+    require_tracker(kind)
     title, backend, hint = TRACKERS[kind]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return _Guarded(kind, backend(folder, name, _flat(config), resume_step))
     except ImportError:
-        raise ValueError(
-            f"--track {kind} needs {title}; install it with: pip install 'marginlens[{kind}]'"
-        ) from None
+        raise ValueError(_missing(kind, title)) from None
     except Exception as error:
         raise ValueError(f"--track {kind} could not start: {_line(error)}; {hint}") from error
+
+
+def require_tracker(kind: str) -> None:
+    """Refuse an unknown kind, or one whose library is not there, before anything is written.
+
+    Raises
+    ------
+    ValueError
+        In one line that says what helps.
+    """
+    if kind not in TRACKERS:
+        *others, last = TRACKERS
+        raise ValueError(f"--track takes {', '.join(others)} or {last}, got {kind!r}")
+    if find_spec(kind) is None:
+        raise ValueError(_missing(kind, TRACKERS[kind][0]))
+
+
+def _missing(kind: str, title: str) -> str:
+    return f"--track {kind} needs {title}; install it with: pip install 'marginlens[{kind}]'"
 
 
 class _Guarded:

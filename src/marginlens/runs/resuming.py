@@ -1,0 +1,183 @@
+"""Going on with a run after it was interrupted, killed, or diverged."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from marginlens.files import write_whole
+from marginlens.runs.checkpoint import (
+    CHECKPOINT,
+    PREVIOUS,
+    OtherRecipeError,
+    locked,
+    read_checkpoint,
+    remove_unfinished,
+)
+from marginlens.runs.execute import Progress, by_leader, finish_training, start_tracker
+from marginlens.runs.folder import MARK, is_finished, task_of_folder
+from marginlens.runs.run import Run, prediction_for
+from marginlens.tasks import Task
+from marginlens.theory import Prediction
+from marginlens.training import Ranks, Recipe, TrainingState, find_device, initial_network
+from marginlens.training.trackers import Tracker, require_tracker
+
+__all__ = ["resume"]
+
+
+def resume(
+    folder: str | Path,
+    *,
+    previous: bool = False,
+    progress: Callable[[Recipe, Prediction, int], Progress | None] | None = None,
+    checkpoint_every: int | None = None,
+    track: str | None = None,
+    **changed: Any,
+) -> Run:
+    """Go on with the run in a folder, from its last checkpoint.
+
+    On a CPU in float64 it ends with the same bits as a run that was never interrupted.
+
+    Parameters
+    ----------
+    folder
+        A run's folder, interrupted, killed or diverged.
+    previous
+        Take the checkpoint before the last one, where the last is damaged.
+    progress
+        Given recipe, prediction and the step to go on from, returns what is called at each record.
+    checkpoint_every, track
+        As for :func:`follow`.
+    changed
+        ``learning_rate``, ``steps`` or ``device``: other values of these fields of the recipe from
+        here on.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, if it is finished, if a checkpoint is damaged, or if another process is
+        at work on it; in one line that says what to do.
+    """
+    path = Path(folder)
+    if track is not None:
+        require_tracker(track)
+    with ExitStack() as stack:
+        by_leader(lambda: stack.enter_context(_held(path)))
+        recipe, chosen = _read_recipe(path)
+        given = {name: value for name, value in changed.items() if value is not None}
+        if given:
+            recipe = _recipe({**recipe.model_dump(), **given})
+        find_device(recipe.device)
+        state = _last_state(path, recipe, chosen, previous=previous)
+        step = 0 if state is None else state.step
+        if step > recipe.steps:
+            raise ValueError(f"the run is at step {step} already; choose more --steps")
+
+        def begin() -> Tracker | None:
+            _require_writable(path)
+            remove_unfinished(path)
+            if previous and not _is_whole(path / CHECKPOINT, recipe, chosen):
+                (path / PREVIOUS).replace(path / CHECKPOINT)  # or the damaged one would follow it
+            if given:
+                write_whole(path / MARK, recipe.to_toml())
+            tracker = start_tracker(stack, track, path, recipe, step)
+            if tracker is not None and state is not None:
+                for i, recorded in enumerate(state.steps):  # what it holds already is passed over
+                    tracker.log(recorded, {name: rows[i] for name, rows in state.rows.items()})
+            return tracker
+
+        Ranks.here().any(False)  # all have read before anything is changed
+        tracker = by_leader(begin)
+        prediction = prediction_for(chosen, recipe)
+        show = None if progress is None else progress(recipe, prediction, step)
+        return finish_training(
+            recipe, chosen, prediction, path, show, state, checkpoint_every, tracker
+        )
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder with a run that is not finished."""
+    if not (folder / MARK).is_file():
+        more = " --overwrite" if folder.is_dir() else ""
+        raise ValueError(
+            f"{str(folder)!r} holds no run (no {MARK}); start one with: "
+            f"marginlens train C23 --out {folder}{more}"
+        )
+    with locked(folder):
+        if is_finished(folder):
+            raise ValueError(
+                f"the run in {str(folder)!r} is finished; look at it with: "
+                f"marginlens measure {folder}"
+            )
+        yield
+
+
+def _read_recipe(folder: Path) -> tuple[Recipe, Task]:
+    try:
+        recipe = _recipe(tomllib.loads((folder / MARK).read_text()))
+        return recipe, task_of_folder(recipe, folder)
+    except (ValueError, OSError) as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"{str(folder / MARK)!r} is damaged: {words}") from None
+
+
+def _recipe(fields: dict[str, Any]) -> Recipe:
+    """Recipe of these fields; what is wrong with them in one line."""
+    try:
+        return Recipe(**fields)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        words = problem["msg"].removeprefix("Value error, ")
+        field = ".".join(str(part) for part in problem["loc"])
+        if field:
+            words = f"{field}: {words.lower()}, got {problem['input']!r}"
+        raise ValueError(words) from None
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        tempfile.TemporaryFile(prefix=f".{CHECKPOINT}.", dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write in {str(folder)!r} ({error.strerror}); make it writable, or copy it "
+            "elsewhere and resume there"
+        ) from None
+
+
+def _is_whole(path: Path, recipe: Recipe, chosen: Task) -> bool:
+    try:
+        read_checkpoint(path, initial_network(chosen, recipe))
+    except ValueError:
+        return False
+    return True
+
+
+def _last_state(
+    folder: Path, recipe: Recipe, chosen: Task, *, previous: bool
+) -> TrainingState | None:
+    """The state to go on from; None where no checkpoint was written yet."""
+    last, before = folder / CHECKPOINT, folder / PREVIOUS
+    path = before if previous or not last.exists() else last
+    if not path.exists():
+        if previous:
+            raise ValueError(f"there is no {PREVIOUS} in {str(folder)!r}; leave --previous out")
+        return None
+    like = initial_network(chosen, recipe)
+    try:
+        return read_checkpoint(path, like, recipe.model_dump(mode="json"))
+    except OtherRecipeError:
+        raise
+    except ValueError as error:
+        hint = f"start anew with: marginlens train {recipe.task} --out {folder} --overwrite"
+        if path == last and before.exists():
+            hint = (
+                f"go on from the one before it with: marginlens train --resume {folder} --previous"
+            )
+        raise ValueError(f"{error}; {hint}") from None
