@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.networks import kernels
 from marginlens.networks.activations import activate, times_derivative_
 from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms
@@ -184,8 +185,8 @@ class Population:
         hidden = self.group * self.block * unit * width
         outputs = self.group * self.block * unit * task.classes
         # Buffers are kept from step to step: fresh ones cost more in page faults than in work.
-        self._before, self._hidden = w.new_empty(hidden), w.new_empty(hidden)
-        self._logits = w.new_empty(outputs)
+        self._hidden, self._logits = w.new_empty(hidden), w.new_empty(outputs)
+        self._before = w.new_empty(0)
 
     def use(self, rows: Rows) -> None:
         """Evaluate on these rows from now on; they are as many as before, or fewer."""
@@ -194,64 +195,95 @@ class Population:
             if self._task.kind == "table"
             else _Signs(rows.inputs, self._dtype)
         )
-        self.answers = rows.answers[None, None]
+        self.answers = rows.answers.contiguous()
         self.count = len(rows)
-        self.weights = None if rows.weights is None else rows.weights.to(self._dtype)
+        self.weights = None if rows.weights is None else rows.weights.to(self._dtype).contiguous()
+        self._embedded = None
+        if self._task.kind == "table" and kernels.can_activate(self.activation):
+            names = ("u",) * self._task.factors if self._tied else self._task.slots
+            self._embedded = kernels.EmbeddedRows(rows.inputs, names, self.activation)
 
     @torch.no_grad()
     def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
         """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
         parameters = {name: p.detach() for name, p in parameters.items()}
-        members = parameters["w"].shape[0]
-        loss = parameters["w"].new_zeros(members, dtype=torch.float64)
-        right = torch.zeros_like(loss)
-        margin = torch.full_like(loss, math.inf)
+        w = parameters["w"]
+        members = w.shape[0]
+        results = w.new_zeros(members, 3, dtype=torch.float64)  # loss, accuracy, margin
+        results[:, 2] = math.inf
+        embedded, touched = self._embedded, [*parameters.values()]
         if gradients is not None:
+            touched += gradients.values()
             for gradient in gradients.values():
                 gradient.zero_()
+        if embedded is not None and not kernels.is_compiled_for(*touched):
+            embedded = None
         for first in range(0, members, self.group):
             chosen = slice(first, first + self.group)
             p = {name: value[chosen] for name, value in parameters.items()}
             g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
             for lo in range(0, self.inputs.units, self.block):
                 hi = min(self.inputs.units, lo + self.block)
-                rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
-                losses, gap = self._block(p, g, lo, hi, rows)
-                correct = gap > 0
-                if self.weights is not None:
-                    losses, correct = losses * self.weights[rows], correct * self.weights[rows]
-                loss[chosen] += losses.sum((1, 2), dtype=torch.float64)
-                right[chosen] += correct.sum((1, 2), dtype=torch.float64)
-                margin[chosen] = torch.minimum(margin[chosen], gap.amin((1, 2)).double())
+                if embedded is not None:
+                    rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
+                    self._compiled_block(embedded, p, g, rows, results[chosen])
+                else:
+                    self._block(p, g, lo, hi, results[chosen])
         if self.weights is None:
-            loss, right = loss / self.count, right / self.count
-        return Evaluation(loss, right, margin)
+            results[:, :2] /= self.count
+        return Evaluation(*results.unbind(1))
 
-    def _block(
-        self, p: Parameters, gradients: Parameters | None, lo: int, hi: int, rows: slice
-    ) -> tuple[Tensor, Tensor]:
-        """Losses and margins of the rows of units lo to hi; adds their gradient."""
-        w = p["w"]
-        members, classes, width = w.shape
+    def _buffers(self, p: Parameters, rows: slice) -> tuple[Tensor, Tensor, float | Tensor]:
+        """Hidden activations and logits to be filled, and the weights of the rows."""
+        members, classes, width = p["w"].shape
         count = rows.stop - rows.start
-        shape = (members, count, width)
-        size = members * count * width
-        hidden = self._hidden[:size].view(shape)
+        hidden = self._hidden[: members * count * width].view(members, count, width)
         # Rows last: this product is the faster one, whatever the number of classes.
         logits = self._logits[: members * count * classes].view(members, classes, count)
-        answers = self.answers[..., rows].expand(members, -1, -1)
+        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        return hidden, logits, weights
 
-        before = self.inputs.forward(p, lo, hi, self._before[:size].view(shape))
+    def _compiled_block(
+        self, embedded: kernels.EmbeddedRows, p: Parameters, gradients: Parameters | None,
+        rows: slice, results: Tensor,
+    ) -> None:  # fmt: skip
+        """Add to results and gradients those of some rows, with compiled passes."""
+        w = p["w"]
+        hidden, logits, weights = self._buffers(p, rows)
+        embedded.forward(p, rows.start, hidden)
+        torch.bmm(w, hidden.mT, out=logits)
+        kernels.cross_entropy(logits, self.answers[rows], weights, results)
+        if gradients is not None:
+            gradients["w"].baddbmm_(logits, hidden)
+            torch.bmm(logits.mT, w, out=hidden)
+            embedded.backward(p, rows.start, hidden, gradients)
+
+    def _block(
+        self, p: Parameters, gradients: Parameters | None, lo: int, hi: int, results: Tensor
+    ) -> None:
+        """Add to results and gradients those of units lo to hi, operator by operator."""
+        w = p["w"]
+        rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
+        hidden, logits, weights = self._buffers(p, rows)
+        if len(self._before) < hidden.numel():
+            self._before = torch.empty_like(self._hidden)
+        before = self._before[: hidden.numel()].view(hidden.shape)
+        before = self.inputs.forward(p, lo, hi, before)
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
-        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        answers = self.answers[None, None, rows].expand(len(w), -1, -1)
         losses, gap = cross_entropy_(logits, answers, weights)
+        correct = gap > 0
+        if self.weights is not None:
+            losses, correct = losses * weights, correct * weights
+        results[:, 0] += losses.sum((1, 2), dtype=torch.float64)
+        results[:, 1] += correct.sum((1, 2), dtype=torch.float64)
+        results[:, 2] = torch.minimum(results[:, 2], gap.amin((1, 2)).double())
         if gradients is not None:
             gradients["w"].baddbmm_(logits, hidden)
             back = torch.bmm(logits.mT, w * self.activation.degree, out=hidden)
             times_derivative_(self.activation, back, before)
             self.inputs.backward(back, lo, hi, gradients)
-        return losses, gap
 
 
 def evaluate(network: MLP, task: Task) -> Evaluation:

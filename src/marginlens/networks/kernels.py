@@ -1,0 +1,215 @@
+"""The passes between a step's matrix products, compiled: one walk through memory for each.
+
+PyTorch does them operator by operator, each through memory of its own, which costs as much as the
+products do where few classes or neurons meet many rows. The kernels in ``kernels.cpp`` are compiled by
+the C++ compiler that is there (2.5 s, once for a machine and all sizes) and share PyTorch's threads.
+Results do not depend on the number of threads. Without a compiler, or on a GPU, nothing is compiled and
+PyTorch's operators are used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from marginlens.networks.compilation import build, compiler
+from marginlens.theory import Activation
+
+__all__ = ["EmbeddedRows", "add_penalty", "can_activate", "cross_entropy", "is_compiled_for"]
+
+_SOURCE = Path(__file__).with_name("kernels.cpp")
+_NAMES = {torch.float32: "float", torch.float64: "double"}
+_WORTH_THREADS = 1 << 14
+"""Numbers a pass has to walk through before a second thread is worth waking."""
+
+
+def is_compiled_for(*tensors: Tensor) -> bool:
+    """Whether the kernels take these: all contiguous, on the CPU, in float32 or float64.
+
+    The first call on a machine compiles them.
+    """
+    dtypes = {x.dtype for x in tensors}
+    on_cpu = all(x.device.type == "cpu" and x.is_contiguous() for x in tensors)
+    return on_cpu and len(dtypes) == 1 and dtypes < set(_NAMES) and _library() is not None
+
+
+def can_activate(activation: Activation) -> bool:
+    """Whether the kernels know an activation: |x|^k, k from 1 to 4, with any factor where x < 0."""
+    return activation.degree in (1, 2, 3, 4) and not (
+        activation.is_power and activation.degree == 1
+    )
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """The compiled kernels; None where there is no compiler, or it fails, which is warned of."""
+    if compiler() is None:
+        return None
+    problem: Exception | None = None
+    for flags in (("-fopenmp",), ()):  # without OpenMP each pass runs in one thread
+        try:
+            library, _ = build(_SOURCE, {}, flags=flags)
+        except (RuntimeError, OSError) as error:
+            problem = error
+            continue
+        pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+        short = ctypes.c_int
+        kinds = {
+            "cross_entropy": [pointer] * 4 + [number] * 6 + [real, short],
+            "forward": [pointer] * 3 + [number] * 6 + [short, real, short],
+            "backward": [pointer] * 4 + [number] * 6 + [short, real, short],
+            "penalty": [pointer] * 4 + [number] * 3 + [real] * 3 + [pointer, short],
+        }
+        for name, arguments in kinds.items():
+            for suffix in _NAMES.values():
+                function = getattr(library, f"{name}_{suffix}")
+                function.argtypes, function.restype = arguments, None
+        return library
+    warnings.warn(f"training goes on without compiled passes: {problem}", stacklevel=2)
+    return None
+
+
+def _call(name: str, dtype: torch.dtype, *arguments: object) -> None:
+    getattr(_library(), f"{name}_{_NAMES[dtype]}")(*arguments)
+
+
+def _threads(numbers: int) -> int:
+    return torch.get_num_threads() if numbers >= _WORTH_THREADS else 1
+
+
+def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array:
+    return (ctypes.c_void_p * len(tensors))(*[x.data_ptr() for x in tensors])
+
+
+def cross_entropy(
+    logits: Float[Tensor, "member class row"],
+    answers: Int64[Tensor, " row"],
+    weights: float | Float[Tensor, " row"],
+    results: Float64[Tensor, "member 3"],
+) -> None:
+    """``cross_entropy_`` in one pass, summed over rows.
+
+    Parameters
+    ----------
+    logits
+        Overwritten by the gradient of the weighted sum of losses; in any layout.
+    answers
+        The right class of each row.
+    weights
+        Of each row in that sum, or of every.
+    results
+        To its first two columns the sums of losses and of rows answered rightly are added, weighted
+        where each row has a weight; its third becomes the smaller of itself and the least margin.
+
+    Examples
+    --------
+    >>> logits, results = torch.tensor([[[20.0], [0.0]]]), torch.zeros(1, 3, dtype=torch.float64)
+    >>> if is_compiled_for(logits):
+    ...     cross_entropy(logits, torch.tensor([0]), 1.0, results)
+    """
+    members, classes, rows = logits.shape
+    each = weights.data_ptr() if isinstance(weights, Tensor) else None
+    _call(
+        "cross_entropy", logits.dtype, logits.data_ptr(), answers.data_ptr(), each,
+        results.data_ptr(), members, classes, rows, *logits.stride(),
+        weights if each is None else 0.0, _threads(logits.numel()),
+    )  # fmt: skip
+
+
+class EmbeddedRows:
+    """Rows whose hidden layer is sigma of a sum of embeddings, one looked up in each slot's table.
+
+    Parameters
+    ----------
+    inputs
+        Elements of each row.
+    names
+        The parameter that each slot looks up; slots may share one.
+    activation
+        sigma.
+    """
+
+    def __init__(
+        self, inputs: Int64[Tensor, "row slot"], names: Sequence[str], activation: Activation
+    ) -> None:
+        self.names = tuple(names)
+        self._columns = list(inputs.T.to(torch.int32).contiguous())  # kept: the kernel reads them
+        self._index = _pointers(self._columns)
+        self._sigma = int(activation.degree), float(activation.at_minus_one)
+
+    def forward(
+        self, parameters: Mapping[str, Tensor], lo: int, out: Float[Tensor, "member row neuron"]
+    ) -> None:
+        """Hidden activations of rows from ``lo`` on, into ``out``."""
+        tables = [parameters[name] for name in self.names]
+        _call(
+            "forward", out.dtype, _pointers(tables), self._index, out.data_ptr(),
+            *self._sizes(tables[0], lo, out), *self._sigma, _threads(out.numel()),
+        )  # fmt: skip
+
+    def backward(
+        self,
+        parameters: Mapping[str, Tensor],
+        lo: int,
+        back: Float[Tensor, "member row neuron"],
+        gradients: Mapping[str, Tensor],
+    ) -> None:
+        """Add to the embeddings' ``gradients``, given ``back``, the gradient of the activations."""
+        tables = [parameters[name] for name in self.names]
+        sums = _pointers([gradients[name] for name in self.names])
+        _call(
+            "backward", back.dtype, _pointers(tables), self._index, back.data_ptr(), sums,
+            *self._sizes(tables[0], lo, back), *self._sigma, _threads(back.numel()),
+        )  # fmt: skip
+
+    def _sizes(self, table: Tensor, lo: int, hidden: Tensor) -> tuple[int, ...]:
+        members, rows, width = hidden.shape
+        return len(self.names), table.shape[1], width, members, lo, rows
+
+
+def add_penalty(
+    parameters: Mapping[str, Float[Tensor, "member _ neuron"]],
+    gradients: Mapping[str, Float[Tensor, "member _ neuron"]],
+    uses: Mapping[str, int],
+    *,
+    strength: float | int,
+    power: float | int,
+    homogeneity: float | int,
+) -> Float64[Tensor, "member 2"]:
+    """Add the gradient of strength * sum_i ||omega_i||^power to ``gradients``.
+
+    Parameters
+    ----------
+    parameters
+        Together neuron i's weights omega_i are row i of their last axis.
+    gradients
+        Under the same names.
+    uses
+        How often a parameter counts, where it is more than once.
+    strength, power, homogeneity
+        Exponents, and the factor.
+
+    Returns
+    -------
+    Tensor
+        sum_i ||omega_i||^power and sum_i ||omega_i||^homogeneity of each member.
+    """
+    tensors = list(parameters.values())
+    members, _, width = tensors[0].shape
+    counts = (ctypes.c_int64 * len(tensors))(*[x.shape[1] for x in tensors])
+    times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
+    results = torch.zeros(members, 2, dtype=torch.float64)
+    _call(
+        "penalty", tensors[0].dtype, _pointers(tensors),
+        _pointers([gradients[name] for name in parameters]), counts, times, len(tensors), members,
+        width, strength, power, homogeneity, results.data_ptr(),
+        _threads(sum(x.numel() for x in tensors)),
+    )  # fmt: skip
+    return results
