@@ -152,8 +152,8 @@ void cross_entropy(
       }
       std::memcpy(work.answer, asked, sizeof asked);
       if (class_stride == 1)
-        for (int64_t k = 0; k < ROWS; k++)
-          for (int64_t j = 0; j < classes; j++) b[j * ROWS + k] = k < count ? l[k * row_stride + j] : R(0);
+        for (int64_t j = 0; j < classes; j++)
+          for (int64_t k = 0; k < ROWS; k++) b[j * ROWS + k] = k < count ? l[k * row_stride + j] : R(0);
       else
         for (int64_t j = 0; j < classes; j++) {
           if (row_stride == 1 && count == ROWS)

@@ -214,14 +214,15 @@ class Population:
         embedded, touched = self._embedded, [*parameters.values()]
         if gradients is not None:
             touched += gradients.values()
-            for gradient in gradients.values():
-                gradient.zero_()
+            torch._foreach_zero_(list(gradients.values()))
         if embedded is not None and not kernels.is_compiled_for(*touched):
             embedded = None
         for first in range(0, members, self.group):
             chosen = slice(first, first + self.group)
-            p = {name: value[chosen] for name, value in parameters.items()}
-            g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
+            p, g = parameters, gradients
+            if self.group < members:
+                p = {name: value[chosen] for name, value in parameters.items()}
+                g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
             for lo in range(0, self.inputs.units, self.block):
                 hi = min(self.inputs.units, lo + self.block)
                 if embedded is not None:
