@@ -35,7 +35,7 @@ template <class R> using Int = typename Vector<R>::I;
 template <class V, class R> INLINE V load(const R* from) { V x; std::memcpy(&x, from, sizeof x); return x; }
 template <class V, class R> INLINE void store(R* to, V x) { std::memcpy(to, &x, sizeof x); }
 template <class R> INLINE Vec<R> choose(Int<R> mask, Vec<R> a, Vec<R> b) {
-  return (Vec<R>)(((Int<R>)a & mask) | ((Int<R>)b & ~mask));
+  return mask ? a : b;
 }
 
 // exp(x) for log(smallest normal number) < x <= 0, or NaN: 2^n times a polynomial on |r| <= log(2)/2.
@@ -72,23 +72,27 @@ template <class R> struct CrossEntropy {
   using V = Vec<R>;
   using I = Int<R>;
   static constexpr int LANES = Vector<R>::LANES, LINES = 2, ROWS = LINES * LANES;
-  const R lowest = std::log(std::numeric_limits<R>::min()) + R(0.5);
 
   int64_t classes;
   std::vector<R> buffer;
-  V right[LINES], largest[LINES];
-  I answer[LINES];
 
   explicit CrossEntropy(int64_t classes) : classes(classes), buffer(classes * ROWS) {}
 
-  // In: logits in buffer, answers. Out: gradients of weighted losses in buffer; losses and gaps.
-  void run(const R* weights, R* losses, R* gaps) {
+  // In: answers, and logits[class * stride + row], which become gradients of weighted losses; they
+  // may lie in buffer. Out: losses and gaps.
+  void run(
+      R* logits, int64_t stride, const typename Vector<R>::Integer* answers, const R* weights,
+      R* losses, R* gaps) {
     R* b = buffer.data();
+    V right[LINES], largest[LINES];
+    I answer[LINES];
+    std::memcpy(answer, answers, sizeof answer);
+    const R lowest = std::log(std::numeric_limits<R>::min()) + R(0.5);
     V none = V{} - std::numeric_limits<R>::infinity();
     for (int i = 0; i < LINES; i++) right[i] = V{}, largest[i] = none;
     for (int64_t j = 0; j < classes; j++)
       for (int i = 0; i < LINES; i++) {
-        V x = load<V>(b + j * ROWS + i * LANES);
+        V x = load<V>(logits + j * stride + i * LANES);
         I mine = answer[i] == (typename Vector<R>::Integer)j;
         right[i] = choose<R>(mine, x, right[i]);
         largest[i] = choose<R>((x > largest[i]) & ~mine, x, largest[i]);
@@ -100,13 +104,12 @@ template <class R> struct CrossEntropy {
     }
     for (int64_t j = 0; j < classes; j++)
       for (int i = 0; i < LINES; i++) {
-        R* at = b + j * ROWS + i * LANES;
-        V x = load<V>(at) - top[i];
+        V x = load<V>(logits + j * stride + i * LANES) - top[i];
         x = choose<R>(x < lowest, V{} + lowest, x);  // NaN stays
         I mine = answer[i] == (typename Vector<R>::Integer)j;
         V e = choose<R>(mine, V{}, exponential(x));
         wrong[i] += e;
-        store(at, e);
+        store(b + j * ROWS + i * LANES, e);
       }
     V scale[LINES], rest[LINES];
     for (int i = 0; i < LINES; i++) {
@@ -121,9 +124,9 @@ template <class R> struct CrossEntropy {
     }
     for (int64_t j = 0; j < classes; j++)
       for (int i = 0; i < LINES; i++) {
-        R* at = b + j * ROWS + i * LANES;
         I mine = answer[i] == (typename Vector<R>::Integer)j;
-        store(at, choose<R>(mine, rest[i], load<V>(at) * scale[i]));
+        V e = load<V>(b + j * ROWS + i * LANES);
+        store(logits + j * stride + i * LANES, choose<R>(mine, rest[i], e * scale[i]));
       }
   }
 };
@@ -150,29 +153,16 @@ void cross_entropy(
         asked[k] = answers[first + std::min<int64_t>(k, count - 1)];
         each[k] = k >= count ? R(0) : weights ? weights[first + k] : R(weight);
       }
-      std::memcpy(work.answer, asked, sizeof asked);
-      if (class_stride == 1)
+      if (row_stride == 1 && count == ROWS) {
+        work.run(l, class_stride, asked, each, losses, gaps);
+      } else {
         for (int64_t j = 0; j < classes; j++)
-          for (int64_t k = 0; k < ROWS; k++) b[j * ROWS + k] = k < count ? l[k * row_stride + j] : R(0);
-      else
-        for (int64_t j = 0; j < classes; j++) {
-          if (row_stride == 1 && count == ROWS)
-            std::memcpy(b + j * ROWS, l + j * class_stride, sizeof(R) * ROWS);
-          else
-            for (int64_t k = 0; k < ROWS; k++)
-              b[j * ROWS + k] = k < count ? l[j * class_stride + k * row_stride] : R(0);
-        }
-      work.run(each, losses, gaps);
-      if (class_stride == 1)
-        for (int64_t k = 0; k < count; k++)
-          for (int64_t j = 0; j < classes; j++) l[k * row_stride + j] = b[j * ROWS + k];
-      else
-        for (int64_t j = 0; j < classes; j++) {
-          if (row_stride == 1 && count == ROWS)
-            std::memcpy(l + j * class_stride, b + j * ROWS, sizeof(R) * ROWS);
-          else
-            for (int64_t k = 0; k < count; k++) l[j * class_stride + k * row_stride] = b[j * ROWS + k];
-        }
+          for (int64_t k = 0; k < ROWS; k++)
+            b[j * ROWS + k] = k < count ? l[j * class_stride + k * row_stride] : R(0);
+        work.run(b, ROWS, asked, each, losses, gaps);
+        for (int64_t j = 0; j < classes; j++)
+          for (int64_t k = 0; k < count; k++) l[j * class_stride + k * row_stride] = b[j * ROWS + k];
+      }
       double loss = 0, correct = 0, margin = std::numeric_limits<double>::infinity();
       for (int64_t k = 0; k < count; k++) {
         const double share = weights ? double(weights[first + k]) : 1.0;
