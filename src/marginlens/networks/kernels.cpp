@@ -1,8 +1,7 @@
 // The passes between a step's matrix products, each in one walk through memory.
 //
 // Compiled once for all sizes, by marginlens/networks/kernels.py, which says what each argument is.
-// Threads share out rows, or columns where rows are summed, so that no result depends on how many
-// there are: every sum is taken in the order of the rows.
+// Sums are taken in the same order at each call with the same number of threads.
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,9 @@
 #include <limits>
 #include <type_traits>
 #include <vector>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #if defined(__AVX512F__)
 #define BYTES 64
@@ -131,68 +133,79 @@ template <class R> struct CrossEntropy {
   }
 };
 
+// Sums over up to CrossEntropy::ROWS rows from `first` on: loss, right answers, and least margin.
+template <class R>
+void cross_entropy_block(
+    CrossEntropy<R>& work, R* l, const int64_t* answers, const R* weights, int64_t first,
+    int64_t count, int64_t class_stride, int64_t row_stride, double weight, double* sums) {
+  constexpr int ROWS = CrossEntropy<R>::ROWS;
+  R* b = work.buffer.data();
+  alignas(BYTES) R each[ROWS], losses[ROWS], gaps[ROWS];
+  typename Vector<R>::Integer asked[ROWS];
+  for (int k = 0; k < ROWS; k++) {
+    asked[k] = answers[first + std::min<int64_t>(k, count - 1)];
+    each[k] = k >= count ? R(0) : weights ? weights[first + k] : R(weight);
+  }
+  if (row_stride == 1 && count == ROWS) {
+    work.run(l, class_stride, asked, each, losses, gaps);
+  } else {
+    for (int64_t j = 0; j < work.classes; j++)
+      for (int64_t k = 0; k < ROWS; k++)
+        b[j * ROWS + k] = k < count ? l[j * class_stride + k * row_stride] : R(0);
+    work.run(b, ROWS, asked, each, losses, gaps);
+    for (int64_t j = 0; j < work.classes; j++)
+      for (int64_t k = 0; k < count; k++) l[j * class_stride + k * row_stride] = b[j * ROWS + k];
+  }
+  for (int64_t k = 0; k < count; k++) {
+    const double share = weights ? double(weights[first + k]) : 1.0;
+    sums[0] += share * losses[k];
+    sums[1] += gaps[k] > 0 ? share : 0;
+    sums[2] = gaps[k] >= sums[2] ? sums[2] : double(gaps[k]);  // NaN stays
+  }
+}
+
+constexpr double INFINITE = std::numeric_limits<double>::infinity();
+
+void add_sums(double* to, const double* from) {
+  to[0] += from[0], to[1] += from[1];
+  to[2] = from[2] >= to[2] ? to[2] : from[2];
+}
+
 template <class R>
 void cross_entropy(
     R* logits, const int64_t* answers, const R* weights, double* results, int64_t members,
     int64_t classes, int64_t rows, int64_t member_stride, int64_t class_stride, int64_t row_stride,
     double weight, int threads) {
-  constexpr int ROWS = CrossEntropy<R>::ROWS, LANES = Vector<R>::LANES;
+  constexpr int ROWS = CrossEntropy<R>::ROWS;
   const int64_t blocks = (rows + ROWS - 1) / ROWS;
   std::vector<double> partial(3 * members * blocks);
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     CrossEntropy<R> work(classes);
-    R* b = work.buffer.data();
 #pragma omp for schedule(static)
     for (int64_t item = 0; item < members * blocks; item++) {
       const int64_t first = item % blocks * ROWS, count = std::min<int64_t>(ROWS, rows - first);
-      R* l = logits + item / blocks * member_stride + first * row_stride;
-      alignas(BYTES) R each[ROWS], losses[ROWS], gaps[ROWS];
-      typename Vector<R>::Integer asked[ROWS];
-      for (int k = 0; k < ROWS; k++) {
-        asked[k] = answers[first + std::min<int64_t>(k, count - 1)];
-        each[k] = k >= count ? R(0) : weights ? weights[first + k] : R(weight);
-      }
-      if (row_stride == 1 && count == ROWS) {
-        work.run(l, class_stride, asked, each, losses, gaps);
-      } else {
-        for (int64_t j = 0; j < classes; j++)
-          for (int64_t k = 0; k < ROWS; k++)
-            b[j * ROWS + k] = k < count ? l[j * class_stride + k * row_stride] : R(0);
-        work.run(b, ROWS, asked, each, losses, gaps);
-        for (int64_t j = 0; j < classes; j++)
-          for (int64_t k = 0; k < count; k++) l[j * class_stride + k * row_stride] = b[j * ROWS + k];
-      }
-      double loss = 0, correct = 0, margin = std::numeric_limits<double>::infinity();
-      for (int64_t k = 0; k < count; k++) {
-        const double share = weights ? double(weights[first + k]) : 1.0;
-        loss += share * losses[k];
-        correct += gaps[k] > 0 ? share : 0;
-        margin = gaps[k] >= margin ? margin : double(gaps[k]);  // NaN stays
-      }
-      double* to = partial.data() + 3 * item;
-      to[0] = loss, to[1] = correct, to[2] = margin;
+      double* sums = partial.data() + 3 * item;
+      sums[2] = INFINITE;
+      cross_entropy_block(
+          work, logits + item / blocks * member_stride + first * row_stride, answers, weights,
+          first, count, class_stride, row_stride, weight, sums);
     }
   }
-  for (int64_t item = 0; item < members * blocks; item++) {
-    double *of = results + 3 * (item / blocks), *from = partial.data() + 3 * item;
-    of[0] += from[0], of[1] += from[1];
-    of[2] = from[2] >= of[2] ? of[2] : from[2];
-  }
+  for (int64_t item = 0; item < members * blocks; item++)
+    add_sums(results + 3 * (item / blocks), partial.data() + 3 * item);
 }
 
 constexpr int64_t TILE = 256;  // columns worked on at a time
 
 template <class R> struct Rows {
-  R* const* tables;
+  const R* const* tables;
   const int32_t* const* index;
   int64_t slots, size, width;
 
   // Sums of a row's embeddings, for some columns.
-  INLINE void sum(const Rows& x, int64_t member, int64_t row, int64_t from, int64_t count, R* to) {
-    auto of = [&](int64_t slot) {
-      return x.tables[slot] + (member * x.size + x.index[slot][row]) * x.width + from;
-    };
+  INLINE void sum(const Rows& x, int64_t row, int64_t from, int64_t count, R* to) {
+    auto of = [&](int64_t slot) { return x.tables[slot] + x.index[slot][row] * x.width + from; };
     const R* first = of(0);
     if (x.slots == 1) {
       std::copy(first, first + count, to);
@@ -221,41 +234,104 @@ template <int DEGREE, class R> INLINE R derivative(R x, R negative) {
 }
 
 template <int DEGREE, class R>
-void forward_rows(
-    Rows<R> x, R* hidden, int64_t members, int64_t lo, int64_t rows, R negative, int threads) {
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
-  for (int64_t item = 0; item < members * rows; item++) {
-    R* to = hidden + item * x.width;
+void forward_rows(const Rows<R>& x, R* hidden, int64_t lo, int64_t rows, R negative) {
+  for (int64_t row = 0; row < rows; row++)
     for (int64_t from = 0; from < x.width; from += TILE) {
-      R before[TILE];
+      R before[TILE], *to = hidden + row * x.width + from;
       const int64_t count = std::min(TILE, x.width - from);
-      Rows<R>::sum(x, item / rows, lo + item % rows, from, count, before);
-      for (int64_t i = 0; i < count; i++) to[from + i] = activation<DEGREE>(before[i], negative);
+      Rows<R>::sum(x, lo + row, from, count, before);
+      for (int64_t i = 0; i < count; i++) to[i] = activation<DEGREE>(before[i], negative);
     }
-  }
 }
 
 template <int DEGREE, class R>
 void backward_rows(
-    Rows<R> x, const R* back, R* const* gradients, int64_t members, int64_t lo, int64_t rows,
-    R negative, int threads) {
-  const int64_t parts = threads * ((x.width + TILE * threads - 1) / (TILE * threads));
-  const int64_t tile = std::min(TILE, ((x.width + parts - 1) / parts + 15) / 16 * 16);
-  const int64_t tiles = (x.width + tile - 1) / tile;
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
-  for (int64_t item = 0; item < members * tiles; item++) {
-    const int64_t member = item / tiles, from = item % tiles * tile;
-    const int64_t count = std::min(tile, x.width - from);
+    const Rows<R>& x, const R* back, R* const* gradients, int64_t lo, int64_t rows, R negative) {
+  for (int64_t from = 0; from < x.width; from += TILE) {
+    const int64_t count = std::min(TILE, x.width - from);
     for (int64_t row = 0; row < rows; row++) {
       R before[TILE];
-      const R* d = back + (member * rows + row) * x.width + from;
-      Rows<R>::sum(x, member, lo + row, from, count, before);
+      const R* d = back + row * x.width + from;
+      Rows<R>::sum(x, lo + row, from, count, before);
       for (int64_t i = 0; i < count; i++) before[i] = d[i] * derivative<DEGREE>(before[i], negative);
       for (int64_t slot = 0; slot < x.slots; slot++) {
-        R* to = gradients[slot] + (member * x.size + x.index[slot][lo + row]) * x.width + from;
+        R* to = gradients[slot] + x.index[slot][lo + row] * x.width + from;
         for (int64_t i = 0; i < count; i++) to[i] += before[i];
       }
     }
+  }
+}
+
+template <class R>
+using Gemm = void (*)(
+    const char*, const char*, const int*, const int*, const int*, const R*, const R*, const int*,
+    const R*, const int*, const R*, R*, const int*);
+
+// Loss and gradients of one network. Each thread takes its share of the rows through all passes, in
+// blocks, and sums gradients of its own, which are added up in the threads' order.
+template <int DEGREE, class R>
+void step(
+    Gemm<R> gemm, const Rows<R>& x, const R* w, R* const* gradients, R* w_gradient,
+    const int64_t* answers, const R* weights, double* results, R* scratch, int64_t classes,
+    int64_t rows, int64_t block, R negative, double weight, int threads) {
+  const int64_t table = x.size * x.width, last = classes * x.width;
+  const int64_t own = block * (x.width + classes) + last + x.slots * table;
+  std::vector<double> partial(3 * threads);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+#ifdef _OPENMP
+    const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+#else
+    const int thread = 0, team = 1;
+#endif
+    const int64_t start = rows * thread / team, stop = rows * (thread + 1) / team;
+    R *hidden = scratch + thread * own, *logits = hidden + block * x.width;
+    R *last_sum = logits + block * classes, *sums[8];
+    for (int64_t slot = 0; slot < x.slots && w_gradient; slot++) {
+      int64_t same = 0;  // slots that share a table share its gradient
+      while (gradients[same] != gradients[slot]) same++;
+      sums[slot] = thread ? last_sum + last + same * table : gradients[slot];
+      if (same == slot) std::fill(sums[slot], sums[slot] + table, R(0));
+    }
+    if (thread == 0) last_sum = w_gradient;
+    if (w_gradient && start == stop) std::fill(last_sum, last_sum + last, R(0));
+    CrossEntropy<R> work(classes);
+    double* mine = partial.data() + 3 * thread;
+    mine[2] = INFINITE;
+    const int neurons = x.width, outputs = classes;
+    const R one = 1, zero = 0;
+    for (int64_t lo = start; lo < stop; lo += block) {
+      const int count = std::min(block, stop - lo);
+      forward_rows<DEGREE>(x, hidden, lo, count, negative);
+      gemm("T", "N", &count, &outputs, &neurons, &one, hidden, &neurons, w, &neurons, &zero, logits,
+          &count);
+      for (int64_t at = 0; at < count; at += CrossEntropy<R>::ROWS)
+        cross_entropy_block(
+            work, logits + at, answers, weights, lo + at,
+            std::min<int64_t>(CrossEntropy<R>::ROWS, count - at), count, 1, weight, mine);
+      if (!w_gradient) continue;
+      gemm("N", "N", &neurons, &outputs, &count, &one, hidden, &neurons, logits, &count,
+          lo == start ? &zero : &one, last_sum, &neurons);
+      gemm("N", "T", &neurons, &count, &outputs, &one, w, &neurons, logits, &count, &zero, hidden,
+          &neurons);
+      backward_rows<DEGREE>(x, hidden, sums, lo, count, negative);
+    }
+#pragma omp barrier
+    auto add_up = [&](R* to, int64_t offset, int64_t count) {
+      for (int64_t i = count * thread / team; i < count * (thread + 1) / team; i++)
+        for (int other = 1; other < team; other++) to[i] += scratch[other * own + offset + i];
+    };
+    if (w_gradient) {
+      const int64_t after = block * (x.width + classes);
+      add_up(w_gradient, after, last);
+      for (int64_t slot = 0; slot < x.slots; slot++) {
+        int64_t same = 0;
+        while (gradients[same] != gradients[slot]) same++;
+        if (same == slot) add_up(gradients[slot], after + last + slot * table, table);
+      }
+    }
+#pragma omp single
+    for (int other = 0; other < team; other++) add_sums(results, partial.data() + 3 * other);
   }
 }
 
@@ -320,19 +396,14 @@ void penalty(
     cross_entropy<R>(logits, answers, weights, results, members, classes, rows, member_stride,     \
         class_stride, row_stride, weight, threads);                                                \
   }                                                                                                \
-  void forward_##R(                                                                                \
-      R* const* tables, const int32_t* const* index, R* hidden, int64_t slots, int64_t size,       \
-      int64_t width, int64_t members, int64_t lo, int64_t rows, int degree, double negative,       \
-      int threads) {                                                                               \
+  void step_##R(                                                                                   \
+      Gemm<R> gemm, const R* const* tables, const int32_t* const* index, const R* w,               \
+      R* const* gradients, R* w_gradient, const int64_t* answers, const R* weights,                \
+      double* results, R* scratch, int64_t slots, int64_t size, int64_t width, int64_t classes,    \
+      int64_t rows, int64_t block, int degree, double negative, double weight, int threads) {      \
     Rows<R> x{tables, index, slots, size, width};                                                  \
-    BY_DEGREE(forward_rows, x, hidden, members, lo, rows, R(negative), threads)                    \
-  }                                                                                                \
-  void backward_##R(                                                                               \
-      R* const* tables, const int32_t* const* index, const R* back, R* const* gradients,           \
-      int64_t slots, int64_t size, int64_t width, int64_t members, int64_t lo, int64_t rows,       \
-      int degree, double negative, int threads) {                                                  \
-    Rows<R> x{tables, index, slots, size, width};                                                  \
-    BY_DEGREE(backward_rows, x, back, gradients, members, lo, rows, R(negative), threads)          \
+    BY_DEGREE(step, gemm, x, w, gradients, w_gradient, answers, weights, results, scratch,         \
+        classes, rows, block, R(negative), weight, threads)                                        \
   }                                                                                                \
   void penalty_##R(                                                                                \
       const R* const* parameters, R* const* gradients, const int64_t* counts, const double* uses,  \

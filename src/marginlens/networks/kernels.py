@@ -3,8 +3,8 @@
 PyTorch does them operator by operator, each through memory of its own, which costs as much as the
 products do where few classes or neurons meet many rows. The kernels in ``kernels.cpp`` are compiled by
 the C++ compiler that is there (2.5 s, once for a machine and all sizes) and share PyTorch's threads.
-Results do not depend on the number of threads. Without a compiler, or on a GPU, nothing is compiled and
-PyTorch's operators are used.
+Results are the same, bit by bit, at each call with the same number of threads. Without a compiler, or on
+a GPU, nothing is compiled and PyTorch's operators are used.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -63,8 +64,7 @@ def _library() -> ctypes.CDLL | None:
         short = ctypes.c_int
         kinds = {
             "cross_entropy": [pointer] * 4 + [number] * 6 + [real, short],
-            "forward": [pointer] * 3 + [number] * 6 + [short, real, short],
-            "backward": [pointer] * 4 + [number] * 6 + [short, real, short],
+            "step": [pointer] * 10 + [number] * 6 + [short, real, real, short],
             "penalty": [pointer] * 4 + [number] * 3 + [real] * 3 + [pointer, short],
         }
         for name, arguments in kinds.items():
@@ -126,52 +126,86 @@ def cross_entropy(
 class EmbeddedRows:
     """Rows whose hidden layer is sigma of a sum of embeddings, one looked up in each slot's table.
 
+    A step is one call: each thread takes its share of the rows, block by block, through all passes and
+    through PyTorch's own matrix products, and its sums are added to the others'.
+
     Parameters
     ----------
-    inputs
-        Elements of each row.
+    inputs, answers
+        Elements of each row, and its right class.
+    weights
+        Of each row in the mean; None where all have the same.
     names
         The parameter that each slot looks up; slots may share one.
     activation
         sigma.
+    memory
+        Bytes of hidden activations held at a time.
     """
 
     def __init__(
-        self, inputs: Int64[Tensor, "row slot"], names: Sequence[str], activation: Activation
+        self,
+        inputs: Int64[Tensor, "row slot"],
+        answers: Int64[Tensor, " row"],
+        weights: Float[Tensor, " row"] | None,
+        names: Sequence[str],
+        activation: Activation,
+        memory: int,
     ) -> None:
         self.names = tuple(names)
-        self._columns = list(inputs.T.to(torch.int32).contiguous())  # kept: the kernel reads them
+        # The kernel reads these as long as this object lives.
+        self._columns = list(inputs.T.to(torch.int32).contiguous())
         self._index = _pointers(self._columns)
+        self._answers, self._weights, self._rows = answers.contiguous(), weights, len(answers)
         self._sigma = int(activation.degree), float(activation.at_minus_one)
+        self._memory = memory
+        self._scratch = torch.empty(0)
 
-    def forward(
-        self, parameters: Mapping[str, Tensor], lo: int, out: Float[Tensor, "member row neuron"]
-    ) -> None:
-        """Hidden activations of rows from ``lo`` on, into ``out``."""
-        tables = [parameters[name] for name in self.names]
-        _call(
-            "forward", out.dtype, _pointers(tables), self._index, out.data_ptr(),
-            *self._sizes(tables[0], lo, out), *self._sigma, _threads(out.numel()),
-        )  # fmt: skip
+    def takes(self, *tensors: Tensor) -> bool:
+        """Whether these can be parameters and gradients of a step."""
+        return is_compiled_for(*tensors) and _product(tensors[0].dtype) is not None
 
-    def backward(
+    def __call__(
         self,
         parameters: Mapping[str, Tensor],
-        lo: int,
-        back: Float[Tensor, "member row neuron"],
-        gradients: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None,
+        results: Float64[Tensor, "member 3"],
     ) -> None:
-        """Add to the embeddings' ``gradients``, given ``back``, the gradient of the activations."""
-        tables = [parameters[name] for name in self.names]
-        sums = _pointers([gradients[name] for name in self.names])
-        _call(
-            "backward", back.dtype, _pointers(tables), self._index, back.data_ptr(), sums,
-            *self._sizes(tables[0], lo, back), *self._sigma, _threads(back.numel()),
-        )  # fmt: skip
+        """Overwrite ``gradients``, if given; add to ``results`` as :func:`cross_entropy` does."""
+        w = parameters["w"]
+        members, classes, width = w.shape
+        size = parameters[self.names[0]].shape[1]
+        slots, dtype = len(self.names), w.dtype
+        threads = _threads(self._rows * (width + classes))
+        share = -(-self._rows // threads)
+        most = max(1, self._memory // (2 * threads * w.element_size() * width))
+        block = -(-share // -(-share // most))
+        own = block * (width + classes) + classes * width + slots * size * width
+        if self._scratch.dtype != dtype or len(self._scratch) < threads * own:
+            self._scratch = torch.empty(threads * own, dtype=dtype)
+        each = None if self._weights is None else self._weights.data_ptr()
+        for i in range(members):
+            tables = _pointers([parameters[name][i] for name in self.names])
+            back = None
+            if gradients is not None:
+                back = _pointers([gradients[name][i] for name in self.names])
+            _call(
+                "step", dtype, _product(dtype), tables, self._index, w[i].data_ptr(), back,
+                None if gradients is None else gradients["w"][i].data_ptr(),
+                self._answers.data_ptr(), each, results[i].data_ptr(), self._scratch.data_ptr(),
+                slots, size, width, classes, self._rows, block, *self._sigma, 1 / self._rows, threads,
+            )  # fmt: skip
 
-    def _sizes(self, table: Tensor, lo: int, hidden: Tensor) -> tuple[int, ...]:
-        members, rows, width = hidden.shape
-        return len(self.names), table.shape[1], width, members, lo, rows
+
+@cache
+def _product(dtype: torch.dtype) -> int | None:
+    """Address of the matrix product that PyTorch was built with, as Fortran's BLAS calls it."""
+    name = {torch.float32: "sgemm_", torch.float64: "dgemm_"}[dtype]
+    folder = Path(torch.__file__).parent / "lib"
+    for path in sorted(folder.glob("libtorch_cpu.*")):
+        with suppress(OSError, AttributeError):
+            return ctypes.cast(getattr(ctypes.CDLL(str(path)), name), ctypes.c_void_p).value
+    return None
 
 
 def add_penalty(

@@ -174,19 +174,18 @@ class Population:
         self.activation = network.activation
         self._task, self._tied, self._dtype = task, network.tied, w.dtype
         chosen = (Rows.of(task) if rows is None else rows).to(w.device)
+        self._memory = memory or MEMORY
         whole = rows is None and task.kind == "table" and not network.tied
         self.use(chosen.merged() if network.tied and merge else chosen)
         if whole:
             self.inputs = _Table(task)
         width, unit = network.width, self.inputs.rows
-        budget = max(1, (memory or MEMORY) // (2 * w.element_size()))
+        budget = max(1, self._memory // (2 * w.element_size()))
         self.group = min(network.members, max(1, budget // (unit * width)))
         self.block = min(self.inputs.units, max(1, budget // (self.group * unit * width)))
-        hidden = self.group * self.block * unit * width
-        outputs = self.group * self.block * unit * task.classes
-        # Buffers are kept from step to step: fresh ones cost more in page faults than in work.
-        self._hidden, self._logits = w.new_empty(hidden), w.new_empty(outputs)
-        self._before = w.new_empty(0)
+        self._hidden: Tensor | None = None
+        self._before: Tensor | None = None
+        self._logits: Tensor | None = None
 
     def use(self, rows: Rows) -> None:
         """Evaluate on these rows from now on; they are as many as before, or fewer."""
@@ -201,7 +200,9 @@ class Population:
         self._embedded = None
         if self._task.kind == "table" and kernels.can_activate(self.activation):
             names = ("u",) * self._task.factors if self._tied else self._task.slots
-            self._embedded = kernels.EmbeddedRows(rows.inputs, names, self.activation)
+            self._embedded = kernels.EmbeddedRows(
+                rows.inputs, rows.answers, self.weights, names, self.activation, self._memory
+            )
 
     @torch.no_grad()
     def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
@@ -211,53 +212,30 @@ class Population:
         members = w.shape[0]
         results = w.new_zeros(members, 3, dtype=torch.float64)  # loss, accuracy, margin
         results[:, 2] = math.inf
-        embedded, touched = self._embedded, [*parameters.values()]
-        if gradients is not None:
-            touched += gradients.values()
-            torch._foreach_zero_(list(gradients.values()))
-        if embedded is not None and not kernels.is_compiled_for(*touched):
-            embedded = None
-        for first in range(0, members, self.group):
-            chosen = slice(first, first + self.group)
-            p, g = parameters, gradients
-            if self.group < members:
-                p = {name: value[chosen] for name, value in parameters.items()}
-                g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
-            for lo in range(0, self.inputs.units, self.block):
-                hi = min(self.inputs.units, lo + self.block)
-                if embedded is not None:
-                    rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
-                    self._compiled_block(embedded, p, g, rows, results[chosen])
-                else:
-                    self._block(p, g, lo, hi, results[chosen])
+        embedded, touched = self._embedded, [*parameters.values(), *(gradients or {}).values()]
+        if embedded is not None and embedded.takes(*touched):
+            embedded(parameters, gradients, results)
+        else:
+            self._evaluate(parameters, gradients, results)
         if self.weights is None:
             results[:, :2] /= self.count
         return Evaluation(*results.unbind(1))
 
-    def _buffers(self, p: Parameters, rows: slice) -> tuple[Tensor, Tensor, float | Tensor]:
-        """Hidden activations and logits to be filled, and the weights of the rows."""
-        members, classes, width = p["w"].shape
-        count = rows.stop - rows.start
-        hidden = self._hidden[: members * count * width].view(members, count, width)
-        # Rows last: this product is the faster one, whatever the number of classes.
-        logits = self._logits[: members * count * classes].view(members, classes, count)
-        weights = 1 / self.count if self.weights is None else self.weights[rows]
-        return hidden, logits, weights
-
-    def _compiled_block(
-        self, embedded: kernels.EmbeddedRows, p: Parameters, gradients: Parameters | None,
-        rows: slice, results: Tensor,
-    ) -> None:  # fmt: skip
-        """Add to results and gradients those of some rows, with compiled passes."""
-        w = p["w"]
-        hidden, logits, weights = self._buffers(p, rows)
-        embedded.forward(p, rows.start, hidden)
-        torch.bmm(w, hidden.mT, out=logits)
-        kernels.cross_entropy(logits, self.answers[rows], weights, results)
+    def _evaluate(
+        self, parameters: Parameters, gradients: Parameters | None, results: Tensor
+    ) -> None:
+        """Operator by operator: some members and some rows at a time."""
+        members = len(results)
         if gradients is not None:
-            gradients["w"].baddbmm_(logits, hidden)
-            torch.bmm(logits.mT, w, out=hidden)
-            embedded.backward(p, rows.start, hidden, gradients)
+            for gradient in gradients.values():
+                gradient.zero_()
+        for first in range(0, members, self.group):
+            chosen = slice(first, first + self.group)
+            p = {name: value[chosen] for name, value in parameters.items()}
+            g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
+            for lo in range(0, self.inputs.units, self.block):
+                hi = min(self.inputs.units, lo + self.block)
+                self._block(p, g, lo, hi, results[chosen])
 
     def _block(
         self, p: Parameters, gradients: Parameters | None, lo: int, hi: int, results: Tensor
@@ -265,11 +243,19 @@ class Population:
         """Add to results and gradients those of units lo to hi, operator by operator."""
         w = p["w"]
         rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
-        hidden, logits, weights = self._buffers(p, rows)
-        if len(self._before) < hidden.numel():
-            self._before = torch.empty_like(self._hidden)
-        before = self._before[: hidden.numel()].view(hidden.shape)
-        before = self.inputs.forward(p, lo, hi, before)
+        members, classes, width = w.shape
+        count = rows.stop - rows.start
+        shape, size = (members, count, width), members * count * width
+        if self._hidden is None or self._before is None or self._logits is None:
+            most = self.group * self.block * self.inputs.rows
+            # Kept from step to step: fresh ones cost more in page faults than in work.
+            self._hidden, self._before = w.new_empty(most * width), w.new_empty(most * width)
+            self._logits = w.new_empty(most * classes)
+        hidden = self._hidden[:size].view(shape)
+        # Rows last: this product is the faster one, whatever the number of classes.
+        logits = self._logits[: members * count * classes].view(members, classes, count)
+        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        before = self.inputs.forward(p, lo, hi, self._before[:size].view(shape))
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
         answers = self.answers[None, None, rows].expand(len(w), -1, -1)
