@@ -34,6 +34,7 @@ check: .venv/ready  ## style, types, import contracts, documentation coverage
 
 bench: .venv/ready  ## our speed against the textbook's; irreps against the order
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/curves.py
 	$(BIN)/python benchmarks/irreps.py
 
 .venv/gap: .venv/ready
