@@ -32,8 +32,9 @@ check: .venv/ready  ## style, types, import contracts, documentation coverage
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: .venv/ready  ## our speed against the textbook loop's; irreps against the order
-	$(BIN)/python benchmarks/step.py
+bench: .venv/ready  ## our speed against the textbook's; irreps against the order
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/curves.py
 	$(BIN)/python benchmarks/irreps.py
 
 .venv/gap: .venv/ready

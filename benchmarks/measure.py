@@ -51,14 +51,16 @@ def alternate(
     callables: Mapping[str, Callable[[], Any]],
     *,
     rounds: int = 12,
-    calls: int = 10,
+    calls: int | Mapping[str, int] = 10,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timings:
     """Call each in blocks of ``calls``, one block after the other, for some rounds and one before.
 
-    Every second round runs in the opposite order, so that none always follows the same other.
+    Every second round runs in the opposite order, so that none always follows the same other. With
+    numbers of calls by name a block of each can last as long as one of the others.
     """
-    if rounds < 1 or calls < 1:
+    counts = calls if isinstance(calls, Mapping) else dict.fromkeys(callables, calls)
+    if rounds < 1 or min(counts.values()) < 1:
         raise ValueError(
             f"rounds and calls are at least 1, got {rounds} and {calls}; try 12 and 10"
         )
@@ -67,11 +69,11 @@ def alternate(
         for name in list(callables)[:: 1 if turn % 2 else -1]:
             call = callables[name]
             started = clock()
-            returned = [call() for _ in range(calls)]
+            returned = [call() for _ in range(counts[name])]
             ended = clock()
             timings.returned[name] += returned
             if turn:
-                timings.seconds[name].append((ended - started) / calls)
+                timings.seconds[name].append((ended - started) / counts[name])
     return timings
 
 

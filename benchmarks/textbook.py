@@ -1,27 +1,29 @@
 """The plain implementations that ours is measured against, as papers' code has them.
 
-One-hot inputs, ``nn.Linear``, autograd and ``torch.optim``: nothing here is tuned, and nothing is
-slowed down. Rows are pairs (a, b).
+One-hot inputs and ``nn.Linear``, or looked-up embeddings, autograd and ``torch.optim``: nothing here is
+tuned, and nothing is slowed down.
 
 Sources of the forms: separate and concatenated inputs with x^2, Gromov 2023 (arXiv:2301.02679) and
-Morwani et al. 2024 (arXiv:2311.07568); tied embeddings, added, as in Zhong et al. 2023
-(arXiv:2306.17844); factored embeddings, Chughtai, Chan and Nanda 2023 (arXiv:2302.03025).
+Morwani et al. 2024 (arXiv:2311.07568); tied embeddings, added, and attention weighed against a constant,
+Zhong et al. 2023 (arXiv:2306.17844); factored embeddings, Chughtai, Chan and Nanda 2023
+(arXiv:2302.03025); the transformer, with a causal mask and logits at all positions, Nanda et al. 2023
+(arXiv:2301.05217).
 """
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-__all__ = ["Embedding", "TextbookMLP", "one_after_another", "textbook_mlp", "train_rows"]
+from marginlens.networks import Factored, Transformer
 
-Embedding = Literal["separate", "concatenated", "tied", "factored"]
-Step = Callable[[], float]
+__all__ = ["Form", "TextbookFactored", "TextbookMLP", "TextbookTransformer", "Training"]
+
+Form = Literal["separate", "concatenated", "tied"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "x^2": lambda x: x.square(),
@@ -38,52 +40,65 @@ class TextbookMLP(nn.Module):
     ----------
     weights
         ``"u"`` and ``"v"``, (element, neuron), and ``"w"``, (class, neuron), from which it starts.
-        Tied embeddings have no ``"v"``. Factored ones have ``"u"`` and ``"v"``, (element,
-        embedding), and ``"hidden"``, (twice the embedding, neuron).
+        Tied embeddings have no ``"v"``.
     activation
         ``"x^2"`` or ``"relu"``.
-    embedding
+    form
         How inputs reach the hidden layer: a Linear for each slot, their outputs added
         (``"separate"``); one Linear on both one-hots beside each other (``"concatenated"``); one
-        Linear for both slots, its outputs added (``"tied"``); a Linear for each slot, their outputs
-        beside each other, and one more to the hidden layer (``"factored"``).
+        Linear for both slots, its outputs added (``"tied"``).
+    strength
+        Of the penalty strength * sum over neurons of ||omega_i||^nu, where nu is the degree in which
+        the output scales.
     """
 
     def __init__(
-        self, weights: Mapping[str, Tensor], activation: str, embedding: Embedding
+        self, weights: Mapping[str, Tensor], activation: str, form: Form, strength: float = 0.0
     ) -> None:
         super().__init__()
-        self.activation, self.embedding = ACTIVATIONS[activation], embedding
-        if embedding == "concatenated":
+        self.activation, self.form, self.strength = ACTIVATIONS[activation], form, strength
+        self.power = HOMOGENEITY[activation]
+        if form == "concatenated":
             first = [torch.cat([weights["u"], weights["v"]])]
-        elif embedding == "tied":
-            first = [weights["u"]]
         else:
-            first = [weights["u"], weights["v"]]
+            first = [weights[name] for name in (("u",) if form == "tied" else ("u", "v"))]
+        self.size = len(weights["u"])
         self.first = nn.ModuleList(_linear(weight.T) for weight in first)
-        self.hidden = _linear(weights["hidden"].T) if embedding == "factored" else None
         self.last = _linear(weights["w"])
 
-    def forward(
-        self, a: Float[Tensor, "row size"], b: Float[Tensor, "row size"]
-    ) -> Float[Tensor, "row class"]:
+    def encode(self, inputs: Int[Tensor, "row 2"]) -> tuple[Tensor, ...]:
+        """One-hot inputs, (row, size): of each slot, or of both beside each other."""
+        dtype = self.last.weight.dtype
+        slots = [nn.functional.one_hot(column, self.size).to(dtype) for column in inputs.T]
+        return (torch.cat(slots, dim=1),) if self.form == "concatenated" else tuple(slots)
+
+    def forward(self, x: tuple[Tensor, ...]) -> Float[Tensor, "row class"]:
         """Logits."""
-        if self.embedding == "concatenated":
-            before = self.first[0](torch.cat([a, b], dim=1))
-        elif self.embedding == "tied":
-            before = self.first[0](a) + self.first[0](b)
-        elif self.hidden is None:
-            before = self.first[0](a) + self.first[1](b)
-        else:
-            before = self.hidden(torch.cat([self.first[0](a), self.first[1](b)], dim=1))
+        before = self.first[0](x[0])
+        if self.form != "concatenated":
+            before = before + self.first[-1](x[1])
         return self.last(self.activation(before))
 
+    def loss(self, x: tuple[Tensor, ...], answers: Int[Tensor, " row"]) -> Tensor:
+        """Mean cross-entropy and the penalty."""
+        value = nn.functional.cross_entropy(self(x), answers)
+        if self.strength:
+            value = value + self.strength * self.neuron_norms().pow(self.power).sum()
+        return value
+
     def neuron_norms(self) -> Float[Tensor, " neuron"]:
-        """Norm of all the weights of each neuron; not of a factored network, where they are shared."""
+        """Norm of all the weights of each neuron."""
         squares = self.last.weight.square().sum(0)
         for layer in self.first:
             squares = squares + layer.weight.square().sum(1)
         return squares.sqrt()
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Autograd's, under the names of the weights that it started from."""
+        first = torch.cat([_gradient(layer.weight).T for layer in self.first])
+        names = ("u",) if self.form == "tied" else ("u", "v")
+        found = dict(zip(names, first.chunk(len(names)), strict=True))
+        return {**found, "w": _gradient(self.last.weight)}
 
 
 def _linear(weight: Tensor) -> nn.Linear:
@@ -93,58 +108,127 @@ def _linear(weight: Tensor) -> nn.Linear:
     return layer
 
 
-def textbook_mlp(
-    inputs: Int[Tensor, "row 2"],
-    answers: Int[Tensor, " row"],
-    weights: Mapping[str, Tensor],
-    *,
-    activation: str = "x^2",
-    embedding: Embedding = "separate",
-    loss: Literal["cross_entropy", "squared"] = "cross_entropy",
-    optimizer: Literal["adam", "adamw"] = "adam",
-    rate: float = 0.01,
-    weight_decay: float = 0.0,
-    strength: float = 0.0,
-) -> Step:
-    """The full-batch training step on these rows: it returns the loss before its update.
+def _gradient(parameter: Tensor) -> Tensor:
+    """Autograd's gradient; zero where nothing depends on the parameter."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
-    The loss is the mean cross-entropy, or the mean over rows and classes of (logit - one-hot
-    answer)^2, with strength * sum over neurons of ||omega_i||^nu, where nu is the degree in which the
-    output scales; AdamW decays weights besides.
+
+class TextbookFactored(nn.Module):
+    """One member of a `Factored`: embeddings side by side, a hidden layer of ReLUs, an unembedding."""
+
+    def __init__(self, network: Factored, member: int = 0) -> None:
+        super().__init__()
+        p = {name: value[member].detach().clone() for name, value in network.parameters.items()}
+        self.W_x, self.W_y = nn.Parameter(p["embed_u"]), nn.Parameter(p["embed_v"])
+        self.W = nn.Parameter(torch.cat([p["mix_u"], p["mix_v"]]))
+        self.W_U = nn.Parameter(p["w"].T.contiguous())
+
+    def encode(self, inputs: Int[Tensor, "row 2"]) -> Int[Tensor, "row 2"]:
+        """Elements are looked up: nothing to do."""
+        return inputs
+
+    def loss(self, inputs: Int[Tensor, "row 2"], answers: Int[Tensor, " row"]) -> Tensor:
+        """Cross-entropy of the rows."""
+        joined = torch.cat([self.W_x[inputs[:, 0]], self.W_y[inputs[:, 1]]], 1)
+        return nn.functional.cross_entropy(torch.relu(joined @ self.W) @ self.W_U, answers)
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Autograd's, under the names of `Factored`."""
+        mix_u, mix_v = _gradient(self.W).chunk(2)
+        return {
+            "embed_u": _gradient(self.W_x), "embed_v": _gradient(self.W_y), "mix_u": mix_u,
+            "mix_v": mix_v, "w": _gradient(self.W_U).T,
+        }  # fmt: skip
+
+
+class TextbookTransformer(nn.Module):
+    """One member of a `Transformer`, at all positions of the sequence."""
+
+    NAMES: ClassVar = {
+        "W_E": "embed", "W_pos": "position", "W_Q": "query", "W_K": "key", "W_V": "value",
+        "W_O": "output", "W_in": "up", "b_in": "up_bias", "W_out": "down", "b_out": "down_bias",
+        "W_U": "unembed",
+    }  # fmt: skip
+
+    def __init__(self, network: Transformer, member: int = 0) -> None:
+        super().__init__()
+        self.settings = network.settings
+        for name, ours in self.NAMES.items():
+            if ours in network.parameters:
+                weight = network.parameters[ours][member].detach().clone()
+                self.register_parameter(name, nn.Parameter(weight))
+        length = len(self.W_pos)
+        self.register_buffer("mask", torch.tril(torch.ones(length, length)))
+
+    def forward(self, tokens: Int[Tensor, "row position"]) -> Float[Tensor, "row position class"]:
+        """Logits at every position."""
+        x = self.W_E[tokens] + self.W_pos
+        q = torch.einsum("hcd,bpd->bhpc", self.W_Q, x)
+        k = torch.einsum("hcd,bpd->bhpc", self.W_K, x)
+        v = torch.einsum("hcd,bpd->bhpc", self.W_V, x)
+        scores = torch.einsum("bhqc,bhpc->bhqp", q, k) / self.settings.channels**0.5
+        scores = scores.masked_fill(self.mask == 0, -1e10)
+        alpha = self.settings.attention
+        pattern = alpha * scores.softmax(-1) + (1 - alpha) * self.mask.to(scores.dtype)
+        z = torch.einsum("bhqp,bhpc->bhqc", pattern, v)
+        x = x + torch.einsum("hcd,bhqc->bqd", self.W_O, z)
+        before = torch.einsum("nd,bpd->bpn", self.W_in, x)
+        if self.settings.biases:
+            before = before + self.b_in
+        x = x + torch.einsum("nd,bpn->bpd", self.W_out, torch.relu(before))
+        if self.settings.biases:
+            x = x + self.b_out
+        return torch.einsum("cd,bpd->bpc", self.W_U, x)
+
+    def encode(self, inputs: Int[Tensor, "row slot"]) -> Int[Tensor, "row slot"]:
+        """Elements are looked up: nothing to do."""
+        return inputs
+
+    def loss(self, inputs: Int[Tensor, "row slot"], answers: Int[Tensor, " row"]) -> Tensor:
+        """Cross-entropy at the last position; the equals sign is put where it belongs."""
+        if self.settings.sequence == "ab=":
+            inputs = nn.functional.pad(inputs, (0, 1), value=len(self.W_E) - 1)
+        return nn.functional.cross_entropy(self(inputs)[:, -1], answers)
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Autograd's, under the names of `Transformer`."""
+        return {self.NAMES[name]: _gradient(p) for name, p in self.named_parameters()}
+
+
+class Training:
+    """The full-batch step of a textbook network: each call returns the loss before its update.
+
+    Parameters
+    ----------
+    model
+        Any of the three.
+    inputs, answers
+        The rows.
+    optimizer
+        ``"adam"``, or ``"adamw"``, which decays weights besides.
     """
-    size, classes = weights["u"].shape[0], weights["w"].shape[0]
-    dtype = weights["w"].dtype
-    a, b = (nn.functional.one_hot(inputs[:, slot], size).to(dtype) for slot in (0, 1))
-    target = nn.functional.one_hot(answers, classes).to(dtype)
-    model = TextbookMLP(weights, activation, embedding)
-    if optimizer == "adam":
-        update = torch.optim.Adam(model.parameters(), lr=rate)
-    else:
-        update = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=weight_decay)
 
-    def step() -> float:
-        logits = model(a, b)
-        if loss == "cross_entropy":
-            value = nn.functional.cross_entropy(logits, answers)
+    def __init__(
+        self,
+        model: TextbookMLP | TextbookFactored | TextbookTransformer,
+        inputs: Int[Tensor, "row 2"],
+        answers: Int[Tensor, " row"],
+        *,
+        optimizer: Literal["adam", "adamw"] = "adam",
+        rate: float = 0.01,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.model, self.answers = model, answers
+        self.inputs = model.encode(inputs)
+        if optimizer == "adam":
+            self.update = torch.optim.Adam(model.parameters(), lr=rate)
         else:
-            value = nn.functional.mse_loss(logits, target)
-        if strength:
-            value = value + strength * model.neuron_norms().pow(HOMOGENEITY[activation]).sum()
-        update.zero_grad()
-        value.backward()
-        update.step()
-        return value.item()
+            self.update = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=weight_decay)
 
-    return step
-
-
-def one_after_another(steps: Sequence[Step]) -> Step:
-    """A step of each of several networks in a Python loop, as seeds are run: their mean loss."""
-    return lambda: statistics.fmean([step() for step in steps])
-
-
-def train_rows(count: int, fraction: float, *, seed: int = 0) -> Int[Tensor, " row"]:
-    """The rows to train on: that share of a table, drawn without order, and then in order."""
-    generator = torch.Generator().manual_seed(seed)
-    kept = torch.randperm(count, generator=generator)[: round(fraction * count)]
-    return kept.sort().values
+    def __call__(self) -> float:
+        """Take a step; return the loss before it."""
+        self.update.zero_grad()
+        loss = self.model.loss(self.inputs, self.answers)
+        loss.backward()
+        self.update.step()
+        return loss.item()

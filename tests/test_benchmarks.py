@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from marginlens.tasks import task
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-engine, measure, textbook, transformer = map(
-    import_module, ("engine", "measure", "textbook", "textbook_transformer")
-)
+cases, engine, measure, textbook = map(import_module, ("cases", "engine", "measure", "textbook"))
 
 
 class FakeClock:
@@ -67,7 +67,16 @@ def test_medians_and_ratios_by_a_fake_clock():
     assert (lopsided.ratio("slow", "fast"), lopsided.paired_ratio("slow", "fast")) == (4, 3)
 
 
-@pytest.mark.parametrize(("rounds", "calls"), [(0, 1), (1, 0)])
+def test_blocks_may_differ_in_their_calls():
+    clock = FakeClock()
+    slow, fast = clock.takes([9, 4, 6]), clock.takes([9, 9, 9, 1, 2, 3, 2, 2, 5])
+    timings = measure.alternate(
+        {"slow": slow, "fast": fast}, rounds=2, calls={"slow": 1, "fast": 3}, clock=clock
+    )
+    assert timings.seconds == {"slow": [4, 6], "fast": [2, 3]}
+
+
+@pytest.mark.parametrize(("rounds", "calls"), [(0, 1), (1, 0), (1, {"a": 0})])
 def test_no_rounds_are_refused(rounds, calls):
     with pytest.raises(ValueError, match="at least 1"):
         measure.alternate({"a": lambda: None}, rounds=rounds, calls=calls)
@@ -107,30 +116,22 @@ def test_a_wrong_product_has_no_rate(monkeypatch):
         measure.gemm_rates(4, 3, 5)
 
 
-def explicit_loss(inputs, answers, weights, activation, embedding, loss):
+def explicit_loss(inputs, answers, weights, activation):
     """The loss row by row from its formula, in NumPy."""
     u, w = weights["u"].numpy(), weights["w"].numpy()
     v = weights["v"].numpy() if "v" in weights else u
     total = 0.0
     for (a, b), answer in zip(inputs.tolist(), answers.tolist(), strict=True):
-        if embedding == "factored":
-            before = np.concatenate([u[a], v[b]]) @ weights["hidden"].numpy()
-        else:
-            before = u[a] + v[b]
+        before = u[a] + v[b]
         logits = w @ (before**2 if activation == "x^2" else np.where(before > 0, before, 0))
-        if loss == "cross_entropy":
-            total += np.log(np.exp(logits).sum()) - logits[answer]
-        else:
-            total += ((logits - np.eye(len(w))[answer]) ** 2).mean()
+        total += np.log(np.exp(logits).sum()) - logits[answer]
     return total / len(answers)
 
 
-def example(embedding):
+def example(form):
     generator = torch.Generator().manual_seed(3)
-    shapes = {"u": (7, 5), "v": (7, 5), "w": (6, 4 if embedding == "factored" else 5)}
-    if embedding == "factored":
-        shapes["hidden"] = (10, 4)
-    if embedding == "tied":
+    shapes = {"u": (7, 5), "v": (7, 5), "w": (6, 5)}
+    if form == "tied":
         del shapes["v"]
     weights = {
         name: torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -141,55 +142,59 @@ def example(embedding):
     return inputs, answers, weights
 
 
-@pytest.mark.parametrize("embedding", ["separate", "concatenated", "tied", "factored"])
+@pytest.mark.parametrize("form", ["separate", "concatenated", "tied"])
 @pytest.mark.parametrize("activation", ["x^2", "relu"])
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
-def test_textbook_networks_have_the_loss_of_their_formula(embedding, activation, loss):
-    inputs, answers, weights = example(embedding)
+def test_textbook_mlps_have_the_loss_and_the_gradients_of_their_formula(form, activation):
+    inputs, answers, weights = example(form)
     before = {name: weight.clone() for name, weight in weights.items()}
-    step = textbook.textbook_mlp(
-        inputs, answers, weights, activation=activation, embedding=embedding, loss=loss
-    )
-    wanted = explicit_loss(inputs, answers, weights, activation, embedding, loss)
-    assert step() == pytest.approx(wanted, rel=1e-12)
-    assert step() < wanted  # it learns, and leaves the weights that it was given
+    step = textbook.Training(textbook.TextbookMLP(weights, activation, form), inputs, answers)
+    assert step() == pytest.approx(explicit_loss(inputs, answers, weights, activation), rel=1e-12)
+    generator, small = torch.Generator().manual_seed(0), 1e-6
+    for name, gradient in step.model.gradients().items():
+        way = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
+        up, down = (
+            explicit_loss(
+                inputs, answers, {**weights, name: weights[name] + sign * small * way}, activation
+            )
+            for sign in (1, -1)
+        )
+        assert (gradient * way).sum().item() == pytest.approx((up - down) / 2 / small, rel=1e-6)
+    assert step() < explicit_loss(inputs, answers, weights, activation)  # it learns
     assert all(torch.equal(weights[name], weight) for name, weight in before.items())
 
 
 @pytest.mark.parametrize(("activation", "power"), [("x^2", 3), ("relu", 2)])
-@pytest.mark.parametrize("embedding", ["separate", "concatenated", "tied"])
-def test_the_penalty_is_that_of_whole_neurons(activation, power, embedding):
-    inputs, answers, weights = example(embedding)
-    steps = [
-        textbook.textbook_mlp(
-            inputs, answers, weights, activation=activation, embedding=embedding, strength=strength
-        )
+@pytest.mark.parametrize("form", ["separate", "concatenated", "tied"])
+def test_the_penalty_is_that_of_whole_neurons(activation, power, form):
+    inputs, answers, weights = example(form)
+    losses = [
+        textbook.Training(
+            textbook.TextbookMLP(weights, activation, form, strength), inputs, answers
+        )()
         for strength in (0.0, 0.25)
     ]
     norms = np.linalg.norm(np.concatenate([w.numpy() for w in weights.values()]), axis=0)
-    assert steps[1]() - steps[0]() == pytest.approx(0.25 * (norms**power).sum(), rel=1e-10)
+    assert losses[1] - losses[0] == pytest.approx(0.25 * (norms**power).sum(), rel=1e-10)
 
 
 def test_adamw_decays_and_adam_does_not():
     """With nothing to learn (all logits 0 from zero last weights) the first layer only decays."""
     inputs, answers, weights = example("separate")
     weights["w"] = torch.zeros_like(weights["w"])
-    found = {}
-    for optimizer in ("adam", "adamw"):
-        step = textbook.textbook_mlp(
-            inputs, answers, weights, optimizer=optimizer, rate=0.1, weight_decay=2.0
-        )
-        step()
-        found[optimizer] = step()
     # the second losses differ by the first layer alone: u and v as they were, or times 1 - 0.1 * 2
     for optimizer, factor in (("adam", 1.0), ("adamw", 0.8)):
+        model = textbook.TextbookMLP(weights, "x^2", "separate")
+        step = textbook.Training(
+            model, inputs, answers, optimizer=optimizer, rate=0.1,
+            weight_decay=2.0 if optimizer == "adamw" else 0.0,
+        )  # fmt: skip
+        step()
         gradient = first_gradient(inputs, answers, weights)
         moved = {name: factor * weights[name] for name in ("u", "v")}
         # Adam's first step is rate * g / (|g| + eps)
-        moved["w"] = -0.1 * gradient / (np.abs(gradient) + 1e-8)
-        moved["w"] = torch.as_tensor(moved["w"])
-        wanted = explicit_loss(inputs, answers, moved, "x^2", "separate", "cross_entropy")
-        assert found[optimizer] == pytest.approx(wanted, rel=1e-9)
+        moved["w"] = torch.as_tensor(-0.1 * gradient / (np.abs(gradient) + 1e-8))
+        wanted = explicit_loss(inputs, answers, moved, "x^2")
+        assert step() == pytest.approx(wanted, rel=1e-9)
 
 
 def first_gradient(inputs, answers, weights):
@@ -199,115 +204,100 @@ def first_gradient(inputs, answers, weights):
 
 
 def test_seeds_in_a_loop_are_the_same_networks():
-    inputs, answers, weights = example("separate")
-    other = {name: weight + 0.1 for name, weight in weights.items()}
-    together = textbook.one_after_another(
-        [textbook.textbook_mlp(inputs, answers, start) for start in (weights, other)]
-    )
-    alone = [textbook.textbook_mlp(inputs, answers, start) for start in (weights, other)]
+    case = replace(cases.SEEDS[0], task="C5", width=6, members=2)
+    network, rows = case.network(), case.rows()
+    alone = [
+        textbook.Training(
+            textbook.TextbookMLP(
+                {name: p[member] for name, p in network.parameters.items()}, "x^2", "separate",
+                case.strength,
+            ),
+            rows.inputs, rows.answers,
+        )
+        for member in range(2)
+    ]  # fmt: skip
+    together = cases.Textbook(case)
     for _ in range(3):
         assert together() == statistics.fmean(step() for step in alone)
 
 
-@pytest.mark.parametrize(("fraction", "count"), [(1.0, 50), (0.4, 20), (0.5, 25)])
+@pytest.mark.parametrize(("fraction", "count"), [(1.0, 25), (0.4, 10), (0.5, 12)])
 def test_train_rows_are_that_share(fraction, count):
-    rows = textbook.train_rows(50, fraction)
+    of = task("C5")
+    rows = cases.some_rows(of, fraction)
     assert len(rows) == count
-    assert len(set(rows.tolist())) == count
-    assert rows.tolist() == sorted(rows.tolist())
-    assert 0 <= rows.min() <= rows.max() < 50
-    assert torch.equal(rows, textbook.train_rows(50, fraction))
+    index = (rows.inputs * torch.tensor([5, 1])).sum(1)
+    assert len(set(index.tolist())) == count
+    assert index.tolist() == sorted(index.tolist())
+    assert torch.equal(rows.answers, torch.as_tensor(of.answers)[index])
+    assert torch.equal(rows.inputs, cases.some_rows(of, fraction).inputs)
     if fraction < 1:
-        assert not torch.equal(rows, textbook.train_rows(50, fraction, seed=1))
+        assert not torch.equal(rows.inputs, cases.some_rows(of, fraction, seed=1).inputs)
 
 
 def smaller(case):
     """The same row on a smaller table, with a smaller network where that is a choice."""
-    case = replace(case, task="C5" if case.task.startswith("C") else "S3")
-    if isinstance(case, engine.TransformerCase):
-        return case
-    return replace(case, width=6, members=min(case.members, 3))
+    settings = replace(case.settings, width=12, hidden=10)
+    case = replace(case, task="C5" if case.task.startswith("C") else "S3", settings=settings)
+    return replace(case, width=6, embedding=4, members=min(case.members, 3))
 
 
-SMALL = [smaller(case) for case in engine.CASES]
+ROWS = [*cases.CASES, *cases.SEEDS]
 
 
-@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.label)
+@pytest.mark.parametrize("case", ROWS, ids=lambda case: case.label)
 def test_ours_and_the_textbook_are_the_same_training(case):
-    """On a smaller table and network: the losses agree step by step, where ours is there."""
-    theirs, ours = engine.textbook_step(case), engine.our_step(case)
-    losses = [theirs() for _ in range(5)]
+    """On a smaller table and network: the losses agree step by step, and a wrong step shows."""
+    case = smaller(case)
+    sides = engine.contestants(case)
+    engine.compare(case, sides)
+    theirs, ours = sides["textbook"], sides["ours"]
+    losses = [theirs() for _ in range(30)]
     assert all(math.isfinite(loss) for loss in losses)
-    assert losses[4] < losses[0]
-    if ours is not None:
-        np.testing.assert_allclose([ours() for _ in range(5)], losses, rtol=1e-5)
-        wrong = engine.our_step(replace(case, strength=case.strength + 0.01))
-        assert abs(wrong() / losses[0] - 1) > 1e-4
+    assert losses[-1] < losses[0]
+    if ours.steps == 1:
+        np.testing.assert_allclose([ours() for _ in range(5)], losses[:5], rtol=1e-4)
+    else:  # it returns the loss after its ten steps; one was taken before
+        np.testing.assert_allclose([ours(), ours()], [losses[10], losses[20]], rtol=1e-4)
+    wrong = cases.Textbook(replace(case, strength=case.strength + 0.01))
+    if case.form not in ("factored", "transformer"):
+        with pytest.raises(SystemExit, match="differ by"):
+            engine.compare(case, {"textbook": wrong, "ours": engine.contestants(case)["ours"]})
 
 
-@pytest.mark.parametrize("attention", ["causal", "full", "constant"])
-def test_the_transformer_is_that_of_its_formula(attention):
-    """Logits of one row, head by head and position by position, in NumPy."""
-    torch.manual_seed(0)
-    sizes = {"width": 12, "heads": 3, "hidden": 10}
-    model = transformer.TextbookTransformer(6, 3, 5, attention=attention, **sizes).double()
-    tokens = torch.tensor([[1, 4, 5], [0, 0, 5], [3, 2, 5]])
-    p = {name: value.detach().numpy() for name, value in model.named_parameters()}
-    for row, logits in zip(tokens.tolist(), model(tokens).detach().numpy(), strict=True):
-        stream = [p["embed.weight"][token] + p["position"][i] for i, token in enumerate(row)]
-        q = p["query.weight"] @ stream[2]  # the last position sees all, masked or not
-        heads = []
-        for h in range(3):
-            part = slice(4 * h, 4 * h + 4)
-            scores = [q[part] @ (p["key.weight"] @ x)[part] / 2 for x in stream]
-            weights = np.exp(scores) / np.exp(scores).sum()
-            weights = np.ones(3) if attention == "constant" else weights
-            values = [(p["value.weight"] @ x)[part] for x in stream]
-            heads.append(sum(w * v for w, v in zip(weights, values, strict=True)))
-        x = stream[2] + p["out.weight"] @ np.concatenate(heads)
-        hidden = np.maximum(p["first.weight"] @ x + p["first.bias"], 0)
-        x = x + p["second.weight"] @ hidden + p["second.bias"]
-        np.testing.assert_allclose(logits, p["unembed.weight"] @ x, rtol=1e-10, atol=1e-12)
+def test_different_gradients_are_not_timed():
+    case = smaller(cases.CASES[-1])
+    sides = engine.contestants(case)
+    first = sides["ours"].first
+    for spoil in (lambda g: g.mul_(1 + 1e-4), lambda g: g.add_(1e-3)):
 
+        def spoiled(spoil=spoil):
+            loss, gradients = first()
+            spoil(gradients["query"])
+            return loss, gradients
 
-def test_a_causal_mask_hides_later_positions():
-    torch.manual_seed(0)
-    stream = torch.randn(2, 3, 12)
-    later = stream.clone()
-    later[:, 2] += 1
-    for attention, same in (("causal", True), ("full", False)):
-        model = transformer.TextbookTransformer(
-            6, 3, 5, width=12, heads=3, hidden=10, attention=attention
-        )
-        first, second = (model._attend(x)[:, :2] for x in (stream, later))
-        assert torch.allclose(first, second) == same
+        sides["ours"].first = spoiled
+        with pytest.raises(SystemExit, match="differ by"):
+            engine.compare(case, {**sides, "textbook": cases.Textbook(case)})
 
 
 def test_a_row_of_the_table(monkeypatch):
     monkeypatch.setattr(engine, "BLOCK_SECONDS", 0.0)
-    monkeypatch.setattr(engine, "peak_megabytes", lambda case, ours: 7.0 if ours else 14.0)
-    monkeypatch.setattr(engine, "best_gemm_seconds", lambda case: 0.0)
-    case = replace(engine.CASES[0], task="C5", width=6)
-    row = engine.measured_row(case, 2, memory=True, rates=True)
-    assert (row[0], row[6:]) == (case.label, ["0% → 0%", "14 → 7"])
-    assert len(row) == 8
-    assert float(row[5]) < 1e-5
-    row = engine.measured_row(
-        replace(case, embedding="tied", strength=0.0), 2, memory=True, rates=True
+    monkeypatch.setattr(
+        engine, "peak_megabytes", lambda case, name: {"textbook": 14.0, "ours": 7.0}[name]
     )
-    assert row[2:] == ["–", "–", "–", "–", "0%", "14"]
+    monkeypatch.setattr(engine, "best_gemm_seconds", lambda case: 0.0)
+    case = smaller(cases.CASES[0])
+    row = engine.measured_row(case, 2)
+    assert (row[0], row[6:]) == (case.label, ["0% → 0%", "14 → 7"])
+    assert all(float(cell) > 0 for cell in row[1:5])
+    assert len(engine.measured_row(case, 1, quick=True)) == 6
 
 
 def test_the_products_that_are_counted():
-    case = replace(engine.CASES[0], task="C7", width=11, fraction=0.5)
+    case = replace(cases.CASES[2], task="C7", width=11, fraction=0.5)
     assert engine.matrix_products(case) == [(24, 11, 7), (7, 24, 11), (24, 7, 11)]
-    counts = {
-        attention: sum(
-            m * k * n
-            for m, k, n in engine.matrix_products(engine.TransformerCase("", "C7", attention, 0.5))
-        )
-        for attention in ("constant", "full")
-    }
-    # forward, and twice as much backward
-    assert counts["constant"] == 3 * 24 * (2 * 128 * 512 + 128 * 7)
-    assert counts["full"] - counts["constant"] == 3 * 24 * 128 * 128
+    tied = replace(case, form="tied", fraction=1.0)
+    assert engine.matrix_products(tied)[0] == (7 * 8 // 2, 11, 7)
+    network = replace(case, form="transformer")
+    assert engine.matrix_products(network)[0] == (24, 512, 7)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from marginlens.networks import MLP, evaluate, neuron_norms, total_norm
+from marginlens.networks import MLP, compilation, evaluate, neuron_norms, total_norm
 from marginlens.tasks import task
 from marginlens.theory import Penalty, parse_activation
-from marginlens.training import Recipe, compilation, initial_network, train
+from marginlens.training import Recipe, initial_network, train
 from marginlens.training.compiled import CompiledSteps, compiler, worth_compiling
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")

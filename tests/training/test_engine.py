@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from marginlens.networks import compilation
 from marginlens.tasks import task
-from marginlens.training import Recipe, compilation, engine, recipe_for, train
+from marginlens.training import Recipe, engine, recipe_for, train
 from marginlens.training.start import initial_network
 from marginlens.training.state import TrainingState
 
@@ -72,37 +73,65 @@ def test_a_compiled_training_goes_on_with_the_same_bits(optimizer):
     assert len(states) == 3
 
 
-@needs_compiler
-def test_a_training_goes_on_the_way_it_started():
-    """What auto would choose for the rest does not matter."""
-    for how in ("always", "never"):
-        states = []
-        train(
-            task("C5"), recipe_of(compile=how, steps=20),
-            checkpoint=lambda s, states=states: states.append(s.to_tensors()), checkpoint_every=10,
-        )  # fmt: skip
-        recipe = recipe_of(compile="auto", steps=1_000_000)
-        state = TrainingState.from_tensors(states[0], initial_network(task("C5"), recipe))
-        of = engine.steps_for(task("C5"), recipe, state, engine.Ranks())
-        assert of.compiled == (how == "always")
+def way_of(recipe: Recipe, state: TrainingState | None = None) -> str:
+    of = task(recipe.task)
+    state = state or TrainingState.start(recipe, initial_network(of, recipe))
+    return engine.way_of(of, recipe, state, engine.Ranks())
 
 
 @needs_compiler
 @pytest.mark.parametrize(
-    ("more", "compiled"),
+    ("how", "more", "way"),
+    [("always", {}, "steps"), ("always", {"batch": 10}, "passes"), ("never", {}, "")],
+)
+def test_a_training_goes_on_the_way_it_started(how, more, way):
+    """What auto would choose for the rest does not matter."""
+    states = []
+    train(
+        task("C5"), recipe_of(compile=how, steps=20, **more),
+        checkpoint=lambda s: states.append(s.to_tensors()), checkpoint_every=10,
+    )  # fmt: skip
+    for steps in (20, 1_000_000):
+        recipe = recipe_of(compile="never" if how == "never" else "auto", steps=steps, **more)
+        state = TrainingState.from_tensors(states[0], initial_network(task("C5"), recipe))
+        assert (state.step, state.compiled) == (10, way)
+        assert way_of(recipe, state) == way
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("more", "way"),
     [
-        ({"steps": 100}, False),
-        ({"steps": 100_000, "members": 100}, True),
-        ({"steps": 100_000, "members": 100, "compile": "never"}, False),
-        ({"steps": 100_000, "members": 100, "batch": 10}, False),
-        ({"steps": 100_000, "members": 100, "optimizer": "adamw"}, False),
-        ({"steps": 100_000, "members": 100, "train_fraction": 0.5}, False),
+        ({"steps": 100}, ""),
+        ({"steps": 100_000, "members": 100}, "steps"),
+        ({"steps": 100_000, "members": 100, "compile": "never"}, ""),
+        ({"steps": 100_000, "members": 100, "batch": 10}, "passes"),
+        ({"steps": 100_000, "members": 100, "optimizer": "adamw"}, "passes"),
+        ({"steps": 100_000, "members": 100, "train_fraction": 0.5}, "passes"),
+        ({"task": "C71", "members": 1, "width": 500, "steps": 1500}, "passes"),
+        ({"task": "C71", "members": 1, "width": 500, "steps": 10}, ""),
+        ({"task": "C71", "members": 1, "width": 500, "steps": 10, "compile": "always"}, "passes"),
     ],
 )
-def test_what_pays_is_compiled(more, compiled):
-    recipe = recipe_of(**more)
-    state = TrainingState.start(recipe, initial_network(task("C5"), recipe))
-    assert engine.steps_for(task("C5"), recipe, state, engine.Ranks()).compiled == compiled
+def test_what_pays_is_compiled(more, way):
+    of = task(more.pop("task", "C5"))
+    recipe = recipe_for(of, **(FIELDS | {"record_every": 10} | more))
+    assert way_of(recipe) == way
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "more", [{"tied": True}, {"batch": 10}, {"members": 1, "activation": "x^3"}]
+)
+def test_compiled_passes_change_round_off_alone(more):
+    more |= {"steps": 150, "width": 40, "optimizer": "adam", "betas": (0.9, 0.99)}
+    compiled, eager = (
+        train(task("C5"), recipe_of(compile=how, **more)) for how in ("always", "never")
+    )
+    for name, values in eager.history.items():
+        np.testing.assert_allclose(compiled.history[name], values, rtol=1e-9, err_msg=name)
+    p = {how: run.network.parameters["u"] for how, run in (("c", compiled), ("e", eager))}
+    assert not torch.equal(p["c"], p["e"])  # the passes were really others
 
 
 def test_without_a_compiler_one_line_says_so(monkeypatch, tmp_path):

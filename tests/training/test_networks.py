@@ -133,7 +133,6 @@ BAD = [
     ({"network": "factored", "init_scale": 0.1}, "init_scale belongs to the mlp"),
     ({"network": "transformer", "stop_share": 0.9}, "leave --stop-share out"),
     ({"network": "transformer", "optimizer": "muon"}, "--no-biases"),
-    ({"network": "factored", "compile": "always"}, "its network is a factored"),
     ({"network": "rnn"}, "network"),
 ]
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.networks import kernels
 from marginlens.networks.activations import activate, times_derivative_
 from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms
@@ -173,19 +174,18 @@ class Population:
         self.activation = network.activation
         self._task, self._tied, self._dtype = task, network.tied, w.dtype
         chosen = (Rows.of(task) if rows is None else rows).to(w.device)
+        self._memory = memory or MEMORY
         whole = rows is None and task.kind == "table" and not network.tied
         self.use(chosen.merged() if network.tied and merge else chosen)
         if whole:
             self.inputs = _Table(task)
         width, unit = network.width, self.inputs.rows
-        budget = max(1, (memory or MEMORY) // (2 * w.element_size()))
+        budget = max(1, self._memory // (2 * w.element_size()))
         self.group = min(network.members, max(1, budget // (unit * width)))
         self.block = max(1, min(self.inputs.units, budget // (self.group * unit * width)))
-        hidden = self.group * self.block * unit * width
-        outputs = self.group * self.block * unit * task.classes
-        # Buffers are kept from step to step: fresh ones cost more in page faults than in work.
-        self._before, self._hidden = w.new_empty(hidden), w.new_empty(hidden)
-        self._logits = w.new_empty(outputs)
+        self._hidden: Tensor | None = None
+        self._before: Tensor | None = None
+        self._logits: Tensor | None = None
 
     def use(self, rows: Rows) -> None:
         """Evaluate on these rows from now on; they are as many as before, or fewer."""
@@ -194,18 +194,38 @@ class Population:
             if self._task.kind == "table"
             else _Signs(rows.inputs, self._dtype)
         )
-        self.answers = rows.answers[None, None]
+        self.answers = rows.answers.contiguous()
         self.count = len(rows)
-        self.weights = None if rows.weights is None else rows.weights.to(self._dtype)
+        self.weights = None if rows.weights is None else rows.weights.to(self._dtype).contiguous()
+        self._embedded = None
+        if self._task.kind == "table" and kernels.can_activate(self.activation):
+            names = ("u",) * self._task.factors if self._tied else self._task.slots
+            self._embedded = kernels.EmbeddedRows(
+                rows.inputs, rows.answers, self.weights, names, self.activation, self._memory
+            )
 
     @torch.no_grad()
     def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
         """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
         parameters = {name: p.detach() for name, p in parameters.items()}
-        members = parameters["w"].shape[0]
-        loss = parameters["w"].new_zeros(members, dtype=torch.float64)
-        right = torch.zeros_like(loss)
-        margin = torch.full_like(loss, math.inf)
+        w = parameters["w"]
+        members = w.shape[0]
+        results = w.new_zeros(members, 3, dtype=torch.float64)  # loss, accuracy, margin
+        results[:, 2] = math.inf
+        embedded, touched = self._embedded, [*parameters.values(), *(gradients or {}).values()]
+        if embedded is not None and embedded.takes(*touched):
+            embedded(parameters, gradients, results)
+        else:
+            self._evaluate(parameters, gradients, results)
+        if self.weights is None:
+            results[:, :2] /= self.count
+        return Evaluation(*results.unbind(1))
+
+    def _evaluate(
+        self, parameters: Parameters, gradients: Parameters | None, results: Tensor
+    ) -> None:
+        """Operator by operator: some members and some rows at a time."""
+        members = len(results)
         if gradients is not None:
             for gradient in gradients.values():
                 gradient.zero_()
@@ -215,43 +235,42 @@ class Population:
             g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
             for lo in range(0, self.inputs.units, self.block):
                 hi = min(self.inputs.units, lo + self.block)
-                rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
-                losses, gap = self._block(p, g, lo, hi, rows)
-                correct = gap > 0
-                if self.weights is not None:
-                    losses, correct = losses * self.weights[rows], correct * self.weights[rows]
-                loss[chosen] += losses.sum((1, 2), dtype=torch.float64)
-                right[chosen] += correct.sum((1, 2), dtype=torch.float64)
-                margin[chosen] = torch.minimum(margin[chosen], gap.amin((1, 2)).double())
-        if self.weights is None:
-            loss, right = loss / self.count, right / self.count
-        return Evaluation(loss, right, margin)
+                self._block(p, g, lo, hi, results[chosen])
 
     def _block(
-        self, p: Parameters, gradients: Parameters | None, lo: int, hi: int, rows: slice
-    ) -> tuple[Tensor, Tensor]:
-        """Losses and margins of the rows of units lo to hi; adds their gradient."""
+        self, p: Parameters, gradients: Parameters | None, lo: int, hi: int, results: Tensor
+    ) -> None:
+        """Add to results and gradients those of units lo to hi, operator by operator."""
         w = p["w"]
+        rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
         members, classes, width = w.shape
         count = rows.stop - rows.start
-        shape = (members, count, width)
-        size = members * count * width
+        shape, size = (members, count, width), members * count * width
+        if self._hidden is None or self._before is None or self._logits is None:
+            most = self.group * self.block * self.inputs.rows
+            # Kept from step to step: fresh ones cost more in page faults than in work.
+            self._hidden, self._before = w.new_empty(most * width), w.new_empty(most * width)
+            self._logits = w.new_empty(most * classes)
         hidden = self._hidden[:size].view(shape)
         # Rows last: this product is the faster one, whatever the number of classes.
         logits = self._logits[: members * count * classes].view(members, classes, count)
-        answers = self.answers[..., rows].expand(members, -1, -1)
-
+        weights = 1 / self.count if self.weights is None else self.weights[rows]
         before = self.inputs.forward(p, lo, hi, self._before[:size].view(shape))
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
-        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        answers = self.answers[None, None, rows].expand(len(w), -1, -1)
         losses, gap = cross_entropy_(logits, answers, weights)
+        correct = gap > 0
+        if self.weights is not None:
+            losses, correct = losses * weights, correct * weights
+        results[:, 0] += losses.sum((1, 2), dtype=torch.float64)
+        results[:, 1] += correct.sum((1, 2), dtype=torch.float64)
+        results[:, 2] = torch.minimum(results[:, 2], gap.amin((1, 2)).double())
         if gradients is not None:
             gradients["w"].baddbmm_(logits, hidden)
             back = torch.bmm(logits.mT, w * self.activation.degree, out=hidden)
             times_derivative_(self.activation, back, before)
             self.inputs.backward(back, lo, hi, gradients)
-        return losses, gap
 
 
 def evaluate(network: MLP, task: Task) -> Evaluation:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, embedding_bag
 
+from marginlens.networks import kernels
 from marginlens.networks.activations import activate, times_derivative_
 from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.population import Evaluation
@@ -88,7 +89,7 @@ class TransformerPopulation:
         order = inputs[:, 0].argsort(stable=True)  # neighbours read the same rows of tables
         self.answers = answers[order]
         if self.weights is not None:
-            self.weights = self.weights[order]
+            self.weights = self.weights[order].to(embed.dtype)
         self.plans = [
             plan_rows(
                 self.tables,
@@ -106,9 +107,8 @@ class TransformerPopulation:
         """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
         parameters = {name: p.detach() for name, p in parameters.items()}
         members = parameters["embed"].shape[0]
-        loss = parameters["embed"].new_zeros(members, dtype=torch.float64)
-        right = torch.zeros_like(loss)
-        margin = torch.full_like(loss, math.inf)
+        results = parameters["embed"].new_zeros(members, 3, dtype=torch.float64)
+        results[:, 2] = math.inf  # loss, accuracy, margin
         if gradients is not None:
             for gradient in gradients.values():
                 gradient.zero_()
@@ -119,26 +119,19 @@ class TransformerPopulation:
             back = None if gradients is None else _Back(forward)
             lo = 0
             for plan in self.plans:
-                rows = slice(lo, lo + plan.count)
-                losses, gap = self._rows(forward, back, plan, rows)
-                correct = gap > 0
-                if self.weights is not None:
-                    losses, correct = losses * self.weights[rows], correct * self.weights[rows]
-                loss[chosen] += losses.sum(1, dtype=torch.float64)
-                right[chosen] += correct.sum(1, dtype=torch.float64)
-                margin[chosen] = torch.minimum(margin[chosen], gap.amin(1).double())
-                lo = rows.stop
+                self._rows(forward, back, plan, lo, results[chosen])
+                lo += plan.count
             if gradients is not None and back is not None:
                 g = {name: value[chosen] for name, value in gradients.items()}
                 self.tables.backward(p, forward, back.mix, back.scores, back.read, g)
         if self.weights is None:
-            loss, right = loss / self.count, right / self.count
-        return Evaluation(loss, right, margin)
+            results[:, :2] /= self.count
+        return Evaluation(*results.unbind(1))
 
     def _rows(
-        self, f: Forward, back: _Back | None, plan: RowPlan, rows: slice
-    ) -> tuple[Tensor, Tensor]:
-        """Losses and margins, (member, row); adds the tables' gradients to ``back``."""
+        self, f: Forward, back: _Back | None, plan: RowPlan, start: int, results: Tensor
+    ) -> None:
+        """Add a plan's rows to ``results``, and the tables' gradients to ``back``."""
         members = f.mix.shape[0]
         shares, weights = self._attend(f, plan)
         mixed = embedding_bag(
@@ -147,10 +140,8 @@ class TransformerPopulation:
             mode="sum",
             per_sample_weights=None if weights is None else weights.flatten(0, 1),
         ).unflatten(0, (members, plan.count))
-        parts = [
-            self._chunk(f, back, mixed[:, lo : lo + self.chunk], rows.start + lo)
-            for lo in range(0, plan.count, self.chunk)
-        ]
+        for lo in range(0, plan.count, self.chunk):
+            self._chunk(f, back, mixed[:, lo : lo + self.chunk], start + lo, results)
         if back is not None:
             back.mix += plan.sum_entries(mixed, weights)
             if shares is not None and back.scores is not None:
@@ -159,8 +150,6 @@ class TransformerPopulation:
                 toward *= self.tables.alpha * shares
                 toward -= shares * toward.sum(2, keepdim=True)
                 back.scores += plan.sum_scores(toward)
-        losses, gaps = zip(*parts, strict=True)
-        return torch.cat(losses, 1), torch.cat(gaps, 1)
 
     def _attend(self, f: Forward, plan: RowPlan) -> tuple[Tensor | None, Tensor | None]:
         """Softmax, (member, row, position, head), and the weight of each entry of a row."""
@@ -177,18 +166,29 @@ class TransformerPopulation:
         return shares, weights
 
     def _chunk(
-        self, f: Forward, back: _Back | None, mixed: Tensor, start: int
-    ) -> tuple[Tensor, Tensor]:
-        """Losses and margins of a chunk; ``mixed`` is overwritten by its gradient."""
+        self, f: Forward, back: _Back | None, mixed: Tensor, start: int, results: Tensor
+    ) -> None:
+        """Add a chunk to ``results``; ``mixed`` is overwritten by its gradient."""
         members, count, _ = mixed.shape
         neurons = self.settings.hidden
         before, logits = mixed[..., :neurons], mixed[..., neurons:]
         hidden = self._hidden[: members * count * neurons].view(members, count, neurons)
         activate(self.sigma, before, out=hidden)
         logits.baddbmm_(hidden, f.read.mT)
-        answers = self.answers[start : start + count].expand(members, 1, -1)
-        weights = 1 / self.count if self.weights is None else self.weights[start : start + count]
-        losses, gap = cross_entropy_(logits[..., : self.classes].mT, answers, weights)
+        rows = slice(start, start + count)
+        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        asked = logits[..., : self.classes].mT
+        if kernels.is_compiled_for(f.mix):
+            kernels.cross_entropy(asked, self.answers[rows], weights, results)
+        else:
+            answers = self.answers[rows].expand(members, 1, -1)
+            losses, gap = cross_entropy_(asked, answers, weights)
+            correct = gap > 0
+            if self.weights is not None:
+                losses, correct = losses * weights, correct * weights
+            results[:, 0] += losses.sum((1, 2), dtype=torch.float64)
+            results[:, 1] += correct.sum((1, 2), dtype=torch.float64)
+            results[:, 2] = torch.minimum(results[:, 2], gap.amin((1, 2)).double())
         if back is not None:
             back.read.baddbmm_(logits.mT, hidden)
             torch.bmm(logits, f.read * self.sigma.degree, out=hidden)
@@ -196,7 +196,6 @@ class TransformerPopulation:
                 torch.ops.aten.threshold_backward.grad_input(hidden, before, 0, grad_input=before)
             else:
                 before.copy_(times_derivative_(self.sigma, hidden, before))
-        return losses[:, 0], gap[:, 0]
 
 
 class _Back:

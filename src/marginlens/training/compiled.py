@@ -32,18 +32,20 @@ import ctypes
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.networks.compilation import build, compiler
 from marginlens.tasks import Task
 from marginlens.theory import Activation, Penalty
-from marginlens.training.compilation import build, compiler
 
 __all__ = ["CompiledSteps", "Metrics", "compiler", "worth_compiling"]
 
+_SOURCE = Path(__file__).with_name("steps.cpp")
 _BETAS = (0.9, 0.999)
 _WORTH_THREADS = 1e-3  # seconds of one core's work
 _COMPILE_SECONDS = 2.5
@@ -161,6 +163,7 @@ class CompiledSteps:
         power = activation.homogeneity if penalty.norm == "homogeneous" else 2
         signs = task.kind == "parity"
         self._library, self.compile_seconds = build(
+            _SOURCE,
             {
                 "REAL": _REALS[w.dtype],
                 "ROWS": len(chosen),
@@ -174,7 +177,7 @@ class CompiledSteps:
                 "POWER": int(activation.is_power),
                 "PENALTY": power,
                 "ADAM": int(self._adam),
-            }
+            },
         )
         self._lanes = self._library.lanes()
         self._blocks = -(-members // self._lanes)

@@ -1,4 +1,4 @@
-"""Which way the steps of a training are taken: operator by operator, or by the compiled kernel."""
+"""Which way the steps of a training are taken: by operators, compiled passes, or a compiled kernel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from marginlens.training.data import split
 from marginlens.training.kernel_steps import KernelSteps
 from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe
-from marginlens.training.state import TrainingState
+from marginlens.training.state import TrainingState, Way
 from marginlens.training.steps import Steps
 
-__all__ = ["Engine", "Kept", "steps_for"]
+__all__ = ["Engine", "Kept", "steps_for", "way_of"]
+
+_COMPILE_SECONDS = 3.0
+_OPERATIONS = 1e11
+"""Floating-point operations a second, about, of which compiled passes save the time of a quarter."""
 
 Kept = Callable[[], tuple[dict[str, Tensor], dict[str, Tensor]]]
 """Gives parameters and the optimizer's state as they were when it was made."""
@@ -29,7 +33,6 @@ Kept = Callable[[], tuple[dict[str, Tensor], dict[str, Tensor]]]
 class Engine(Protocol):
     """What takes the steps of the members still trained, on its own copy of them."""
 
-    compiled: bool
     compile_seconds: float
 
     def evaluate(self, step: int) -> dict[str, Tensor]:
@@ -49,41 +52,62 @@ class Engine(Protocol):
         ...
 
 
-def steps_for(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks) -> Engine:
-    """Choose what takes the steps of the members that ``state`` has not stopped.
+def way_of(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks) -> Way:
+    """How the steps are to be taken; a training that goes on keeps the way it started with.
 
-    The kernel is for ensembles of networks so small that operators cost more than the work in them,
-    and a run long enough to pay for compiling. A training that goes on keeps the way it started
-    with, since the two round differently.
+    The kernel of all steps is for ensembles of networks so small that operators cost more than the work
+    in them, compiled passes for all others, each where the time it is expected to save, over
+    all steps, exceeds the time that the compiler takes. What was compiled before is not asked, so that
+    the same recipe is always trained in the same way: they round differently.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> from marginlens.training import initial_network, recipe_for
+    >>> def chosen(name, **fields):
+    ...     recipe = recipe_for(task(name), **fields)
+    ...     network = initial_network(task(name), recipe.model_copy(update={"members": 1}))
+    ...     return way_of(task(name), recipe, TrainingState.start(recipe, network), Ranks())
+    >>> chosen("C5", members=100, width=8, steps=20_000), chosen("C71"), chosen("C5", steps=100)
+    ('steps', 'passes', '')
     """
+    if recipe.compile == "never" or torch.device(recipe.device).type != "cpu":
+        return ""
+    if state.step:
+        way = state.compiled
+    else:
+        tiny = not recipe.uncompiled_because and ranks.world == 1
+        way = _worthwhile(task, recipe, tiny=tiny)
+    if way and compiler() is None:
+        _warn("no C++ compiler was found (install g++, or set CXX)")
+        return ""
+    return way
+
+
+def _worthwhile(task: Task, recipe: Recipe, *, tiny: bool) -> Way:
+    steps = 10**12 if recipe.compile == "always" else recipe.steps
+    if tiny and worth_compiling(task, recipe.members, recipe.width, steps):
+        return "steps"
+    rows = len(task.answers) * recipe.train_fraction if recipe.batch is None else recipe.batch
+    neurons = recipe.hidden if recipe.network == "transformer" else recipe.width
+    operations = 6 * recipe.members * rows * neurons * task.classes
+    saved = 0.2e-3 + 0.25 * operations / _OPERATIONS
+    return "passes" if steps * saved > _COMPILE_SECONDS else ""
+
+
+def steps_for(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks, way: Way) -> Engine:
+    """What takes the steps of the members that ``state`` has not stopped, in the way chosen."""
     active = torch.as_tensor(state.active)
     parameters = {
         name: p[active.to(p.device)].clone() for name, p in state.network.parameters.items()
     }
     network = state.network.with_parameters(parameters)
-    if isinstance(network, MLP) and _is_compiled(task, recipe, state, network, ranks):
+    if way == "steps" and isinstance(network, MLP):
         try:
             return KernelSteps(task, recipe, network, state.optimizer)
         except RuntimeError as error:
             _warn(str(error))
     return Steps(task, recipe, split(task, recipe), network, state.optimizer, ranks)
-
-
-def _is_compiled(
-    task: Task, recipe: Recipe, state: TrainingState, network: MLP, ranks: Ranks
-) -> bool:
-    if recipe.compile == "never" or recipe.uncompiled_because or ranks.world > 1:
-        return False
-    if state.step:
-        wanted = state.compiled
-    else:
-        wanted = recipe.compile == "always" or worth_compiling(
-            task, network.members, network.width, recipe.steps
-        )
-    if wanted and compiler() is None:
-        _warn("no C++ compiler was found (install g++, or set CXX)")
-        return False
-    return wanted
 
 
 def _warn(why: str) -> None:

@@ -35,8 +35,6 @@ class KernelSteps:
         The optimizer's state, empty at the start.
     """
 
-    compiled = True
-
     def __init__(self, task: Task, recipe: Recipe, network: MLP, optimizer: Parameters) -> None:
         self.task, self.recipe, self.activation = task, recipe, network.activation
         self.compile_seconds = 0.0

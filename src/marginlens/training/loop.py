@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from marginlens.networks import Network
+from marginlens.networks.kernels import compiled_passes
 from marginlens.tasks import Task
-from marginlens.training.engine import Kept, steps_for
+from marginlens.training.engine import Kept, steps_for, way_of
 from marginlens.training.process import Signals, settings
 from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe
@@ -101,15 +102,17 @@ def train(
         state = TrainingState.start(recipe, network)
     else:
         state.network = moved(state.network, device)
+    way = state.compiled = way_of(task, recipe, state, Ranks.here())
     work = recipe.members * len(task.answers) * recipe.width
     with (
         torch.no_grad(),
         settings(recipe, one_thread=work < _WORTH_THREADS),
         Signals() as signals,
+        compiled_passes(way == "passes") as compile_seconds,
     ):
         loop = _Loop(task, recipe, state, margin, progress, checkpoint, checkpoint_every, signals)
         stopped = loop.run()
-    return state.finish(stopped, loop.steps.compile_seconds)
+    return state.finish(stopped, compile_seconds + loop.steps.compile_seconds)
 
 
 class _Loop:
@@ -129,8 +132,7 @@ class _Loop:
         self.recipe, self.state, self.margin = recipe, state, margin
         self.progress, self.checkpoint, self.every = progress, checkpoint, checkpoint_every
         self.signals, self.ranks = signals, Ranks.here()
-        self.steps = steps_for(task, recipe, state, self.ranks)
-        state.compiled = self.steps.compiled
+        self.steps = steps_for(task, recipe, state, self.ranks, state.compiled)
         self.snapshots = snapshot_steps(recipe, state.network)
         self.good: tuple[int, Kept] | None = None
         if state.step:  # that of a checkpoint is good until the next record

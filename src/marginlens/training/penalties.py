@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks import neuron_norms
+from marginlens.networks import kernels, neuron_norms
 from marginlens.theory import Penalty
 
 __all__ = ["add_l2_gradient", "add_penalty_gradient"]
@@ -28,6 +28,12 @@ def add_penalty_gradient(
     ``uses`` tells how often a parameter counts (:attr:`MLP.uses`).
     """
     power = homogeneity if penalty.norm == "homogeneous" else 2
+    if kernels.is_compiled_for(*parameters.values(), *gradients.values()):
+        value, total = kernels.add_penalty(
+            parameters, gradients, uses or {}, strength=penalty.strength, power=power,
+            homogeneity=homogeneity,
+        ).unbind(1)  # fmt: skip
+        return penalty.strength * value, total
     norms = neuron_norms(parameters, uses)
     factor = (penalty.strength * power * norms.pow(power - 2)).unsqueeze(1)
     for name, parameter in parameters.items():

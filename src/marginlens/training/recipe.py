@@ -80,8 +80,8 @@ class Recipe(BaseModel):
     dtype, tf32, device
         Precision of all numbers; ``tf32`` allows a GPU to round the factors of float32 products.
     compile
-        ``"auto"`` compiles the step of a tiny ensemble when the expected run is long enough to pay
-        for it; ``"always"`` and ``"never"``.
+        ``"auto"`` compiles steps (of tiny ensembles) or passes between matrix products when the
+        expected run is long enough to pay for it; ``"always"`` and ``"never"``.
     memory
         Megabytes of hidden activations held at a time; None: what stays in the cache.
     """
@@ -171,10 +171,6 @@ class Recipe(BaseModel):
             raise ValueError(f"momentum belongs to sgd and muon; {self.optimizer} has betas")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas are two numbers from 0 to below 1, such as 0.9 and 0.98")
-        if self.compile == "always" and self.uncompiled_because:
-            raise ValueError(
-                f"this training cannot be compiled: {self.uncompiled_because}; leave --compile out"
-            )
         if self.anneal_to is not None and not 0 < self.anneal_to <= self.strength:
             raise ValueError(
                 f"anneal_to is a strength above 0 and at most {self.strength:g}, where it starts"
@@ -183,7 +179,7 @@ class Recipe(BaseModel):
 
     @property
     def uncompiled_because(self) -> str:
-        """What keeps the training from the compiled kernel, in words; empty if nothing does."""
+        """What keeps the training from the kernel for tiny ensembles; empty if nothing does."""
         obstacles = {
             f"its network is a {self.network}": self.network != "mlp",
             "its embeddings are tied": self.tied,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ ENDS = ("", "steps", "share of the margin", "converged", "diverged", "interrupte
 """Why a member stopped; nothing while it is trained."""
 
 _SNAPSHOT_BYTES = 64 << 20
+
+Way = Literal["", "passes", "steps"]
+_WAYS: tuple[Way, ...] = ("", "passes", "steps")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,7 @@ class TrainingState:
     seconds
         Time spent so far.
     compiled
-        Whether the step is a compiled one, which rounds otherwise.
+        ``"passes"`` or ``"steps"`` where these are compiled, which round otherwise; empty if nothing is.
     """
 
     step: int
@@ -98,7 +102,7 @@ class TrainingState:
     snapshot_steps: list[int]
     snapshots: dict[str, list[np.ndarray]]
     seconds: float = 0.0
-    compiled: bool = False
+    compiled: Way = ""
 
     @classmethod
     def start(cls, recipe: Recipe, network: Network) -> TrainingState:
@@ -158,7 +162,7 @@ class TrainingState:
         numbers = {
             "step": torch.tensor(self.step),
             "seconds": torch.tensor(self.seconds, dtype=torch.float64),
-            "compiled": torch.tensor(int(self.compiled)),
+            "compiled": torch.tensor(_WAYS.index(self.compiled)),
             "end_steps": torch.tensor(self.end_steps),
             "ends": torch.tensor([ENDS.index(end) for end in self.ends]),
             "steps": torch.tensor(self.steps, dtype=torch.int64),
@@ -217,7 +221,7 @@ class TrainingState:
                 snapshot_steps=tensors["snapshot_steps"].tolist(),
                 snapshots={name: list(v.numpy()) for name, v in group("snapshots").items()},
                 seconds=float(tensors["seconds"]),
-                compiled=bool(tensors["compiled"]),
+                compiled=_WAYS[int(tensors["compiled"])],
             )
         except (KeyError, IndexError) as error:
             raise ValueError(f"it lacks {error.args[0]!r}") from None

@@ -38,7 +38,6 @@ class Steps:
         The processes that share the rows.
     """
 
-    compiled = False
     compile_seconds = 0.0
 
     def __init__(

@@ -1,7 +1,7 @@
 """A C++ compiler, and libraries built by it once and kept for later processes.
 
-Building the kernel in ``steps.cpp`` takes 2 seconds (g++ 12); loading one that was built before
-takes 5 to 10 milliseconds, in any later process. Libraries are kept in ``$XDG_CACHE_HOME/marginlens``
+Building a kernel takes 2 to 3 seconds (g++ 12); loading one that was built before takes 5 to 10
+milliseconds, in any later process. Libraries are kept in ``$XDG_CACHE_HOME/marginlens``
 (``~/.cache/marginlens``), under a name that is a digest of the source, the sizes, the compiler and the
 processor: what was built for another machine is never loaded.
 """
@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -25,7 +25,6 @@ import torch
 
 __all__ = ["build", "compiler"]
 
-_SOURCE = Path(__file__).with_name("steps.cpp")
 _FLAGS = (
     *("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread"),
     *("-fno-math-errno", "-fno-trapping-math", "-w"),  # neither lets results differ
@@ -47,13 +46,19 @@ def compiler() -> str | None:
     return None
 
 
-def build(sizes: Mapping[str, str | int | float]) -> tuple[ctypes.CDLL, float]:
+def build(
+    source: Path, sizes: Mapping[str, str | int | float], *, flags: Sequence[str] = ()
+) -> tuple[ctypes.CDLL, float]:
     """The kernel for these sizes, and the seconds it took to compile: 0 if it was built before.
 
     Parameters
     ----------
+    source
+        A file in C++.
     sizes
-        The macros that ``steps.cpp`` lists.
+        The macros that it lists.
+    flags
+        More flags for the compiler.
 
     Raises
     ------
@@ -66,8 +71,8 @@ def build(sizes: Mapping[str, str | int | float]) -> tuple[ctypes.CDLL, float]:
             "no C++ compiler was found; install g++ or clang++, or set CXX, e.g. CXX=/usr/bin/g++"
         )
     macros = [f"-D{name}={value}" for name, value in sorted(sizes.items())]
-    words = [*shlex.split(command), *_FLAGS, _processor_flag(), *macros]
-    written = [_SOURCE.read_text(), _version(command), _processor(), *words]
+    words = [*shlex.split(command), *_FLAGS, *flags, _processor_flag(), *macros]
+    written = [source.read_text(), _version(command), _processor(), *words]
     name = hashlib.sha256("\n".join(written).encode()).hexdigest()[:32] + ".so"
     path = _folder() / name
     seconds = 0.0
@@ -76,11 +81,11 @@ def build(sizes: Mapping[str, str | int | float]) -> tuple[ctypes.CDLL, float]:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             fresh = Path(folder) / name
             done = subprocess.run(
-                [*words, str(_SOURCE), "-o", str(fresh)], capture_output=True, text=True
+                [*words, str(source), "-o", str(fresh)], capture_output=True, text=True
             )
             if done.returncode:
                 complaint = next((x for x in done.stderr.splitlines() if "error" in x), "no reason")
-                raise RuntimeError(f"{command} could not compile {_SOURCE.name}: {complaint}")
+                raise RuntimeError(f"{command} could not compile {source.name}: {complaint}")
             fresh.replace(path)
         seconds = time.perf_counter() - started
     return ctypes.CDLL(str(path)), seconds

@@ -1,0 +1,270 @@
+"""The passes between a step's matrix products, compiled: one walk through memory for each.
+
+PyTorch does them operator by operator, each through memory of its own, which costs as much as the
+products do where few classes or neurons meet many rows. The kernels in ``kernels.cpp`` are compiled by
+the C++ compiler that is there (2.5 s, once for a machine and all sizes) and share PyTorch's threads.
+Results are the same, bit by bit, at each call with the same number of threads; PyTorch's operators round
+otherwise, so that nothing is compiled unless a training asks for it (:func:`compiled_passes`). Without
+a compiler, or on a GPU, it is PyTorch's operators in any case.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from marginlens.networks.compilation import build, compiler
+from marginlens.theory import Activation
+
+__all__ = [
+    "EmbeddedRows", "add_penalty", "can_activate", "compiled_passes", "cross_entropy",
+    "is_compiled_for",
+]  # fmt: skip
+
+_SOURCE = Path(__file__).with_name("kernels.cpp")
+_NAMES = {torch.float32: "float", torch.float64: "double"}
+_WORTH_THREADS = 1 << 14
+"""Numbers a pass has to walk through before a second thread is worth waking."""
+
+
+_active = False
+_seconds = 0.0
+
+
+@contextmanager
+def compiled_passes(wanted: bool = True) -> Iterator[float]:
+    """Use the kernels inside, if wanted; gives the seconds that it took to compile them, if it did."""
+    global _active
+    before, compiled = _active, _seconds
+    _active = wanted and _library() is not None
+    try:
+        yield _seconds - compiled
+    finally:
+        _active = before
+
+
+def is_compiled_for(*tensors: Tensor) -> bool:
+    """Whether the kernels are wanted and take these: contiguous, on the CPU, in one precision."""
+    if not _active:
+        return False
+    dtypes = {x.dtype for x in tensors}
+    on_cpu = all(x.device.type == "cpu" and x.is_contiguous() for x in tensors)
+    return on_cpu and len(dtypes) == 1 and dtypes < set(_NAMES)
+
+
+def can_activate(activation: Activation) -> bool:
+    """Whether the kernels know an activation: |x|^k, k from 1 to 4, with any factor where x < 0."""
+    return activation.degree in (1, 2, 3, 4) and not (
+        activation.is_power and activation.degree == 1
+    )
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """The compiled kernels; None where there is no compiler, or it fails, which is warned of."""
+    global _seconds
+    if compiler() is None:
+        return None
+    problem: Exception | None = None
+    for flags in (("-fopenmp",), ()):  # without OpenMP each pass runs in one thread
+        try:
+            library, took = build(_SOURCE, {}, flags=flags)
+        except (RuntimeError, OSError) as error:
+            problem = error
+            continue
+        _seconds += took
+        pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+        short = ctypes.c_int
+        kinds = {
+            "cross_entropy": [pointer] * 4 + [number] * 6 + [real, short],
+            "step": [pointer] * 10 + [number] * 6 + [short, real, real, short],
+            "penalty": [pointer] * 4 + [number] * 3 + [real] * 3 + [pointer, short],
+        }
+        for name, arguments in kinds.items():
+            for suffix in _NAMES.values():
+                function = getattr(library, f"{name}_{suffix}")
+                function.argtypes, function.restype = arguments, None
+        return library
+    warnings.warn(f"training goes on without compiled passes: {problem}", stacklevel=2)
+    return None
+
+
+def _call(name: str, dtype: torch.dtype, *arguments: object) -> None:
+    getattr(_library(), f"{name}_{_NAMES[dtype]}")(*arguments)
+
+
+def _threads(numbers: int) -> int:
+    return torch.get_num_threads() if numbers >= _WORTH_THREADS else 1
+
+
+def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array:
+    return (ctypes.c_void_p * len(tensors))(*[x.data_ptr() for x in tensors])
+
+
+def cross_entropy(
+    logits: Float[Tensor, "member class row"],
+    answers: Int64[Tensor, " row"],
+    weights: float | Float[Tensor, " row"],
+    results: Float64[Tensor, "member 3"],
+) -> None:
+    """``cross_entropy_`` in one pass, summed over rows.
+
+    Parameters
+    ----------
+    logits
+        Overwritten by the gradient of the weighted sum of losses; in any layout.
+    answers
+        The right class of each row.
+    weights
+        Of each row in that sum, or of every.
+    results
+        To its first two columns the sums of losses and of rows answered rightly are added, weighted
+        where each row has a weight; its third becomes the smaller of itself and the least margin.
+
+    Examples
+    --------
+    >>> logits, results = torch.tensor([[[20.0], [0.0]]]), torch.zeros(1, 3, dtype=torch.float64)
+    >>> if is_compiled_for(logits):
+    ...     cross_entropy(logits, torch.tensor([0]), 1.0, results)
+    """
+    members, classes, rows = logits.shape
+    each = weights.data_ptr() if isinstance(weights, Tensor) else None
+    _call(
+        "cross_entropy", logits.dtype, logits.data_ptr(), answers.data_ptr(), each,
+        results.data_ptr(), members, classes, rows, *logits.stride(),
+        weights if each is None else 0.0, _threads(logits.numel()),
+    )  # fmt: skip
+
+
+class EmbeddedRows:
+    """Rows whose hidden layer is sigma of a sum of embeddings, one looked up in each slot's table.
+
+    A step is one call: each thread takes its share of the rows, block by block, through all passes and
+    through PyTorch's own matrix products, and its sums are added to the others'.
+
+    Parameters
+    ----------
+    inputs, answers
+        Elements of each row, and its right class.
+    weights
+        Of each row in the mean; None where all have the same.
+    names
+        The parameter that each slot looks up; slots may share one.
+    activation
+        sigma.
+    memory
+        Bytes of hidden activations held at a time.
+    """
+
+    def __init__(
+        self,
+        inputs: Int64[Tensor, "row slot"],
+        answers: Int64[Tensor, " row"],
+        weights: Float[Tensor, " row"] | None,
+        names: Sequence[str],
+        activation: Activation,
+        memory: int,
+    ) -> None:
+        self.names = tuple(names)
+        # The kernel reads these as long as this object lives.
+        self._columns = list(inputs.T.to(torch.int32).contiguous())
+        self._index = _pointers(self._columns)
+        self._answers, self._weights, self._rows = answers.contiguous(), weights, len(answers)
+        self._sigma = int(activation.degree), float(activation.at_minus_one)
+        self._memory = memory
+        self._scratch = torch.empty(0)
+
+    def takes(self, *tensors: Tensor) -> bool:
+        """Whether these can be parameters and gradients of a step."""
+        return is_compiled_for(*tensors) and _product(tensors[0].dtype) is not None
+
+    def __call__(
+        self,
+        parameters: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None,
+        results: Float64[Tensor, "member 3"],
+    ) -> None:
+        """Overwrite ``gradients``, if given; add to ``results`` as :func:`cross_entropy` does."""
+        w = parameters["w"]
+        members, classes, width = w.shape
+        size = parameters[self.names[0]].shape[1]
+        slots, dtype = len(self.names), w.dtype
+        threads = _threads(self._rows * (width + classes))
+        share = -(-self._rows // threads)
+        most = max(1, self._memory // (2 * threads * w.element_size() * width))
+        block = -(-share // -(-share // most))
+        own = block * (width + classes) + classes * width + slots * size * width
+        if self._scratch.dtype != dtype or len(self._scratch) < threads * own:
+            self._scratch = torch.empty(threads * own, dtype=dtype)
+        each = None if self._weights is None else self._weights.data_ptr()
+        for i in range(members):
+            tables = _pointers([parameters[name][i] for name in self.names])
+            back = None
+            if gradients is not None:
+                back = _pointers([gradients[name][i] for name in self.names])
+            _call(
+                "step", dtype, _product(dtype), tables, self._index, w[i].data_ptr(), back,
+                None if gradients is None else gradients["w"][i].data_ptr(),
+                self._answers.data_ptr(), each, results[i].data_ptr(), self._scratch.data_ptr(),
+                slots, size, width, classes, self._rows, block, *self._sigma, 1 / self._rows, threads,
+            )  # fmt: skip
+
+
+@cache
+def _product(dtype: torch.dtype) -> int | None:
+    """Address of the matrix product that PyTorch was built with, as Fortran's BLAS calls it."""
+    name = {torch.float32: "sgemm_", torch.float64: "dgemm_"}[dtype]
+    folder = Path(torch.__file__).parent / "lib"
+    for path in sorted(folder.glob("libtorch_cpu.*")):
+        with suppress(OSError, AttributeError):
+            return ctypes.cast(getattr(ctypes.CDLL(str(path)), name), ctypes.c_void_p).value
+    return None
+
+
+def add_penalty(
+    parameters: Mapping[str, Float[Tensor, "member _ neuron"]],
+    gradients: Mapping[str, Float[Tensor, "member _ neuron"]],
+    uses: Mapping[str, int],
+    *,
+    strength: float | int,
+    power: float | int,
+    homogeneity: float | int,
+) -> Float64[Tensor, "member 2"]:
+    """Add the gradient of strength * sum_i ||omega_i||^power to ``gradients``.
+
+    Parameters
+    ----------
+    parameters
+        Together neuron i's weights omega_i are row i of their last axis.
+    gradients
+        Under the same names.
+    uses
+        How often a parameter counts, where it is more than once.
+    strength, power, homogeneity
+        Exponents, and the factor.
+
+    Returns
+    -------
+    Tensor
+        sum_i ||omega_i||^power and sum_i ||omega_i||^homogeneity of each member.
+    """
+    tensors = list(parameters.values())
+    members, _, width = tensors[0].shape
+    counts = (ctypes.c_int64 * len(tensors))(*[x.shape[1] for x in tensors])
+    times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
+    results = torch.zeros(members, 2, dtype=torch.float64)
+    _call(
+        "penalty", tensors[0].dtype, _pointers(tensors),
+        _pointers([gradients[name] for name in parameters]), counts, times, len(tensors), members,
+        width, strength, power, homogeneity, results.data_ptr(),
+        _threads(sum(x.numel() for x in tensors)),
+    )  # fmt: skip
+    return results
