@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts are loaded when used
 from jaxtyping import Complex, Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 _ATTEMPTS = 8
 _GREATEST_RESIDUAL = 0.05  # of an eigenvalue multiplicity, which is an integer
@@ -23,13 +22,16 @@ def conjugacy_class_of(
     """
     order = len(table)
     everything = np.arange(order)
+    images = sources = everything
     if generators:
         images = np.concatenate([table[table[inverses[a]], a] for a in generators])
         sources = np.tile(everything, len(generators))
-        edges = coo_array((np.ones(len(images)), (sources, images)), shape=(order, order))
-        labels = connected_components(edges, directed=False)[1]
-    else:
-        labels = np.zeros(order, dtype=np.int64)
+    labels = everything
+    if (images != sources).any():  # the group is not abelian
+        edges = scipy.sparse.coo_array(
+            (np.ones(len(images)), (sources, images)), shape=(order, order)
+        )
+        labels = scipy.sparse.csgraph.connected_components(edges, directed=False)[1]
     _, least, sizes = np.unique(labels, return_index=True, return_counts=True)
     by_order = np.lexsort([least, sizes, element_orders[least]])
     rank = np.empty(len(least), dtype=np.int64)

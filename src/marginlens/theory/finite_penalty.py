@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its optimizers are loaded when used
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
-from scipy.optimize import nnls
 from scipy.special import logsumexp, xlogy
 
 from marginlens.theory.class_program import ClassProgram
@@ -201,7 +201,7 @@ def _target(problem: _Problem, s: np.ndarray, gradient: np.ndarray) -> np.ndarra
     triangle = np.linalg.qr(root, mode="r")
     half = solve_triangular(triangle, gradient, trans=1)
     columns = np.linalg.norm(triangle, axis=0)
-    solution = nnls(triangle / columns, triangle @ s - half, maxiter=50 * len(s))[0]
+    solution = scipy.optimize.nnls(triangle / columns, triangle @ s - half, maxiter=50 * len(s))[0]
     return solution / columns
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are loaded when used
 from jaxtyping import Float
-from scipy.optimize import linprog
 
 from marginlens.theory.certificate import Certificate, certify
 from marginlens.theory.class_program import ClassProgram
@@ -96,7 +96,7 @@ def _solve_game(payoff: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Optimal vertices (tau, m) of the game, to machine precision."""
     classes, irreps = payoff.shape
     # variables (tau, t): minimise t subject to tau B <= t, sum tau = 1, tau >= 0
-    result = linprog(
+    result = scipy.optimize.linprog(
         np.append(np.zeros(classes), 1.0),
         A_ub=np.hstack([payoff.T, -np.ones((irreps, 1))]),
         b_ub=np.zeros(irreps),
@@ -177,7 +177,7 @@ def _share_bounds(
 
 def _extreme(direction: np.ndarray, lower_sides: np.ndarray, slacks: np.ndarray) -> float:
     """Least value of direction . z subject to lower_sides z >= -slacks (never above 0)."""
-    result = linprog(
+    result = scipy.optimize.linprog(
         direction,
         A_ub=-lower_sides,
         b_ub=np.maximum(slacks, 0.0),

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are loaded when used
 from jaxtyping import Bool, Float
-from scipy.optimize import linprog, minimize
-from scipy.sparse import block_array, coo_array
-from scipy.sparse.csgraph import connected_components
 
 from marginlens.theory.activation import Activation
 
@@ -139,7 +137,7 @@ def ascend(
     """
 
     def climb(y: np.ndarray, smoothing: float, change: float) -> np.ndarray:
-        found = minimize(
+        found = scipy.optimize.minimize(
             lambda t: _inside(profile, t, smoothing, basis),
             y / np.linalg.norm(y),
             jac=True,
@@ -192,15 +190,15 @@ def stationarity(
     fixed = np.concatenate([rate.sum(1), rate.sum(0)]) - 2.0 * z  # G has degree 2
     a, b = np.nonzero(zeros)
     column = np.arange(len(a))
-    free = coo_array(
+    free = scipy.sparse.coo_array(
         (np.tile(weights[a, b], 2), (np.concatenate([a, b + n]), np.tile(column, 2))),
         shape=(2 * n, len(a)),
     )
-    ones = coo_array(np.ones((2 * n, 1)))
+    ones = scipy.sparse.coo_array(np.ones((2 * n, 1)))
     # least t with |fixed + free s| <= t
-    program = linprog(
+    program = scipy.optimize.linprog(
         np.append(np.zeros(len(a)), 1.0),
-        A_ub=block_array([[free, -ones], [-free, -ones]]).tocsr(),
+        A_ub=scipy.sparse.block_array([[free, -ones], [-free, -ones]]).tocsr(),
         b_ub=np.concatenate([-fixed, fixed]),
         bounds=[(-1.0, 1.0)] * len(a) + [(0.0, None)],
         method="highs",
@@ -241,7 +239,7 @@ def _on_active_set(profile: Profile, y: Inputs, share: float) -> Inputs:
     for _ in range(50):
         x = profile.before(y)
         zeros = np.abs(x) <= share * np.abs(x).max()
-        _, component = connected_components(_graph(zeros), directed=False)
+        _, component = scipy.sparse.csgraph.connected_components(_graph(zeros), directed=False)
         ties = np.zeros((2 * n, component.max() + 1))
         ties[np.arange(2 * n), component] = np.repeat([1.0, -1.0], n)
         ties /= np.linalg.norm(ties, axis=0)
@@ -260,8 +258,8 @@ def _on_active_set(profile: Profile, y: Inputs, share: float) -> Inputs:
     return y
 
 
-def _graph(zeros: np.ndarray) -> coo_array:
+def _graph(zeros: np.ndarray) -> scipy.sparse.coo_array:
     """Edges between the a of u and the b of v whose preactivation is zero."""
     n = len(zeros)
     a, b = np.nonzero(zeros)
-    return coo_array((np.ones(len(a)), (a, b + n)), shape=(2 * n, 2 * n))
+    return scipy.sparse.coo_array((np.ones(len(a)), (a, b + n)), shape=(2 * n, 2 * n))
