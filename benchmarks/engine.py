@@ -119,8 +119,11 @@ def measured_row(case: Case, rounds: int, *, quick: bool = False) -> list[str]:
     ]
     if quick:
         return cells
-    floor = best_gemm_seconds(case)
-    cells.append(" → ".join(f"{floor / seconds[name]:.0%}" for name in sides))
+    if case.members > 1:  # products too small for a library, whose rate would say nothing
+        cells.append("–")
+    else:
+        floor = best_gemm_seconds(case)
+        cells.append(" → ".join(f"{floor / seconds[name]:.0%}" for name in sides))
     cells.append(" → ".join(f"{peak_megabytes(case, name):.0f}" for name in sides))
     return cells
 

@@ -26,6 +26,7 @@ def one(spec: str) -> None:
     """Work on one group and print the figures as JSON."""
     from marginlens.groups import group
 
+    _ = group("S3").irrep_classes[0].unitary  # loads what is loaded when first used
     import_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     chosen = group(HEISENBERG.format(spec[11:-1]) if spec.startswith("Heisenberg") else spec)
