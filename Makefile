@@ -21,7 +21,7 @@ run: .venv/ready    ## the main job: addition mod 71 from prediction to verdict
 	$(BIN)/marginlens run C71 --out $(RUN) --overwrite
 
 test: .venv/ready   ## the tests, under ten minutes on two cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 slow: .venv/ready   ## the longer checks
 	$(BIN)/python -m pytest -m slow
