@@ -13,20 +13,17 @@ from torch import Tensor
 from marginlens.networks import (
     MLP,
     Factored,
-    FactoredPopulation,
-    Population,
     Rows,
     Transformer,
-    TransformerPopulation,
     TransformerSettings,
 )
 from marginlens.networks.kernels import compiled_passes
 from marginlens.tasks import Task, task
 from marginlens.theory import Penalty, parse_activation
-from marginlens.training import Recipe
+from marginlens.training import Ranks, Recipe
 from marginlens.training.compiled import CompiledSteps
-from marginlens.training.optimizers import Stepper
-from marginlens.training.penalties import add_penalty_gradient
+from marginlens.training.data import Data
+from marginlens.training.steps import Steps
 
 __all__ = ["CASES", "SEEDS", "Case", "Compiled", "Ours", "Textbook", "some_rows"]
 
@@ -168,46 +165,36 @@ class Textbook:
 
 
 class Ours:
-    """The step that ``marginlens.train`` takes: all members at once, gradients by hand."""
+    """What ``marginlens.train`` does: all members at once, gradients by hand, compiled passes.
 
-    steps = 1
+    A call takes as many steps as lie between two records by default, and makes the second of these.
+    """
 
-    def __init__(self, case: Case) -> None:
-        chosen, network = task(case.task), case.network()
+    def __init__(self, case: Case, steps: int = 10) -> None:
+        self.steps, self.at = steps, 0
+        recipe = Recipe(
+            task=case.task, penalty="homogeneous", strength=case.strength, optimizer=case.optimizer,
+            learning_rate=case.rate, weight_decay=case.weight_decay, schedule="constant",
+        )  # fmt: skip
         rows = case.rows() if case.fraction < 1 else None
-        self.uses: dict[str, int] = {}
-        if isinstance(network, Transformer):
-            self.population = TransformerPopulation(chosen, network, rows=rows)
-        elif isinstance(network, Factored):
-            self.population = FactoredPopulation(chosen, network, rows=rows)
-        else:
-            self.population = Population(chosen, network, rows=rows)
-            self.power, self.uses = network.homogeneity, network.uses
-        self.parameters = network.parameters
-        self.gradients = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-        recipe = Recipe(task=case.task, optimizer=case.optimizer, weight_decay=case.weight_decay)
-        self.rate, self.optimizer = case.rate, Stepper(recipe, self.parameters, self.gradients)
-        self.penalty = Penalty("homogeneous", case.strength)
+        self.engine = Steps(task(case.task), recipe, Data(rows, None), case.network(), {}, Ranks())
+
+    def __call__(self) -> float:
+        """Take the steps; return the mean loss after them."""
+        return self._advance(self.steps)
 
     @torch.no_grad()
-    def __call__(self) -> float:
-        """Take a step; return the mean loss before it."""
+    def _advance(self, steps: int) -> float:
         with compiled_passes():
-            return self._step()
-
-    def _step(self) -> float:
-        loss = self.population(self.parameters, self.gradients).cross_entropy
-        if self.penalty.strength:
-            value, _ = add_penalty_gradient(
-                self.penalty, self.power, self.parameters, self.gradients, self.uses
-            )
-            loss = loss + value
-        self.optimizer.step(self.rate)
-        return float(loss.mean())
+            self.at = self.engine.advance(self.at, self.at + steps, lambda: True)
+            return float(self.engine.evaluate(self.at)["loss"].mean())
 
     def first(self) -> tuple[float, dict[str, Tensor]]:
         """Take a step: the loss before it, and its gradients, (member, ...)."""
-        return self(), self.gradients
+        loss = self._advance(0)
+        gradients = {name: g.clone() for name, g in self.engine.gradients.items()}
+        self._advance(1)
+        return loss, gradients
 
 
 class Compiled:

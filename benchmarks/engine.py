@@ -33,7 +33,12 @@ Contestant = Textbook | Ours | Compiled
 
 def contestants(case: Case) -> dict[str, Contestant]:
     """Both sides from the same weights: several tiny networks of ours run in the compiled kernel."""
-    return {"textbook": Textbook(case), "ours": (Compiled if case.members > 1 else Ours)(case)}
+    return {"textbook": Textbook(case), "ours": ours(case)}
+
+
+def ours(case: Case) -> Ours | Compiled:
+    """Our side, as ``train`` would take it: many members at once in the kernel."""
+    return (Compiled if case.members > 1 else Ours)(case)
 
 
 def compare(case: Case, sides: dict[str, Contestant]) -> tuple[float, float]:
@@ -89,7 +94,7 @@ def best_gemm_seconds(case: Case) -> float:
 def run_steps(case: Case, name: str, calls: int) -> None:
     """Build one side and take steps, for its memory."""
     torch.set_flush_denormal(True)
-    side = contestants(case)[name] if name == "ours" else Textbook(case)
+    side = ours(case) if name == "ours" else Textbook(case)
     for _ in range(calls):
         side()
 

@@ -104,6 +104,18 @@ BAD = [
     ("C5 --train-fraction 0.001", "leaves none to train on; try 0.5"),
     ("C5 --split-seed -1", "split_seed: "),
     ("C5 --corrupt 1", "corrupt: "),
+    ("C5 --corrupt 0.01", "changes none; try 0.04"),
+    ("C5 --heads 2", "heads belongs to the transformer: add --network transformer"),
+    ("C5 --no-biases", "biases belongs to the transformer"),
+    ("C5 --embedding 9", "embedding belongs to the factored"),
+    ("C5 --network factored --attention 0.5", "attention belongs to the transformer"),
+    ("C5 --optimizer sgd --beta1 0.8", "betas belong to adam and adamw"),
+    ("C5 --train-fraction 0.5 --stop-share 0.9", "leave it out"),
+    ("C5 --batch 100", "choose at most 25"),
+    ("parity(6,2) --tied", "nothing to tie"),
+    ("parity(6,2) --network transformer", "a transformer reads two elements or more"),
+    ("C5 --network transformer --memory 1e-9", "memory: "),
+    ("C5 --network transformer --penalty homogeneous --strength 1e-3", "choose --penalty l2"),
     ("C5 --memory 0", "memory: "),
     ("C5 --compile sometimes", "compile: "),
     ("C5 --seeds 0", "members: "),
@@ -246,3 +258,23 @@ def test_help_of_train_is_in_panels_of_a_readable_width(call, monkeypatch, colum
     assert "…" not in printed
     for example in ("train C23 --steps", "train --resume runs/C23", "torchrun --nproc-per-node 2"):
         assert example in printed
+
+
+KINDS = [
+    ("--network transformer --width 8 --heads 2 --hidden 6 --beta1 0.8",
+     {"network": "transformer", "heads": 2, "hidden": 6, "betas": [0.8, 0.98]}),
+    ("--network transformer --width 8 --hidden 6 --sequence ab --attention 0.5 --no-biases",
+     {"sequence": "ab", "attention": 0.5, "biases": False}),
+    ("--network factored --embedding 7", {"embedding": 7, "betas": [0.9, 0.98], "width": 128}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "fields"), KINDS)
+def test_other_networks_have_options_and_defaults_of_their_own(call, options, fields):
+    code, printed, error = call("train", "C5", *options.split(), "--steps", "3", "--out", "run")
+    assert (code, error) == (0, "")
+    assert fields.items() <= tomllib.loads(Path("run/recipe.toml").read_text()).items()
+    assert ("at the end" in printed) == ("transformer" in options)
+    code, printed, error = call("measure", "run")
+    assert (code, error) == (0, "")
+    assert "normalized margin" in printed

@@ -100,9 +100,10 @@ def test_a_kill_before_anything_that_is_done_to_a_file_loses_nothing(tmp_path, o
         )
 
 
-def killed_at_random(folder: Path, kills: int, seed: int) -> int:
+def killed_at_random(folder: Path, kills: int, seed: int, compiled: str) -> int:
     """Train by the command line, killed time after time; how many kills met it at work."""
-    draw, arguments, met = random.Random(seed), ("train", "C5", *OPTIONS, "--out", folder), 0
+    first = ("train", "C5", *OPTIONS, "--compile", compiled, "--out", folder)
+    draw, arguments, met = random.Random(seed), first, 0
     for _ in range(kills):
         process = command.start(*arguments)
         for _ in range(draw.choice((0, 1, 1))):  # of those that wait, none ends by itself
@@ -112,15 +113,15 @@ def killed_at_random(folder: Path, kills: int, seed: int) -> int:
         if (folder / "recipe.toml").exists():
             arguments = ("train", "--resume", folder, "--checkpoint-every", "20")
         elif folder.exists():
-            arguments = ("train", "C5", *OPTIONS, "--out", folder, "--overwrite")
+            arguments = (*first, "--overwrite")
     return met
 
 
-def require_kills_lose_nothing(tmp_path: Path, kills: int) -> None:
+def require_kills_lose_nothing(tmp_path: Path, kills: int, compiled: str) -> None:
     folder, right, met, seed = tmp_path / "run", tmp_path / "right", 0, 0
-    trained(right, steps=3000, snapshots=30)
+    trained(right, steps=3000, snapshots=30, compile=compiled)
     while met < kills:
-        met += killed_at_random(folder, min(kills - met, 5), seed)
+        met += killed_at_random(folder, min(kills - met, 5), seed, compiled)
         code, _, error = command.call("train", "--resume", folder)
         assert code == 0 or "is finished" in error or "holds no run" in error, error
         if (folder / "parameters.safetensors").exists():
@@ -130,12 +131,13 @@ def require_kills_lose_nothing(tmp_path: Path, kills: int) -> None:
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
-    require_kills_lose_nothing(tmp_path, 2)
+    require_kills_lose_nothing(tmp_path, 2, "always")
 
 
 @pytest.mark.slow
-def test_fifty_kills_at_random_moments(tmp_path):
-    require_kills_lose_nothing(tmp_path, 50)
+@pytest.mark.parametrize("compiled", ["never", "always"])
+def test_fifty_kills_at_random_moments(tmp_path, compiled):
+    require_kills_lose_nothing(tmp_path, 50, compiled)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -333,7 +333,7 @@ def test_rates_and_strengths_come_in_pairs():
 def test_a_library_is_compiled_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first, second = CompiledSteps(**given()), CompiledSteps(**given())
-    assert first.compile_seconds > 0.1
+    assert first.compile_seconds > 0
     assert second.compile_seconds == 0
     assert len(list(tmp_path.rglob("*.so"))) == 1
 

@@ -39,6 +39,8 @@ def wrong_labels(of: Task, rows: Rows) -> np.ndarray:
 )
 def test_a_split_is_a_partition_with_its_share_of_wrong_labels(name, fraction, corrupt, seed):
     of = task(name)
+    kept = round(fraction * len(of.answers))
+    corrupt = corrupt if round(corrupt * kept) else 0.0  # a share that is no row is refused
     recipe = recipe_of(name, train_fraction=fraction, corrupt=corrupt, split_seed=seed)
     data = split(of, recipe)
     train, test = indices(of, data.train), indices(of, data.test)

@@ -10,7 +10,7 @@ from marginlens.runs import execute, follow, load_run, resume
 from marginlens.tasks import task
 from marginlens.training import Recipe, initial_network, recipe_for, split, train
 
-SMALL = {"width": 16, "heads": 2, "hidden": 24, "embedding": 8, "record_every": 1}
+SMALL = {"width": 16, "record_every": 1}
 OPTIMIZERS = {
     "adamw": lambda p: torch.optim.AdamW(p, lr=2**-11, betas=(0.9, 0.98), weight_decay=1.0),
     "adam": lambda p: torch.optim.Adam(p, lr=2**-11),
@@ -34,7 +34,8 @@ NETWORKS = {
 
 def recipe_of(network: str, optimizer: str = "adamw", **more) -> Recipe:
     fields = {"learning_rate": 2**-11, "warmup": 0, "steps": 200, "train_fraction": 0.7}
-    fields |= SMALL | NETWORKS[network] | CHOSEN[optimizer] | more
+    sizes = {"embedding": 8} if network == "factored" else {"heads": 2, "hidden": 24}
+    fields |= SMALL | sizes | NETWORKS[network] | CHOSEN[optimizer] | more
     return recipe_for(task("C7"), **fields)
 
 

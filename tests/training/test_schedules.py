@@ -119,7 +119,7 @@ def test_an_annealed_strength_is_geometric_in_the_middle(step, expected):
     assert strength(recipe, step) == pytest.approx(expected, rel=1e-13)
 
 
-@given(st.integers(1, 500), st.floats(1e-12, 1.0), st.floats(0, 1, exclude_min=True))
+@given(st.integers(1, 500), st.floats(1e-12, 1.0), st.floats(1e-12, 1.0))
 def test_an_annealed_strength_falls_from_its_start_to_its_end(steps, start, share):
     end = start * share
     if end == 0:

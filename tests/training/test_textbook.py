@@ -69,6 +69,7 @@ CASES = [
     pytest.param(
         case(i),
         dtype,
+        ("never", "always")[i % 2],  # steps of PyTorch's operators, or compiled ones
         marks=[pytest.mark.slow] if i >= QUICK[dtype] else [],
         id="-".join((*case(i), dtype)),
     )
@@ -121,11 +122,11 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize(("choice", "dtype"), CASES)
-def test_training_is_the_textbook_s(choice, dtype):
+@pytest.mark.parametrize(("choice", "dtype", "compiled"), CASES)
+def test_training_is_the_textbook_s(choice, dtype, compiled):
     """In float64 to 1e-10, in float32 to 1e-5, through 200 steps; and so are the last weights."""
     expected = textbook(recipe_of(choice, dtype="float64"), member=1)
-    recipe = recipe_of(choice, dtype=dtype)
+    recipe = recipe_of(choice, dtype=dtype, compile=compiled)
     training = train(task(recipe.task), recipe)
     tolerance = {"float64": 1e-10, "float32": 1e-5}[dtype]
     recorded = training.steps.tolist()

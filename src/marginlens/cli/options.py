@@ -187,10 +187,10 @@ Momentum = Annotated[
     float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of sgd (default 0) or muon (.95).")
 ]
 Beta1 = Annotated[
-    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of adam; default .9.")
+    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of adam and adamw; default .9.")
 ]
 Beta2 = Annotated[
-    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of adam; default .999.")
+    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of adam and adamw; default .999.")
 ]
 WeightDecay = Annotated[
     float | None,
@@ -224,7 +224,8 @@ Tf32 = Annotated[
     bool, typer.Option("--tf32", rich_help_panel=_ENGINE, help="Faster, coarser float32 on a GPU.")
 ]
 Compile = Annotated[
-    str | None, typer.Option(rich_help_panel=_ENGINE, help="auto, always or never.")
+    str | None,
+    typer.Option(rich_help_panel=_ENGINE, help="Compile: auto (where it pays), always, never."),
 ]
 Memory = Annotated[
     float | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ from marginlens.cli.options import (
 from marginlens.cli.show import (
     file_name,
     print_json,
+    print_last,
     print_prediction,
     print_run,
     print_verdict,
@@ -156,9 +158,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
                 "the page of run shows an MLP's neurons; for a transformer: "
                 f"marginlens train {spec or 'C113'} --network transformer"
             )
-        betas = None
-        if beta1 is not None or beta2 is not None:
-            betas = (0.9 if beta1 is None else beta1, 0.999 if beta2 is None else beta2)
+        betas = None if beta1 is beta2 is None else (beta1, beta2)
         fields = {
             "activation": activation, "width": width, "network": network, "tied": tied or None,
             "embedding": embedding, "heads": heads, "hidden": hidden, "sequence": sequence,
@@ -174,7 +174,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
         if resume is None and previous:
             raise ValueError("--previous goes with --resume FOLDER: the run whose checkpoint it is")
-        with process_group(device or "cpu") as ranks:
+        with process_group(device or _device_of(resume)) as ranks:
             quiet = as_json or not ranks.leads
             with _plain_warnings():
                 if resume is None:
@@ -186,11 +186,16 @@ def _training_command(with_report: bool) -> Callable[..., None]:
                 return
             folder = finished.folder
             assert folder is not None
-            if with_report:
+            if with_report and finished.measured is not None:
                 from marginlens.report import write_report
 
                 write_report(finished, folder / "report.html")
-            print_run(finished, folder, as_json=as_json, page=with_report)
+            print_run(
+                finished,
+                folder,
+                as_json=as_json,
+                page=with_report and finished.measured is not None,
+            )
 
     return command
 
@@ -207,16 +212,19 @@ def _start(
     from marginlens.runs.execute import by_leader
     from marginlens.runs.run import prediction_for
     from marginlens.tasks import task
-    from marginlens.training import find_device, recipe_for, split
+    from marginlens.training import check_trainable, recipe_for
     from marginlens.training.trackers import require_tracker
 
     if spec is None:
         raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
     chosen = task(spec)
     chosen.require_rows()
+    if fields["betas"] is not None:  # one alone leaves the other as it is by default
+        usual = recipe_for(chosen, **{**fields, "betas": None}).betas
+        given = zip(fields["betas"], usual, strict=True)
+        fields["betas"] = tuple(other if beta is None else beta for beta, other in given)
     recipe = recipe_for(chosen, **fields)
-    find_device(recipe.device)
-    split(chosen, recipe)
+    check_trainable(chosen, recipe)
     if options["track"] is not None:
         require_tracker(options["track"])
     folder = out or Path("runs") / file_name(chosen.name)
@@ -234,6 +242,15 @@ def _start(
             progress=show,
             **options,
         )
+
+
+def _device_of(folder: Path | None) -> str:
+    """The device of a run that is to go on: processes join before its recipe is checked."""
+    try:
+        recipe = {} if folder is None else tomllib.loads((folder / "recipe.toml").read_text())
+    except (OSError, ValueError):
+        recipe = {}
+    return str(recipe.get("device", "cpu"))
 
 
 def _go_on(
@@ -278,7 +295,9 @@ def _plain_warnings() -> Iterator[None]:
     """Warnings as one line on the error stream, without Python's file and line."""
 
     def show(message: Warning | str, *details: object, **more: object) -> None:
-        err.print(f"marginlens: {message}", style="yellow", markup=False, highlight=False)
+        err.print(
+            f"marginlens: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -315,7 +334,11 @@ def measure(folder: Folder, as_json: AsJson = False) -> None:
     """Measure a saved network."""
     from marginlens.runs import load_run
 
-    summary = load_run(folder).measurement.to_dict()
+    finished = load_run(folder)
+    if finished.measured is None:
+        print_last(finished, as_json=as_json)
+        return
+    summary = finished.measurement.to_dict()
     if as_json:
         print_json(summary)
         return

@@ -30,6 +30,7 @@ __all__ = [
     "file_name",
     "numbers",
     "print_json",
+    "print_last",
     "print_prediction",
     "print_run",
     "print_verdict",
@@ -179,19 +180,32 @@ def members_lines(run: Run) -> list[str]:
         ]
         least, most = min(steps), max(steps)
         when = f"step {least}" if least == most else f"steps {least} to {most}"
+        if reason == "diverged":
+            rate = run.recipe.learning_rate / 10
+            reason = f"diverged after these, which are kept; try --learning-rate {rate:g}"
         lines.append(f"{len(steps)} of {len(training.ends)} members ended at {when}: {reason}")
     last = training.history["accuracy"][-1]
     right = int((last == 1).sum())
-    words = f"{right} of {len(last)} answer every input correctly"
-    if margin is not None:
+    population = run.recipe.is_population
+    what = "input" if population else "row that they were trained on"
+    words = f"{right} of {len(last)} answer every {what} correctly"
+    if "test_accuracy" in training.history:
+        held = int((training.history["test_accuracy"][-1] == 1).sum())
+        words += f", {held} every row held back"
+    if margin is not None and population:
         shares = sorted(training.history["normalized_margin"][-1] / margin)
         words += f"; share of γ*: {shares[0]:.4f} to {shares[-1]:.4f}"
     lines += [words, "the first member is judged and drawn; the history has all"]
     return lines
 
 
-def print_last(last: dict[str, float]) -> None:
-    """Print the last row of a history, for a network whose neurons are not measured."""
+def print_last(run: Run, *, as_json: bool = False) -> None:
+    """Print the last row of the history, for a network whose neurons are not measured."""
+    rows = {name: float(values[-1]) for name, values in run.history.items() if len(values)}
+    last = {name: value for name, value in rows.items() if not math.isnan(value)}
+    if as_json:
+        print_json(last)
+        return
     table = Table("quantity", "value", title="at the end")
     for name, value in last.items():
         table.add_row(name.replace("_", " "), text(value))
@@ -201,10 +215,11 @@ def print_last(last: dict[str, float]) -> None:
 def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
     """Print how training ended, the verdict, and where everything is."""
     training = run.training
-    rows = {name: float(values[-1]) for name, values in run.history.items() if len(values)}
-    last = {name: value for name, value in rows.items() if not math.isnan(value)}
     if as_json:
-        print_json(last if run.measured is None else run.verdict.to_dict())
+        if run.measured is None:
+            print_last(run, as_json=True)
+        else:
+            print_json(run.verdict.to_dict())
         return
     compiling = ""
     if training.compile_seconds:
@@ -215,7 +230,7 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
         highlight=False,
     )
     if run.measured is None:
-        print_last(last)
+        print_last(run)
     else:
         print_verdict(run.verdict)
     if run.recipe.members > 1:

@@ -31,6 +31,7 @@ __all__ = [
 
 _SOURCE = Path(__file__).with_name("kernels.cpp")
 _NAMES = {torch.float32: "float", torch.float64: "double"}
+_MOST_SLOTS = 8  # of kernels.cpp
 _WORTH_THREADS = 1 << 14
 """Numbers a pass has to walk through before a second thread is worth waking."""
 
@@ -184,7 +185,8 @@ class EmbeddedRows:
 
     def takes(self, *tensors: Tensor) -> bool:
         """Whether these can be parameters and gradients of a step."""
-        return is_compiled_for(*tensors) and _product(tensors[0].dtype) is not None
+        fits = self._rows > 0 and len(self.names) <= _MOST_SLOTS
+        return fits and is_compiled_for(*tensors) and _product(tensors[0].dtype) is not None
 
     def __call__(
         self,

@@ -28,9 +28,8 @@ from marginlens.training import (
     Ranks,
     Recipe,
     TrainingState,
-    find_device,
+    check_trainable,
     recipe_for,
-    split,
     train,
 )
 from marginlens.training.trackers import Tracker, open_tracker, require_tracker
@@ -127,8 +126,7 @@ def follow(
     folder = None if out is None else Path(out)
     if track is not None:
         require_tracker(track)
-    find_device(recipe.device)  # what is impossible is refused before anything is written
-    split(chosen, recipe)
+    check_trainable(chosen, recipe)  # before anything is written
     with ExitStack() as stack:
 
         def begin() -> Tracker | None:

@@ -129,6 +129,10 @@ def run_record(
     history = {"step": training.steps, **{n: v[:, 0] for n, v in training.history.items()}}
     maximum = np.nan if prediction.margin is None else prediction.margin
     history["margin_ratio"] = history["normalized_margin"] / maximum
+    last = int(training.end_steps[0]) if len(training.end_steps) else 0
+    if recipe.anneal_to is not None and last < 0.75 * recipe.steps:
+        words = "Stopped before the penalty had fallen to the strength that is predicted for."
+        prediction = replace(prediction, proved=False, note=f"{prediction.note} {words}".strip())
     measured, snapshots = None, training.snapshots
     if recipe.network != "transformer":
         # the curves are member 0's, which starts the same alone as among others

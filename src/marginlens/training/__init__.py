@@ -4,10 +4,10 @@ from marginlens.training.data import split
 from marginlens.training.loop import DivergedError, train
 from marginlens.training.ranks import Ranks, process_group
 from marginlens.training.recipe import Recipe, recipe_for
-from marginlens.training.start import find_device, initial_network
+from marginlens.training.start import check_trainable, find_device, initial_network
 from marginlens.training.state import Training, TrainingState
 
 __all__ = [
-    "DivergedError", "Ranks", "Recipe", "Training", "TrainingState", "find_device", "initial_network",
-    "process_group", "recipe_for", "split", "train",
+    "DivergedError", "Ranks", "Recipe", "Training", "TrainingState", "check_trainable",
+    "find_device", "initial_network", "process_group", "recipe_for", "split", "train",
 ]  # fmt: skip

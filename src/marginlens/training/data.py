@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,11 @@ def split(task: Task, recipe: Recipe) -> Data:
         )
     train, test = np.sort(order[:kept]), np.sort(order[kept:])
     answers = np.array(task.answers)
+    if recipe.corrupt and not round(recipe.corrupt * kept):
+        raise ValueError(
+            f"to corrupt a share of {recipe.corrupt:g} of {kept} rows changes none; "
+            f"try {math.ceil(100 / kept) / 100:g}"
+        )
     if recipe.corrupt:
         wrong = random.permutation(train)[: round(recipe.corrupt * kept)]
         answers[wrong] = (

@@ -22,7 +22,7 @@ from marginlens.training.state import Training, TrainingState, snapshot_steps
 __all__ = ["CHECKPOINT_SECONDS", "DivergedError", "train"]
 
 CHECKPOINT_SECONDS = 60.0
-_WORTH_THREADS = 1 << 20  # hidden activations a step
+_WORTH_THREADS = 1 << 17  # hidden activations a step
 _WINDOW = 100  # steps over which convergence is judged
 _EXPLODED = 1e12  # times the first norm
 
@@ -92,6 +92,7 @@ def train(
         raise ValueError(
             "stop_share needs a known maximum margin; leave it out for this activation"
         )
+    started = time.perf_counter()
     device = find_device(recipe.device)
     if state is None:
         network = (
@@ -103,14 +104,17 @@ def train(
     else:
         state.network = moved(state.network, device)
     way = state.compiled = way_of(task, recipe, state, Ranks.here())
-    work = recipe.members * len(task.answers) * recipe.width
+    neurons = recipe.hidden if recipe.network == "transformer" else recipe.width
+    work = recipe.members * neurons * (recipe.batch or len(task.answers) * recipe.train_fraction)
     with (
         torch.no_grad(),
         settings(recipe, one_thread=work < _WORTH_THREADS),
         Signals() as signals,
         compiled_passes(way == "passes") as compile_seconds,
     ):
-        loop = _Loop(task, recipe, state, margin, progress, checkpoint, checkpoint_every, signals)
+        loop = _Loop(
+            task, recipe, state, margin, progress, checkpoint, checkpoint_every, signals, started
+        )
         stopped = loop.run()
     return state.finish(stopped, compile_seconds + loop.steps.compile_seconds)
 
@@ -128,6 +132,7 @@ class _Loop:
         checkpoint: Callable[[TrainingState], None] | None,
         checkpoint_every: int | None,
         signals: Signals,
+        started: float,
     ) -> None:
         self.recipe, self.state, self.margin = recipe, state, margin
         self.progress, self.checkpoint, self.every = progress, checkpoint, checkpoint_every
@@ -137,8 +142,8 @@ class _Loop:
         self.good: tuple[int, Kept] | None = None
         if state.step:  # that of a checkpoint is good until the next record
             self.good = state.step, self.steps.kept()
-        self.before, self.started = state.seconds, time.perf_counter()
-        self.saved = self.started
+        self.before, self.started = state.seconds, started
+        self.saved = time.perf_counter()
 
     def run(self) -> str:
         state, recipe = self.state, self.recipe
@@ -245,7 +250,9 @@ class _Loop:
         """Let members go that have converged or have their share of the margin."""
         state, recipe = self.state, self.recipe
         reasons = np.full(len(active), "", dtype=object)
-        if recipe.tolerance and (recipe.anneal_to is None or state.step >= 0.75 * recipe.steps):
+        if recipe.anneal_to is not None and state.step < 0.75 * recipe.steps:
+            return  # the minimum moves on
+        if recipe.tolerance:
             back = math.ceil(_WINDOW / recipe.record_every)
             loss = state.rows["loss"]
             if len(loss) > back:
@@ -260,12 +267,13 @@ class _Loop:
             for reason in set(reasons[gone]):
                 state.end(active[reasons == reason], state.step, reason)
             self._keep(~gone)
+            self.good = state.step, self.steps.kept()  # of those that are left
 
     def _diverged(self, step: int, bad: np.ndarray, latest: dict[str, np.ndarray]) -> None:
         """Let diverged members go as they last were; raise if none is left."""
         state = self.state
         good = self.good[0] if self.good is not None else 0
-        self._back_to_good()
+        self._back_to_good(forget=bool(bad.all()))
         if bad.all():
             what = "the norm has exploded"
             if not np.isfinite(latest["loss"]).all():
@@ -279,13 +287,16 @@ class _Loop:
         state.step = step
         self._keep(~bad)
 
-    def _back_to_good(self) -> None:
-        """Set the state, not what is being trained, to the last record, where all was finite."""
+    def _back_to_good(self, *, forget: bool = True) -> None:
+        """Set the state, not what is being trained, to the last record, where all was finite.
+
+        Later snapshots are forgotten, unless others go on.
+        """
         if self.good is None:
             return
         self.state.step, kept = self.good
         self._take(kept)
-        late = sum(s > self.state.step for s in self.state.snapshot_steps)
+        late = forget * sum(s > self.state.step for s in self.state.snapshot_steps)
         for kept in (self.state.snapshot_steps, *self.state.snapshots.values()):
             del kept[len(kept) - late :]
 

@@ -30,6 +30,12 @@ from marginlens.theory import (
 __all__ = ["Recipe", "recipe_for"]
 
 
+_OF_A_KIND = {
+    "embedding": "factored",
+    **dict.fromkeys(("heads", "hidden", "sequence", "attention", "biases"), "transformer"),
+}
+
+
 class Recipe(BaseModel):
     """Everything that decides a training run.
 
@@ -75,6 +81,11 @@ class Recipe(BaseModel):
         A member stops when it has this share of the maximum margin.
     tolerance
         A member stops when its loss changes by less than this, relatively, over 100 steps; 0: never.
+        Along a regularization path neither stops a member before its last quarter.
+    init_scale
+        Standard deviation of the initial weights; None: size^(-1/2).
+    record_every, snapshots
+        Steps between two rows of the history; how often member 0's weights are kept.
     seed, members
         Member i starts from seed + i.
     dtype, tf32, device
@@ -123,7 +134,7 @@ class Recipe(BaseModel):
     dtype: Literal["float32", "float64"] = "float32"
     tf32: bool = False
     compile: Literal["auto", "always", "never"] = "auto"
-    memory: float | None = Field(None, gt=0, allow_inf_nan=False)
+    memory: float | None = Field(None, ge=1e-3, allow_inf_nan=False)
     device: str = "cpu"
     record_every: int = Field(10, ge=1)
     snapshots: int = Field(30, ge=0, le=1000)
@@ -135,6 +146,12 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fits_the_network(self) -> "Recipe":
+        for name, kind in _OF_A_KIND.items():
+            if (
+                self.network != kind
+                and getattr(self, name) != type(self).model_fields[name].default
+            ):
+                raise ValueError(f"{name} belongs to the {kind}: add --network {kind}")
         if self.network == "mlp":
             return self
         if self.penalty == "homogeneous" and self.strength:
@@ -169,6 +186,13 @@ class Recipe(BaseModel):
             )
         if self.momentum is not None and self.optimizer not in ("sgd", "muon"):
             raise ValueError(f"momentum belongs to sgd and muon; {self.optimizer} has betas")
+        if self.betas != (0.9, 0.999) and self.optimizer not in ("adam", "adamw"):
+            raise ValueError(f"betas belong to adam and adamw; {self.optimizer} has momentum")
+        if self.stop_share is not None and not self.is_population:
+            raise ValueError(
+                "stop_share is one of the whole table's maximum margin, which says nothing about a part "
+                "of it or wrong labels: leave it out; tolerance stops what has converged"
+            )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas are two numbers from 0 to below 1, such as 0.9 and 0.98")
         if self.anneal_to is not None and not 0 < self.anneal_to <= self.strength:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from marginlens.networks import MLP, Factored, Network, Transformer
+from marginlens.networks import MLP, Factored, Network, Rows, Transformer
 from marginlens.tasks import Task
 from marginlens.theory import parse_activation
+from marginlens.training.data import Batches, split
 from marginlens.training.recipe import Recipe
 
-__all__ = ["copy_of", "find_device", "initial_network", "moved"]
+__all__ = ["check_trainable", "copy_of", "find_device", "initial_network", "moved"]
 
 
 def find_device(name: str) -> torch.device:
@@ -61,6 +62,23 @@ def initial_network(task: Task, recipe: Recipe, device: torch.device | None = No
         dtype=dtype,
         device=device,
     )
+
+
+def check_trainable(task: Task, recipe: Recipe) -> None:
+    """Refuse what the recipe asks for and this machine or task does not have, before it is begun.
+
+    Raises
+    ------
+    ValueError
+        If the device is not there, the rows cannot be split or batched so, or the task has no network of
+        that kind; in one line.
+    """
+    find_device(recipe.device)
+    data = split(task, recipe)
+    if recipe.batch is not None:
+        Batches(Rows.of(task) if data.train is None else data.train, recipe.batch, 0)
+    one = recipe.model_copy(update={"members": 1})
+    initial_network(task, one).require_task(task)
 
 
 def copy_of(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Network:

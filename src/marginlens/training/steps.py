@@ -1,4 +1,4 @@
-"""Steps of gradient descent, one operation after the other."""
+"""Steps of gradient descent, one at a time, by PyTorch's operators and compiled passes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks import MLP, Evaluator, Network, Population, Rows, norm_of, population_of
+from marginlens.networks import (
+    MLP,
+    Evaluation,
+    Evaluator,
+    Network,
+    Population,
+    Rows,
+    norm_of,
+    population_of,
+)
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
 from marginlens.training.data import Batches, Data
@@ -50,6 +59,15 @@ class Steps:
         ranks: Ranks,
     ) -> None:
         self.task, self.recipe, self.data, self.ranks = task, recipe, data, ranks
+        fewest = min(
+            recipe.batch or len(task.answers),
+            *(len(rows) for rows in (data.train, data.test) if rows is not None),
+            len(task.answers),
+        )
+        if fewest < ranks.world:
+            raise ValueError(
+                f"{ranks.world} processes cannot share {fewest} rows; start {fewest} at most"
+            )
         self.memory = None if recipe.memory is None else int(recipe.memory * 2**20)
         self._use(network, optimizer)
 
@@ -92,7 +110,7 @@ class Steps:
         row = {
             "loss": result.cross_entropy + value,
             "cross_entropy": result.cross_entropy,
-            "accuracy": result.accuracy,
+            "accuracy": _accuracy(result),
             "margin": result.margin,
             "norm": norm,
             "normalized_margin": result.margin / norm,
@@ -101,7 +119,7 @@ class Steps:
             held = self.ranks.add_up(self._test(self.network.parameters), None)
             row |= {
                 "test_cross_entropy": held.cross_entropy,
-                "test_accuracy": held.accuracy,
+                "test_accuracy": _accuracy(held),
                 "test_margin": held.margin,
             }
         return row
@@ -144,7 +162,8 @@ class Steps:
         result = self.ranks.add_up(
             population(self.network.parameters, self.gradients), self.gradients
         )
-        self._add_penalty(step, self.gradients)
+        if strength(self.recipe, step):
+            self._add_penalty(step, self.gradients)
         self._scale(result.cross_entropy)
 
     def _evaluator_of(self, batch: Rows) -> Evaluator:
@@ -178,3 +197,8 @@ class Steps:
         factor = 1 / divisor.clamp_min(torch.finfo(torch.float32).tiny)
         for gradient in self.gradients.values():
             gradient.mul_(factor.to(gradient.dtype).view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def _accuracy(result: Evaluation) -> Float[Tensor, " member"]:
+    """Exactly 1 where the margin says so: a sum of rounded weights may fall short of it."""
+    return torch.where(result.margin > 0, 1.0, result.accuracy)
