@@ -58,6 +58,7 @@ class Steps:
         optimizer: Parameters,
         ranks: Ranks,
     ) -> None:
+        task.require_rows()
         self.task, self.recipe, self.data, self.ranks = task, recipe, data, ranks
         fewest = min(
             recipe.batch or len(task.answers),
