@@ -25,20 +25,6 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Exit code, standard output and standard error of a command."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["marginlens", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        printed = capsys.readouterr()
-        return caught.value.code or 0, printed.out, printed.err
-
-    return run
-
-
 def write_tables():
     Path("ragged.csv").write_text("0,1\n1\n")
     Path("oblong.csv").write_text("0,1,2\n1,2,0\n")

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 import tomli_w
 from training.test_trackers import mlflow_run, read_mlflow, read_tensorboard
 
-from marginlens import cli
 from marginlens.runs import follow, load_run
 from marginlens.tasks import task
 from marginlens.training import recipe_for
@@ -22,20 +20,6 @@ SMALL = ("--width", "6", "--steps", "20")
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Exit code, standard output and standard error of a command."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["marginlens", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        printed = capsys.readouterr()
-        return caught.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 def recipe(folder: str) -> dict:

@@ -9,8 +9,10 @@ from pathlib import Path
 __all__ = ["write_whole"]
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, *, previous: Path | None = None) -> None:
     """Write a file: whole, or not at all; an older file there is replaced.
+
+    With ``previous`` the older file gets that name, and the new one is on the disk before it has one.
 
     Raises
     ------
@@ -21,8 +23,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
+            if previous is not None:
+                file.flush()
+                os.fsync(file.fileno())
         # mkstemp makes private files: this one is as readable as any other file of the folder.
         Path(temporary).chmod(0o644)
+        if previous is not None and path.exists():
+            path.replace(previous)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

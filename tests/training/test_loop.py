@@ -349,14 +349,6 @@ def test_no_snapshots_where_none_are_wanted():
     assert all(len(values) == 0 for values in training.snapshots.values())
 
 
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.usefixtures("one_thread")
 def test_the_same_seed_gives_the_same_bits(dtype):

@@ -113,13 +113,7 @@ def recipe_of(choice: tuple[str, ...], **changes) -> Recipe:
     )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Products of a few numbers are not worth a thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(("choice", "dtype", "compiled"), CASES)

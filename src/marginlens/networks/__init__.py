@@ -4,7 +4,7 @@ from marginlens.networks.constructions import construct
 from marginlens.networks.factored import Factored, FactoredPopulation
 from marginlens.networks.kinds import Evaluator, Network, as_mlp, norm_of, population_of
 from marginlens.networks.loss import cross_entropy_
-from marginlens.networks.mlp import MLP, neuron_norms
+from marginlens.networks.mlp import MLP, neuron_norms, squared_norm
 from marginlens.networks.population import MEMORY, Evaluation, Population, evaluate, total_norm
 from marginlens.networks.rows import Rows
 from marginlens.networks.transformer import Transformer, TransformerSettings
@@ -13,5 +13,6 @@ from marginlens.networks.transformer_population import TransformerPopulation
 __all__ = [
     "MEMORY", "MLP", "Evaluation", "Evaluator", "Factored", "FactoredPopulation", "Network",
     "Population", "Rows", "Transformer", "TransformerPopulation", "TransformerSettings", "as_mlp",
-    "construct", "cross_entropy_", "evaluate", "neuron_norms", "norm_of", "population_of", "total_norm",
+    "construct", "cross_entropy_", "evaluate", "neuron_norms", "norm_of", "population_of",
+    "squared_norm", "total_norm",
 ]  # fmt: skip

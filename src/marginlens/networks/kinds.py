@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.networks.factored import Factored, FactoredPopulation
-from marginlens.networks.mlp import MLP
+from marginlens.networks.mlp import MLP, squared_norm
 from marginlens.networks.population import Evaluation, Population, total_norm
 from marginlens.networks.rows import Rows
 from marginlens.networks.transformer import Transformer
@@ -80,5 +79,4 @@ def norm_of(network: Network) -> Float[Tensor, " member"]:
         return total_norm(network)
     if isinstance(network, Factored):
         return total_norm(network.product())
-    squares = [p.double().square().flatten(1).sum(1) for p in network.parameters.values()]
-    return torch.stack(squares).sum(0)
+    return squared_norm(network.parameters)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["cross_entropy_"]
+__all__ = ["add_cross_entropy_", "cross_entropy_"]
 
 
 def cross_entropy_(
@@ -57,3 +57,23 @@ def cross_entropy_(
     scale = weights / excess.add_(1)
     logits.mul_(scale).scatter_(1, answers, -wrong * scale)
     return losses, right - largest
+
+
+def add_cross_entropy_(
+    logits: Float[Tensor, "member class row"],
+    answers: Int[Tensor, " row"],
+    weights: float | Float[Tensor, " row"],
+    results: Float[Tensor, "member 3"],
+) -> None:
+    """Add rows to ``results``; ``logits`` are overwritten as by :func:`cross_entropy_`.
+
+    To the first two columns the sums of losses and of rows answered rightly are added, weighted where
+    each row has a weight; the third becomes the smaller of itself and the least margin.
+    """
+    losses, gap = cross_entropy_(logits, answers.expand(len(logits), 1, -1), weights)
+    correct = gap > 0
+    if isinstance(weights, Tensor):
+        losses, correct = losses * weights, correct * weights
+    results[:, 0] += losses.sum((1, 2), dtype=torch.float64)
+    results[:, 1] += correct.sum((1, 2), dtype=torch.float64)
+    results[:, 2] = torch.minimum(results[:, 2], gap.amin((1, 2)).double())

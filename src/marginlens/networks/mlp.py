@@ -13,7 +13,7 @@ from marginlens.networks.activations import activate
 from marginlens.tasks import Task
 from marginlens.theory import Activation
 
-__all__ = ["MLP", "neuron_norms"]
+__all__ = ["MLP", "neuron_norms", "squared_norm"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,3 +169,9 @@ def neuron_norms(
     """
     squares = [p.square().sum(1) * (uses or {}).get(name, 1) for name, p in parameters.items()]
     return torch.stack(squares).sum(0).sqrt()
+
+
+def squared_norm(parameters: Mapping[str, Tensor]) -> Float[Tensor, " member"]:
+    """||theta||^2 of all parameters together, in float64."""
+    squares = [p.double().square().flatten(1).sum(1) for p in parameters.values()]
+    return torch.stack(squares).sum(0)

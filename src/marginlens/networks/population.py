@@ -12,7 +12,7 @@ from torch import Tensor
 
 from marginlens.networks import kernels
 from marginlens.networks.activations import activate, times_derivative_
-from marginlens.networks.loss import cross_entropy_
+from marginlens.networks.loss import add_cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms
 from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
@@ -258,14 +258,7 @@ class Population:
         before = self.inputs.forward(p, lo, hi, self._before[:size].view(shape))
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
-        answers = self.answers[None, None, rows].expand(len(w), -1, -1)
-        losses, gap = cross_entropy_(logits, answers, weights)
-        correct = gap > 0
-        if self.weights is not None:
-            losses, correct = losses * weights, correct * weights
-        results[:, 0] += losses.sum((1, 2), dtype=torch.float64)
-        results[:, 1] += correct.sum((1, 2), dtype=torch.float64)
-        results[:, 2] = torch.minimum(results[:, 2], gap.amin((1, 2)).double())
+        add_cross_entropy_(logits, self.answers[rows], weights, results)
         if gradients is not None:
             gradients["w"].baddbmm_(logits, hidden)
             back = torch.bmm(logits.mT, w * self.activation.degree, out=hidden)

@@ -10,7 +10,7 @@ from torch.nn.functional import embedding, embedding_bag
 
 from marginlens.networks import kernels
 from marginlens.networks.activations import activate, times_derivative_
-from marginlens.networks.loss import cross_entropy_
+from marginlens.networks.loss import add_cross_entropy_
 from marginlens.networks.population import Evaluation
 from marginlens.networks.rows import Rows
 from marginlens.networks.transformer import Transformer
@@ -178,17 +178,8 @@ class TransformerPopulation:
         rows = slice(start, start + count)
         weights = 1 / self.count if self.weights is None else self.weights[rows]
         asked = logits[..., : self.classes].mT
-        if kernels.is_compiled_for(f.mix):
-            kernels.cross_entropy(asked, self.answers[rows], weights, results)
-        else:
-            answers = self.answers[rows].expand(members, 1, -1)
-            losses, gap = cross_entropy_(asked, answers, weights)
-            correct = gap > 0
-            if self.weights is not None:
-                losses, correct = losses * weights, correct * weights
-            results[:, 0] += losses.sum((1, 2), dtype=torch.float64)
-            results[:, 1] += correct.sum((1, 2), dtype=torch.float64)
-            results[:, 2] = torch.minimum(results[:, 2], gap.amin((1, 2)).double())
+        add = kernels.cross_entropy if kernels.is_compiled_for(f.mix) else add_cross_entropy_
+        add(asked, self.answers[rows], weights, results)
         if back is not None:
             back.read.baddbmm_(logits.mT, hidden)
             torch.bmm(logits, f.read * self.sigma.degree, out=hidden)

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from marginlens.files import write_whole
 from marginlens.networks import Network
 from marginlens.training import TrainingState
 
@@ -57,19 +57,7 @@ def write_checkpoint(
     fields = json.dumps(recipe or {})
     metadata = {"recipe": fields, "sha256": _digest(tensors, fields)}
     content = safetensors.torch.save(tensors, metadata=metadata)
-    handle, temporary = tempfile.mkstemp(prefix=f".{CHECKPOINT}.", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        if (folder / CHECKPOINT).exists():
-            (folder / CHECKPOINT).replace(folder / PREVIOUS)
-        Path(temporary).replace(folder / CHECKPOINT)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(folder / CHECKPOINT, content, previous=folder / PREVIOUS)
 
 
 def read_checkpoint(

@@ -12,14 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from safetensors import SafetensorError
 
-from marginlens.runs.checkpoint import (
-    write_checkpoint,
-)
-from marginlens.runs.folder import (
-    begin_run,
-    check_folder,
-    finish_run,
-)
+from marginlens.runs.checkpoint import write_checkpoint
+from marginlens.runs.folder import begin_run, check_folder, finish_run
 from marginlens.runs.run import Run, prediction_for, run_record
 from marginlens.tasks import Task, task
 from marginlens.theory import Prediction

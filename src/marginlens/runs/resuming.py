@@ -9,8 +9,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from marginlens.files import write_whole
 from marginlens.runs.checkpoint import (
     CHECKPOINT,
@@ -26,6 +24,7 @@ from marginlens.runs.run import Run, prediction_for
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
 from marginlens.training import Ranks, Recipe, TrainingState, find_device, initial_network
+from marginlens.training.recipe import checked_recipe
 from marginlens.training.trackers import Tracker, require_tracker
 
 __all__ = ["resume"]
@@ -72,7 +71,7 @@ def resume(
         recipe, chosen = _read_recipe(path)
         given = {name: value for name, value in changed.items() if value is not None}
         if given:
-            recipe = _recipe({**recipe.model_dump(), **given})
+            recipe = checked_recipe({**recipe.model_dump(), **given})
         find_device(recipe.device)
         state = _last_state(path, recipe, chosen, previous=previous)
         step = 0 if state is None else state.step
@@ -121,24 +120,11 @@ def _held(folder: Path) -> Iterator[None]:
 
 def _read_recipe(folder: Path) -> tuple[Recipe, Task]:
     try:
-        recipe = _recipe(tomllib.loads((folder / MARK).read_text()))
+        recipe = checked_recipe(tomllib.loads((folder / MARK).read_text()))
         return recipe, task_of_folder(recipe, folder)
     except (ValueError, OSError) as error:
         words = " ".join(str(error).split())
         raise ValueError(f"{str(folder / MARK)!r} is damaged: {words}") from None
-
-
-def _recipe(fields: dict[str, Any]) -> Recipe:
-    """Recipe of these fields; what is wrong with them in one line."""
-    try:
-        return Recipe(**fields)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        words = problem["msg"].removeprefix("Value error, ")
-        field = ".".join(str(part) for part in problem["loc"])
-        if field:
-            words = f"{field}: {words.lower()}, got {problem['input']!r}"
-        raise ValueError(words) from None
 
 
 def _require_writable(folder: Path) -> None:

@@ -76,7 +76,7 @@ def way_of(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks) -> Wa
     if state.step:
         way = state.compiled
     else:
-        tiny = not recipe.uncompiled_because and ranks.world == 1
+        tiny = recipe.fits_kernel and ranks.world == 1
         way = _worthwhile(task, recipe, tiny=tiny)
     if way and compiler() is None:
         _warn("no C++ compiler was found (install g++, or set CXX)")

@@ -28,7 +28,7 @@ class KernelSteps:
     Parameters
     ----------
     task, recipe
-        What is learned, and how; :attr:`Recipe.uncompiled_because` is empty.
+        What is learned, and how; :attr:`Recipe.fits_kernel` holds.
     network
         The members still trained.
     optimizer

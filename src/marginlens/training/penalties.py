@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks import kernels, neuron_norms
+from marginlens.networks import kernels, neuron_norms, squared_norm
 from marginlens.theory import Penalty
 
 __all__ = ["add_l2_gradient", "add_penalty_gradient"]
@@ -47,8 +46,6 @@ def add_l2_gradient(
     strength: float, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
 ) -> Float[Tensor, " member"]:
     """Add 2 * strength * theta to the gradients; return strength * ||theta||^2, one a member."""
-    squares = []
     for name, parameter in parameters.items():
         gradients[name].add_(parameter, alpha=2 * strength)
-        squares.append(parameter.double().square().flatten(1).sum(1))
-    return strength * torch.stack(squares).sum(0)
+    return strength * squared_norm(parameters)

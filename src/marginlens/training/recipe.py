@@ -27,7 +27,7 @@ from marginlens.theory import (
     predict,
 )
 
-__all__ = ["Recipe", "recipe_for"]
+__all__ = ["Recipe", "checked_recipe", "recipe_for"]
 
 
 _OF_A_KIND = {
@@ -202,20 +202,19 @@ class Recipe(BaseModel):
         return self
 
     @property
-    def uncompiled_because(self) -> str:
-        """What keeps the training from the kernel for tiny ensembles; empty if nothing does."""
-        obstacles = {
-            f"its network is a {self.network}": self.network != "mlp",
-            "its embeddings are tied": self.tied,
-            f"its optimizer is {self.optimizer}": self.optimizer not in ("adam", "sgd"),
-            "it has momentum": bool(self.momentum),
-            "its betas are not .9 and .999": self.betas != (0.9, 0.999),
-            "it trains on mini-batches": self.batch is not None,
-            "it trains on a part of the table or on wrong labels": not self.is_population,
-            f"its step size is {self.step_size}": self.step_size != "plain",
-            f"its device is {self.device}": self.device != "cpu",
-        }
-        return next((words for words, is_so in obstacles.items() if is_so), "")
+    def fits_kernel(self) -> bool:
+        """Whether the kernel for ensembles of tiny networks takes such steps (``KernelSteps``)."""
+        return (
+            self.network == "mlp"
+            and not self.tied
+            and self.optimizer in ("adam", "sgd")
+            and not self.momentum
+            and self.betas == (0.9, 0.999)
+            and self.batch is None
+            and self.is_population
+            and self.step_size == "plain"
+            and self.device == "cpu"
+        )
 
     def transformer_settings(self) -> TransformerSettings:
         """Sizes and variants of a transformer."""
@@ -286,17 +285,17 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     given = {name: value for name, value in chosen.items() if value is not None}
     if given.get("network", "mlp") != "mlp":
         defaults = _LEARNED | ({} if given.get("optimizer", "adamw") == "adamw" else _PLAIN)
-        return _recipe({"task": task.name, **defaults, **given})
+        return checked_recipe({"task": task.name, **defaults, **given})
     activation = parse_activation(given.get("activation", default_activation(task)))
     given |= {"task": task.name, "activation": activation.name}
-    checked = _recipe(given)
+    checked = checked_recipe(given)
     prediction = predict(task, activation, Penalty(checked.penalty, 0.0))
     if checked.stop_share is not None and prediction.margin is None:
         raise ValueError(
             f"stop_share needs a known maximum margin, and none is known for {task.name} with "
             f"{activation.name}; leave it out"
         )
-    return _recipe({**_suited(task, prediction), **given})
+    return checked_recipe({**_suited(task, prediction), **given})
 
 
 def _suited(task: Task, prediction: Prediction) -> dict[str, Any]:
@@ -322,12 +321,14 @@ def _suited(task: Task, prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _recipe(fields: dict[str, Any]) -> Recipe:
+def checked_recipe(fields: dict[str, Any]) -> Recipe:
+    """Recipe of these fields; what is wrong with them in one line, as a ValueError."""
     try:
         return Recipe(**fields)
     except ValidationError as error:
         problem = error.errors()[0]
-        if not problem["loc"]:
-            raise ValueError(problem["msg"].removeprefix("Value error, ")) from None
+        words = problem["msg"].removeprefix("Value error, ")
         field = ".".join(str(part) for part in problem["loc"])
-        raise ValueError(f"{field}: {problem['msg'].lower()}, got {problem['input']!r}") from None
+        if field:
+            words = f"{field}: {words.lower()}, got {problem['input']!r}"
+        raise ValueError(words) from None

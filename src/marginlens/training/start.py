@@ -77,8 +77,8 @@ def check_trainable(task: Task, recipe: Recipe) -> None:
     data = split(task, recipe)
     if recipe.batch is not None:
         Batches(Rows.of(task) if data.train is None else data.train, recipe.batch, 0)
-    one = recipe.model_copy(update={"members": 1})
-    initial_network(task, one).require_task(task)
+    sizes = {"members": 1, "width": recipe.heads, "embedding": 1, "hidden": 1}  # it is thrown away
+    initial_network(task, recipe.model_copy(update=sizes))
 
 
 def copy_of(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Network:

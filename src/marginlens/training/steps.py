@@ -17,6 +17,7 @@ from marginlens.networks import (
     Rows,
     norm_of,
     population_of,
+    squared_norm,
 )
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
@@ -193,8 +194,7 @@ class Steps:
             return
         divisor = cross_entropy
         if self.recipe.step_size == "normalized":
-            squares = [g.double().square().flatten(1).sum(1) for g in self.gradients.values()]
-            divisor = torch.stack(squares).sum(0).sqrt()
+            divisor = squared_norm(self.gradients).sqrt()
         factor = 1 / divisor.clamp_min(torch.finfo(torch.float32).tiny)
         for gradient in self.gradients.values():
             gradient.mul_(factor.to(gradient.dtype).view(-1, *[1] * (gradient.ndim - 1)))
