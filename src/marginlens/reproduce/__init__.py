@@ -1,0 +1,1 @@
+"""Recipes for the field's questions, each with what is expected of its results."""
