@@ -1,15 +1,22 @@
 """What a network learned, feature by feature and neuron by neuron."""
 
 from marginlens.measures.algorithms import AlgorithmFit, compare_logits, logit_table
+from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
 from marginlens.measures.measurement import Measurement, measure
+from marginlens.measures.observables import Observables, key_set_name, observe
 from marginlens.measures.waveform import WaveformFit, fit_waveform
 
 __all__ = [
     "AlgorithmFit",
+    "LogitSpectrum",
     "Measurement",
+    "Observables",
     "WaveformFit",
     "compare_logits",
     "fit_waveform",
+    "key_set_name",
+    "logit_spectrum",
     "logit_table",
     "measure",
+    "observe",
 ]
