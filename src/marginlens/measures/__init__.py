@@ -3,6 +3,7 @@
 from marginlens.measures.algorithms import AlgorithmFit, compare_logits, logit_table
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
 from marginlens.measures.measurement import Measurement, measure
+from marginlens.measures.norm_share import norm_shares
 from marginlens.measures.observables import Observables, key_set_name, observe
 from marginlens.measures.waveform import WaveformFit, fit_waveform
 
@@ -18,5 +19,6 @@ __all__ = [
     "logit_spectrum",
     "logit_table",
     "measure",
+    "norm_shares",
     "observe",
 ]

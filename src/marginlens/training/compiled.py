@@ -45,12 +45,14 @@ from marginlens.theory import Activation, Penalty
 from marginlens.training.convergence import QUANTITIES, Patience
 from marginlens.training.convergence import start as nothing_remembered
 
-__all__ = ["CompiledSteps", "Metrics", "compiler", "worth_compiling"]
+__all__ = [
+    "COMPILE_SECONDS", "CompiledSteps", "Metrics", "compiler", "kernel_seconds", "worth_compiling",
+]  # fmt: skip
 
 _SOURCE = Path(__file__).with_name("steps.cpp")
 _BETAS = (0.9, 0.999)
 _WORTH_THREADS = 1e-3  # seconds of one core's work
-_COMPILE_SECONDS = 2.5
+COMPILE_SECONDS = 2.5
 _REALS = {torch.float32: "float", torch.float64: "double"}
 _LANES = {"AVX512": 16, "AVX2": 8}  # of float32
 
@@ -216,7 +218,7 @@ class CompiledSteps:
             for key in moments
         }
         self._step = int(state["w"].get("step", 0)) if self._adam and state else 0
-        self._seconds = _seconds(task, self._blocks * self._lanes, width, len(chosen))
+        self._seconds = kernel_seconds(task, self._blocks * self._lanes, width, len(chosen))
 
     def advance(
         self,
@@ -335,7 +337,7 @@ def _multiply_adds(task: Task, width: int, rows: int) -> int:
     return 3 * rows * width * task.classes
 
 
-def _seconds(task: Task, members: int, width: int, rows: int) -> float:
+def kernel_seconds(task: Task, members: int, width: int, rows: int) -> float:
     """What a step of whole blocks takes on one core, to about a fifth where it was measured.
 
     .05 ns a multiply-add and .68 ns for each logit and each weight: 33 us for C5 and 53 us for S3 at
@@ -350,8 +352,8 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
     """Whether compiled steps are expected to save more time than compiling them takes.
 
     An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a compiled
-    step what ``_seconds`` says (for whole registers of members), and the other way, ``Population`` with
-    fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it is no for one large network,
+    step what ``kernel_seconds`` says (for whole registers of members), and the other way,
+    ``Population`` with fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it is no for one large network,
     whose products are as fast in a library and fill no lanes, and yes for a hundred tiny ones from
     some 4,500 steps on. Kernels that were compiled before cost nothing, which is not counted, nor is
     it asked whether there is a compiler.
@@ -369,5 +371,5 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
     lanes = _LANES.get(torch.backends.cpu.get_cpu_capability(), 4)
     rows = len(task.answers)
     eager = 0.6e-3 + 0.06e-9 * members * _multiply_adds(task, width, rows)
-    compiled = _seconds(task, -(-members // lanes) * lanes, width, rows)
-    return steps * (eager - compiled) > _COMPILE_SECONDS
+    compiled = kernel_seconds(task, -(-members // lanes) * lanes, width, rows)
+    return steps * (eager - compiled) > COMPILE_SECONDS
