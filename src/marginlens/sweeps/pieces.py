@@ -27,7 +27,7 @@ __all__ = ["compute_piece", "payload_of", "tables_of"]
 
 
 def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
-    """All that a worker needs, as plain values: it may have neither GAP nor the files of this machine."""
+    """All that a worker needs, as plain values: it may have neither GAP nor this machine's files."""
     problem = piece.configuration.task
     table = None
     if problem.group is not None:

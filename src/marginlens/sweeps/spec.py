@@ -189,10 +189,10 @@ class Sweep(BaseModel):
             chosen.require_rows()
             given = {name: _plain(value) for name, value in fields.items() if name != "task"}
             recipe = recipe_for(chosen, **{"snapshots": 0, **given})
-            if "record_every" not in given and (recipe.patience or not recipe.tolerance):
-                if recipe.stop_share is None:
-                    every = max(recipe.record_every, recipe.steps // _RECORDS)
-                    recipe = recipe.model_copy(update={"record_every": every})
+            looked_at = recipe.stop_share is not None or (recipe.tolerance and not recipe.patience)
+            if "record_every" not in given and not looked_at:  # no history is kept
+                every = max(recipe.record_every, recipe.steps // _RECORDS)
+                recipe = recipe.model_copy(update={"record_every": every})
             check_trainable(chosen, recipe)
         except (ValueError, OSError) as error:
             raise ValueError(f"{_words(fields)}: {error}") from None

@@ -351,12 +351,12 @@ def kernel_seconds(task: Task, members: int, width: int, rows: int) -> float:
 def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
     """Whether compiled steps are expected to save more time than compiling them takes.
 
-    An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a compiled
-    step what ``kernel_seconds`` says (for whole registers of members), and the other way,
-    ``Population`` with fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it is no for one large network,
-    whose products are as fast in a library and fill no lanes, and yes for a hundred tiny ones from
-    some 4,500 steps on. Kernels that were compiled before cost nothing, which is not counted, nor is
-    it asked whether there is a compiler.
+    An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a
+    compiled step what ``kernel_seconds`` says (for whole registers of members), and the other
+    way, ``Population`` with fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it
+    is no for one large network, whose products are as fast in a library and fill no lanes, and
+    yes for a hundred tiny ones from some 4,500 steps on. Kernels that were compiled before cost
+    nothing, which is not counted, nor is it asked whether there is a compiler.
 
     Examples
     --------
