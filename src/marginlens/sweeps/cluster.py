@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
+import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,10 +14,13 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.comm import get_address_host_port
 
-__all__ = ["CONNECT_SECONDS", "SchedulerError", "connected", "local_workers"]
+__all__ = ["CONNECT_SECONDS", "PROBE_SECONDS", "SchedulerError", "connected", "local_workers"]
 
 CONNECT_SECONDS = 8.0
+PROBE_SECONDS = 4.0
+_FRAMES = 1000
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _CONFIG = {
     # a worker that is killed does not condemn the piece it was at: it may not have been the cause
@@ -57,6 +62,7 @@ def connected(
         stack.enter_context(dask.config.set(_CONFIG))
         stack.enter_context(_quiet())
         if scheduler is not None:
+            _probe(scheduler)
             address: Any = scheduler
         else:
             # a worker's scratch files have no place in the user's folder
@@ -66,17 +72,38 @@ def connected(
             stack.callback(_closed, address)
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, RuntimeError, MemoryError) as error:
             raise SchedulerError(
-                f"no Dask scheduler answers at {scheduler} within {CONNECT_SECONDS:g} s "
-                f"({type(error).__name__}); start one with: dask scheduler"
-            ) from None
-        except ValueError as error:
-            raise ValueError(
-                f"{scheduler!r} is no address of a scheduler ({error}); write e.g. tcp://10.0.0.1:8786"
+                f"the Dask scheduler at {scheduler} does not let us in ({type(error).__name__})"
             ) from None
         stack.callback(_closed, client)
         yield client
+
+
+def _probe(address: str) -> None:
+    """Whether a Dask scheduler answers: its first words are a small number of frames.
+
+    A client that finds none takes long to give up, and longer to be closed.
+    """
+    try:
+        host, port = get_address_host_port(address)
+    except ValueError as error:
+        raise ValueError(
+            f"{address!r} is no address of a scheduler ({error}); write e.g. tcp://10.0.0.1:8786"
+        ) from None
+    if not address.startswith("tcp://") and "://" in address:
+        return  # encrypted: the client will see
+    try:
+        with socket.create_connection((host, port), timeout=PROBE_SECONDS) as connection:
+            words = connection.recv(8, socket.MSG_WAITALL)
+    except (OSError, TimeoutError) as error:
+        raise SchedulerError(
+            f"no Dask scheduler answers at {address} ({error}); start one with: dask scheduler"
+        ) from None
+    if len(words) < 8 or not 0 < struct.unpack("<Q", words)[0] < _FRAMES:
+        raise SchedulerError(
+            f"what answers at {address} is no Dask scheduler; start one with: dask scheduler"
+        )
 
 
 def _local(workers: int, scratch: str) -> LocalCluster:
