@@ -136,7 +136,15 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[SweepProgress], None] | None]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     if quiet or not err.is_terminal:
-        yield None
+        last = ""
+
+        def say(now: SweepProgress) -> None:
+            nonlocal last
+            if now.note and now.note != last:
+                err.print(f"marginlens: {now.note}", highlight=False, soft_wrap=True)
+            last = now.note
+
+        yield say
         return
     columns = (TextColumn("sweep"), BarColumn(), TextColumn("{task.fields[words]}"))
     with Progress(*columns, console=err, transient=True) as bar:

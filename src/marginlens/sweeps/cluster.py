@@ -157,7 +157,9 @@ def _closed(thing: Any) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Dask's remarks on workers and connections that are lost: the sweep says what matters."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    packages = ("distributed", "tornado", "asyncio")
+    names = {name for name in logging.root.manager.loggerDict if name.split(".")[0] in packages}
+    loggers = [logging.getLogger(name) for name in (*packages, *sorted(names))]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -219,7 +219,7 @@ def run_sweep(
 
 def _drain(client: Client, work: _Work, signals: Signals) -> None:
     """Compute what is waiting, until nothing is, or the scheduler is gone, or a signal came."""
-    refreshed = 0.0
+    refreshed, began = 0.0, time.monotonic()
     while not work.is_over and not signals.received:
         if client.status != "running":
             raise SchedulerError("the connection to the scheduler was lost")
@@ -232,8 +232,8 @@ def _drain(client: Client, work: _Work, signals: Signals) -> None:
         done = [future for future in work.flying if future.done()]
         for future in done:
             _take(future, work.flying.pop(future), work)
-        note = "" if work.progress.workers else "waiting for workers"
-        work.tell(note)
+        waited = time.monotonic() - began
+        work.tell("waiting for workers" if not work.progress.workers and waited > 3 else "")
         if not done:
             time.sleep(_POLL)
 
