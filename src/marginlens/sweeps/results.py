@@ -127,6 +127,7 @@ class Results:
             f"group by configuration, {columns}",
         ):
             connection.execute(f"create view {view}")
+        connection.execute("set python_enable_replacements = false")  # no variable is a table
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         return connection
@@ -156,7 +157,7 @@ class Results:
                 "DESCRIBE members"
             )
         try:
-            return connection.execute(statements[0]).to_arrow_table()
+            return connection.sql(statements[0]).to_arrow_table()
         except duckdb.Error as error:
             raise ValueError(_one_line(error)) from None
 
