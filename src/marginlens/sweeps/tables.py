@@ -273,8 +273,8 @@ def symmetry(results: Results, where: str | None = None) -> ResultTable:
         full,
         "Invariance under Out(G) is proved; exchangeability beyond it is not. P-values by drawing laws "
         "under the hypothesis (20,000, seed 0), conditional on how many runs fall in each class; "
-        f"adjusted by Holm over the whole table. {left_out} more had nothing to test: every outcome would "
-        "have fitted.",
+        f"adjusted by Holm over the whole table. {left_out} more had nothing to test: every outcome "
+        "would have fitted.",
     )
 
 
