@@ -49,8 +49,8 @@ def _symmetric(results: Results, kind: str, where: str | None, *, promised: bool
     for members in results.configurations(where).values():
         found += [t for t in symmetry_tests(results, members) if t.informative and t.name == kind]
     least = float(holm([test.p_value for test in found]).min()) if found else 1.0
-    statement = f"{found[0].hypothesis if found else kind}: least p-value of {len(found)} tests, adjusted "
-        "(Holm)"
+    about = found[0].hypothesis if found else kind
+    statement = f"{about}: least p-value of {len(found)} tests, adjusted (Holm)"
     return Claim(
         kind, statement[0].upper() + statement[1:], None, least, 0.01, False, least >= 0.01, promised,
         _SYMMETRY if promised else _MAIS,

@@ -200,8 +200,7 @@ class Results:
         """The members of each configuration, by its digest, in the order of the recipe's columns."""
         members = self.where(condition)
         names = dict.fromkeys(members["configuration"].to_pylist())
-        column = members["configuration"]
-        return {name: members.filter(pc.equal(column, name)) for name in names}
+        return {name: members.filter(pc.field("configuration") == name) for name in names}
 
     @cached_property
     def _keys(self) -> dict[str, tuple[tuple[str, ...], dict[int, np.ndarray]]]:
