@@ -178,7 +178,7 @@ def test_the_verbs(folder, call, tmp_path):
     for arguments, words in (
         (("query", folder, "drop view members"), "read-only"),
         (("table", folder, "lawn"), "there are convergence"),
-        (("table", folder, "law", "--where", "1; drop view members"), "one question"),
+        (("table", folder, "law", "--where", "1; drop view members"), "syntax error"),
         (("law", folder, "--where", "task = 'C5'"), "2 configurations"),
         (("law", folder, "--by", "task"), "two of the columns"),
         (("query", tmp_path, "select 1"), "not a sweep's folder"),

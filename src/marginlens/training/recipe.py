@@ -274,6 +274,10 @@ _LEARNED: dict[str, Any] = {
 _PLAIN: dict[str, Any] = {"weight_decay": 0.0, "betas": (0.9, 0.999)}
 
 
+_SUITED = {"width", "strength", "learning_rate", "steps"}
+"""Fields that suit a task, on groups."""
+
+
 def recipe_for(task: Task, **chosen: Any) -> Recipe:
     """Recipe for a task: what is not chosen is filled in by what suits the task.
 
@@ -308,6 +312,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     activation = parse_activation(given.get("activation", default_activation(task)))
     given |= {"task": task.name, "activation": activation.name}
     checked = checked_recipe(given)
+    if given.keys() >= _SUITED and task.subset is None and checked.stop_share is None:
+        return checked  # nothing to fill in: a prediction by search takes seconds
     prediction = predict(task, activation, Penalty(checked.penalty, 0.0))
     if checked.stop_share is not None and prediction.margin is None:
         raise ValueError(
