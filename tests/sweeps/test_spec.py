@@ -1,120 +1,186 @@
-"""Specs of sweeps: validated whole, and what they expand to."""
+import itertools
+import math
+import time
+import tomllib
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sweeping import TINY, tiny
 
-from marginlens.sweeps import read_sweep
+from marginlens.sweeps import Sweep, read_sweep
+from marginlens.training import Recipe, estimated_seconds, recipe_for
 
-BASE = {"recipe": {"task": "C5"}}
+RECIPE = {"task": "C5", "width": 4, "steps": 200, "compile": "never"}
+VALUES = {
+    "activation": st.sampled_from(["x^2", "relu", "abs"]),
+    "steps": st.integers(0, 10**6),
+    "strength": st.floats(0, 1),
+    "learning_rate": st.floats(1e-6, 1),
+    "tied": st.booleans(),
+}
+GRIDS = st.fixed_dictionaries(
+    {}, optional={n: st.lists(v, min_size=1, max_size=3, unique=True) for n, v in VALUES.items()}
+)
+SWEEPS = st.builds(
+    lambda grid, points, seeds, seed, together, key: {
+        "seeds": seeds, "seed": seed, "grid": grid, "recipe": {"task": "C5"},
+        "points": [{"width": width} for width in points], "observe": {"key": key},
+        **({} if together is None else {"together": together}),
+    },
+    GRIDS, st.lists(st.integers(1, 50), max_size=3, unique=True), st.integers(1, 300),
+    st.integers(0, 2**61 - 1), st.none() | st.integers(1, 400), st.floats(0.001, 0.5),
+)  # fmt: skip
 
 
-def test_a_grid_is_every_combination_and_points_are_each_combined_with_it():
-    sweep = read_sweep(
+@given(SWEEPS)
+@settings(max_examples=60, deadline=None)
+def test_a_sweep_is_what_its_toml_says(data):
+    sweep = read_sweep(data)
+    assert read_sweep(tomllib.loads(sweep.to_toml())) == sweep
+    assert read_sweep(sweep.model_dump(exclude_none=True)) == sweep
+
+
+@given(SWEEPS)
+@settings(max_examples=60, deadline=None)
+def test_combinations_are_the_product_in_its_order(data):
+    sweep = read_sweep(data)
+    wanted = [
+        {"task": "C5", **point, **dict(zip(data["grid"], values, strict=True))}
+        for point in data["points"] or [{}]
+        for values in itertools.product(*data["grid"].values())
+    ]
+    assert list(sweep.combinations()) == wanted
+    assert (sweep.size, sweep.runs) == (len(wanted), len(wanted) * data["seeds"])
+
+
+@given(st.integers(1, 2500), st.integers(0, 99), st.none() | st.integers(1, 3000))
+@settings(max_examples=60, deadline=None)
+def test_every_seed_is_in_exactly_one_piece(seeds, seed, together):
+    more = {} if together is None else {"together": together}
+    sweep = read_sweep({"seeds": seeds, "seed": seed, "recipe": RECIPE, **more})
+    pieces = sweep.pieces(sweep.configurations())
+    found = [one for piece in pieces for one in range(piece.first, piece.first + piece.count)]
+    assert found == list(range(seed, seed + seeds))
+    assert max(piece.count for piece in pieces) <= (together or 1000)
+    assert len({piece.id for piece in pieces}) == len(pieces)
+    for piece in pieces:
+        assert (piece.recipe.seed, piece.recipe.members) == (piece.first, piece.count)
+        Recipe(**piece.recipe.model_dump())  # a worker will ask it again
+
+
+def test_what_is_not_given_suits_the_task():
+    (one,) = read_sweep({"recipe": {"task": "S3", "width": 8}}).configurations()
+    wanted = recipe_for(one.task, width=8, snapshots=0)
+    assert one.recipe == wanted.model_copy(update={"record_every": one.recipe.record_every})
+
+
+def test_the_digest_stands_for_recipe_thresholds_and_table(tmp_path):
+    def digest(**data):
+        ((one),) = read_sweep({"recipe": RECIPE, **data}).configurations()
+        return one.digest
+
+    file = tmp_path / "group.csv"
+    by_table = []
+    for table in ("0,1,2\n1,2,0\n2,0,1\n", "2,0,1\n0,1,2\n1,2,0\n"):
+        file.write_text(table)
+        by_table.append(digest(recipe={**RECIPE, "task": str(file)}))
+    others = [
+        digest(), digest(observe={"key": 0.01}), digest(recipe={**RECIPE, "width": 5}), *by_table,
+    ]  # fmt: skip
+    assert len(set(others)) == 5
+    assert digest() == digest(seeds=7, seed=3, together=2, name="other") == others[0]
+
+
+BAD = {
+    "misspelt in [recipe]": ({"recipe": {**RECIPE, "widht": 3}}, "'widht' in [recipe]; did you mean width?"),
+    "misspelt in [grid]": ({"grid": {"strenght": [1e-3]}}, "'strenght' in [grid]; did you mean strength?"),
+    "misspelt in a point": (
+        {"points": [{"strength": 1e-3}, {"learningrate": 0.1}]},
+        "'learningrate' in [[points]] number 2; did you mean learning_rate?",
+    ),
+    "misspelt table": ({"recipes": {}}, "'recipes'; did you mean recipe?"),
+    "misspelt threshold": ({"observe": {"kee": 0.1}}, "'kee' in [observe]; did you mean key?"),
+    "field outside": ({"width": 4}, "width is a recipe's field: write it below [recipe]"),
+    "seeds inside": ({"recipe": {**RECIPE, "seeds": 4}}, "write seeds = 100 above the tables"),
+    "members inside": ({"grid": {"members": [4]}}, "write seeds = 100 above the tables"),
+    "list in [recipe]": ({"recipe": {**RECIPE, "width": [2, 8]}}, "width in [recipe] is a list; write it below [grid]"),
+    "value in [grid]": ({"grid": {"strength": 1e-3}}, "grid.strength: input should be a valid list"),
+    "empty list": ({"grid": {"strength": []}}, "[grid] strength is an empty list"),
+    "twice": ({"grid": {"width": [2]}}, "width is in [recipe] and in [grid]"),
+    "twice in points": (
+        {"points": [{"strength": 0}], "grid": {"strength": [1e-3]}}, "in [[points]] and in [grid]",
+    ),
+    "no task": ({"recipe": {"width": 4}}, 'no task is named: write task = "C5" below [recipe]'),
+    "no seeds": ({"seeds": 0}, "seeds: input should be greater than or equal to 1, got 0"),
+    "threshold": ({"observe": {"pure": 0.7}}, "observe.pure: input should be less than 0.5, got 0.7"),
+    "impossible": ({"grid": {"strength": [0.0, -1.0]}}, "strength -1.0: strength: input should be greater"),
+    "of another kind": ({"grid": {"heads": [4, 8]}}, "heads 8: heads belongs to the transformer"),
+    "no such task": ({"recipe": {**RECIPE, "task": "C5x"}}, "task C5x, width 4"),
+    "no such device": ({"recipe": {**RECIPE, "device": "cuda:77"}}, "device cuda:77: "),
+    "rows": ({"recipe": {**RECIPE, "train_fraction": 1e-3}}, "train_fraction 0.001: "),
+    "the same twice": ({"grid": {"strength": [1e-3, 0.001]}}, "two configurations are the same"),
+    "the same by default": (
+        {"points": [{"schedule": "decay"}, {}]}, "two configurations are the same: task C5",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refused_in_one_line(name):
+    data, words = BAD[name]
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
+        read_sweep({"recipe": RECIPE, **data}).configurations()
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["seeds = ", "\x00", 'recipe = "C5"\n'])
+def test_a_file_that_is_no_sweep(tmp_path, content):
+    path = tmp_path / "spec.toml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"^'.*spec.toml': [^\n]+$"):
+        read_sweep(path)
+    with pytest.raises(ValueError, match="there is no file"):
+        read_sweep(tmp_path / "none.toml")
+
+
+def test_the_cost_of_any_grid_is_known_at_once():
+    """It is that of all its configurations where they are few, and an estimate where they are not."""
+    few = tiny()
+    wanted = sum(
+        estimated_seconds(piece.configuration.task, piece.recipe)
+        for piece in few.pieces(few.configurations())
+    )
+    assert math.isclose(few.estimated_seconds(), wanted)
+    widths = list(range(1, 1001))
+    many = read_sweep(
         {
-            "seeds": 2,
-            "recipe": {"steps": 50},
-            "grid": {"width": [2, 3], "activation": ["x^2", "relu"]},
-            "points": [{"task": "C5", "strength": 0.0}, {"task": "S3", "strength": 1e-3}],
+            "recipe": {"task": "C5", "steps": 1000, "compile": "never"},
+            "grid": {name: [1e-4 * i for i in widths] for name in ("strength", "learning_rate")}
+            | {"width": widths},
         }
     )
-    found = [
-        (c.recipe.task, c.recipe.strength, c.recipe.width, c.recipe.activation)
-        for c in sweep.configurations()
+    started = time.perf_counter()
+    assert many.size == many.runs == 10**9
+    estimate = many.estimated_seconds()
+    assert time.perf_counter() - started < 1
+    by_width = [
+        estimated_seconds(task, Recipe(task="C5", steps=1000, width=width, compile="never"))
+        for task in [few.configurations()[0].task]
+        for width in widths
     ]
-    assert found == [
-        (task, strength, width, activation)
-        for task, strength in (("C5", 0.0), ("S3", 1e-3))
-        for width in (2, 3)
-        for activation in ("x^2", "relu")
-    ]
-    assert (sweep.size, sweep.runs) == (8, 16)
-    assert all(c.recipe.steps == 50 for c in sweep.configurations())
+    assert 0.5 < estimate / (10**6 * sum(by_width)) < 2
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    seeds=st.integers(1, 30),
-    seed=st.integers(0, 1000),
-    together=st.none() | st.integers(1, 30),
-    widths=st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True),
-)
-def test_pieces_cover_every_seed_once(seeds, seed, together, widths):
-    data = {"seeds": seeds, "seed": seed, "recipe": {"task": "C3"}, "grid": {"width": widths}}
-    sweep = read_sweep(data | ({} if together is None else {"together": together}))
-    pieces = sweep.pieces(sweep.configurations())
-    covered = [(p.recipe.width, s) for p in pieces for s in range(p.first, p.first + p.count)]
-    assert sorted(covered) == [(w, s) for w in sorted(widths) for s in range(seed, seed + seeds)]
-    assert len({piece.id for piece in pieces}) == len(pieces)
-    assert all(p.recipe.members == p.count and p.recipe.seed == p.first for p in pieces)
-    import tomllib
-
-    assert read_sweep(tomllib.loads(sweep.to_toml())) == sweep
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        ({"recipe": {"task": "C5", "stepz": 3}}, "'stepz' in .recipe.; did you mean steps"),
-        ({**BASE, "grid": {"wdith": [1]}}, "'wdith' in .grid.; did you mean width"),
-        ({**BASE, "points": [{}, {"lerning_rate": 1}]}, "number 2; did you mean learning_rate"),
-        ({**BASE, "togther": 3}, "did you mean together"),
-        ({**BASE, "width": 3}, "below .recipe."),
-        ({"recipe": {"task": "C5", "seed": 3}}, "seed = 0"),
-        ({"recipe": {"task": "C5", "members": 3}}, "seeds = 100"),
-        ({**BASE, "seeds": 0}, "seeds: "),
-        ({**BASE, "grid": {"width": 3}}, "grid.width"),
-        ({**BASE, "grid": {"width": []}}, "empty list"),
-        ({"recipe": {"task": "C5", "width": 2}, "grid": {"width": [2]}}, "keep one"),
-        ({**BASE, "grid": {"width": [2]}, "points": [{"width": 2}]}, "keep one"),
-        ({"grid": {"width": [2]}}, "no task"),
-        ({**BASE, "observe": {"key": 2.0}}, "observe.key"),
-        ({**BASE, "observe": {"kee": 0.1}}, "observe.kee"),
-    ],
-)
-def test_a_spec_that_cannot_be_meant_is_refused(data, words):
-    with pytest.raises(ValueError, match=words) as caught:
-        read_sweep(data)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"width": [2, -1]}, "width -1: width: "),
-        ({"task": ["C5", "X9"]}, "task X9: unknown task"),
-        ({"width": [2, 2]}, "two configurations are the same"),
-        ({"dtype": ["float16"]}, "dtype float16"),
-        ({"device": ["cuda:99"]}, "available"),
-        ({"task": ["compose(S5,9)"]}, "cannot be|can be predicted"),
-    ],
-)
-def test_an_impossible_value_names_its_configuration(fields, words):
-    recipe = {} if "task" in fields else {"task": "C5"}
-    with pytest.raises(ValueError, match=words):
-        read_sweep({"recipe": recipe, "grid": fields}).configurations()
-
-
-def test_a_file_that_is_not_there_or_not_toml(tmp_path):
-    with pytest.raises(ValueError, match="there is no file"):
-        read_sweep(tmp_path / "no.toml")
-    (tmp_path / "bad.toml").write_text("seeds = = 3")
-    with pytest.raises(ValueError, match="not readable as TOML"):
-        read_sweep(tmp_path / "bad.toml")
-
-
-def test_two_tables_of_one_name_are_two_configurations(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    found = []
-    for table in ([[0, 1], [1, 0]], [[1, 0], [0, 1]]):
-        np.save("g.npy", np.array(table))
-        (one,) = read_sweep({"recipe": {"task": "g.npy"}}).configurations()
-        found.append(one.digest)
-    assert found[0] != found[1]
-
-
-def test_the_cost_of_a_large_grid_is_estimated_from_a_few():
-    wide = {**BASE, "seeds": 1000, "grid": {"width": list(range(1, 1001))}}
-    assert read_sweep(wide).runs == 1_000_000
-    assert read_sweep(wide).estimated_seconds() > 600
+def test_types_of_a_file_are_those_of_its_fields(tmp_path):
+    path = tmp_path / "spec.toml"
+    path.write_text(
+        'seeds = 2\n[recipe]\ntask = "C113"\nnetwork = "transformer"\n[grid]\n'
+        "betas = [[0.9, 0.98], [0.9, 0.999]]\nheads = [2, 4]\n"
+    )
+    sweep = read_sweep(path)
+    assert isinstance(sweep, Sweep)
+    assert [c.recipe.betas for c in sweep.configurations()] == [(0.9, 0.98)] * 2 + [
+        (0.9, 0.999)
+    ] * 2
+    assert TINY["seeds"] * 4 == tiny().runs

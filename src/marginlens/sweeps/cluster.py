@@ -22,6 +22,10 @@ CONNECT_SECONDS = 8.0
 PROBE_SECONDS = 4.0
 _FRAMES = 1000
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_NO_PAGE = {
+    "dashboard": False,
+    "dashboard_address": "127.0.0.1:0",
+}  # any free port, not Dask's usual
 _CONFIG = {
     # a worker that is killed does not condemn the piece it was at: it may not have been the cause
     "distributed.scheduler.allowed-failures": 20,
@@ -109,6 +113,7 @@ def _probe(address: str) -> None:
 def _local(workers: int, scratch: str) -> LocalCluster:
     options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     return LocalCluster(
+        scheduler_kwargs=_NO_PAGE,
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
@@ -132,7 +137,7 @@ def _slurm(options: Mapping[str, Any]) -> Any:
     if not isinstance(jobs, int) or jobs < 1:
         raise ValueError(f"slurm.jobs is the number of jobs, such as 10; got {jobs!r}")
     given = {
-        "silence_logs": logging.CRITICAL, "scheduler_options": {"dashboard_address": None}, **given
+        "silence_logs": logging.CRITICAL, "scheduler_options": dict(_NO_PAGE), **given
     }  # fmt: skip
     given.setdefault("cores", 1)
     given.setdefault("processes", given["cores"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 import traceback
 import warnings
@@ -18,6 +19,7 @@ from safetensors.torch import save
 from marginlens.groups import FiniteGroup
 from marginlens.measures import Observables, norm_shares, observe
 from marginlens.networks import MLP, Network, Transformer, as_mlp
+from marginlens.runs.run import prediction_for
 from marginlens.sweeps.schema import FEATURES, MEMBERS, recipe_values
 from marginlens.sweeps.spec import Piece, Thresholds
 from marginlens.tasks import Task, task
@@ -26,6 +28,8 @@ from marginlens.training import Recipe, Training, train
 __all__ = ["compute_piece", "payload_of", "tables_of"]
 
 _VERSION = version("marginlens")
+_ONE_AT_A_TIME = threading.Lock()
+"""A worker may have several threads, but PyTorch's settings are the whole process's."""
 
 
 def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
 
 
 def compute_piece(payload: dict[str, Any]) -> dict[str, Any]:
-    """Train and observe the seeds of a piece.
+    """Train and observe the seeds of a piece; a process computes one at a time.
 
     Parameters
     ----------
@@ -61,6 +65,11 @@ def compute_piece(payload: dict[str, Any]) -> dict[str, Any]:
         ``files``: name to bytes, the same to the bit wherever and whenever it is computed on one kind
         of processor; or ``reason``: why it could not be. And ``seconds``.
     """
+    with _ONE_AT_A_TIME:
+        return _attempt(payload)
+
+
+def _attempt(payload: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     threads = torch.get_num_threads()
     try:
@@ -92,7 +101,8 @@ def _compute(payload: dict[str, Any]) -> dict[str, bytes]:
         problem = task(FiniteGroup(table, payload["group"]), inputs=payload["inputs"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no compiler: slower, and the same for every piece
-        training = train(problem, recipe)
+        margin = None if recipe.stop_share is None else prediction_for(problem, recipe).margin
+        training = train(problem, recipe, margin=margin)
     if training.stopped == "interrupted":
         raise OSError("interrupted")
     thresholds = Thresholds(**payload["thresholds"])

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool
 
 from marginlens.measures import SelectionLaw, selection_law
+from marginlens.sweeps.reading import read_sweep
 from marginlens.sweeps.schema import FEATURES, MEMBERS, RECIPE
-from marginlens.sweeps.spec import Sweep, read_sweep
+from marginlens.sweeps.spec import Sweep
 from marginlens.sweeps.store import SPEC, failures_of, finished_of
 
 __all__ = ["Results"]

@@ -22,8 +22,9 @@ from marginlens.training.process import Signals
 __all__ = ["RECONNECT_SECONDS", "SweepProgress", "SweepSummary", "run_sweep"]
 
 RECONNECT_SECONDS = 30.0
-_ATTEMPTS = 3  # of a piece whose workers die, each after Dask's own attempts
+_ATTEMPTS = 2  # of a piece whose workers die, each after Dask's own attempts
 _POLL = 0.2
+_LOST = "the connection to the scheduler was lost"
 _LATEST = 64  # pieces in flight for each worker, so that a scheduler is not buried
 
 
@@ -98,7 +99,7 @@ class _Work:
     started: float
     computed: int = 0
     spent: float = 0.0  # expected cost of what was computed
-    attempts: Counter[str] = field(default_factory=Counter)
+    killed: Counter[str] = field(default_factory=Counter)
     flying: dict[Future, Piece] = field(default_factory=dict)
 
     @property
@@ -222,7 +223,7 @@ def _drain(client: Client, work: _Work, signals: Signals) -> None:
     refreshed, began = 0.0, time.monotonic()
     while not work.is_over and not signals.received:
         if client.status != "running":
-            raise SchedulerError("the connection to the scheduler was lost")
+            raise SchedulerError(_LOST)
         if time.monotonic() - refreshed > 1:
             work.progress.workers = _count_workers(client)
             refreshed = time.monotonic()
@@ -241,18 +242,18 @@ def _drain(client: Client, work: _Work, signals: Signals) -> None:
 def _count_workers(client: Client) -> int:
     try:
         return len(client.scheduler_info(n_workers=-1)["workers"])
-    except (OSError, TimeoutError, TypeError):
-        return len(client.scheduler_info()["workers"])
+    except (OSError, TimeoutError):
+        raise SchedulerError(_LOST) from None
 
 
 def _submit(client: Client, work: _Work, piece: Piece) -> None:
-    work.attempts[piece.id] += 1
-    future = client.submit(
-        compute_piece,
-        payload_of(piece, work.sweep.observe),
-        key=f"{piece.id}-{work.attempts[piece.id]}-{time.monotonic_ns()}",
-        pure=False,
-    )
+    payload = payload_of(piece, work.sweep.observe)
+    try:
+        key = f"{piece.id}-{time.monotonic_ns()}"  # what another client computes is not this
+        future = client.submit(compute_piece, payload, key=key, pure=False)
+    except (OSError, TimeoutError):
+        work.waiting.append(piece)
+        raise SchedulerError(_LOST) from None
     work.flying[future] = piece
 
 
@@ -261,18 +262,18 @@ def _take(future: Future, piece: Piece, work: _Work) -> None:
     try:
         if future.status == "error":
             error = future.exception()
-            if isinstance(error, KilledWorker) and work.attempts[piece.id] < _ATTEMPTS:
-                work.waiting.append(piece)
-                return
-            words = " ".join(str(error).split())
+            words = f"{type(error).__name__}: {' '.join(str(error).split())}"
             if isinstance(error, KilledWorker):
+                work.killed[piece.id] += 1
+                if work.killed[piece.id] < _ATTEMPTS:
+                    work.waiting.append(piece)
+                    return
                 words = "its worker died again and again: most likely it ran out of memory"
-            work.progress.failed += 1
-            work.store.fail(piece, words)
+            _note(work, piece, None, {"reason": words})
             return
         if future.status != "finished":  # cancelled or lost: with the scheduler
             work.flying[future] = piece
-            raise SchedulerError("the connection to the scheduler was lost")
+            raise SchedulerError(_LOST)
         try:
             made = future.result(timeout=300)
         except (OSError, TimeoutError) as error:
@@ -283,12 +284,27 @@ def _take(future: Future, piece: Piece, work: _Work) -> None:
     finally:
         if future.status in ("finished", "error"):
             future.release()
-    log = {"seconds": round(made["seconds"], 3)}
-    if "reason" in made:
+    _note(work, piece, made.get("files"), made)
+
+
+def _note(
+    work: _Work, piece: Piece, files: Mapping[str, bytes] | None, made: Mapping[str, Any]
+) -> None:
+    """Land a piece's files, or why there are none."""
+    log = {"seconds": round(made["seconds"], 3)} if "seconds" in made else {}
+    try:
+        if files is None:
+            work.store.fail(piece, made["reason"], **log)
+        else:
+            work.store.land(piece, files, **log)
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {str(work.store.folder)!r} ({error.strerror or error}): the "
+            f"{work.progress.done} pieces that are there stay, and the same command goes on from them"
+        ) from None
+    if files is None:
         work.progress.failed += 1
-        work.store.fail(piece, made["reason"], **log)
         return
-    work.store.land(piece, made["files"], **log)
     work.computed += 1
     work.spent += piece.seconds
     work.progress.done += 1

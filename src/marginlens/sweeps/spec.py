@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import itertools
 import json
 import math
-import tomllib
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from marginlens.measures.observables import COUNT, KEY, PURE
 from marginlens.tasks import Task, task
 from marginlens.training import Recipe, check_trainable, estimated_seconds, recipe_for
 
-__all__ = ["Configuration", "Piece", "Sweep", "Thresholds", "read_sweep"]
+__all__ = ["Configuration", "Piece", "Sweep", "Thresholds"]
 
-_FIELDS = tuple(name for name in Recipe.model_fields if name not in ("seed", "members"))
-_SEEDS = {
-    "seed": 'write seed = 0 above the tables: the first of the "seeds"',
-    "members": "write seeds = 100 above the tables",
-    "seeds": "write seeds = 100 above the tables",
-}
 _RECORDS = 20
+_SAMPLE = 20
+_TOGETHER = 1000
 
 
 class Thresholds(BaseModel):
@@ -92,7 +86,7 @@ class Piece:
             update={"seed": self.first, "members": self.count}
         )
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """Its expected cost, in seconds of one core."""
         return estimated_seconds(self.configuration.task, self.recipe)
@@ -108,7 +102,7 @@ class Sweep(BaseModel):
     seeds, seed
         Each configuration is trained from seed, seed + 1, ..., seed + seeds - 1.
     together
-        Most seeds of a configuration that are trained by one worker; None: all.
+        Most seeds of a configuration that are trained by one worker; None: all, up to a thousand.
     recipe
         Fields that all configurations share; those given nowhere suit the task, as everywhere.
     grid
@@ -122,6 +116,7 @@ class Sweep(BaseModel):
 
     Examples
     --------
+    >>> from marginlens.sweeps import read_sweep
     >>> sweep = read_sweep({"seeds": 3, "recipe": {"task": "C5"}, "grid": {"width": [2, 8]}})
     >>> sweep.size, sweep.runs, [c.recipe.width for c in sweep.configurations()]
     (2, 6, [2, 8])
@@ -132,7 +127,7 @@ class Sweep(BaseModel):
     name: str = "sweep"
     seeds: int = Field(1, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0, lt=2**61)
-    together: int | None = Field(None, ge=1)
+    together: int | None = Field(None, ge=1, le=100_000)
     recipe: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
     points: list[dict[str, Any]] = Field(default_factory=list)
@@ -151,9 +146,16 @@ class Sweep(BaseModel):
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """The fields of each configuration, as given."""
-        for point in self.points or [{}]:
-            for values in itertools.product(*self.grid.values()):
-                yield {**self.recipe, **point, **dict(zip(self.grid, values, strict=True))}
+        return (self._fields(number) for number in range(self.size))
+
+    def _fields(self, number: int) -> dict[str, Any]:
+        """The fields of one configuration: the grid's last one changes fastest, points slowest."""
+        chosen = {}
+        for name, values in reversed(self.grid.items()):
+            number, position = divmod(number, len(values))
+            chosen[name] = values[position]
+        point = self.points[number] if self.points else {}
+        return {**self.recipe, **point, **{name: chosen[name] for name in self.grid}}
 
     def configurations(self) -> tuple[Configuration, ...]:
         """Every configuration, complete and checked.
@@ -208,104 +210,31 @@ class Sweep(BaseModel):
 
     def pieces(self, configurations: tuple[Configuration, ...]) -> tuple[Piece, ...]:
         """What is computed at a time."""
-        step = self.together or self.seeds
+        step = self._at_most
         return tuple(
             Piece(one, self.seed + first, min(step, self.seeds - first))
             for one in configurations
             for first in range(0, self.seeds, step)
         )
 
+    @property
+    def _at_most(self) -> int:
+        """Seeds of a piece."""
+        return min(self.together or _TOGETHER, self.seeds)
+
     def estimated_seconds(self) -> float:
         """Expected cost of the sweep in seconds of one core, from at most 20 of its configurations."""
-        step = max(1, self.size // 20)
-        some = list(
-            itertools.islice(self.combinations(), 0, 20 * step if self.size > 20 else None, step)
-        )
+        some = random.Random(0).sample(range(min(self.size, 2**62)), min(_SAMPLE, self.size))
         tasks: dict[str, Task] = {}
         total = 0.0
-        for fields in some:
-            one = self.configuration(fields, tasks)
-            count = min(self.together or self.seeds, self.seeds)
-            total += Piece(one, 0, count).seconds * self.seeds / count
+        for number in sorted(some):
+            one = self.configuration(self._fields(number), tasks)
+            total += Piece(one, 0, self._at_most).seconds * self.seeds / self._at_most
         return total / len(some) * self.size
 
     def to_toml(self) -> str:
         """The sweep as TOML text."""
         return tomli_w.dumps(self.model_dump(exclude_none=True, exclude_defaults=True))
-
-
-def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
-    """Read a sweep from a TOML file, or from what such a file holds.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, a field is unknown (with the nearest that there is), or a value
-        has another type than its field.
-    """
-    if isinstance(source, Mapping):
-        data, where = dict(source), ""
-    else:
-        path = Path(source)
-        where = f"{str(path)!r}: "
-        try:
-            data = tomllib.loads(path.read_text())
-        except FileNotFoundError:
-            raise ValueError(
-                f"there is no file {str(path)!r}; see marginlens sweep --help"
-            ) from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"{where}not readable as TOML: {error}") from None
-    try:
-        sweep = _sweep(data)
-    except ValueError as error:
-        raise ValueError(f"{where}{error}") from None
-    return sweep
-
-
-def _sweep(data: dict[str, Any]) -> Sweep:
-    for name in data:
-        if name in Sweep.model_fields:
-            continue
-        if name in _FIELDS:
-            raise ValueError(
-                f"{name} is a recipe's field: write it below [recipe], or as a list below [grid]"
-            )
-        _refuse(name, tuple(Sweep.model_fields), "")
-    try:
-        sweep = Sweep(**data)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        loc = ".".join(str(part) for part in problem["loc"])
-        raise ValueError(f"{loc}: {problem['msg'].lower()}, got {problem['input']!r}") from None
-    tables = [("[recipe]", sweep.recipe), ("[grid]", sweep.grid)]
-    tables += [(f"[[points]] number {i}", point) for i, point in enumerate(sweep.points, start=1)]
-    for table, fields in tables:
-        for name in fields:
-            if name not in _FIELDS:
-                _refuse(name, _FIELDS, table)
-    for name, values in sweep.grid.items():
-        if not values:
-            raise ValueError(f"[grid] {name} is an empty list; give it a value, or leave it out")
-        if name in sweep.recipe:
-            raise ValueError(f"{name} is in [recipe] and in [grid]; keep one of them")
-        if any(name in point for point in sweep.points):
-            raise ValueError(f"{name} is in [[points]] and in [grid]; keep one of them")
-    named = "task" in sweep.recipe or "task" in sweep.grid
-    if not named and not (sweep.points and all("task" in point for point in sweep.points)):
-        raise ValueError(
-            'no task is named: write task = "C5" below [recipe], or a list below [grid]'
-        )
-    return sweep
-
-
-def _refuse(name: str, known: tuple[str, ...], table: str) -> None:
-    place = f" in {table}" if table else ""
-    if table and name in _SEEDS:
-        raise ValueError(f"{name}{place}: {_SEEDS[name]}")
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise ValueError(f"unknown field {name!r}{place}; {hint}")
 
 
 def _plain(value: Any) -> Any:

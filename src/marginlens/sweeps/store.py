@@ -21,7 +21,8 @@ from typing import Any
 
 from marginlens.files import write_whole
 from marginlens.runs.checkpoint import locked
-from marginlens.sweeps.spec import Piece, Sweep, read_sweep
+from marginlens.sweeps.reading import read_sweep
+from marginlens.sweeps.spec import Piece, Sweep
 
 __all__ = ["SPEC", "Store", "failures_of", "finished_of"]
 
@@ -48,7 +49,7 @@ class Store:
         """
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{str(folder)!r} is not a folder; choose another --out")
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / SPEC).exists():
+        if not (folder / SPEC).exists() and _holds_anything(folder):
             raise ValueError(f"{str(folder)!r} is not a sweep's folder; choose another --out")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,18 +57,33 @@ class Store:
             raise ValueError(f"cannot make {str(folder)!r} ({error.strerror})") from None
         with locked(folder):
             store = cls(folder)
-            foreign = sorted(store.finished() - {piece.id for piece in pieces})
-            if foreign:
+            asked = {piece.id for piece in pieces}
+            if store.finished() - asked:
                 raise ValueError(
                     f"{str(folder)!r} holds pieces of another sweep ({folder / SPEC}); a sweep may be "
-                    "extended, but all that is finished must belong to it: choose another --out"
+                    "extended by configurations, or by seeds where `together` divides the old number, "
+                    "but all that is finished must belong to it: choose another --out"
                 )
-            if not (folder / SPEC).exists() or read_sweep(folder / SPEC) != sweep:
-                write_whole(folder / SPEC, sweep.to_toml())
-            store.pieces.mkdir(exist_ok=True)
-            for left_over in store.pieces.glob(f"{_UNFINISHED}*"):
-                shutil.rmtree(left_over, ignore_errors=True)
+            try:
+                store._begin(sweep, asked)
+            except OSError as error:
+                raise ValueError(
+                    f"cannot write to {str(folder)!r} ({error.strerror}); choose another --out"
+                ) from None
             yield store
+
+    def _begin(self, sweep: Sweep, asked: set[str]) -> None:
+        """Write what is asked for, and remove what killed processes and other attempts left."""
+        for left_over in self.folder.glob(f".{SPEC}.*"):
+            left_over.unlink()
+        if not (self.folder / SPEC).exists() or read_sweep(self.folder / SPEC) != sweep:
+            write_whole(self.folder / SPEC, sweep.to_toml())
+        self.pieces.mkdir(exist_ok=True)
+        for left_over in self.pieces.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        for failure in (self.folder / "failures").glob("*"):
+            if failure.stem not in asked or failure.stem in self.finished():
+                failure.unlink()
 
     def finished(self) -> set[str]:
         """Identifiers of the pieces that are there."""
@@ -79,7 +95,7 @@ class Store:
         Raises
         ------
         OSError
-            If they cannot be written.
+            If they cannot be written, in one line; what landed before stays.
         """
         final = self.pieces / f"piece={piece.id}"
         if final.exists():
@@ -114,6 +130,13 @@ class Store:
     def _log(self, record: dict[str, Any]) -> None:
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
+
+
+def _holds_anything(folder: Path) -> bool:
+    """Whether something is there besides what a sweep that was killed at once has left."""
+    return folder.is_dir() and any(
+        not path.name.startswith(f".{SPEC}.") for path in folder.iterdir()
+    )
 
 
 def finished_of(folder: Path) -> set[str]:
