@@ -26,6 +26,7 @@ from marginlens.figures.neurons import band_limited, choose_neurons, neurons_cap
 from marginlens.figures.penalty_path import penalty_path_figure
 from marginlens.figures.phases import phases_caption, phases_figure
 from marginlens.figures.power import power_caption, power_figure
+from marginlens.figures.selection_law import law_figure
 from marginlens.figures.shares import shares_caption, shares_figure
 from marginlens.figures.style import DARK, LIGHT, Palette, feature_color, template
 from marginlens.figures.waveform import waveform_caption, waveform_figure
@@ -48,6 +49,7 @@ __all__ = [
     "degree_law_figure",
     "feature_color",
     "interference_figure",
+    "law_figure",
     "loss_figure",
     "margin_figure",
     "memorizing_figure",
