@@ -5,23 +5,37 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+import numpy as np
 import plotly.graph_objects as go
+from jaxtyping import Float, Int
+from scipy.stats import beta, t
 
 from marginlens.figures import style
 
-__all__ = ["EMPTY", "NEUTRAL", "headed", "percent", "set_label", "symbols"]
+__all__ = [
+    "EMPTY",
+    "NEUTRAL",
+    "SYMBOLS",
+    "headed",
+    "legend_below",
+    "mean_interval",
+    "percent",
+    "proportion_interval",
+    "set_label",
+]
 
 NEUTRAL = style.START
 """What is no single feature's: a key set of several features, or of none."""
 EMPTY = "none"
 """The empty key set, in words."""
 
-symbols = (
+SYMBOLS = (
     "circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon", "cross",
 )  # fmt: skip
 """One symbol a line, so that lines are told apart without their colours."""
 
 _COLUMNS = 40  # characters of a title's line in a column of 380 pixels
+_WIDTH = 300  # pixels of a plot in that column
 _SMALL = 56  # the same, of the smaller line below it
 
 
@@ -37,14 +51,14 @@ def set_label(features: Sequence[int], names: Sequence[str]) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share as people read it.
+    """Write a share as people read it, and an unknown one as a dash.
 
     Examples
     --------
     >>> percent(0.62), percent(0.9999), percent(0.0)
     ('62 %', '99.99 %', '0 %')
     """
-    return f"{100 * share:.4g}\N{NO-BREAK SPACE}%"
+    return "–" if np.isnan(share) else f"{100 * share:.4g}\N{NO-BREAK SPACE}%"
 
 
 def headed(
@@ -86,3 +100,47 @@ def headed(
         margin={"t": top, "b": below},
     )
     return figure
+
+
+def legend_below(figure: go.Figure, labels: Sequence[str]) -> int:
+    """Put the legend under the plot; returns the height it needs in a column of 380 pixels."""
+    rows, used = 1, 0
+    for label in labels:
+        width = 56 + 7 * len(label)
+        if used and used + width > _WIDTH:
+            rows, used = rows + 1, 0
+        used += width
+    figure.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom", "x": 0})
+    return 21 * rows + 10
+
+
+def proportion_interval(count: int, runs: int, confidence: float) -> tuple[float, float]:
+    """Interval of Clopper and Pearson (1934) for a proportion, with at least its coverage.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in proportion_interval(0, 100, 0.95)]
+    [0.0, 0.0362]
+    """
+    tail = (1 - confidence) / 2
+    low = 0.0 if count == 0 else float(beta.ppf(tail, count, runs - count + 1))
+    high = 1.0 if count == runs else float(beta.ppf(1 - tail, count + 1, runs - count))
+    return low, high
+
+
+def mean_interval(
+    values: Float[np.ndarray, " seed"] | Int[np.ndarray, " seed"], confidence: float
+) -> tuple[float, float, float]:
+    """Mean, and the ends of its t interval, mean -+ t s / sqrt(n); NaN for a single value.
+
+    Examples
+    --------
+    >>> [round(value, 3) for value in mean_interval(np.array([1.0, 2.0, 3.0]), 0.95)]
+    [2.0, -0.484, 4.484]
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, np.nan, np.nan
+    error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
+    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    return mean, mean - half, mean + half
