@@ -34,6 +34,7 @@ __all__ = [
     "OptionalTask",
     "Out",
     "Overwrite",
+    "PatienceSteps",
     "PenaltyName",
     "Previous",
     "Rate",
@@ -133,6 +134,14 @@ Tolerance = Annotated[
     float | None,
     typer.Option(
         rich_help_panel=_STOPPING, help="Stop when the loss changes less, relatively, in 100 steps."
+    ),
+]
+PatienceSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--patience",
+        rich_help_panel=_STOPPING,
+        help="Stop after this many steps in which loss and weights change less than the tolerance.",
     ),
 ]
 Seed = Annotated[

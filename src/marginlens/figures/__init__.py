@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 from marginlens.figures.algorithms import algorithms_figure
 from marginlens.figures.degree import degree_law_figure
 from marginlens.figures.interference import interference_figure
-from marginlens.figures.key_sets import key_sets_by_setting_figure
 from marginlens.figures.loss import loss_caption, loss_figure
 from marginlens.figures.margin import margin_caption, margin_figure
 from marginlens.figures.memorizing import memorizing_figure
-from marginlens.figures.multiplicity import MultiplicityRecord, multiplicity_figure
+from marginlens.figures.multiplicities import Multiplicities, multiplicities_figure
 from marginlens.figures.neurons import band_limited, choose_neurons, neurons_caption, neurons_figure
 from marginlens.figures.penalty_path import penalty_path_figure
 from marginlens.figures.phases import phases_caption, phases_figure
 from marginlens.figures.power import power_caption, power_figure
 from marginlens.figures.selection_law import law_figure
+from marginlens.figures.selection_settings import laws_by_setting_figure
 from marginlens.figures.shares import shares_caption, shares_figure
-from marginlens.figures.spectral_counts import CountSeries, LogFit, spectral_count_figure
+from marginlens.figures.spectral_counts import SpectralCounts, spectral_counts_figure
 from marginlens.figures.style import DARK, LIGHT, Palette, feature_color, template
 from marginlens.figures.waveform import waveform_caption, waveform_figure
 from marginlens.figures.widths import widths_figure
@@ -44,29 +44,28 @@ __all__ = [
     "DARK",
     "FIGURES",
     "LIGHT",
-    "CountSeries",
     "FigureEntry",
-    "LogFit",
-    "MultiplicityRecord",
+    "Multiplicities",
     "Palette",
+    "SpectralCounts",
     "algorithms_figure",
     "band_limited",
     "choose_neurons",
     "degree_law_figure",
     "feature_color",
     "interference_figure",
-    "key_sets_by_setting_figure",
     "law_figure",
+    "laws_by_setting_figure",
     "loss_figure",
     "margin_figure",
     "memorizing_figure",
-    "multiplicity_figure",
+    "multiplicities_figure",
     "neurons_figure",
     "penalty_path_figure",
     "phases_figure",
     "power_figure",
     "shares_figure",
-    "spectral_count_figure",
+    "spectral_counts_figure",
     "template",
     "waveform_figure",
     "widths_figure",

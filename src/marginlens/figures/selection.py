@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Float, Int
-from scipy.stats import beta, t
 
 from marginlens.figures import style
 
@@ -18,9 +16,7 @@ __all__ = [
     "SYMBOLS",
     "headed",
     "legend_below",
-    "mean_interval",
     "percent",
-    "proportion_interval",
     "set_label",
 ]
 
@@ -51,12 +47,12 @@ def set_label(features: Sequence[int], names: Sequence[str]) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share as people read it, and an unknown one as a dash.
+    r"""Write a share as people read it, and an unknown one as a dash.
 
     Examples
     --------
-    >>> percent(0.62), percent(0.9999), percent(0.0)
-    ('62 %', '99.99 %', '0 %')
+    >>> percent(0.62) == "62\N{NO-BREAK SPACE}%", percent(float("nan"))
+    (True, '–')
     """
     return "–" if np.isnan(share) else f"{100 * share:.4g}\N{NO-BREAK SPACE}%"
 
@@ -112,35 +108,3 @@ def legend_below(figure: go.Figure, labels: Sequence[str]) -> int:
         used += width
     figure.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom", "x": 0})
     return 21 * rows + 10
-
-
-def proportion_interval(count: int, runs: int, confidence: float) -> tuple[float, float]:
-    """Interval of Clopper and Pearson (1934) for a proportion, with at least its coverage.
-
-    Examples
-    --------
-    >>> [round(end, 4) for end in proportion_interval(0, 100, 0.95)]
-    [0.0, 0.0362]
-    """
-    tail = (1 - confidence) / 2
-    low = 0.0 if count == 0 else float(beta.ppf(tail, count, runs - count + 1))
-    high = 1.0 if count == runs else float(beta.ppf(1 - tail, count + 1, runs - count))
-    return low, high
-
-
-def mean_interval(
-    values: Float[np.ndarray, " seed"] | Int[np.ndarray, " seed"], confidence: float
-) -> tuple[float, float, float]:
-    """Mean, and the ends of its t interval, mean -+ t s / sqrt(n); NaN for a single value.
-
-    Examples
-    --------
-    >>> [round(value, 3) for value in mean_interval(np.array([1.0, 2.0, 3.0]), 0.95)]
-    [2.0, -0.484, 4.484]
-    """
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, np.nan, np.nan
-    error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
-    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * error
-    return mean, mean - half, mean + half

@@ -2,106 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from marginlens.figures import style
-from marginlens.figures.selection import headed, legend_below, mean_interval, percent
+from marginlens.figures.selection import headed, legend_below, percent
+from marginlens.measures.intervals import mean_interval
 
-__all__ = ["CountSeries", "LogFit", "spectral_count_figure"]
-
-
-@dataclass(frozen=True)
-class LogFit:
-    """A line fitted in the logarithm of the order: count = intercept + slope * ln p."""
-
-    intercept: float
-    slope: float
-
-    @property
-    def formula(self) -> str:
-        """The line, as people read it.
-
-        Examples
-        --------
-        >>> LogFit(-1.04, 2.3).formula
-        '2.3 ln p − 1.04'
-        """
-        sign = "−" if self.intercept < 0 else "+"
-        return (
-            f"{style.number(self.slope, 3)} ln p {sign} {style.number(abs(self.intercept), 3)}"
-        ).replace("-", "−")
+__all__ = ["SpectralCounts", "spectral_counts_figure"]
 
 
 @dataclass(frozen=True, eq=False)
-class CountSeries:
-    """A number of frequencies of each network, by the order of its group.
+class SpectralCounts:
+    """Numbers of frequencies of trained networks.
 
-    Parameters
+    Attributes
     ----------
-    name
-        What is counted: `"key features"`, `"spectral count"`.
-    orders
-        The order p of each group.
+    order
+        p of each.
     counts
-        For each order, the count of each seed.
+        By p: the number of every seed.
+    what
+        Which number it is, in words: "key frequencies".
     fit
-        The line that was fitted to them, if one was.
+        (a, b, standard error of b) of a fitted a + b ln p; None where none was fitted.
 
     Raises
     ------
     ValueError
-        If there is not one array of counts an order, an order is below 2, or one has no seed.
+        If there are not as many arrays of counts as orders, an order is below 2, or has no seed.
     """
 
-    name: str
-    orders: tuple[int, ...]
-    counts: tuple[Int[np.ndarray, " seed"], ...]
-    fit: LogFit | None = None
+    order: tuple[int, ...]
+    counts: tuple[Int[np.ndarray, " seed"] | Float[np.ndarray, " seed"], ...]
+    what: str
+    fit: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not self.orders or len(self.counts) != len(self.orders):
+        if len(self.counts) != len(self.order):
             raise ValueError(
-                f"{self.name}: give one array of counts for each order, at least one; got "
-                f"{len(self.counts)} for {len(self.orders)}"
+                f"{self.what}: {len(self.counts)} arrays of counts for {len(self.order)} orders; "
+                "give one for each"
             )
-        for order, counts in zip(self.orders, self.counts, strict=True):
+        for order, counts in zip(self.order, self.counts, strict=True):
             if order < 2 or len(counts) == 0:
                 raise ValueError(
-                    f"{self.name}: an order must be at least 2, such as 59, and have a seed; got "
+                    f"{self.what}: an order must be at least 2, such as 59, and have a seed; got "
                     f"order {order} with {len(counts)}"
                 )
 
+    @property
+    def formula(self) -> str | None:
+        """The fitted line, as people read it.
 
-def spectral_count_figure(
-    series: tuple[CountSeries, ...] | list[CountSeries], title: str, *, confidence: float = 0.95
+        Examples
+        --------
+        >>> SpectralCounts((5,), (np.array([1]),), "key", (-1.04, 2.3, 0.1)).formula
+        '−1.04 + (2.30 ± 0.10) ln p'
+        """
+        if self.fit is None:
+            return None
+        a, b, error = self.fit
+        return f"{a:.2f} + ({b:.2f} ± {error:.2f}) ln p".replace("-", "−")
+
+
+def spectral_counts_figure(
+    record: SpectralCounts | Sequence[SpectralCounts], title: str, *, confidence: float = 0.95
 ) -> go.Figure:
-    """Draw the number of frequencies against p: a dot a seed, means with t intervals, fitted lines.
+    """Draw the number of frequencies against p: every seed, means with intervals, and the fit.
 
-    The axis of p is logarithmic. Dots are moved aside, seed after seed, always in the same way, so
-    that equal counts do not hide each other; the series stand side by side. A line is drawn only
-    where the record has a fit, with its formula.
+    The axis of p is logarithmic. Seeds are moved aside, always in the same way, so that equal counts
+    do not hide each other; several records stand side by side. A line is drawn only where a record has
+    a fit, with its formula.
 
     Parameters
     ----------
-    series
-        What was counted.
+    record
+        What was counted, or several such counts, the key frequencies and the spectral count.
     title
-        Task, activation and penalty: shown as it is.
+        Shown as it is.
     confidence
-        Of the intervals of the means.
+        Of the intervals of the means (Student's).
 
     Raises
     ------
     ValueError
-        If there is no series.
+        If there are no counts.
     """
-    if not series:
-        raise ValueError("there is nothing to draw; give at least one CountSeries")
-    orders = sorted({order for one in series for order in one.orders})
+    series = [record] if isinstance(record, SpectralCounts) else list(record)
+    if not any(one.order for one in series):
+        raise ValueError("there are no counts to draw; give at least one order p")
+    orders = sorted({order for one in series for order in one.order})
     gaps = np.diff(np.log(orders))
     room = 0.7 * float(gaps.min()) if len(gaps) else 0.2
     room = min(room, 0.2) / len(series)
@@ -110,11 +105,11 @@ def spectral_count_figure(
     for index, one in enumerate(series):
         color = style.CATEGORICAL[index % len(style.CATEGORICAL)]
         middle = (index + 0.5 - len(series) / 2) * room
-        name = style.plain(one.name)
-        places = [float(order * np.exp(middle)) for order in one.orders]
+        name = style.plain(one.what)
+        places = [float(order * np.exp(middle)) for order in one.order]
         dots = [
-            (order * float(np.exp(middle + shift)), int(count), order, seed)
-            for order, counts in zip(one.orders, one.counts, strict=True)
+            (order * float(np.exp(middle + shift)), float(count), order, seed)
+            for order, counts in zip(one.order, one.counts, strict=True)
             for seed, (count, shift) in enumerate(
                 zip(counts, _shifts(len(counts), 0.7 * room), strict=True)
             )
@@ -123,16 +118,20 @@ def spectral_count_figure(
             x=[dot[0] for dot in dots], y=[dot[1] for dot in dots], mode="markers",
             name=f"{name}, each seed", showlegend=False, legendgroup=name,
             marker={"size": 4, "color": color, "opacity": 0.45}, cliponaxis=False,
-            customdata=[f"p = {dot[2]}, run {dot[3] + 1}: {dot[1]} {name}" for dot in dots],
+            customdata=[f"p = {dot[2]}, run {dot[3] + 1}: {dot[1]:g} {name}" for dot in dots],
             hovertemplate="%{customdata}<extra></extra>",
         )  # fmt: skip
-        mean, low, high = np.array([mean_interval(counts, confidence) for counts in one.counts]).T
+        mean, low, high = (
+            np.array([mean_interval(counts, confidence=confidence) for counts in one.counts])
+            .reshape(-1, 3)
+            .T
+        )
         about = [
             f"p = {order}, {name}: mean {m:.3g}"
             + (f"<br>{a:.3g} to {b:.3g}" if np.isfinite(a) else "")
-            for order, m, a, b in zip(one.orders, mean, low, high, strict=True)
+            for order, m, a, b in zip(one.order, mean, low, high, strict=True)
         ]
-        label = f"{name}: {one.fit.formula}" if one.fit is not None else name
+        label = name if one.formula is None else f"{name}: {one.formula}"
         labels.append(label)
         figure.add_scatter(
             x=places, y=mean, mode="markers", name=label, legendgroup=name,
@@ -146,7 +145,7 @@ def spectral_count_figure(
         if one.fit is not None:
             along = np.geomspace(orders[0], orders[-1], 50)
             figure.add_scatter(
-                x=along, y=one.fit.intercept + one.fit.slope * np.log(along), mode="lines",
+                x=along, y=one.fit[0] + one.fit[1] * np.log(along), mode="lines",
                 name=f"{name}, fit", showlegend=False, legendgroup=name, hoverinfo="skip",
                 line={"color": color, "width": 1.6, "dash": "dash"},
             )  # fmt: skip
@@ -158,7 +157,9 @@ def spectral_count_figure(
     figure.update_yaxes(title_text="number of frequencies", rangemode="tozero")
     legend = legend_below(figure, labels)
     note = f"Dots: single runs; marks: means with {percent(confidence)} t intervals"
-    note += "; dashed: the fitted line." if any(one.fit for one in series) else "."
+    note += (
+        "; dashed: a fitted line, ± its standard error." if any(one.fit for one in series) else "."
+    )
     return headed(figure, title, note, height=340 + legend, legend=8, below=62 + legend)
 
 

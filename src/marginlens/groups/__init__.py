@@ -1,5 +1,6 @@
 """Finite groups: Cayley table → classes → characters → irreps → Fourier (NumPy and SciPy only)."""
 
+from marginlens.groups.automorphisms import feature_permutations
 from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.families import UnknownGroupError, is_prime
 from marginlens.groups.finite_group import FiniteGroup
@@ -13,6 +14,7 @@ __all__ = [
     "FiniteGroup",
     "IrrepClass",
     "UnknownGroupError",
+    "feature_permutations",
     "group",
     "group_or_characters",
     "is_prime",

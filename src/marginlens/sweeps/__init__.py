@@ -1,1 +1,12 @@
 """Sweeps: many configurations and seeds, on a cluster, into tables that can be asked."""
+
+from marginlens.sweeps.cluster import SchedulerError
+from marginlens.sweeps.results import Results
+from marginlens.sweeps.run import SweepProgress, SweepSummary, run_sweep
+from marginlens.sweeps.spec import Configuration, Piece, Sweep, Thresholds, read_sweep
+from marginlens.sweeps.tables import TABLES, ResultTable
+
+__all__ = [
+    "TABLES", "Configuration", "Piece", "ResultTable", "Results", "SchedulerError", "Sweep",
+    "SweepProgress", "SweepSummary", "Thresholds", "read_sweep", "run_sweep",
+]  # fmt: skip

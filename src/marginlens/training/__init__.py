@@ -1,5 +1,6 @@
 """Recipe and task to a trained network."""
 
+from marginlens.training.cost import estimated_seconds
 from marginlens.training.data import split
 from marginlens.training.loop import DivergedError, train
 from marginlens.training.ranks import Ranks, process_group
@@ -9,5 +10,6 @@ from marginlens.training.state import Training, TrainingState
 
 __all__ = [
     "DivergedError", "Ranks", "Recipe", "Training", "TrainingState", "check_trainable",
-    "find_device", "initial_network", "process_group", "recipe_for", "split", "train",
+    "estimated_seconds", "find_device", "initial_network", "process_group", "recipe_for", "split",
+    "train",
 ]  # fmt: skip

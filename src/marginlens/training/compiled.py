@@ -42,13 +42,17 @@ from torch import Tensor
 from marginlens.networks.compilation import build, compiler
 from marginlens.tasks import Task
 from marginlens.theory import Activation, Penalty
+from marginlens.training.convergence import QUANTITIES, Patience
+from marginlens.training.convergence import start as nothing_remembered
 
-__all__ = ["CompiledSteps", "Metrics", "compiler", "worth_compiling"]
+__all__ = [
+    "COMPILE_SECONDS", "CompiledSteps", "Metrics", "compiler", "kernel_seconds", "worth_compiling",
+]  # fmt: skip
 
 _SOURCE = Path(__file__).with_name("steps.cpp")
 _BETAS = (0.9, 0.999)
 _WORTH_THREADS = 1e-3  # seconds of one core's work
-_COMPILE_SECONDS = 2.5
+COMPILE_SECONDS = 2.5
 _REALS = {torch.float32: "float", torch.float64: "double"}
 _LANES = {"AVX512": 16, "AVX2": 8}  # of float32
 
@@ -95,9 +99,15 @@ class CompiledSteps:
         ``"exp_avg_sq"`` and, if steps were taken before, their number ``"step"``. Empty at the start.
     rows
         Indices of the rows to train on; all of them by default.
+    patience
+        Members that have converged by it are held where they are from then on.
+    convergence
+        What an earlier call of :meth:`convergence` gave, to go on from.
 
     Attributes
     ----------
+    members
+        Number of networks.
     compile_seconds
         Time the compiler took; 0 if these sizes were compiled before, by any process.
 
@@ -131,6 +141,9 @@ class CompiledSteps:
         parameters: Mapping[str, Tensor],
         state: Mapping[str, Mapping[str, Tensor]],
         rows: Sequence[int] | np.ndarray | None = None,
+        *,
+        patience: Patience | None = None,
+        convergence: Mapping[str, Tensor] | None = None,
     ) -> None:
         task.require_rows()
         if optimizer not in ("adam", "sgd"):
@@ -158,7 +171,7 @@ class CompiledSteps:
             raise ValueError(
                 f"parameters must all be torch.float32, or all torch.float64, on cpu, got {got}"
             )
-        self._members, self._width, self._dtype = members, width, w.dtype
+        self.members, self._width, self._dtype = members, width, w.dtype
         self._adam = optimizer == "adam"
         power = activation.homogeneity if penalty.norm == "homogeneous" else 2
         signs = task.kind == "parity"
@@ -177,10 +190,20 @@ class CompiledSteps:
                 "POWER": int(activation.is_power),
                 "PENALTY": power,
                 "ADAM": int(self._adam),
+                "PATIENCE": int(patience is not None),
             },
         )
         self._lanes = self._library.lanes()
         self._blocks = -(-members // self._lanes)
+        self._patience = patience
+        self._still = None
+        if patience is not None:
+            remembered = convergence or nothing_remembered(members)
+            parts = torch.stack([remembered[name].double() for name in QUANTITIES])
+            filled = torch.cat([parts, parts[:, :1].expand(-1, self._missing)], dim=1)
+            self._still = (
+                filled.unflatten(1, (self._blocks, self._lanes)).transpose(0, 1).contiguous()
+            )
         inputs = torch.as_tensor(task.inputs[chosen])
         slots = torch.arange(task.factors) * task.size
         self._inputs = None if signs else (inputs + slots).to(torch.int32).contiguous()
@@ -195,12 +218,20 @@ class CompiledSteps:
             for key in moments
         }
         self._step = int(state["w"].get("step", 0)) if self._adam and state else 0
-        self._seconds = _seconds(task, self._blocks * self._lanes, width, len(chosen))
+        self._seconds = kernel_seconds(task, self._blocks * self._lanes, width, len(chosen))
 
-    def advance(self, rates: Sequence[float], strengths: Sequence[float]) -> Metrics:
+    def advance(
+        self,
+        rates: Sequence[float],
+        strengths: Sequence[float],
+        *,
+        first: int = 0,
+        after: float = 0.0,
+    ) -> Metrics:
         """Take one step for each learning rate and strength; metrics of the state after the last.
 
-        Without any, only the metrics are computed.
+        Without any, only the metrics are computed. With patience, ``first`` is the number of steps taken
+        before, and ``after`` the strength of the penalty after the last.
 
         Raises
         ------
@@ -211,19 +242,37 @@ class CompiledSteps:
             raise ValueError(
                 f"got {len(rates)} rates and {len(strengths)} strengths; pass one of each a step"
             )
+        begin = 0 if self._patience is None else self._patience.start
         schedule = torch.tensor(
-            [self._scalars(*pair) for pair in zip(rates, strengths, strict=True)],
+            [
+                *(
+                    (*self._scalars(*pair), step >= begin)
+                    for step, pair in enumerate(zip(rates, strengths, strict=True), start=first)
+                ),
+                (0.0, 1.0, after, first + len(rates) >= begin),
+            ],
             dtype=torch.float64,
         )
         metrics = torch.empty(self._blocks, 5, self._lanes, dtype=torch.float64)
         self._library.advance(
             *(_address(x) for x in (self._weights, *self._both())),
             *(_address(x) for x in (self._inputs, self._signs, self._answers, schedule, metrics)),
+            _address(self._still),
+            ctypes.c_double(0.0 if self._patience is None else self._patience.tolerance),
+            ctypes.c_int64(0 if self._patience is None else self._patience.steps),
+            ctypes.c_int64(first),
             ctypes.c_int64(self._blocks),
             ctypes.c_int64(len(rates)),
             ctypes.c_int64(self._threads(len(rates))),
         )
-        return Metrics(*metrics.transpose(0, 1).flatten(1)[:, : self._members])
+        return Metrics(*metrics.transpose(0, 1).flatten(1)[:, : self.members])
+
+    def convergence(self) -> dict[str, Float[Tensor, " member"]]:
+        """What is remembered of each member's convergence; nothing without patience."""
+        if self._still is None:
+            return {}
+        whole = self._still.transpose(0, 1).flatten(1)[:, : self.members]
+        return {name: row.clone() for name, row in zip(QUANTITIES, whole, strict=True)}
 
     def unload(self) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
         """Parameters and the optimizer's state, member first, as they were passed in; copies."""
@@ -239,8 +288,14 @@ class CompiledSteps:
         """Another one in the same state, which later steps of this one do not change."""
         other = copy.copy(self)
         other._weights = self._weights.clone()
+        other._still = None if self._still is None else self._still.clone()
         other._moments = {key: value.clone() for key, value in self._moments.items()}
         return other
+
+    @property
+    def _missing(self) -> int:
+        """Lanes of the last block without a member."""
+        return self._blocks * self._lanes - self.members
 
     def _scalars(self, rate: float, strength: float) -> tuple[float, float, float]:
         """Of the next step: rate / (1 - beta_1^t), sqrt(1 - beta_2^t), strength."""
@@ -264,12 +319,11 @@ class CompiledSteps:
         whole = torch.cat(
             [parameters[name].detach().to(self._dtype) for name in self._names], dim=1
         )
-        missing = self._blocks * self._lanes - self._members
-        whole = torch.cat([whole, whole[:1].expand(missing, -1, -1)])
+        whole = torch.cat([whole, whole[:1].expand(self._missing, -1, -1)])
         return whole.unflatten(0, (self._blocks, self._lanes)).permute(0, 2, 3, 1).contiguous()
 
     def _unpack(self, packed: Float[Tensor, "block vector neuron lane"]) -> dict[str, Tensor]:
-        whole = packed.permute(0, 3, 1, 2).flatten(0, 1)[: self._members]
+        whole = packed.permute(0, 3, 1, 2).flatten(0, 1)[: self.members]
         kept = torch.contiguous_format
         parts = [p.clone(memory_format=kept) for p in whole.split(self._counts, dim=1)]
         return dict(zip(self._names, parts, strict=True))
@@ -283,7 +337,7 @@ def _multiply_adds(task: Task, width: int, rows: int) -> int:
     return 3 * rows * width * task.classes
 
 
-def _seconds(task: Task, members: int, width: int, rows: int) -> float:
+def kernel_seconds(task: Task, members: int, width: int, rows: int) -> float:
     """What a step of whole blocks takes on one core, to about a fifth where it was measured.
 
     .05 ns a multiply-add and .68 ns for each logit and each weight: 33 us for C5 and 53 us for S3 at
@@ -297,12 +351,12 @@ def _seconds(task: Task, members: int, width: int, rows: int) -> float:
 def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
     """Whether compiled steps are expected to save more time than compiling them takes.
 
-    An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a compiled
-    step what ``_seconds`` says (for whole registers of members), and the other way, ``Population`` with
-    fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it is no for one large network,
-    whose products are as fast in a library and fill no lanes, and yes for a hundred tiny ones from
-    some 4,500 steps on. Kernels that were compiled before cost nothing, which is not counted, nor is
-    it asked whether there is a compiler.
+    An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a
+    compiled step what ``kernel_seconds`` says (for whole registers of members), and the other
+    way, ``Population`` with fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it
+    is no for one large network, whose products are as fast in a library and fill no lanes, and
+    yes for a hundred tiny ones from some 4,500 steps on. Kernels that were compiled before cost
+    nothing, which is not counted, nor is it asked whether there is a compiler.
 
     Examples
     --------
@@ -317,5 +371,5 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
     lanes = _LANES.get(torch.backends.cpu.get_cpu_capability(), 4)
     rows = len(task.answers)
     eager = 0.6e-3 + 0.06e-9 * members * _multiply_adds(task, width, rows)
-    compiled = _seconds(task, -(-members // lanes) * lanes, width, rows)
-    return steps * (eager - compiled) > _COMPILE_SECONDS
+    compiled = kernel_seconds(task, -(-members // lanes) * lanes, width, rows)
+    return steps * (eager - compiled) > COMPILE_SECONDS

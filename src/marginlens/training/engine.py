@@ -43,6 +43,10 @@ class Engine(Protocol):
         """Take steps up to ``stop``, or until ``proceed()`` is false; return the step reached."""
         ...
 
+    def ended(self) -> Tensor:
+        """The step at which each member has converged by the recipe's patience; -1 if it has not."""
+        ...
+
     def kept(self) -> Kept:
         """The present state, to be had later."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from marginlens.networks import MLP
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
 from marginlens.training.compiled import CompiledSteps
+from marginlens.training.convergence import Patience, named, of_state
 from marginlens.training.recipe import Recipe
 from marginlens.training.schedules import learning_rate, strength
 
@@ -43,7 +45,9 @@ class KernelSteps:
 
     def _use(self, parameters: Parameters, optimizer: Parameters) -> None:
         nested: dict[str, dict[str, Tensor]] = {}
-        for key, value in optimizer.items():
+        members = next(iter(parameters.values())).shape[0]
+        own, remembered = of_state(optimizer, members)
+        for key, value in own.items():
             name, _, quantity = key.rpartition(".")
             nested.setdefault(name, {})[quantity] = value
         self._inner = CompiledSteps(
@@ -53,6 +57,8 @@ class KernelSteps:
             self.recipe.optimizer,
             parameters,
             nested,
+            patience=Patience.of(self.recipe),
+            convergence=remembered,
         )
         self.compile_seconds += self._inner.compile_seconds
         self._at, self._metrics = -1, None
@@ -79,6 +85,8 @@ class KernelSteps:
             self._metrics = self._inner.advance(
                 [learning_rate(self.recipe, s) for s in steps],
                 [strength(self.recipe, s) for s in steps],
+                first=step,
+                after=strength(self.recipe, steps.stop),
             )
             each = (time.perf_counter() - started) / len(steps)
             self._call = max(1, int(_CALL / each))
@@ -87,6 +95,13 @@ class KernelSteps:
                 break
         return step
 
+    def ended(self) -> Float[Tensor, " member"]:
+        """The step at which each member has converged; -1 if it has not, or patience is not asked."""
+        remembered = self._inner.convergence()
+        if not remembered:
+            return torch.full((self._inner.members,), -1.0, dtype=torch.float64)
+        return remembered["ended"]
+
     def kept(self) -> Callable[[], tuple[Parameters, Parameters]]:
         """What gives the present parameters and optimizer's state, also after later steps."""
         copy = self._inner.copy()
@@ -94,7 +109,7 @@ class KernelSteps:
         def unload() -> tuple[Parameters, Parameters]:
             parameters, nested = copy.unload()
             state = {f"{n}.{key}": v for n, of in nested.items() for key, v in of.items()}
-            return parameters, state
+            return parameters, state | named(copy.convergence())
 
         return unload
 

@@ -250,9 +250,14 @@ class _Loop:
         """Let members go that have converged or have their share of the margin."""
         state, recipe = self.state, self.recipe
         reasons = np.full(len(active), "", dtype=object)
+        last = np.full(len(active), state.step)
+        if recipe.patience:
+            ended = self.steps.ended().numpy().astype(np.int64)
+            reasons[ended >= 0] = "converged"
+            last[ended >= 0] = ended[ended >= 0]
         if recipe.anneal_to is not None and state.step < 0.75 * recipe.steps:
             return  # the minimum moves on
-        if recipe.tolerance:
+        if recipe.tolerance and not recipe.patience:
             back = math.ceil(_WINDOW / recipe.record_every)
             loss = state.rows["loss"]
             if len(loss) > back:
@@ -260,12 +265,12 @@ class _Loop:
                 reasons[change < recipe.tolerance] = "converged"
         if recipe.stop_share is not None and self.margin is not None:
             reached = state.rows["normalized_margin"][-1][active] / self.margin
-            reasons[reached >= recipe.stop_share] = "share of the margin"
+            reasons[(reached >= recipe.stop_share) & (reasons == "")] = "share of the margin"
         gone = reasons != ""
         if gone.any():
             self._gather()
             for reason in set(reasons[gone]):
-                state.end(active[reasons == reason], state.step, reason)
+                state.end(active[reasons == reason], last[reasons == reason], reason)
             self._keep(~gone)
             self.good = state.step, self.steps.kept()  # of those that are left
 

@@ -82,6 +82,9 @@ class Recipe(BaseModel):
     tolerance
         A member stops when its loss changes by less than this, relatively, over 100 steps; 0: never.
         Along a regularization path neither stops a member before its last quarter.
+    patience
+        If above 0, a member stops instead after this many steps in a row, in each of which both its
+        loss and its weights (||delta theta|| / ||theta||) changed by less than ``tolerance``.
     init_scale
         Standard deviation of the initial weights; None: size^(-1/2).
     record_every, snapshots
@@ -128,6 +131,7 @@ class Recipe(BaseModel):
     steps: int = Field(1500, ge=0, le=100_000_000)
     stop_share: float | None = Field(None, gt=0, le=1)
     tolerance: float = Field(0.0, ge=0)
+    patience: int = Field(0, ge=0, le=1_000_000)
     seed: int = Field(0, ge=0, lt=2**62)
     members: int = Field(1, ge=1, le=100_000)
     init_scale: float | None = Field(None, gt=0, allow_inf_nan=False)
@@ -193,6 +197,8 @@ class Recipe(BaseModel):
                 "stop_share is one of the whole table's maximum margin, which says nothing about a part "
                 "of it or wrong labels: leave it out; tolerance stops what has converged"
             )
+        if self.patience:
+            self._check_patience()
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas are two numbers from 0 to below 1, such as 0.9 and 0.98")
         if self.anneal_to is not None and not 0 < self.anneal_to <= self.strength:
@@ -200,6 +206,19 @@ class Recipe(BaseModel):
                 f"anneal_to is a strength above 0 and at most {self.strength:g}, where it starts"
             )
         return self
+
+    def _check_patience(self) -> None:
+        if not self.tolerance:
+            raise ValueError("patience counts steps within a tolerance: add --tolerance 1e-7")
+        if self.batch is not None:
+            raise ValueError("patience needs the loss of all rows; leave batch out")
+        least = {"float32": 2.0**-23, "float64": 2.0**-52}[self.dtype]
+        if self.tolerance < least:
+            words = ": choose --dtype float64" if self.dtype == "float32" else ""
+            raise ValueError(
+                f"{self.dtype} does not tell changes below {least:.1e} apart, and tolerance is "
+                f"{self.tolerance:g}{words or ', take a larger one, such as 1e-12'}"
+            )
 
     @property
     def fits_kernel(self) -> bool:

@@ -125,10 +125,13 @@ class TrainingState:
         """Indices of the members still trained."""
         return np.flatnonzero(self.end_steps < 0)
 
-    def end(self, members: Int[np.ndarray, " some"], step: int, reason: str) -> None:
-        """Note that members have stopped."""
+    def end(
+        self, members: Int[np.ndarray, " some"], step: int | Int[np.ndarray, " some"], reason: str
+    ) -> None:
+        """Note that members have stopped, at a step or one step each."""
+        self.end_steps[members] = step
         for member in members:
-            self.end_steps[member], self.ends[member] = step, reason
+            self.ends[member] = reason
 
     def snapshot(self) -> None:
         """Keep member 0 as it is now."""

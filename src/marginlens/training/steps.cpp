@@ -7,7 +7,8 @@
 //
 // The sizes are macros, given by marginlens/training/compiled.py, so that loops are unrolled:
 // REAL, ROWS, SLOTS, SIGNS (rows are signs, not indices), SIZE, CLASSES, WIDTH, DEGREE, NEGATIVE
-// (sigma(-1)), POWER (sigma is x^DEGREE), PENALTY (the exponent of a neuron's norm), ADAM.
+// (sigma(-1)), POWER (sigma is x^DEGREE), PENALTY (the exponent of a neuron's norm), ADAM, PATIENCE
+// (members stop when loss and weights have hardly changed for some steps in a row).
 
 #include <atomic>
 #include <cmath>
@@ -77,6 +78,27 @@ INLINE V exponential(V x) {
   for (int n = terms; n > 0; n--) value = value * (r * real(1.0 / n)) + real(1);
   I power = ((I)shifted - (I)all(shift) + bias) << digits;
   return value * (V)power;
+}
+
+// log(1 + x) for finite x >= 0: the logarithm of u = 1 + x by its exponent and 2 atanh((m-1)/(m+1)) of
+// its mantissa m, with |s| <= 0.172, and what rounding took from u.
+INLINE V log_one_plus(V x) {
+  constexpr bool single = sizeof(real) == 4;
+  constexpr real high = single ? real(0.693359375) : real(6.93147180369123816490e-01);
+  constexpr real low = single ? real(-2.12194440e-4) : real(1.90821492927058770002e-10);
+  constexpr int digits = single ? 23 : 52, bias = single ? 127 : 1023, terms = single ? 5 : 11;
+  const V u = x + real(1);
+  I exponent = ((I)u >> digits) - bias;
+  V m = (V)(((I)u & ((Integer(1) << digits) - 1)) | (I)all(1));
+  const I large = m > real(1.41421356237309504880);
+  m = choose(large, m * real(0.5), m);
+  exponent -= large;  // a comparison that holds is -1
+  const V k = __builtin_convertvector(exponent, V);
+  const V s = (m - real(1)) / (m + real(1)), z = s * s;
+  V series{};
+#pragma GCC unroll 16
+  for (int n = terms; n > 0; n--) series = (series + real(1) / real(2 * n + 1)) * z;
+  return k * high + (k * low + (s + s) * (series + real(1))) + (x - (u - real(1))) / u;
 }
 
 template <int K>
@@ -199,7 +221,7 @@ INLINE void read(const V (*weights)[WIDTH], const Rows& rows, int first, int cou
 // Loss of one row; its logits become the gradient of the mean loss. The right answer's gradient is
 // minus the sum of the others', so that both keep their relative accuracy at any margin.
 template <bool MEASURE>
-INLINE void entropy(V* logits, int answer, Metrics* metrics) {
+INLINE void entropy(V* logits, int answer, Metrics* metrics, V& loss) {
   const real least = std::log(std::numeric_limits<real>::min()) + real(0.5);
   const V right = logits[answer];
   V largest = all(-std::numeric_limits<real>::infinity());
@@ -215,10 +237,11 @@ INLINE void entropy(V* logits, int answer, Metrics* metrics) {
   logits[answer] = V{};
   V wrong{};
   for (int c = 0; c < CLASSES; c++) wrong += logits[c];
+  const V shift = top - right;
+  const V excess = choose(shift > 0, (wrong - real(1)) + own, wrong);
+  if constexpr (PATIENCE && !MEASURE) loss += shift + log_one_plus(excess);
   if constexpr (MEASURE) {
     const V gap = right - largest;
-    const V shift = top - right;
-    const V excess = choose(shift > 0, (wrong - real(1)) + own, wrong);
     for (int lane = 0; lane < LANES; lane++) {
       metrics->entropy[lane] += double(shift[lane]) + std::log1p(double(excess[lane]));
       metrics->right[lane] += gap[lane] > 0;
@@ -237,14 +260,17 @@ INLINE void logits_of(const V (*weights)[WIDTH], const Rows& rows, int first, in
                          count, CLASSES, WIDTH);
 }
 
-void gradient_of(const V (*weights)[WIDTH], const Rows& rows, Space& s) {
+// Gradient of the mean cross-entropy, which is returned where it is needed. Never inlined, so that it is
+// the same to the bit wherever it is called.
+__attribute__((noinline)) V gradient_of(const V (*weights)[WIDTH], const Rows& rows, Space& s) {
+  V loss{};
   for (int j = 0; j < VECTORS; j++)
     for (int i = 0; i < WIDTH; i++) s.gradient[j][i] = V{};
   V* classes = const_cast<V*>(weights[INPUTS]);
   for (int first = 0; first < ROWS; first += CHUNK) {
     const int count = ROWS - first < CHUNK ? ROWS - first : CHUNK;
     logits_of(weights, rows, first, count, s);
-    for (int r = 0; r < count; r++) entropy<false>(s.logits[r], rows.answers[first + r], nullptr);
+    for (int r = 0; r < count; r++) entropy<false>(s.logits[r], rows.answers[first + r], nullptr, loss);
     multiply<0, true>({s.gradient[INPUTS], WIDTH, 1}, {s.logits[0], 1, CLASSES},
                       {s.hidden[0], PITCH, 1}, CLASSES, WIDTH, count);
     multiply<CLASSES, false>({s.hidden[0], PITCH, 1}, {s.logits[0], CLASSES, 1},
@@ -260,6 +286,7 @@ void gradient_of(const V (*weights)[WIDTH], const Rows& rows, Space& s) {
       }
     }
   }
+  return loss / real(ROWS);
 }
 
 INLINE V norm_of(const V (*weights)[WIDTH], int neuron) {
@@ -268,8 +295,40 @@ INLINE V norm_of(const V (*weights)[WIDTH], int neuron) {
   return root(squares);
 }
 
+// How far members are from having converged, as doubles: the loss before the last step, the relative
+// change of the weights in it (-1: it was looked at), the number of steps in a row in which both
+// hardly changed, and the step at which that was often enough (-1: not yet).
+struct Still {
+  double loss[LANES], change[LANES], count[LANES], ended[LANES];
+};
+
+// Look at the last step, now that the loss after it is known; whether a member is still to be trained.
+__attribute__((noinline)) bool judge(Still& still, V loss, int64_t step, double tolerance,
+                                     int64_t patience) {
+  bool any = false;
+  for (int lane = 0; lane < LANES; lane++) {
+    const double before = still.loss[lane], now = double(loss[lane]);
+    if (still.change[lane] >= 0 && still.ended[lane] < 0) {
+      const bool same = still.change[lane] < tolerance &&
+                        std::fabs(now - before) < tolerance * std::fabs(before);
+      still.count[lane] = same ? still.count[lane] + 1 : 0;
+      if (still.count[lane] >= double(patience)) still.ended[lane] = double(step);
+    }
+    still.loss[lane] = now;
+    still.change[lane] = -1;
+    any = any || still.ended[lane] < 0;
+  }
+  return any;
+}
+
+__attribute__((noinline)) V penalty_of(const V (*weights)[WIDTH]);
+
 void update(V (*weights)[WIDTH], V (*mean)[WIDTH], V (*square)[WIDTH], const V (*gradient)[WIDTH],
-            real rate, real correction, real strength) {
+            real rate, real correction, real strength, Still* still) {
+  V moved{}, size{};
+  I held{};  // all bits set in the lanes of members that have converged: they stay as they are
+  if constexpr (PATIENCE)
+    for (int lane = 0; lane < LANES; lane++) held[lane] = still->ended[lane] < 0 ? 0 : -1;
   V decay[WIDTH];
   for (int i = 0; i < WIDTH; i++) {
     decay[i] = all(strength * real(PENALTY));
@@ -283,11 +342,31 @@ void update(V (*weights)[WIDTH], V (*mean)[WIDTH], V (*square)[WIDTH], const V (
         V v = square[j][i] * real(0.999) + g * g * real(1 - 0.999);
         mean[j][i] = m;
         square[j][i] = v;
-        weights[j][i] -= rate * m / (root(v) / correction + real(1e-8));
+        g = m / (root(v) / correction + real(1e-8));
+      }
+      if constexpr (PATIENCE) {
+        const V old = weights[j][i], now = choose(held, old, old - rate * g);
+        weights[j][i] = now;
+        moved += (now - old) * (now - old);
+        size += old * old;
       } else {
         weights[j][i] -= rate * g;
       }
     }
+  if constexpr (PATIENCE)
+    for (int lane = 0; lane < LANES; lane++)
+      still->change[lane] =
+          moved[lane] > 0 ? std::sqrt(double(moved[lane]) / double(size[lane])) : 0.0;
+}
+
+V penalty_of(const V (*weights)[WIDTH]) {
+  V total{};
+  for (int i = 0; i < WIDTH; i++) {
+    V squares{};
+    for (int j = 0; j < VECTORS; j++) squares += weights[j][i] * weights[j][i];
+    total += PENALTY == 2 ? squares : power(root(squares), Norm{});
+  }
+  return total;
 }
 
 void measure(const V (*weights)[WIDTH], const Rows& rows, Space& s, Metrics& metrics) {
@@ -298,7 +377,9 @@ void measure(const V (*weights)[WIDTH], const Rows& rows, Space& s, Metrics& met
   for (int first = 0; first < ROWS; first += CHUNK) {
     const int count = ROWS - first < CHUNK ? ROWS - first : CHUNK;
     logits_of(weights, rows, first, count, s);
-    for (int r = 0; r < count; r++) entropy<true>(s.logits[r], rows.answers[first + r], &metrics);
+    V unused{};
+    for (int r = 0; r < count; r++)
+      entropy<true>(s.logits[r], rows.answers[first + r], &metrics, unused);
   }
   for (int i = 0; i < WIDTH; i++) {
     const V norm = norm_of(weights, i);
@@ -335,10 +416,13 @@ struct Flush {
 extern "C" int lanes() { return LANES; }
 
 // weights, mean, square: (block, vector, neuron, lane). schedule: (step, [rate, correction of the
-// root, strength]). metrics: (block, [entropy, right, margin, norm, penalty], lane).
+// root, strength, whether convergence is judged]), with one row more for the state after the last
+// step, of which only the last two count. metrics: (block, [entropy, right, margin, norm, penalty],
+// lane). still: (block, [loss, change, count, ended], lane), changed; null without PATIENCE.
 extern "C" void advance(real* weights, real* mean, real* square, const int32_t* inputs,
                         const real* signs, const int32_t* answers, const double* schedule,
-                        double* metrics, int64_t blocks, int64_t steps, int64_t threads) {
+                        double* metrics, double* still, double tolerance, int64_t patience,
+                        int64_t first, int64_t blocks, int64_t steps, int64_t threads) {
   const Rows rows{inputs, signs, answers};
   std::atomic<int64_t> next{0};
   typedef V (*Weights)[WIDTH];
@@ -348,11 +432,17 @@ extern "C" void advance(real* weights, real* mean, real* square, const int32_t* 
     for (int64_t block; (block = next++) < blocks;) {
       const int64_t offset = block * VECTORS * WIDTH * LANES;
       const Weights w = (Weights)(weights + offset);
-      for (int64_t step = 0; step < steps; step++) {
-        const double* now = schedule + 3 * step;
-        gradient_of(w, rows, *space);
+      Still* own = PATIENCE ? (Still*)still + block : nullptr;
+      for (int64_t step = 0; step < steps + (PATIENCE && steps); step++) {
+        const double* now = schedule + 4 * step;
+        const V entropy = gradient_of(w, rows, *space);
+        if constexpr (PATIENCE) {
+          const V loss = entropy + real(now[2]) * penalty_of(w);
+          if (now[3] && !judge(*own, loss, first + step, tolerance, patience)) break;
+          if (step == steps) break;
+        }
         update(w, (Weights)(mean + offset), (Weights)(square + offset), space->gradient,
-               real(now[0]), real(now[1]), real(now[2]));
+               real(now[0]), real(now[1]), real(now[2]), own);
       }
       measure(w, rows, *space, ((Metrics*)metrics)[block]);
     }

@@ -21,6 +21,7 @@ from marginlens.networks import (
 )
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
+from marginlens.training.convergence import Convergence, Patience, named, of_state
 from marginlens.training.data import Batches, Data
 from marginlens.training.optimizers import Stepper, members_of
 from marginlens.training.penalties import add_l2_gradient, add_penalty_gradient
@@ -76,7 +77,12 @@ class Steps:
     def _use(self, network: Network, optimizer: Parameters) -> None:
         self.network = network
         self.gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
-        self.stepper = Stepper(self.recipe, network.parameters, self.gradients, optimizer)
+        own, remembered = of_state(optimizer, network.members)
+        self.stepper = Stepper(self.recipe, network.parameters, self.gradients, own)
+        patience = Patience.of(self.recipe)
+        self.convergence = (
+            None if patience is None else Convergence(patience, network.parameters, remembered)
+        )
         rows = self.data.train
         self._batches = None
         if self.recipe.batch is not None:
@@ -109,6 +115,8 @@ class Steps:
             value, norm = self._add_penalty(step, self.gradients)
             self._scale(result.cross_entropy)
             self._fresh = step
+            if self.convergence is not None:
+                self.convergence.judge(step, result.cross_entropy + value)
         row = {
             "loss": result.cross_entropy + value,
             "cross_entropy": result.cross_entropy,
@@ -131,21 +139,36 @@ class Steps:
         while step < stop:
             if self._fresh != step:
                 self._gradient(step)
-            self.stepper.step(learning_rate(self.recipe, step))
+            if self.convergence is None:
+                self.stepper.step(learning_rate(self.recipe, step))
+            elif not self.convergence.all_ended:
+                self.convergence.before_step()
+                self.stepper.step(learning_rate(self.recipe, step))
+                self.convergence.after_step()
             step += 1
             if not proceed():
                 break
         return step
 
+    def ended(self) -> Float[Tensor, " member"]:
+        """The step at which each member has converged; -1 if it has not, or patience is not asked."""
+        if self.convergence is None:
+            return torch.full((self.network.members,), -1.0, dtype=torch.float64)
+        return self.convergence.remembered["ended"].clone()
+
     def kept(self) -> Callable[[], tuple[Parameters, Parameters]]:
         """What gives the present parameters and optimizer's state, also after later steps."""
         parameters = {name: p.clone() for name, p in self.network.parameters.items()}
-        state = {name: value.clone() for name, value in self.stepper.state().items()}
+        state = {name: value.clone() for name, value in self._state().items()}
         return lambda: (parameters, state)
+
+    def _state(self) -> Parameters:
+        watched = {} if self.convergence is None else named(self.convergence.remembered)
+        return self.stepper.state() | watched
 
     def keep(self, kept: Tensor) -> None:
         """Go on with some members only."""
-        state = members_of(self.stepper.state(), kept)
+        state = members_of(self._state(), kept)
         gradients = {name: g[kept] for name, g in self.gradients.items()}
         fresh = self._fresh
         parameters = {name: p[kept] for name, p in self.network.parameters.items()}
@@ -164,8 +187,11 @@ class Steps:
         result = self.ranks.add_up(
             population(self.network.parameters, self.gradients), self.gradients
         )
+        loss = result.cross_entropy
         if strength(self.recipe, step):
-            self._add_penalty(step, self.gradients)
+            loss = loss + self._add_penalty(step, self.gradients)[0]
+        if self.convergence is not None:
+            self.convergence.judge(step, loss)
         self._scale(result.cross_entropy)
 
     def _evaluator_of(self, batch: Rows) -> Evaluator:

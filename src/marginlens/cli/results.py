@@ -1,0 +1,251 @@
+"""Verbs that ask what a sweep found: query, table, law."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from marginlens.cli.app import app, err, out
+from marginlens.cli.options import AsJson, FigureFile
+from marginlens.cli.show import check_file, print_json, write_figure, written
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from marginlens.sweeps import Results, ResultTable
+
+_PANEL = "Sweeps"
+_SHOWN = 50
+
+SweepFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A sweep's folder.")]
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help='Which members, such as "width = 2 and strength = 0".'),
+]
+
+
+@app.command(
+    rich_help_panel=_PANEL,
+    epilog="Examples:\n\n  marginlens query sweeps/o61   (the tables and their columns)\n\n"
+    '  marginlens query sweeps/o61 "select key_set, count(*) from members group by all"\n\n'
+    '  marginlens query sweeps/o61 "select width, avg(multiplicity) from features group by width"\n\n'
+    '  marginlens query sweeps/o61 "select seed from members where \\"end\\" = \'steps\'" --csv\n\n'
+    '  marginlens query sweeps/o61 "from features" --out features.parquet\n\n'
+    "Tables: members (a row a network), features (a row a network and feature), configurations. "
+    "SQL is DuckDB's; nothing can be changed by it.",
+)
+def query(
+    folder: SweepFolder,
+    sql: Annotated[str | None, typer.Argument(metavar="SQL", help="A question.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Write the answer: .parquet or .csv.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, all rows.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a sweep's tables in SQL."""
+    from marginlens.sweeps import Results
+
+    if file is not None:
+        check_file(file, suffixes=(".parquet", ".csv"))
+    results = _opened(Results, folder)
+    if sql is None:
+        for name in ("members", "features", "configurations"):
+            _print(results.query(f"select column_name, column_type from (describe {name})"), name)
+        return
+    answer = results.query(sql)
+    if file is not None:
+        _write(answer, file)
+        written(file)
+    elif as_json:
+        print_json([{k: _plain(v) for k, v in row.items()} for row in answer.to_pylist()])
+    elif as_csv:
+        sys.stdout.write(_csv(answer).decode())
+    else:
+        _print(answer, None)
+
+
+@app.command(
+    rich_help_panel=_PANEL,
+    epilog="Examples:\n\n  marginlens table sweeps/o61\n\n"
+    "  marginlens table sweeps/o61 law symmetry --where \"activation = 'x^2'\"\n\n"
+    "  marginlens table sweeps/o61 same --markdown\n\n"
+    "Tables: convergence, counts, law, features, same, cooccurrence, symmetry.",
+)
+def table(
+    folder: SweepFolder,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TABLE]...", help="Which; default: convergence, counts, law."),
+    ] = None,
+    where: Where = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For documents.")] = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="For papers.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the usual tables of a sweep, with their intervals."""
+    from marginlens.sweeps import TABLES, Results
+
+    chosen = names or ["convergence", "counts", "law"]
+    for name in chosen:
+        if name not in TABLES:
+            raise ValueError(f"unknown table {name!r}; there are {', '.join(TABLES)}")
+    results = _opened(Results, folder)
+    made = [TABLES[name](results, where) for name in chosen]
+    if as_json:
+        print_json([one.to_dict() for one in made])
+    elif as_markdown:
+        sys.stdout.write("\n".join(one.to_markdown() for one in made))
+    elif as_latex:
+        sys.stdout.write("\n".join(one.to_latex() for one in made))
+    else:
+        for one in made:
+            print_table(one)
+
+
+@app.command(
+    rich_help_panel=_PANEL,
+    epilog="Examples:\n\n"
+    "  marginlens law sweeps/o61 --where \"task = 'C5' and width = 2 and strength = 0 and "
+    "activation = 'x^2'\"\n\n"
+    "  marginlens law sweeps/o61 --where \"task = 'C5' and activation = 'x^2'\" "
+    "--by width,strength --figure law.html",
+)
+def law(
+    folder: SweepFolder,
+    where: Where = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW,X", help="Two columns, such as width,strength, to draw it against."
+        ),
+    ] = None,
+    figure: FigureFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which features are selected, how often: of one configuration, or against two settings."""
+    from marginlens.figures import law_figure, laws_by_setting_figure
+    from marginlens.measures import selection_law
+    from marginlens.sweeps import TABLES, Results
+
+    if figure is not None:
+        check_file(figure)
+    results = _opened(Results, folder)
+    if by is None:
+        found = results.law(where)
+        members = results.where(where)
+        title = (
+            ", ".join(f"{n} {members[n][0].as_py()}" for n in results.varying) or "selection law"
+        )
+        drawn: Any = None if figure is None else law_figure(found, title)
+        answer: Any = found.to_dict()
+    else:
+        panels, axis = _columns(by, results.varying)
+        laws = {}
+        for members in results.configurations(where).values():
+            setting = tuple(members[name][0].as_py() for name in (panels, axis))
+            if setting in laws:
+                others = [n for n in results.varying if n not in (panels, axis)]
+                raise ValueError(
+                    f"several configurations have {panels} {setting[0]} and {axis} {setting[1]}: choose "
+                    f"by --where one value of {' and '.join(others)}"
+                )
+            features, key = results.key(members)
+            laws[setting] = selection_law(key, features)
+        names = {n: members[n][0].as_py() for n in results.varying if n not in (panels, axis)}
+        title = ", ".join(f"{n} {v}" for n, v in names.items())
+        drawn = None if figure is None else laws_by_setting_figure(laws, panels, axis, title)
+        answer = [
+            {panels: setting[0], axis: setting[1], **one.to_dict()} for setting, one in laws.items()
+        ]
+    if figure is not None:
+        write_figure(drawn, figure)
+    if as_json:
+        print_json(answer)
+        return
+    print_table(TABLES["law"](results, where))
+    written(figure)
+
+
+def _columns(by: str, varying: tuple[str, ...]) -> tuple[str, str]:
+    names = tuple(name.strip() for name in by.split(","))
+    if len(names) != 2 or any(name not in varying for name in names):
+        raise ValueError(
+            f"--by takes two of the columns that vary here ({', '.join(varying)}), such as "
+            "width,strength"
+        )
+    return names[0], names[1]
+
+
+def _opened(results: type[Results], folder: Path) -> Results:
+    found = results(folder)
+    sweep = found.sweep
+    expected = sweep.size * -(-sweep.seeds // (sweep.together or sweep.seeds))
+    if len(found.pieces) < expected:
+        err.print(
+            f"marginlens: {len(found.pieces)} of {expected} pieces are finished: this is a part of the "
+            "sweep", style="yellow", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    return found
+
+
+def print_table(table: ResultTable) -> None:
+    """Print a table of results for people."""
+    drawn = Table(*table.columns, title=table.title, caption=table.note, caption_justify="left")
+    for row in table.rows:
+        drawn.add_row(*row)
+    out.print(drawn, markup=False)
+
+
+def _print(answer: pa.Table, title: str | None) -> None:
+    drawn = Table(*answer.column_names, title=title)
+    for row in answer.slice(0, _SHOWN if title is None else None).to_pylist():
+        drawn.add_row(*(_cell(value) for value in row.values()))
+    out.print(drawn, markup=False)
+    left = answer.num_rows - _SHOWN
+    if title is None and left > 0:
+        out.print(f"{left} more rows: --csv, --json or --out have all", style="dim")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float | list) else str(value)
+
+
+def _csv(answer: pa.Table) -> bytes:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    # CSV has no lists: such a column (betas) is written as text
+    columns = [
+        pa.array([None if v is None else str(v) for v in column.to_pylist()])
+        if pa.types.is_list(column.type)
+        else column
+        for column in answer.columns
+    ]
+    sink = pa.BufferOutputStream()
+    csv.write_csv(pa.table(columns, names=answer.column_names), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def _write(answer: pa.Table, file: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from marginlens.files import write_whole
+
+    if file.suffix.lower() == ".csv":
+        write_whole(file, _csv(answer))
+        return
+    sink = pa.BufferOutputStream()
+    pq.write_table(answer, sink)
+    write_whole(file, sink.getvalue().to_pybytes())

@@ -1,0 +1,107 @@
+"""Intervals of confidence for proportions and means."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import special, stats
+
+__all__ = ["clopper_pearson", "mean_interval", "wilson"]
+
+Counts = Int[np.ndarray, "*shape"]
+Bounds = tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]
+
+
+def clopper_pearson(count: Counts, runs: int, *, confidence: float = 0.95, sets: int = 1) -> Bounds:
+    r"""Exact interval of a proportion: it covers the truth with at least the confidence.
+
+    The bounds are quantiles of beta distributions, $B_{\alpha/2}(x, n - x + 1)$ and
+    $B_{1-\alpha/2}(x + 1, n - x)$ (Clopper & Pearson 1934).
+
+    Parameters
+    ----------
+    count, runs
+        x successes, each of n runs.
+    confidence
+        1 - alpha.
+    sets
+        Number of proportions that are to be covered all at once: alpha is divided by it (Bonferroni).
+
+    Raises
+    ------
+    ValueError
+        If there are no runs, a count is not one of 0 to runs, or the confidence is impossible.
+
+    Examples
+    --------
+    >>> low, high = clopper_pearson(np.array([0, 50]), 100)
+    >>> low.round(4), high.round(4)
+    (array([0.    , 0.3983]), array([0.0362, 0.6017]))
+    """
+    count = _checked(count, runs, confidence)
+    tail = (1 - confidence) / 2 / sets
+    low = np.where(
+        count == 0, 0.0, special.betaincinv(np.maximum(count, 1), runs - count + 1, tail)
+    )
+    high = np.where(
+        count == runs, 1.0, special.betaincinv(count + 1, np.maximum(runs - count, 1), 1 - tail)
+    )
+    return low, high
+
+
+def wilson(count: Counts, runs: int, *, confidence: float = 0.95) -> Bounds:
+    r"""Interval of a proportion by inverting the normal test (Wilson 1927).
+
+    $\big(\hat p + z^2/2n \pm z\sqrt{\hat p(1-\hat p)/n + z^2/4n^2}\big) / (1 + z^2/n)$: narrower
+    than Clopper and Pearson's, and right on average, not always.
+
+    Examples
+    --------
+    >>> low, high = wilson(np.array([50]), 100)
+    >>> low.round(4), high.round(4)
+    (array([0.4038]), array([0.5962]))
+    """
+    share = _checked(count, runs, confidence) / runs
+    z = float(special.ndtri((1 + confidence) / 2))
+    centre = share + z**2 / (2 * runs)
+    width = z * np.sqrt(share * (1 - share) / runs + z**2 / (4 * runs**2))
+    scale = 1 + z**2 / runs
+    return np.maximum((centre - width) / scale, 0.0), np.minimum((centre + width) / scale, 1.0)
+
+
+def mean_interval(
+    values: Float[np.ndarray, " run"] | Int[np.ndarray, " run"], *, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean, and Student's interval of it; the bounds are nan for a single run.
+
+    Raises
+    ------
+    ValueError
+        If there are no runs.
+
+    Examples
+    --------
+    >>> [round(x, 3) for x in mean_interval(np.array([1.0, 2.0, 3.0]))]
+    [2.0, -0.484, 4.484]
+    """
+    runs = len(values)
+    if runs == 0:
+        raise ValueError("a mean needs at least one run")
+    mean = float(np.mean(values))
+    if runs == 1:
+        return mean, float("nan"), float("nan")
+    half = float(
+        stats.t.ppf((1 + confidence) / 2, runs - 1) * np.std(values, ddof=1) / np.sqrt(runs)
+    )
+    return mean, mean - half, mean + half
+
+
+def _checked(count: Counts, runs: int, confidence: float) -> Counts:
+    if runs < 1:
+        raise ValueError("a proportion needs at least one run")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, but must lie between 0 and 1: take 0.95")
+    counts = np.asarray(count)
+    if (counts < 0).any() or (counts > runs).any():
+        raise ValueError(f"counts must be from 0 to {runs}, the number of runs")
+    return counts

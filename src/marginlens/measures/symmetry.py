@@ -1,0 +1,252 @@
+"""Is a selection law symmetric? Tests against what is proved, and against what is conjectured."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+__all__ = [
+    "SymmetryTest", "exchangeability_test", "holm", "invariance_test", "orbit_exchangeability_test",
+    "uniformity_test",
+]  # fmt: skip
+
+DRAWS = 20_000
+_MOST_SETS = 20_000
+_COUNTED = 2000  # sets of a class that are counted one by one in a simulation
+
+Key = Bool[np.ndarray, "run feature"]
+Permutations = Int[np.ndarray, "permutation feature"]
+Chosen = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SymmetryTest:
+    """A test of a hypothesis about a selection law.
+
+    Attributes
+    ----------
+    name, hypothesis
+        What is tested.
+    statistic, degrees_of_freedom
+        Pearson's chi-squared, summed over the strata that are conditioned on.
+    p_value
+        Share of the laws drawn under the hypothesis that are at least as far from it, the observed one
+        counted among them: (1 + hits) / (1 + draws). 1 where the test is not informative.
+    informative
+        Whether any outcome could have spoken against the hypothesis.
+    """
+
+    name: str
+    hypothesis: str
+    statistic: float
+    degrees_of_freedom: int
+    p_value: float
+    informative: bool
+
+
+def invariance_test(
+    key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
+) -> SymmetryTest:
+    """Whether key sets that a symmetry takes to each other are equally likely.
+
+    Proved for the permutations that Out(G) induces: an automorphism permutes the coordinates of u, v
+    and w, which neither the Gaussian start, nor loss, penalty, gradient or Adam can see. Conditional
+    on how many runs fall in each orbit of sets, those of one orbit are then uniform.
+
+    Examples
+    --------
+    >>> key = np.array([[True, False]] * 30 + [[False, True]] * 10)
+    >>> test = invariance_test(key, np.array([[0, 1], [1, 0]]))
+    >>> test.statistic, test.degrees_of_freedom, test.p_value < 0.01
+    (10.0, 1, True)
+    """
+    strata = defaultdict(Counter)
+    sizes = {}
+    for chosen, count in _sets(key).items():
+        images = _orbit(chosen, permutations)
+        strata[images[0]][chosen] += count
+        sizes[images[0]] = len(images)
+    return _result(
+        "invariance", "sets that a symmetry takes to each other are equally likely",
+        [(list(c.values()), np.full(sizes[o], 1 / sizes[o])) for o, c in strata.items()], draws, seed,
+    )  # fmt: skip
+
+
+def exchangeability_test(
+    key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
+) -> SymmetryTest:
+    """Whether all sets with equally many features of each orbit are equally likely.
+
+    Where all features form one orbit, as on C_p: whether the key set is uniform among k-sets, given k.
+    """
+    orbits = feature_orbits(permutations)
+    strata: dict[Chosen, Counter[Chosen]] = defaultdict(Counter)
+    for chosen, count in _sets(key).items():
+        strata[_sizes(chosen, orbits)][chosen] += count
+    parts = []
+    for sizes, counts in strata.items():
+        total = math.prod(math.comb(len(o), k) for o, k in zip(orbits, sizes, strict=True))
+        parts.append((list(counts.values()), total))
+    return _result("exchangeability", "sets of one size are equally likely", parts, draws, seed)
+
+
+def orbit_exchangeability_test(
+    key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
+) -> SymmetryTest:
+    """Whether sets of one size are equally likely *beyond* the proved symmetry.
+
+    Given the sizes, each orbit of sets is hit in proportion to its number of sets. Where there is one
+    orbit for each size this follows from the symmetry, and the test is not informative: on C_p for p = 5
+    and 7, whose frequencies permute cyclically; from p = 11 on it can fail.
+
+    Raises
+    ------
+    ValueError
+        If there are more than 20,000 sets of a size.
+    """
+    orbits = feature_orbits(permutations)
+    strata: dict[Chosen, Counter[Chosen]] = defaultdict(Counter)
+    for chosen, count in _sets(key).items():
+        strata[_sizes(chosen, orbits)][_orbit(chosen, permutations)[0]] += count
+    parts = []
+    for sizes, counts in strata.items():
+        total = math.prod(math.comb(len(o), k) for o, k in zip(orbits, sizes, strict=True))
+        if total > _MOST_SETS:
+            raise ValueError(
+                f"there are {total} sets of size {sum(sizes)}; orbits are listed up to {_MOST_SETS}"
+            )
+        every = Counter(
+            _orbit(tuple(sorted(sum(some, ()))), permutations)[0]
+            for some in product(*(combinations(o, k) for o, k in zip(orbits, sizes, strict=True)))
+        )
+        names = sorted(every)
+        shares = np.array([every[name] for name in names]) / total
+        parts.append(([counts[name] for name in names], shares))
+    return _result(
+        "exchangeability beyond symmetry", "orbits of sets of one size are hit by their size",
+        parts, draws, seed,
+    )  # fmt: skip
+
+
+def uniformity_test(
+    key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
+) -> SymmetryTest:
+    """Whether features that a symmetry takes to each other are key equally often.
+
+    The statistic is sum (count - mean)^2 / mean over the features of each orbit. As the features of one
+    run are not independent, it is not compared with a chi-squared distribution but with laws in
+    which each run's set is replaced by a random image of it under the symmetry.
+    """
+    orbits = [list(orbit) for orbit in feature_orbits(permutations) if len(orbit) > 1]
+    rng = np.random.default_rng(seed)
+    simulated = np.zeros((draws, key.shape[1]))
+    for chosen, count in _sets(key).items():
+        images = np.zeros((len(permutations), key.shape[1]))
+        for row, permutation in zip(images, permutations, strict=True):
+            row[permutation[list(chosen)]] = 1
+        even = np.full(len(permutations), 1 / len(permutations))
+        simulated += rng.multinomial(count, even, size=draws) @ images
+
+    def distance(counts: np.ndarray) -> np.ndarray:
+        total = np.zeros(counts.shape[:-1])
+        for orbit in orbits:
+            part = counts[..., orbit]
+            mean = part.mean(-1, keepdims=True)
+            total += np.divide(
+                (part - mean) ** 2, mean, out=np.zeros_like(part), where=mean > 0
+            ).sum(-1)
+        return total
+
+    counts = key.sum(0).astype(float)
+    observed = float(distance(counts))
+    degrees = sum(
+        len(orbit) - 1 for orbit in orbits if 0 < counts[orbit].sum() < len(key) * len(orbit)
+    )
+    return SymmetryTest(
+        "uniformity", "features that a symmetry takes to each other are key equally often",
+        observed, degrees, _p_value(observed, distance(simulated), degrees), degrees > 0,
+    )  # fmt: skip
+
+
+def feature_orbits(permutations: Permutations) -> list[Chosen]:
+    """Features that the permutations take to each other."""
+    return sorted({tuple(sorted(set(column.tolist()))) for column in permutations.T})
+
+
+def holm(p_values: Sequence[float]) -> Float[np.ndarray, " test"]:
+    """P-values adjusted for their number, step by step (Holm 1979).
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p_values, dtype=float)
+    order = np.argsort(values)
+    factors = np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * factors))
+    return adjusted
+
+
+def _sets(key: Key) -> Counter[Chosen]:
+    """Observed sets, in an order that does not depend on that of the runs."""
+    counted = Counter(tuple(np.flatnonzero(row).tolist()) for row in key)
+    return Counter({chosen: counted[chosen] for chosen in sorted(counted)})
+
+
+def _orbit(chosen: Chosen, permutations: Permutations) -> list[Chosen]:
+    images: Iterable[np.ndarray] = permutations[:, list(chosen)]
+    return sorted({tuple(sorted(image.tolist())) for image in images})
+
+
+def _sizes(chosen: Chosen, orbits: list[Chosen]) -> Chosen:
+    return tuple(len(set(orbit).intersection(chosen)) for orbit in orbits)
+
+
+def _result(
+    name: str,
+    hypothesis: str,
+    parts: list[tuple[list[int], np.ndarray | int]],
+    draws: int,
+    seed: int,
+) -> SymmetryTest:
+    """Chi-squared of strata with their expected shares, or the number of equally likely sets."""
+    rng = np.random.default_rng(seed)
+    observed, degrees = 0.0, 0
+    simulated = np.zeros(draws)
+    for counts, shares in parts:
+        runs = sum(counts)
+        size = shares if isinstance(shares, int) else len(shares)
+        if size == 1:
+            continue
+        degrees += size - 1
+        if isinstance(shares, int) and size > _COUNTED:
+            observed += size / runs * sum(c * c for c in counts) - runs
+            for i in range(draws):  # most sets are not met: only coincidences count
+                met = np.unique(rng.integers(0, min(size, 2**62), runs), return_counts=True)[1]
+                simulated[i] += size / runs * float(np.square(met).sum()) - runs
+            continue
+        even = np.full(size, 1 / size) if isinstance(shares, int) else shares
+        expected = runs * even
+        seen = np.zeros(size)
+        seen[: len(counts)] = counts
+        observed += float(((seen - expected) ** 2 / expected).sum())
+        drawn = rng.multinomial(runs, even, size=draws)
+        simulated += ((drawn - expected) ** 2 / expected).sum(1)
+    return SymmetryTest(
+        name, hypothesis, observed, degrees, _p_value(observed, simulated, degrees), degrees > 0
+    )
+
+
+def _p_value(observed: float, simulated: np.ndarray, degrees: int) -> float:
+    if not degrees:
+        return 1.0
+    hits = int((simulated >= observed * (1 - 1e-12)).sum())
+    return (1 + hits) / (1 + len(simulated))

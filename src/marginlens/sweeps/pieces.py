@@ -1,0 +1,202 @@
+"""One piece of a sweep: seeds of one configuration, trained and observed, as the bytes of its files."""
+
+from __future__ import annotations
+
+import io
+import time
+import traceback
+import warnings
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import save
+
+from marginlens import __version__
+from marginlens.groups import FiniteGroup
+from marginlens.measures import Observables, norm_shares, observe
+from marginlens.networks import MLP, Network, Transformer, as_mlp
+from marginlens.sweeps.schema import FEATURES, MEMBERS, recipe_values
+from marginlens.sweeps.spec import Piece, Thresholds
+from marginlens.tasks import Task, task
+from marginlens.training import Recipe, Training, train
+
+__all__ = ["compute_piece", "payload_of", "tables_of"]
+
+
+def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
+    """All that a worker needs, as plain values: it may have neither GAP nor this machine's files."""
+    problem = piece.configuration.task
+    table = None
+    if problem.group is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, problem.group.table.astype(np.int32))
+        table = buffer.getvalue()
+    return {
+        "version": __version__,
+        "configuration": piece.configuration.digest,
+        "recipe": piece.recipe.model_dump(mode="json"),
+        "thresholds": thresholds.model_dump(),
+        "table": table,
+        "group": None if problem.group is None else problem.group.name,
+        "inputs": problem.factors,
+    }
+
+
+def compute_piece(payload: dict[str, Any]) -> dict[str, Any]:
+    """Train and observe the seeds of a piece.
+
+    Parameters
+    ----------
+    payload
+        As :func:`payload_of` makes it.
+
+    Returns
+    -------
+    dict
+        ``files``: name to bytes, the same to the bit wherever and whenever it is computed on one kind
+        of processor; or ``reason``: why it could not be. And ``seconds``.
+    """
+    started = time.perf_counter()
+    threads = torch.get_num_threads()
+    try:
+        if payload["version"] != __version__:
+            raise ValueError(
+                f"the worker has marginlens {__version__}, the sweep {payload['version']}: install "
+                "the same version everywhere"
+            )
+        torch.set_num_threads(1)  # sums over threads round by their number
+        made: dict[str, Any] = {"files": _compute(payload)}
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, ValueError | ArithmeticError | OSError | MemoryError):
+            words = f"{type(error).__name__}: {words}"
+        made = {"reason": words, "traceback": traceback.format_exc()}
+    finally:
+        torch.set_num_threads(threads)
+    return made | {"seconds": time.perf_counter() - started}
+
+
+def _compute(payload: dict[str, Any]) -> dict[str, bytes]:
+    recipe = Recipe(**payload["recipe"])
+    if payload["table"] is None:
+        problem = task(recipe.task)
+    else:
+        table = np.load(io.BytesIO(payload["table"]), allow_pickle=False)
+        problem = task(FiniteGroup(table, payload["group"]), inputs=payload["inputs"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no compiler: slower, and the same for every piece
+        training = train(problem, recipe)
+    if training.stopped == "interrupted":
+        raise OSError("interrupted")
+    thresholds = Thresholds(**payload["thresholds"])
+    members, features = tables_of(payload["configuration"], recipe, problem, training, thresholds)
+    parameters = {
+        name: training.network.parameters[name].contiguous()
+        for name in sorted(training.network.parameters)
+    }
+    return {
+        "members.parquet": _parquet(members),
+        "features.parquet": _parquet(features),
+        "parameters.safetensors": save(parameters),
+        "recipe.toml": recipe.to_toml().encode(),
+    }
+
+
+def tables_of(
+    configuration: str, recipe: Recipe, problem: Task, training: Training, thresholds: Thresholds
+) -> tuple[pa.Table, pa.Table]:
+    """The rows of a training's members, and of their features (``schema.MEMBERS``, ``FEATURES``)."""
+    network, count = training.network, recipe.members
+    seeds = np.arange(recipe.seed, recipe.seed + count)
+    found = _observed(network, problem, thresholds)
+    last = {name: values[-1] for name, values in training.history.items()}
+    neurons = None if found is None else found.pure
+    columns: dict[str, Any] = {
+        "configuration": [configuration] * count,
+        "seed": seeds,
+        **{name: [value] * count for name, value in recipe_values(recipe).items()},
+        "key_threshold": [thresholds.key] * count,
+        "count_threshold": [thresholds.count] * count,
+        "purity_threshold": [thresholds.pure] * count,
+        "end": list(training.ends),
+        "end_step": training.end_steps,
+        **last,
+    }
+    if found is not None:
+        columns |= {
+            "collapsed": found.collapsed,
+            "key_set": list(found.key_sets),
+            "key_count": found.key.sum(1),
+            "spectral_count": found.spectral_count,
+            "spectral_total": found.spectral_total,
+        }
+        if neurons is not None and found.dead is not None:
+            columns |= {
+                "dead_neurons": found.dead.sum(1),
+                "pure_neurons": (neurons >= 0).sum(1),
+                "same_feature": found.same_feature,
+            }
+    return _table(MEMBERS, columns, count), _features(configuration, seeds, network, problem, found)
+
+
+def _observed(network: Network, problem: Task, thresholds: Thresholds) -> Observables | None:
+    if problem.group is None:  # sparse parity has no characters
+        return None
+    return observe(network, problem, **thresholds.model_dump())
+
+
+def _features(
+    configuration: str,
+    seeds: np.ndarray,
+    network: Network,
+    problem: Task,
+    found: Observables | None,
+) -> pa.Table:
+    features, count = problem.features, len(seeds)
+    size = count * len(features)
+    columns: dict[str, Any] = {
+        "configuration": [configuration] * size,
+        "seed": np.repeat(seeds, len(features)),
+        "feature": [feature.name for feature in features] * count,
+        "position": np.tile(np.arange(len(features)), count),
+        "type": [feature.type for feature in features] * count,
+        "degree": [None if f.irrep is None else f.irrep.degree for f in features] * count,
+        "dimension": [feature.dimension for feature in features] * count,
+    }
+    if found is not None:
+        columns |= {"spectral_weight": found.spectral_weights.ravel(), "key": found.key.ravel()}
+        pure, multiplicity = found.pure_neurons, found.multiplicity
+        if pure is not None and multiplicity is not None and not isinstance(network, Transformer):
+            layers: MLP = as_mlp(network)
+            columns |= {
+                "pure_neurons": pure.ravel(),
+                "multiplicity": multiplicity.ravel(),
+                "norm_share": norm_shares(layers, problem).ravel(),
+            }
+    return _table(FEATURES, columns, size)
+
+
+def _table(schema: pa.Schema, columns: dict[str, Any], size: int) -> pa.Table:
+    """Columns in the schema's order and types; those that are missing are null, as is NaN."""
+    arrays = []
+    for field in schema:
+        values = columns.get(field.name)
+        if values is None:
+            arrays.append(pa.nulls(size, field.type))
+        elif isinstance(values, np.ndarray):
+            missing = np.isnan(values) if values.dtype.kind == "f" else None
+            arrays.append(pa.array(values, field.type, mask=missing))
+        else:
+            arrays.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sink.getvalue().to_pybytes()

@@ -1,0 +1,271 @@
+"""What a sweep found, to be asked: as Arrow tables, by SQL, as selection laws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool
+
+from marginlens.measures import SelectionLaw, selection_law
+from marginlens.sweeps.schema import FEATURES, MEMBERS, RECIPE
+from marginlens.sweeps.spec import Sweep, read_sweep
+from marginlens.sweeps.store import SPEC, failures_of, finished_of
+
+__all__ = ["Results"]
+
+_READS = (
+    duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION,
+)  # fmt: skip
+_READING = (
+    "select",
+    "with",
+    "from",
+    "explain",
+    "describe",
+    "summarize",
+    "show",
+    "values",
+    "table",
+    "(",
+)
+
+
+class Results:
+    """The finished pieces of a sweep.
+
+    Parameters
+    ----------
+    folder
+        Of the sweep; nothing in it is changed.
+
+    Raises
+    ------
+    ValueError
+        If it is not a sweep's folder, or nothing is finished, or a file is damaged.
+
+    Notes
+    -----
+    Tables (``marginlens.sweeps.schema``): ``members``, one row a network; ``features``, one row a
+    network and feature, with the recipe's columns; ``configurations``, one row a recipe, with its
+    number of runs.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / SPEC).is_file():
+            raise ValueError(
+                f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep SPEC --out "
+                f"{folder}"
+            )
+        self.pieces = sorted(finished_of(self.folder))
+        if not self.pieces:
+            raise ValueError(f"nothing is finished in {str(folder)!r} yet; run the sweep first")
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """What was asked for."""
+        return read_sweep(self.folder / SPEC)
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """Records of the pieces that failed."""
+        return failures_of(self.folder)
+
+    @cached_property
+    def _members(self) -> pa.Table:
+        whole = self._read("members", MEMBERS)
+        order = [(name, "ascending") for name in (*_sortable(RECIPE), "configuration", "seed")]
+        return whole.sort_by(order)
+
+    def members(self) -> pa.Table:
+        """One row a network, in the order of the recipe's columns, then of seeds."""
+        return self._members
+
+    def features(self) -> pa.Table:
+        """One row a network and feature, with the recipe's columns; in the same order."""
+        columns = ", ".join(f"m.{name}" for name in RECIPE.names)
+        order = ", ".join(f"m.{name}" for name in _sortable(RECIPE))
+        return self.query(
+            f"select f.*, {columns} from _features f join members m using (configuration, seed) "
+            f"order by {order}, configuration, seed, position"
+        )
+
+    def _read(self, name: str, schema: pa.Schema) -> pa.Table:
+        tables = []
+        for piece in self.pieces:
+            path = self.folder / "pieces" / f"piece={piece}" / f"{name}.parquet"
+            try:
+                table = pq.ParquetFile(path).read()
+                tables.append(table.select(schema.names).cast(schema))
+            except (OSError, KeyError, pa.ArrowException) as error:
+                words = " ".join(str(error).split())
+                raise ValueError(
+                    f"{str(path)!r} is damaged ({words}); remove its folder, and run the sweep again"
+                ) from None
+        return pa.concat_tables(tables)
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """Tables in memory: no statement reaches a file, whatever it says."""
+        connection = duckdb.connect(":memory:")
+        connection.register("_members", self._members)
+        connection.register("_features", self._read("features", FEATURES))
+        columns = ", ".join(RECIPE.names)
+        qualified = ", ".join(f"m.{name}" for name in RECIPE.names)
+        for view in (
+            "members as select * from _members",
+            f"features as select f.*, {qualified} from _features f join _members m "
+            "using (configuration, seed)",
+            f"configurations as select configuration, count(*) as runs, {columns} from _members "
+            f"group by configuration, {columns}",
+        ):
+            connection.execute(f"create view {view}")
+        connection.execute("set python_enable_replacements = false")  # no variable is a table
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
+        return connection
+
+    def query(self, sql: str) -> pa.Table:
+        """Answer of a question in SQL (DuckDB's), as an Arrow table.
+
+        Raises
+        ------
+        ValueError
+            In one line, if it is not one question, would change something or read another file, or is
+            wrong.
+        """
+        connection = self._connection
+        try:
+            statements = connection.extract_statements(sql)
+        except duckdb.Error as error:
+            raise ValueError(_one_line(error)) from None
+        if len(statements) != 1:
+            raise ValueError(
+                f'one question at a time, such as "select * from members"; got {sql!r}'
+            )
+        words = sql.strip().lower()
+        if statements[0].type not in _READS or not words.startswith(_READING):
+            raise ValueError(
+                f"{sql.split()[0].upper()} is refused: results are read-only; ask with SELECT, or "
+                "DESCRIBE members"
+            )
+        try:
+            return connection.sql(statements[0]).to_arrow_table()
+        except duckdb.Error as error:
+            raise ValueError(_one_line(error)) from None
+
+    @cached_property
+    def varying(self) -> tuple[str, ...]:
+        """The recipe's columns that have more than one value."""
+        return self.varying_in(self._members)
+
+    @staticmethod
+    def varying_in(members: pa.Table) -> tuple[str, ...]:
+        """The recipe's columns of which some members have another value than others."""
+
+        def values(field: pa.Field) -> int:
+            column = members[field.name]
+            if pa.types.is_list(field.type):
+                return len(set(map(str, column.to_pylist())))
+            return len(column.unique())
+
+        return tuple(field.name for field in RECIPE if values(field) > 1)
+
+    def where(self, condition: str | None) -> pa.Table:
+        """The members for which a condition in SQL holds.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or it is no condition.
+        """
+        if condition is None:
+            return self._members
+        kept = self.query(f"select configuration, seed from members where ({condition})")
+        if not kept.num_rows:
+            raise ValueError(f"no member fulfils {condition!r}")
+        pairs = set(zip(*(kept[n].to_pylist() for n in ("configuration", "seed")), strict=True))
+        ours = zip(*(self._members[n].to_pylist() for n in ("configuration", "seed")), strict=True)
+        return self._members.filter(pa.array([pair in pairs for pair in ours]))
+
+    def configurations(self, condition: str | None = None) -> dict[str, pa.Table]:
+        """The members of each configuration, by its digest, in the order of the recipe's columns."""
+        members = self.where(condition)
+        names = dict.fromkeys(members["configuration"].to_pylist())
+        column = members["configuration"]
+        return {name: members.filter(pa.compute.equal(column, name)) for name in names}
+
+    @cached_property
+    def _keys(self) -> dict[str, tuple[tuple[str, ...], dict[int, np.ndarray]]]:
+        """Of each configuration: names of the features, and of each seed the key features."""
+        table = self.query(
+            "select configuration, seed, list(feature order by position) as names, "
+            "list(key order by position) as keys from _features group by all"
+        )
+        found: dict[str, tuple[tuple[str, ...], dict[int, np.ndarray]]] = {}
+        for row in table.to_pylist():
+            _, seeds = found.setdefault(row["configuration"], (tuple(row["names"]), {}))
+            if None not in row["keys"]:
+                seeds[row["seed"]] = np.array(row["keys"], dtype=bool)
+        return found
+
+    def key(self, members: pa.Table) -> tuple[tuple[str, ...], Bool[np.ndarray, "run feature"]]:
+        """Names of the features, and which are key, of members of one configuration.
+
+        Raises
+        ------
+        ValueError
+            If the members are of several configurations, or the task has no characters.
+        """
+        (configuration,) = _only(members["configuration"].unique().to_pylist())
+        names, seeds = self._keys[configuration]
+        if not seeds:
+            raise ValueError(f"{members['task'][0]} is no group's table: it has no key sets")
+        rows = [seeds[seed] for seed in members["seed"].to_pylist()]
+        return names, np.array(rows, dtype=bool).reshape(len(rows), len(names))
+
+    def law(self, condition: str | None = None) -> SelectionLaw:
+        """The selection law of the one configuration for which a condition in SQL holds.
+
+        Raises
+        ------
+        ValueError
+            Naming the columns that tell them apart, if it holds for several.
+        """
+        names, key = self.key(self.where(condition))
+        return selection_law(key, names)
+
+    def column(self, members: pa.Table, name: str) -> np.ndarray:
+        """A column of some members as an array, nan where it is null."""
+        return members[name].to_numpy(zero_copy_only=False)
+
+    def settings(self, members: pa.Table, names: tuple[str, ...]) -> Mapping[str, Any]:
+        """Values of the recipe's columns of members of one configuration."""
+        return {name: members[name][0].as_py() for name in names}
+
+
+def _only(configurations: list[str]) -> list[str]:
+    if len(configurations) != 1:
+        raise ValueError(
+            f"these are {len(configurations)} configurations; choose one, for instance with "
+            '--where "width = 2 and strength = 0"'
+        )
+    return configurations
+
+
+def _sortable(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if not pa.types.is_list(field.type)]
+
+
+def _one_line(error: Exception) -> str:
+    """DuckDB's message without its drawing of the place."""
+    lines = [line for line in str(error).splitlines() if line.strip() and "^" not in line]
+    kept = [line for line in lines if not line.startswith("LINE ")]
+    return " ".join(" ".join(kept).split())

@@ -1,0 +1,295 @@
+"""A sweep from its first missing piece to its last: submit, gather, land."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from distributed import Client, Future
+from distributed.scheduler import KilledWorker
+
+from marginlens.sweeps.cluster import SchedulerError, connected, local_workers
+from marginlens.sweeps.pieces import compute_piece, payload_of
+from marginlens.sweeps.spec import Piece, Sweep
+from marginlens.sweeps.store import Store, failures_of
+from marginlens.training.process import Signals
+
+__all__ = ["RECONNECT_SECONDS", "SweepProgress", "SweepSummary", "run_sweep"]
+
+RECONNECT_SECONDS = 30.0
+_ATTEMPTS = 3  # of a piece whose workers die, each after Dask's own attempts
+_POLL = 0.2
+_LATEST = 64  # pieces in flight for each worker, so that a scheduler is not buried
+
+
+@dataclass
+class SweepProgress:
+    """How far a sweep is.
+
+    Attributes
+    ----------
+    pieces, runs
+        In all.
+    done, done_runs, failed
+        Pieces and runs that are there, and pieces that failed.
+    workers
+        At work.
+    left
+        Expected seconds to the end; None while nothing can be said.
+    note
+        What the sweep is waiting for, if it is.
+    """
+
+    pieces: int
+    runs: int
+    done: int = 0
+    done_runs: int = 0
+    failed: int = 0
+    workers: int = 0
+    left: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """What a sweep has in its folder.
+
+    Attributes
+    ----------
+    folder
+        Where.
+    configurations, runs, pieces
+        Asked for.
+    finished, computed
+        Pieces that are there, and those of them that were computed now.
+    ends
+        How many runs ended how: ``"converged"``, ``"steps"``, ...
+    failures
+        Records of the pieces that failed, with their reasons.
+    seconds
+        Time that this call took.
+    """
+
+    folder: Path
+    configurations: int
+    runs: int
+    pieces: int
+    finished: int
+    computed: int
+    ends: dict[str, int]
+    failures: list[dict[str, Any]]
+    seconds: float
+
+
+@dataclass
+class _Work:
+    """What is still to be computed, and what is being."""
+
+    store: Store
+    sweep: Sweep
+    waiting: list[Piece]  # the most expensive last
+    progress: SweepProgress
+    show: Callable[[SweepProgress], None]
+    started: float
+    computed: int = 0
+    spent: float = 0.0  # expected cost of what was computed
+    attempts: Counter[str] = field(default_factory=Counter)
+    flying: dict[Future, Piece] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        return not self.waiting and not self.flying
+
+    def come_down(self) -> None:
+        """Forget what is being computed: it is to be computed again."""
+        self.waiting += self.flying.values()
+        self.waiting.sort(key=lambda piece: piece.seconds)
+        self.flying.clear()
+
+    def tell(self, note: str = "") -> None:
+        left = sum(p.seconds for p in (*self.waiting, *self.flying.values()))
+        if self.computed:
+            elapsed = time.monotonic() - self.started
+            self.progress.left = left * elapsed / self.spent
+        elif self.progress.workers:
+            self.progress.left = left / self.progress.workers
+        self.progress.note = note
+        self.show(self.progress)
+
+
+def run_sweep(
+    sweep: Sweep,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    slurm: Mapping[str, Any] | None = None,
+    progress: Callable[[SweepProgress], None] | None = None,
+    reconnect: float = RECONNECT_SECONDS,
+) -> SweepSummary:
+    """Compute the pieces of a sweep that its folder lacks.
+
+    Parameters
+    ----------
+    sweep
+        What is asked for.
+    out
+        The folder: made, or gone on with.
+    workers
+        Processes of a local cluster, each with one thread; None: one a core.
+    scheduler
+        Address of a running Dask scheduler, in place of a local cluster.
+    slurm
+        Arguments of ``dask_jobqueue.SLURMCluster`` and ``jobs``; the sweep's own if it has any.
+    progress
+        Called when something has changed, and a few times a second.
+    reconnect
+        Seconds for which a scheduler that went away is looked for before the sweep gives up.
+
+    Raises
+    ------
+    ValueError
+        If the sweep or the folder is impossible; nothing is computed then.
+    SchedulerError
+        If the scheduler does not answer, or went away for good; what is finished stays.
+    OSError
+        If a piece cannot be written; what is finished stays.
+    KeyboardInterrupt
+        After SIGINT or SIGTERM; what is finished stays.
+    """
+    begun = time.monotonic()
+    folder = Path(out)
+    configurations = sweep.configurations()
+    pieces = sweep.pieces(configurations)
+    by_id = {piece.id: piece for piece in pieces}
+    chosen = slurm or sweep.slurm or None
+    with Store.open(folder, sweep, pieces) as store, Signals() as signals:
+        finished = store.finished()
+        missing = [piece for piece in pieces if piece.id not in finished]
+        state = SweepProgress(
+            len(pieces), sweep.runs, len(finished), sum(by_id[one].count for one in finished)
+        )
+        work = _Work(
+            store, sweep, sorted(missing, key=lambda piece: piece.seconds), state,
+            progress or (lambda _: None), begun,
+        )  # fmt: skip
+        lost: float | None = None
+        while not work.is_over:
+            try:
+                with connected(
+                    workers=local_workers(workers, len(missing)), scheduler=scheduler, slurm=chosen
+                ) as client:
+                    lost = None
+                    _drain(client, work, signals)
+            except SchedulerError as error:
+                work.come_down()
+                if (
+                    not work.computed
+                    and lost is None
+                    and scheduler is not None
+                    and not state.workers
+                ):
+                    raise  # it was never there
+                lost = time.monotonic() if lost is None else lost
+                if time.monotonic() - lost > reconnect or scheduler is None:
+                    raise SchedulerError(
+                        f"{error}: {state.done} of {state.pieces} pieces are in {str(folder)!r}; the "
+                        "same command goes on from there"
+                    ) from None
+                work.tell(f"the scheduler at {scheduler} is gone; looking for it")
+                time.sleep(_POLL)
+            if signals.received:
+                raise KeyboardInterrupt
+        ends: Counter[str] = Counter()
+        for one in sorted(store.finished()):
+            column = pq.read_table(
+                store.pieces / f"piece={one}" / "members.parquet", columns=["end"]
+            )
+            ends.update(column["end"].to_pylist())
+        return SweepSummary(
+            folder, len(configurations), sweep.runs, len(pieces), len(store.finished()),
+            work.computed, dict(ends), failures_of(folder), time.monotonic() - begun,
+        )  # fmt: skip
+
+
+def _drain(client: Client, work: _Work, signals: Signals) -> None:
+    """Compute what is waiting, until nothing is, or the scheduler is gone, or a signal came."""
+    refreshed, began = 0.0, time.monotonic()
+    while not work.is_over and not signals.received:
+        if client.status != "running":
+            raise SchedulerError("the connection to the scheduler was lost")
+        if time.monotonic() - refreshed > 1:
+            work.progress.workers = _count_workers(client)
+            refreshed = time.monotonic()
+        room = _LATEST * max(1, work.progress.workers) - len(work.flying)
+        for _ in range(min(room, len(work.waiting))):
+            _submit(client, work, work.waiting.pop())
+        done = [future for future in work.flying if future.done()]
+        for future in done:
+            _take(future, work.flying.pop(future), work)
+        waited = time.monotonic() - began
+        work.tell("waiting for workers" if not work.progress.workers and waited > 3 else "")
+        if not done:
+            time.sleep(_POLL)
+
+
+def _count_workers(client: Client) -> int:
+    try:
+        return len(client.scheduler_info(n_workers=-1)["workers"])
+    except (OSError, TimeoutError, TypeError):
+        return len(client.scheduler_info()["workers"])
+
+
+def _submit(client: Client, work: _Work, piece: Piece) -> None:
+    work.attempts[piece.id] += 1
+    future = client.submit(
+        compute_piece,
+        payload_of(piece, work.sweep.observe),
+        key=f"{piece.id}-{work.attempts[piece.id]}-{time.monotonic_ns()}",
+        pure=False,
+    )
+    work.flying[future] = piece
+
+
+def _take(future: Future, piece: Piece, work: _Work) -> None:
+    """Land what a future holds; or note why it holds nothing; or let it be computed again."""
+    try:
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, KilledWorker) and work.attempts[piece.id] < _ATTEMPTS:
+                work.waiting.append(piece)
+                return
+            words = " ".join(str(error).split())
+            if isinstance(error, KilledWorker):
+                words = "its worker died again and again: most likely it ran out of memory"
+            work.progress.failed += 1
+            work.store.fail(piece, words)
+            return
+        if future.status != "finished":  # cancelled or lost: with the scheduler
+            work.flying[future] = piece
+            raise SchedulerError("the connection to the scheduler was lost")
+        try:
+            made = future.result(timeout=300)
+        except (OSError, TimeoutError) as error:
+            work.flying[future] = piece
+            raise SchedulerError(
+                f"a result could not be fetched ({type(error).__name__})"
+            ) from None
+    finally:
+        if future.status in ("finished", "error"):
+            future.release()
+    log = {"seconds": round(made["seconds"], 3)}
+    if "reason" in made:
+        work.progress.failed += 1
+        work.store.fail(piece, made["reason"], **log)
+        return
+    work.store.land(piece, made["files"], **log)
+    work.computed += 1
+    work.spent += piece.seconds
+    work.progress.done += 1
+    work.progress.done_runs += piece.count

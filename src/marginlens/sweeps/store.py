@@ -1,0 +1,140 @@
+"""A sweep's folder: what is finished lands whole, by one rename, or not at all.
+
+::
+
+    sweep.toml            the sweep, as it was asked for
+    pieces/piece=<id>/    members.parquet, features.parquet, parameters.safetensors, recipe.toml
+    failures/<id>.json    why a piece could not be computed
+    log.jsonl             when and by whom each piece was computed: no part of the results
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from marginlens.files import write_whole
+from marginlens.runs.checkpoint import locked
+from marginlens.sweeps.spec import Piece, Sweep, read_sweep
+
+__all__ = ["SPEC", "Store", "failures_of", "finished_of"]
+
+SPEC = "sweep.toml"
+_UNFINISHED = ".unfinished."
+
+
+class Store:
+    """A sweep's folder while this process holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pieces = folder / "pieces"
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, sweep: Sweep, pieces: Iterable[Piece]) -> Iterator[Store]:
+        """Make the folder, or go on with the sweep that is there.
+
+        Raises
+        ------
+        ValueError
+            If it is something else's, another process works in it, or it holds another sweep.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{str(folder)!r} is not a folder; choose another --out")
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / SPEC).exists():
+            raise ValueError(f"{str(folder)!r} is not a sweep's folder; choose another --out")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"cannot make {str(folder)!r} ({error.strerror})") from None
+        with locked(folder):
+            store = cls(folder)
+            foreign = sorted(store.finished() - {piece.id for piece in pieces})
+            if foreign:
+                raise ValueError(
+                    f"{str(folder)!r} holds pieces of another sweep ({folder / SPEC}); a sweep may be "
+                    "extended, but all that is finished must belong to it: choose another --out"
+                )
+            if not (folder / SPEC).exists() or read_sweep(folder / SPEC) != sweep:
+                write_whole(folder / SPEC, sweep.to_toml())
+            store.pieces.mkdir(exist_ok=True)
+            for left_over in store.pieces.glob(f"{_UNFINISHED}*"):
+                shutil.rmtree(left_over, ignore_errors=True)
+            yield store
+
+    def finished(self) -> set[str]:
+        """Identifiers of the pieces that are there."""
+        return finished_of(self.folder)
+
+    def land(self, piece: Piece, files: Mapping[str, bytes], **log: Any) -> None:
+        """Write a piece: all its files, on the disk, under its name; or nothing.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written.
+        """
+        final = self.pieces / f"piece={piece.id}"
+        if final.exists():
+            return
+        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.pieces))
+        try:
+            for name, content in files.items():
+                with (temporary / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.chmod(0o755)
+            temporary.rename(final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _sync(self.pieces)
+        (self.folder / "failures" / f"{piece.id}.json").unlink(missing_ok=True)
+        self._log({"piece": piece.id, "configuration": str(piece.configuration), **log})
+
+    def fail(self, piece: Piece, reason: str, **log: Any) -> None:
+        """Note why a piece could not be computed."""
+        folder = self.folder / "failures"
+        folder.mkdir(exist_ok=True)
+        record = {
+            "piece": piece.id, "configuration": str(piece.configuration), "first_seed": piece.first,
+            "seeds": piece.count, "reason": reason,
+        }  # fmt: skip
+        write_whole(folder / f"{piece.id}.json", json.dumps(record, indent=2) + "\n")
+        self._log({"piece": piece.id, "failed": reason, **log})
+
+    def _log(self, record: dict[str, Any]) -> None:
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def finished_of(folder: Path) -> set[str]:
+    """Identifiers of the finished pieces of a sweep's folder."""
+    start = "piece="
+    return {path.name.removeprefix(start) for path in (folder / "pieces").glob(f"{start}*")}
+
+
+def failures_of(folder: Path) -> list[dict[str, Any]]:
+    """Records of the pieces that could not be computed."""
+    return [json.loads(path.read_text()) for path in sorted((folder / "failures").glob("*.json"))]
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in a folder outlive a loss of power, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

@@ -1,0 +1,336 @@
+"""The tables that one usually wants of a sweep; to add one, write its function and list it below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from marginlens.groups import feature_permutations
+from marginlens.measures import selection_law
+from marginlens.measures.intervals import clopper_pearson, mean_interval
+from marginlens.measures.symmetry import (
+    SymmetryTest,
+    exchangeability_test,
+    holm,
+    invariance_test,
+    orbit_exchangeability_test,
+    uniformity_test,
+)
+from marginlens.sweeps.results import Results
+from marginlens.tasks import Task, task
+
+__all__ = ["TABLES", "ResultTable", "symmetry_tests"]
+
+_MOST_SETS = 12
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Rows to be printed.
+
+    Attributes
+    ----------
+    title, note
+        What it shows, and how it is computed.
+    columns
+        Names.
+    rows
+        Values as text.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    note: str = ""
+
+    def to_markdown(self) -> str:
+        """As a table of Markdown, with title and note around it."""
+        rule = "|".join("---" for _ in self.columns)
+        lines = [f"**{self.title}**", "", f"| {' | '.join(self.columns)} |", f"|{rule}|"]
+        lines += [
+            f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in r)} |" for r in self.rows
+        ]
+        return "\n".join([*lines, *(["", self.note] if self.note else [])]) + "\n"
+
+    def to_latex(self) -> str:
+        """As a ``tabular`` of LaTeX."""
+
+        def escaped(cell: str) -> str:
+            for sign in ("\\", "&", "%", "$", "#", "_", "{", "}"):
+                cell = cell.replace(sign, "\\textbackslash " if sign == "\\" else f"\\{sign}")
+            return cell.replace("–", "--").replace("^", "\\^{}").replace("≥", "$\\ge$")
+
+        body = [" & ".join(map(escaped, row)) + r" \\" for row in self.rows]
+        head = " & ".join(map(escaped, self.columns)) + r" \\ \hline"
+        begin = r"\begin{tabular}{" + "l" * len(self.columns) + "}"
+        return "\n".join([f"% {self.title}", begin, head, *body, r"\end{tabular}"]) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return {"title": self.title, "rows": rows, "note": self.note}
+
+
+def _each(
+    results: Results, where: str | None
+) -> tuple[tuple[str, ...], Iterator[tuple[tuple[str, ...], pa.Table]]]:
+    """Columns that tell the configurations apart, and each one's values of them and members."""
+    configurations = results.configurations(where)
+    names = results.varying_in(pa.concat_tables(configurations.values())) or ("task",)
+
+    def walk() -> Iterator[tuple[tuple[str, ...], pa.Table]]:
+        for members in configurations.values():
+            yield tuple(_text(members[name][0].as_py()) for name in names), members
+
+    return names, walk()
+
+
+def convergence(results: Results, where: str | None = None) -> ResultTable:
+    """How the runs of each configuration ended."""
+    names, each = _each(results, where)
+    rows = []
+    for settings, members in each:
+        ends = members["end"].to_pylist()
+        others = len(ends) - sum(ends.count(end) for end in ("converged", "steps", "diverged"))
+        collapsed = [one for one in members["collapsed"].to_pylist() if one is not None]
+        rows.append(
+            (
+                *settings, str(len(ends)), str(ends.count("converged")),
+                str(ends.count("steps") + others), str(ends.count("diverged")),
+                str(sum(collapsed)) if collapsed else "–",
+                f"{np.median(results.column(members, 'end_step')):.0f}",
+                f"{np.mean(results.column(members, 'accuracy')):.3f}",
+            )
+        )  # fmt: skip
+    return ResultTable(
+        "How the runs ended",
+        (*names, "runs", "converged", "nonconvergent", "diverged", "collapsed", "median step",
+         "mean accuracy"),
+        rows,
+        "Nonconvergent: reached the last step first. Collapsed: the logits are numerically zero.",
+    )  # fmt: skip
+
+
+def counts(results: Results, where: str | None = None) -> ResultTable:
+    """How many features and neurons."""
+    names, each = _each(results, where)
+    rows = []
+    for settings, members in each:
+        width = members["width"][0].as_py()
+        cells = [_mean(results.column(members, name)) for name in ("key_count", "spectral_count")]
+        cells += [_mean(results.column(members, n)) for n in ("pure_neurons", "dead_neurons")]
+        rows.append((*settings, *cells, str(width)))
+    return ResultTable(
+        "How many features and neurons: means",
+        (*names, "key features", "spectral count N", "pure neurons", "dead neurons", "of neurons"),
+        rows,
+        "Student's 95 % intervals over seeds.",
+    )
+
+
+def law(results: Results, where: str | None = None) -> ResultTable:
+    """How often each key set."""
+    names, each = _each(results, where)
+    rows = []
+    for settings, members in each:
+        features, key = results.key(members)
+        found = selection_law(key, features)
+        for one in found.sets[:_MOST_SETS]:
+            rows.append(
+                (
+                    *settings, one.name, str(one.count), f"{one.probability:.3f}",
+                    _range(one.low, one.high),
+                    _range(one.simultaneous_low, one.simultaneous_high),
+                )
+            )  # fmt: skip
+        rest = found.sets[_MOST_SETS:]
+        if rest:
+            number = sum(one.count for one in rest)
+            low, high = clopper_pearson(np.array([number]), found.runs)
+            rows.append(
+                (
+                    *settings, f"{len(rest)} others", str(number), f"{number / found.runs:.3f}",
+                    _range(low[0], high[0]), "–",
+                )
+            )  # fmt: skip
+    return ResultTable(
+        "The selection law",
+        (*names, "key set", "runs", "probability", "95 %", "95 %, all sets at once"),
+        rows,
+        "Exact intervals (Clopper and Pearson); the last ones hold for all observed sets and any other "
+        "at once (Bonferroni).",
+    )
+
+
+def features(results: Results, where: str | None = None) -> ResultTable:
+    """How often each feature is key, and how much of the network is its."""
+    names, each = _each(results, where)
+    rows = []
+    for settings, members in each:
+        features_, key = results.key(members)
+        found = selection_law(key, features_)
+        digest = members["configuration"][0].as_py()
+        seeds = members["seed"].to_pylist()
+        for i, name in enumerate(features_):
+            quoted = name.replace("'", "''")
+            table = results.query(
+                "select seed, spectral_weight, multiplicity, norm_share from features "
+                f"where configuration = '{digest}' and feature = '{quoted}' order by seed"
+            )
+            kept = np.isin(table["seed"].to_numpy(), seeds)
+            cells = [
+                _mean(results.column(table, column)[kept])
+                for column in ("spectral_weight", "multiplicity", "norm_share")
+            ]
+            rows.append(
+                (
+                    *settings, name, f"{found.feature_probability[i]:.3f}",
+                    _range(found.feature_low[i], found.feature_high[i]), *cells,
+                )
+            )  # fmt: skip
+    return ResultTable(
+        "Feature by feature",
+        (*names, "feature", "P(key)", "95 %", "spectral weight b", "multiplicity", "norm share"),
+        rows,
+        "P(key) with exact intervals; means with Student's 95 % intervals over seeds. Multiplicity: "
+        "share of all neurons that are pure for the feature.",
+    )
+
+
+def same(results: Results, where: str | None = None) -> ResultTable:
+    """How often all neurons are pure for one and the same feature."""
+    names, each = _each(results, where)
+    rows = []
+    for settings, members in each:
+        kept = [one for one in members["same_feature"].to_pylist() if one is not None]
+        pure = results.column(members, "pure_neurons") == results.column(members, "width")
+        if kept:
+            cells = []
+            for number in (int(sum(kept)), int(np.sum(pure))):
+                low, high = clopper_pearson(np.array([number]), len(kept))
+                cells += [f"{number / len(kept):.3f}", _range(low[0], high[0])]
+            rows.append((*settings, str(len(kept)), *cells))
+    return ResultTable(
+        "Probability that all neurons are pure for the same feature",
+        (*names, "runs", "all for the same", "95 %", "all pure", "95 %"),
+        rows,
+        "Exact intervals (Clopper and Pearson).",
+    )
+
+
+def cooccurrence(results: Results, where: str | None = None) -> ResultTable:
+    """How often two features are key together, against independence."""
+    names, each = _each(results, where)
+    rows = []
+    for settings, members in each:
+        features_, key = results.key(members)
+        found = selection_law(key, features_)
+        for i in range(len(features_)):
+            for j in range(i + 1, len(features_)):
+                number = int(found.co_occurrence[i, j])
+                low, high = clopper_pearson(np.array([number]), found.runs)
+                rows.append(
+                    (
+                        *settings, features_[i], features_[j], f"{number / found.runs:.3f}",
+                        _range(low[0], high[0]), _text(float(found.lift[i, j])),
+                    )
+                )  # fmt: skip
+    return ResultTable(
+        "Two features key together",
+        (*names, "feature", "and", "probability", "95 %", "times independence"),
+        rows,
+        "Exact intervals (Clopper and Pearson); the last column is P(both) / (P(one) P(other)).",
+    )
+
+
+def symmetry(results: Results, where: str | None = None) -> ResultTable:
+    """Tests of the law's symmetry, with p-values adjusted for their number."""
+    names, each = _each(results, where)
+    rows, tests, left_out = [], [], 0
+    for settings, members in each:
+        for test in symmetry_tests(results, members):
+            if test.informative:
+                rows.append((*settings, test.name))
+                tests.append(test)
+            left_out += not test.informative
+    adjusted = holm([test.p_value for test in tests])
+    full = [
+        (
+            *row, _text(test.statistic), str(test.degrees_of_freedom), f"{test.p_value:.4f}",
+            f"{p:.4f}",
+        )
+        for row, test, p in zip(rows, tests, adjusted, strict=True)
+    ]  # fmt: skip
+    return ResultTable(
+        "Is the law symmetric?",
+        (*names, "hypothesis", "chi-squared", "degrees", "p", "p, adjusted"),
+        full,
+        "Invariance under Out(G) is proved; exchangeability beyond it is not. P-values by drawing laws "
+        "under the hypothesis (20,000, seed 0), conditional on how many runs fall in each class; "
+        f"adjusted by Holm over the whole table. {left_out} more had nothing to test: every outcome "
+        "would have fitted.",
+    )
+
+
+def symmetry_tests(results: Results, members: pa.Table) -> list[SymmetryTest]:
+    """The four tests of one configuration's law; none where no symmetry can be found."""
+    problem = _task(members["task"][0].as_py())
+    if problem.group is None:
+        return []
+    permutations = feature_permutations(problem.group)
+    _, key = results.key(members)
+    every = (invariance_test, uniformity_test, exchangeability_test, orbit_exchangeability_test)
+    found = []
+    for test in every:
+        try:
+            found.append(test(key, permutations))
+        except ValueError:  # more sets than can be listed
+            continue
+    return found
+
+
+def _task(name: str) -> Task:
+    return task(name)
+
+
+TABLES: Mapping[str, Callable[[Results, str | None], ResultTable]] = MappingProxyType(
+    {
+        "convergence": convergence,
+        "counts": counts,
+        "law": law,
+        "features": features,
+        "same": same,
+        "cooccurrence": cooccurrence,
+        "symmetry": symmetry,
+    }
+)
+"""Tables by name."""
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def _mean(values: np.ndarray) -> str:
+    kept = values.astype(float)
+    kept = kept[~np.isnan(kept)]
+    if not len(kept):
+        return "–"
+    mean, low, high = mean_interval(kept)
+    return f"{mean:.3f}" if math.isnan(low) else f"{mean:.3f} ± {high - mean:.3f}"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}"
