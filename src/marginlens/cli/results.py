@@ -145,7 +145,7 @@ def law(
         answer: Any = found.to_dict()
     else:
         panels, axis = _columns(by, results.varying)
-        laws = {}
+        laws, members = {}, results.where(where)
         for members in results.configurations(where).values():
             setting = tuple(members[name][0].as_py() for name in (panels, axis))
             if setting in laws:

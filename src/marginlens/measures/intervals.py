@@ -66,7 +66,8 @@ def wilson(count: Counts, runs: int, *, confidence: float = 0.95) -> Bounds:
     centre = share + z**2 / (2 * runs)
     width = z * np.sqrt(share * (1 - share) / runs + z**2 / (4 * runs**2))
     scale = 1 + z**2 / runs
-    return np.maximum((centre - width) / scale, 0.0), np.minimum((centre + width) / scale, 1.0)
+    low, high = (centre - width) / scale, (centre + width) / scale
+    return np.asarray(np.maximum(low, 0.0)), np.asarray(np.minimum(high, 1.0))
 
 
 def mean_interval(

@@ -107,15 +107,15 @@ def _probe(address: str) -> None:
 
 
 def _local(workers: int, scratch: str) -> LocalCluster:
+    options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     return LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,
         local_directory=scratch,
         memory_limit=0,
         env=_ONE_THREAD,
+        **options,
     )
 
 
@@ -131,12 +131,13 @@ def _slurm(options: Mapping[str, Any]) -> Any:
     jobs = given.pop("jobs", 1)
     if not isinstance(jobs, int) or jobs < 1:
         raise ValueError(f"slurm.jobs is the number of jobs, such as 10; got {jobs!r}")
+    given = {
+        "silence_logs": logging.CRITICAL, "scheduler_options": {"dashboard_address": None}, **given
+    }  # fmt: skip
     given.setdefault("cores", 1)
     given.setdefault("processes", given["cores"])
     try:
-        cluster = SLURMCluster(
-            silence_logs=logging.CRITICAL, scheduler_options={"dashboard_address": None}, **given
-        )
+        cluster = SLURMCluster(**given)
     except (TypeError, ValueError) as error:
         words = " ".join(str(error).split())
         raise ValueError(

@@ -6,6 +6,7 @@ import io
 import time
 import traceback
 import warnings
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save
 
-from marginlens import __version__
 from marginlens.groups import FiniteGroup
 from marginlens.measures import Observables, norm_shares, observe
 from marginlens.networks import MLP, Network, Transformer, as_mlp
@@ -24,6 +24,8 @@ from marginlens.tasks import Task, task
 from marginlens.training import Recipe, Training, train
 
 __all__ = ["compute_piece", "payload_of", "tables_of"]
+
+_VERSION = version("marginlens")
 
 
 def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
         np.save(buffer, problem.group.table.astype(np.int32))
         table = buffer.getvalue()
     return {
-        "version": __version__,
+        "version": _VERSION,
         "configuration": piece.configuration.digest,
         "recipe": piece.recipe.model_dump(mode="json"),
         "thresholds": thresholds.model_dump(),
@@ -62,9 +64,9 @@ def compute_piece(payload: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     threads = torch.get_num_threads()
     try:
-        if payload["version"] != __version__:
+        if payload["version"] != _VERSION:
             raise ValueError(
-                f"the worker has marginlens {__version__}, the sweep {payload['version']}: install "
+                f"the worker has marginlens {_VERSION}, the sweep {payload['version']}: install "
                 "the same version everywhere"
             )
         torch.set_num_threads(1)  # sums over threads round by their number

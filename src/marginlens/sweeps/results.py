@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool
 
@@ -199,8 +200,7 @@ class Results:
         """The members of each configuration, by its digest, in the order of the recipe's columns."""
         members = self.where(condition)
         names = dict.fromkeys(members["configuration"].to_pylist())
-        column = members["configuration"]
-        return {name: members.filter(pa.compute.equal(column, name)) for name in names}
+        return {name: members.filter(pc.field("configuration") == name) for name in names}
 
     @cached_property
     def _keys(self) -> dict[str, tuple[tuple[str, ...], dict[int, np.ndarray]]]:

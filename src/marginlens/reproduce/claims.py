@@ -1,0 +1,213 @@
+"""What is expected of each reproduction's results, as claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from marginlens.figures import Multiplicities, SpectralCounts
+from marginlens.measures.intervals import clopper_pearson
+from marginlens.measures.symmetry import holm
+from marginlens.runs import train_narrow
+from marginlens.sweeps import Results
+from marginlens.sweeps.tables import symmetry_tests
+from marginlens.tasks import task
+from marginlens.theory import Penalty, predict
+from marginlens.verdict import Claim
+
+__all__ = [
+    "counts_against_order", "counts_of", "exchangeability", "multiplicities_of", "pilot",
+    "same_frequency", "sharing_rules",
+]  # fmt: skip
+
+_MAIS = "Levine, MAIS-A5"
+_SYMMETRY = "automorphisms permute the weights' coordinates (docs/selection.md)"
+
+
+def claim(
+    name: str, statement: str, predicted: float | None, measured: float | None, tolerance: float,
+    source: str, *, promised: bool = False,
+) -> Claim:  # fmt: skip
+    """A claim that holds if measured and predicted are no further apart than the tolerance."""
+    holds = (
+        predicted is not None
+        and measured is not None
+        and bool(abs(measured - predicted) <= tolerance)
+    )
+    return Claim(name, statement, predicted, measured, tolerance, False, holds, promised, source)
+
+
+def _words(members: pa.Table, names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {members[name][0].as_py()}" for name in names)
+
+
+def _symmetric(results: Results, kind: str, where: str | None, *, promised: bool) -> Claim:
+    """The least p-value of one kind of test, adjusted for their number: 0 to 0.01 speaks against it."""
+    found = []
+    for members in results.configurations(where).values():
+        found += [t for t in symmetry_tests(results, members) if t.informative and t.name == kind]
+    least = float(holm([test.p_value for test in found]).min()) if found else 1.0
+    about = found[0].hypothesis if found else kind
+    statement = f"{about}: least p-value of {len(found)} tests, adjusted (Holm)"
+    return Claim(
+        kind, statement[0].upper() + statement[1:], None, least, 0.01, False, least >= 0.01, promised,
+        _SYMMETRY if promised else _MAIS,
+    )  # fmt: skip
+
+
+def pilot(results: Results) -> list[Claim]:
+    """Of o61: everything ran; the law has the symmetry that is proved."""
+    members = results.members()
+    return [
+        claim(
+            "runs", "Networks trained: 24 configurations of 100 seeds", float(results.sweep.runs),
+            float(members.num_rows), 0.0, _MAIS, promised=True,
+        ),
+        claim(
+            "diverged", "Runs that left the finite numbers", 0.0,
+            float(members["end"].to_pylist().count("diverged")), 0.0, _MAIS, promised=True,
+        ),
+        _symmetric(results, "invariance", "activation = 'x^2'", promised=True),
+        _symmetric(results, "uniformity", "activation = 'x^2'", promised=True),
+        _symmetric(results, "invariance", "activation = 'relu'", promised=True),
+    ]  # fmt: skip
+
+
+def same_frequency(results: Results) -> list[Claim]:
+    """Of o59: how often both neurons take one frequency, against the best network of two neurons."""
+    found = train_narrow(task("C5"), [2], seeds=16)
+    best = float(found.best_counts[0, 0] == 2)
+    claims = []
+    for members in results.configurations().values():
+        same = [bool(one) for one in members["same_feature"].to_pylist()]
+        low, high = clopper_pearson(np.array([sum(same)]), len(same))
+        words = _words(members, results.varying)
+        claims.append(
+            claim(
+                f"same ({words})",
+                "Both neurons are pure for one frequency, as in the best network of two neurons found "
+                f"for x^2 ({words}; 95 %: {low[0]:.3f} to {high[0]:.3f})",
+                best, sum(same) / len(same), 0.01, "marginlens widths C5 --widths 2",
+            )
+        )  # fmt: skip
+    return [*claims, _symmetric(results, "invariance", None, promised=True)]
+
+
+def exchangeability(results: Results) -> list[Claim]:
+    """Of o58: whether sets of one size are equally likely."""
+    return [
+        _symmetric(results, "invariance", None, promised=True),
+        _symmetric(results, "uniformity", None, promised=True),
+        _symmetric(results, "exchangeability", None, promised=False),
+        _symmetric(results, "exchangeability beyond symmetry", None, promised=False),
+    ]
+
+
+def counts_of(results: Results) -> SpectralCounts:
+    """Of o52: number of key frequencies of each p, with a line in ln p through all networks."""
+    members = results.members()
+    orders = {name: task(name).size for name in members["task"].unique().to_pylist()}
+    names = sorted(orders, key=orders.__getitem__)
+    spec = np.array(members["task"].to_pylist())
+    column = results.column(members, "spectral_count")
+    counts = tuple(column[spec == name].astype(np.int64) for name in names)
+    x = np.concatenate(
+        [np.full(len(c), np.log(orders[n])) for n, c in zip(names, counts, strict=True)]
+    )
+    y = np.concatenate(counts)
+    slope, start = np.polyfit(x, y, 1)
+    residual = y - start - slope * x
+    error = np.sqrt(residual @ residual / max(len(y) - 2, 1) / ((x - x.mean()) ** 2).sum())
+    return SpectralCounts(
+        tuple(orders[name] for name in names), counts, "frequencies that carry 95 % of the logits (N)",
+        (float(start), float(slope), float(error)),
+    )  # fmt: skip
+
+
+def counts_against_order(results: Results) -> list[Claim]:
+    """Of o52: fewer than the maximum margin's (p - 1) / 2, and how the number grows."""
+    record = counts_of(results)
+    claims = [
+        claim(
+            f"p = {p}", f"Frequencies that carry 95 % of the logits at p = {p}: all (p - 1) / 2 of the "
+            "maximum-margin network?", (p - 1) / 2, float(counts.mean()), 0.5,
+            "Morwani et al. 2024, Theorem 7 (for x^2)",
+        )
+        for p, counts in zip(record.order, record.counts, strict=True)
+    ]  # fmt: skip
+    assert record.fit is not None
+    slope, error = record.fit[1:]
+    return [
+        *claims,
+        claim(
+            "growth", "Slope of their number in ln p, over its standard error (above 2: it grows)", None,
+            slope / error, 0.0, _MAIS,
+        ),
+    ]  # fmt: skip
+
+
+def multiplicities_of(results: Results) -> list[Multiplicities]:
+    """Of o54: shares of the pure neurons by irrep, against d^2, d^3 and the linear program's shares."""
+    records = []
+    for members in results.configurations().values():
+        problem = task(members["task"][0].as_py())
+        digest = members["configuration"][0].as_py()
+        table = results.query(
+            "select list(pure_neurons order by position) as n from features "
+            f"where configuration = '{digest}' group by seed order by seed"
+        )
+        neurons = np.array(table["n"].to_pylist(), dtype=float)
+        shares = neurons / np.maximum(neurons.sum(1, keepdims=True), 1)
+        mean = shares.mean(0)
+        half = 1.96 * shares.std(0, ddof=1) / np.sqrt(len(shares)) if len(shares) > 1 else 0 * mean
+        irreps = [f.irrep for f in problem.features if f.irrep is not None]
+        sizes = np.array([irrep.dimension for irrep in irreps], dtype=float)
+        cubes = sizes * [irrep.degree for irrep in irreps]
+        program = predict(problem, "x^2", Penalty("homogeneous", members["strength"][0].as_py()))
+        at = program.at_penalty
+        assert at is not None
+        limit = np.array([at.shares[feature.name] for feature in problem.features])
+        records.append(
+            Multiplicities(
+                f"{problem.name}, {members['penalty'][0].as_py()}",
+                tuple(feature.name for feature in problem.features), mean, mean - half, mean + half,
+                {"d²": sizes / sizes.sum(), "d³": cubes / cubes.sum(), "convex program": limit},
+            )
+        )  # fmt: skip
+    return records
+
+
+def sharing_rules(results: Results) -> list[Claim]:
+    """Of o54: the total variation distance from each rule, and the norm shares from the program's."""
+    claims = []
+    for record in multiplicities_of(results):
+        for rule, shares in record.predictions.items():
+            distance = float(np.abs(record.mean - shares).sum() / 2)
+            claims.append(
+                claim(
+                    f"{record.task}: {rule}", f"{record.task}: total variation distance of the pure "
+                    f"neurons by irrep from {rule}", 0.0, distance, 0.05, _MAIS,
+                )
+            )  # fmt: skip
+    for members in results.configurations("penalty = 'homogeneous'").values():
+        name, digest = members["task"][0].as_py(), members["configuration"][0].as_py()
+        problem = task(name)
+        at = predict(
+            problem, "x^2", Penalty("homogeneous", members["strength"][0].as_py())
+        ).at_penalty
+        assert at is not None
+        table = results.query(
+            "select feature, avg(norm_share) as share from features "
+            f"where configuration = '{digest}' group by feature"
+        )
+        found = dict(zip(table["feature"].to_pylist(), table["share"].to_pylist(), strict=True))
+        worst = max(abs(found[f.name] - at.shares[f.name]) for f in problem.features)
+        claims.append(
+            claim(
+                f"{name}: norm", f"{name}, homogeneous: largest difference of an irrep's share of the "
+                "norm from the convex program's", 0.0, worst, 0.02, "docs/theory.md",
+            )
+        )  # fmt: skip
+    return claims

@@ -1,0 +1,76 @@
+"""A reproduction from its sweep to its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from marginlens.files import write_whole
+from marginlens.reproduce.registry import Reproduction
+from marginlens.sweeps import TABLES, Results, run_sweep
+from marginlens.verdict import Verdict
+
+__all__ = ["reproduce", "write_page"]
+
+
+def reproduce(what: Reproduction, out: str | Path, **options: Any) -> Verdict:
+    """Run a reproduction's sweep (``run_sweep``'s options), and judge its results.
+
+    Raises
+    ------
+    ValueError
+        As :func:`marginlens.sweeps.run_sweep`.
+    """
+    sweep = options.pop("sweep", None) or what.sweep()
+    run_sweep(sweep, out, **options)
+    return Verdict(what.name, None, None, tuple(what.judge(Results(out))))
+
+
+def write_page(what: Reproduction, verdict: Verdict, folder: str | Path) -> Path:
+    """Write ``results.md`` (claims and tables; no times, so that it is the same again) and figures.
+
+    The figures are ``figures/NAME.html``, each a page that needs nothing else.
+    """
+    folder = Path(folder)
+    results = Results(folder)
+    lines = [
+        f"# {what.name}: {what.question}",
+        "",
+        f"After {what.source}. `marginlens reproduce {what.name}` gives this page; the sweep is",
+        "",
+        "```toml",
+        (folder / "sweep.toml").read_text().strip(),
+        "```",
+        "",
+        "## Expectations",
+        "",
+        "| | expected | predicted | measured | tolerance | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for claim in verdict.claims:
+        mark = ("holds" if claim.holds else "**does not hold**") + (
+            "" if claim.promised else ", not promised"
+        )
+        if claim.predicted is None and not claim.tolerance:
+            mark = "measured"
+        cells = [
+            "–" if value is None else f"{value:.4g}" for value in (claim.predicted, claim.measured)
+        ]
+        bound = (
+            f"at least {claim.tolerance:g}" if claim.predicted is None else f"{claim.tolerance:g}"
+        )
+        lines.append(
+            f"| {mark} | {claim.statement} | {' | '.join(cells)} | {bound} | {claim.source} |"
+        )
+    lines += ["", "## Results", ""]
+    for name in what.tables:
+        lines.append(TABLES[name](results, None).to_markdown())
+    for failure in results.failures:
+        lines.append(f"Failed: {failure['configuration']}: {failure['reason']}")
+    write_whole(folder / "results.md", "\n".join(lines).rstrip() + "\n")
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for name, figure in what.draw(results):
+        page = figure.to_html(include_plotlyjs=True, config={"displaylogo": False})
+        write_whole(figures / f"{name}.html", page)
+    return folder / "results.md"

@@ -1,0 +1,48 @@
+"""Networks of other projects, as test data: not part of this one."""
+
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from marginlens.groups import FiniteGroup
+from marginlens.networks import Factored
+from marginlens.tasks import Task, task
+from marginlens.theory import parse_activation
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(os.environ.get("MARGINLENS_FIXTURES", ROOT.parent / "shared" / "fixtures"))
+needs_fixtures = pytest.mark.skipif(
+    not (FOLDER / "chughtai").is_dir(), reason="no folder of trained networks (MARGINLENS_FIXTURES)"
+)
+
+
+def symmetric_task(degree: int) -> Task:
+    """S_n with its elements as SymPy generates them, the left factor applied first."""
+    from sympy.combinatorics.named_groups import SymmetricGroup
+
+    elements = list(SymmetricGroup(degree).generate())
+    number = {tuple(p.array_form): i for i, p in enumerate(elements)}
+    table = np.zeros((len(elements), len(elements)), dtype=np.int64)
+    for i, j in itertools.product(range(len(elements)), repeat=2):
+        table[i, j] = number[tuple((elements[i] * elements[j]).array_form)]
+    return task(FiniteGroup(table, f"S{degree}"))
+
+
+def chughtai(name: str) -> tuple[Factored, Task]:
+    """ReLU([E_a; E_b] W) W_U as a ``Factored`` network, and its group."""
+    state = torch.load(
+        FOLDER / "chughtai" / name / "model.pt", weights_only=True, map_location="cpu"
+    )
+    mix_u, mix_v = state["W"].double().chunk(2)
+    parameters = {
+        "embed_u": state["W_x"].double()[None], "embed_v": state["W_y"].double()[None],
+        "mix_u": mix_u[None], "mix_v": mix_v[None], "w": state["W_U"].double().T[None],
+    }  # fmt: skip
+    problem = permutation_task(5, even=name.startswith("A5"))
+    return Factored(
+        {k: v.contiguous() for k, v in parameters.items()}, parse_activation("relu")
+    ), problem
