@@ -49,7 +49,7 @@ class Multiplicities:
     mean: Float[np.ndarray, " feature"]
     low: Float[np.ndarray, " feature"]
     high: Float[np.ndarray, " feature"]
-    predictions: Mapping[str, Float[np.ndarray, " feature"]]
+    predictions: Mapping[str, Float[np.ndarray, " share"]]
 
     def __post_init__(self) -> None:
         measured = {"mean": self.mean, "low": self.low, "high": self.high}
@@ -66,7 +66,7 @@ class Multiplicities:
         task: str,
         features: Sequence[str],
         multiplicity: Float[np.ndarray, "seed feature"],
-        predictions: Mapping[str, Float[np.ndarray, " feature"]],
+        predictions: Mapping[str, Float[np.ndarray, " share"]],
         *,
         confidence: float = 0.95,
     ) -> Multiplicities:

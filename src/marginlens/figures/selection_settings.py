@@ -187,7 +187,7 @@ def _in_order(values: Iterable[Any]) -> list[Any]:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, float):
         return style.number(value, 6)
     return "–" if value is None else style.plain(value)
 
