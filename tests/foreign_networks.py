@@ -42,7 +42,10 @@ def chughtai(name: str) -> tuple[Factored, Task]:
         "embed_u": state["W_x"].double()[None], "embed_v": state["W_y"].double()[None],
         "mix_u": mix_u[None], "mix_v": mix_v[None], "w": state["W_U"].double().T[None],
     }  # fmt: skip
-    problem = permutation_task(5, even=name.startswith("A5"))
-    return Factored(
-        {k: v.contiguous() for k, v in parameters.items()}, parse_activation("relu")
-    ), problem
+    contiguous = {k: v.contiguous() for k, v in parameters.items()}
+    network = Factored(contiguous, parse_activation("relu"))
+    if name.startswith("S5"):
+        return network, symmetric_task(5)
+    # the order of A5's elements is not known: but the network has learned its Cayley table
+    answers = network.logits(task("A5"))[0].argmax(1).reshape(60, 60).numpy()
+    return network, task(FiniteGroup(answers, "A5"))
