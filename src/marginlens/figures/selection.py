@@ -5,23 +5,33 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
 from marginlens.figures import style
 
-__all__ = ["EMPTY", "NEUTRAL", "headed", "percent", "set_label", "symbols"]
+__all__ = [
+    "EMPTY",
+    "NEUTRAL",
+    "SYMBOLS",
+    "headed",
+    "legend_below",
+    "percent",
+    "set_label",
+]
 
 NEUTRAL = style.START
 """What is no single feature's: a key set of several features, or of none."""
 EMPTY = "none"
 """The empty key set, in words."""
 
-symbols = (
+SYMBOLS = (
     "circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon", "cross",
 )  # fmt: skip
 """One symbol a line, so that lines are told apart without their colours."""
 
 _COLUMNS = 40  # characters of a title's line in a column of 380 pixels
+_WIDTH = 300  # pixels of a plot in that column
 _SMALL = 56  # the same, of the smaller line below it
 
 
@@ -37,14 +47,14 @@ def set_label(features: Sequence[int], names: Sequence[str]) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share as people read it.
+    r"""Write a share as people read it, and an unknown one as a dash.
 
     Examples
     --------
-    >>> percent(0.62), percent(0.9999), percent(0.0)
-    ('62 %', '99.99 %', '0 %')
+    >>> percent(0.62) == "62\N{NO-BREAK SPACE}%", percent(float("nan"))
+    (True, '–')
     """
-    return f"{100 * share:.4g}\N{NO-BREAK SPACE}%"
+    return "–" if np.isnan(share) else f"{100 * share:.4g}\N{NO-BREAK SPACE}%"
 
 
 def headed(
@@ -80,9 +90,21 @@ def headed(
             "xref": "container",
             "yref": "container",
             "yanchor": "top",
-            "y": 1 - 14 / (height + top),
+            "y": 1 - 30 / (height + top),
             "pad": {"l": 16},
         },
         margin={"t": top, "b": below},
     )
     return figure
+
+
+def legend_below(figure: go.Figure, labels: Sequence[str]) -> int:
+    """Put the legend under the plot; returns the height it needs in a column of 380 pixels."""
+    rows, used = 1, 0
+    for label in labels:
+        width = 56 + 7 * len(label)
+        if used and used + width > _WIDTH:
+            rows, used = rows + 1, 0
+        used += width
+    figure.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom", "x": 0})
+    return 21 * rows + 10
