@@ -235,7 +235,6 @@ def test_multiplicities_and_counts_are_drawn_as_recorded():
     record = Multiplicities("S3", ("1b", "2a"), shares, shares - 0.1, shares + 0.1, {"d²": shares})
     figure = multiplicities_figure([record], "S3")
     assert list(figure.data[0].y) == [0.2, 0.8]
-    assert figure.data[0].error_y.array == pytest.approx([0.1, 0.1])
     counts = SpectralCounts((5, 11), (np.array([1, 2]), np.array([3, 3])), "N", (0.0, 1.0, 0.1))
     figure = spectral_counts_figure(counts, "counts")
     assert list(figure.data[1].y) == [1.5, 3.0]

@@ -93,8 +93,8 @@ def test_the_digest_stands_for_recipe_thresholds_and_table(tmp_path):
 
 
 BAD = {
-    "misspelt in [recipe]": ({"recipe": {**RECIPE, "widht": 3}}, "'widht' in [recipe]; did you mean width?"),
-    "misspelt in [grid]": ({"grid": {"strenght": [1e-3]}}, "'strenght' in [grid]; did you mean strength?"),
+    "misspelt in [recipe]": ({"recipe": {**RECIPE, "widht": 3}}, "'widht' in [recipe]; did you mean width?"),  # noqa: E501
+    "misspelt in [grid]": ({"grid": {"strenght": [1e-3]}}, "'strenght' in [grid]; did you mean strength?"),  # noqa: E501
     "misspelt in a point": (
         {"points": [{"strength": 1e-3}, {"learningrate": 0.1}]},
         "'learningrate' in [[points]] number 2; did you mean learning_rate?",
@@ -104,7 +104,7 @@ BAD = {
     "field outside": ({"width": 4}, "width is a recipe's field: write it below [recipe]"),
     "seeds inside": ({"recipe": {**RECIPE, "seeds": 4}}, "write seeds = 100 above the tables"),
     "members inside": ({"grid": {"members": [4]}}, "write seeds = 100 above the tables"),
-    "list in [recipe]": ({"recipe": {**RECIPE, "width": [2, 8]}}, "width in [recipe] is a list; write it below [grid]"),
+    "list in [recipe]": ({"recipe": {**RECIPE, "width": [2, 8]}}, "width in [recipe] is a list; write it below [grid]"),  # noqa: E501
     "value in [grid]": ({"grid": {"strength": 1e-3}}, "grid.strength: input should be a valid list"),
     "empty list": ({"grid": {"strength": []}}, "[grid] strength is an empty list"),
     "twice": ({"grid": {"width": [2]}}, "width is in [recipe] and in [grid]"),
@@ -114,7 +114,7 @@ BAD = {
     "no task": ({"recipe": {"width": 4}}, 'no task is named: write task = "C5" below [recipe]'),
     "no seeds": ({"seeds": 0}, "seeds: input should be greater than or equal to 1, got 0"),
     "threshold": ({"observe": {"pure": 0.7}}, "observe.pure: input should be less than 0.5, got 0.7"),
-    "impossible": ({"grid": {"strength": [0.0, -1.0]}}, "strength -1.0: strength: input should be greater"),
+    "impossible": ({"grid": {"strength": [0.0, -1.0]}}, "strength -1.0: strength: input should be greater"),  # noqa: E501
     "of another kind": ({"grid": {"heads": [4, 8]}}, "heads 8: heads belongs to the transformer"),
     "no such task": ({"recipe": {**RECIPE, "task": "C5x"}}, "task C5x, width 4"),
     "no such device": ({"recipe": {**RECIPE, "device": "cuda:77"}}, "device cuda:77: "),

@@ -1,9 +1,9 @@
-"""What the automorphisms of a group do to its irreps."""
+"""Automorphisms of a group, and how they permute its irreps."""
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -12,117 +12,278 @@ from marginlens.groups.finite_group import FiniteGroup
 
 __all__ = ["feature_permutations", "outer_automorphisms"]
 
-_MOST_WORK = 50_000_000  # choices of images times the order: some seconds
-_BATCH = 1 << 22  # entries looked at together
+_MOST_ENTRIES = 1 << 28
+"""Bound on (images of the generators to be tried) x order: seconds."""
+
+_CHUNK = 1 << 22
+"""Entries of an array that are worked on at a time."""
+
+_TRIES = 64
+"""Generating sets looked at for the one with the fewest possible images."""
 
 
 def feature_permutations(group: FiniteGroup) -> Int[np.ndarray, "permutation feature"]:
-    r"""Permutations of the nontrivial classes of irreps that automorphisms induce.
+    r"""How automorphisms permute the nontrivial classes of irreps, each permutation once.
 
-    An automorphism α takes ρ to ρ∘α; inner ones fix every class, so what acts is Out(G). On a cyclic
-    group α(x) = ax takes the frequency k to ak, for every a prime to n.
+    An automorphism :math:`\alpha` makes the irrep :math:`\rho \circ \alpha` out of :math:`\rho`;
+    inner ones change none. So the rows are the image of Out(G) in the permutations of the features:
+    closed under composition, the identity first, sorted. Entry j of a row is where feature j goes,
+    both counted from 0 in `group.irrep_classes[1:]`.
 
-    Returns
-    -------
-    numpy.ndarray
-        Each distinct one as positions: feature i goes to ``row[i]``. They form a group.
+    Why they matter: relabelling the entries of u, v and w by an automorphism leaves the table of
+    the task as it is, and a start with independent equal entries, the loss, a penalty on norms and
+    Adam do not see it. The law of what training selects is invariant under these permutations.
+
+    Parameters
+    ----------
+    group
+        Cyclic groups by k → ±a k for the a prime to n, others by :func:`outer_automorphisms`.
 
     Raises
     ------
     ValueError
-        If the group has too many generators to try all their images.
+        As :func:`outer_automorphisms`.
 
     Examples
     --------
     >>> from marginlens.groups import group
-    >>> feature_permutations(group("C7")).tolist()
+    >>> feature_permutations(group("C7")).tolist()  # of k=1, k=2, k=3
     [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
-    >>> feature_permutations(group("A5")).tolist()  # the two of degree 3 are exchanged
+    >>> feature_permutations(group("A5")).tolist()  # of 3a, 3b, 4a, 5a
     [[0, 1, 2, 3], [1, 0, 2, 3]]
     """
     if group.generator is not None:
-        n = group.order
-        frequencies = np.arange(1, n // 2 + 1)
-        units = [a for a in range(1, n) if math.gcd(a, n) == 1]
-        products = np.outer(units, frequencies) % n
-        return np.unique(np.minimum(products, n - products) - 1, axis=0)
-    return induced(group, outer_automorphisms(group))
+        return _frequency_permutations(group.order)
+    maps = outer_automorphisms(group)
+    classes = np.unique(group.class_of[maps[:, group.class_representatives]], axis=0)
+    rows = [irrep.members[0] for irrep in group.irrep_classes]
+    # Re χ of different classes of irreps are orthogonal.
+    values = np.real(group.characters[rows])
+    weighted = (values * group.class_sizes).T
+    step = max(_CHUNK // values.size, 1)
+    found = [
+        (np.moveaxis(values[:, some], 1, 0) @ weighted).argmax(axis=2)[:, 1:] - 1
+        for some in np.split(classes, range(step, len(classes), step))
+    ]
+    return np.unique(np.concatenate(found), axis=0)
 
 
-def induced(
-    group: FiniteGroup, automorphisms: Int[np.ndarray, "automorphism element"]
-) -> Int[np.ndarray, "permutation feature"]:
-    """The distinct permutations of nontrivial irrep classes that some automorphisms induce."""
-    characters, class_of = group.characters, group.class_of
-    representatives = np.unique(class_of, return_index=True)[1]
-    moved = np.unique(class_of[automorphisms[:, representatives]], axis=0)
-    irreps = group.irrep_classes[1:]
-    where = {row: i for i, irrep in enumerate(irreps) for row in irrep.members}
-    permutations = []
-    for columns in moved:
-        row = []
-        for irrep in irreps:
-            image = characters[irrep.members[0]][columns]
-            row.append(where[int(np.abs(characters - image).max(1).argmin())])
-        permutations.append(row)
-    return np.unique(np.array(permutations, dtype=np.int64).reshape(-1, len(irreps)), axis=0)
+def _frequency_permutations(order: int) -> Int[np.ndarray, "permutation feature"]:
+    frequencies = np.arange(1, order // 2 + 1)
+    units = [a for a in range(1, max(order, 2)) if math.gcd(a, order) == 1]
+    images = np.outer(units, frequencies) % order
+    return np.unique(np.minimum(images, order - images) - 1, axis=0)
 
 
 def outer_automorphisms(group: FiniteGroup) -> Int[np.ndarray, "automorphism element"]:
-    """Automorphisms that together with the inner ones give all: the image of each element.
+    r"""One automorphism of each class of Out(G) = Aut(G) / Inn(G), the identity first, sorted.
 
-    Every choice of images for a generating set is tried that keeps orders and sizes of conjugacy
-    classes, that of the first generator up to conjugacy, and kept if it extends to a bijective
-    homomorphism.
+    An automorphism is known by its images of a generating set. They are chosen one generator after
+    the other, among elements that no isomorphism could tell from the generator (order, size and
+    powers of its conjugacy class, and the same for its products with the generators before), and
+    up to conjugation by what centralises the images before: up to inner automorphisms exactly.
+    What is left is extended to the group along words in the generators, and kept where
+    :math:`\alpha(x g) = \alpha(x) \alpha(g)` for all x and every generator g, and only the identity
+    goes to the identity.
+
+    Parameters
+    ----------
+    group
+        Any group whose generators have few enough images.
+
+    Returns
+    -------
+    array
+        Row: the image of each element.
 
     Raises
     ------
     ValueError
-        If there are too many choices, some 140,000 for a group of order 360.
+        If there would be too many images of the generators to try, as in C2xC2xC2xC2xC2.
+
+    Notes
+    -----
+    Search over images of generators as in Holt, Eick and O'Brien 2005, *Handbook of Computational
+    Group Theory*, section 8.9 and chapter 4.
 
     Examples
     --------
     >>> from marginlens.groups import group
-    >>> len(outer_automorphisms(group("C5")))
-    4
+    >>> len(outer_automorphisms(group("Q8"))), len(outer_automorphisms(group("S4")))
+    (6, 1)
+    >>> outer_automorphisms(group("C4")).tolist()
+    [[0, 1, 2, 3], [0, 3, 2, 1]]
     """
-    table, generators = group.table, group.generators
-    orders, classes = group.element_orders, group.class_of
-    kinds = np.stack([orders, group.class_sizes[classes]], axis=1)
-    choices = [np.flatnonzero((kinds == kinds[g]).all(1)) for g in generators]
-    if choices:
-        choices[0] = choices[0][np.unique(classes[choices[0]], return_index=True)[1]]
-    count = math.prod(len(some) for some in choices)
-    if count * group.order > _MOST_WORK:
+    colour = _colours(group)[group.class_of]
+    generators = _few_images(group, colour)
+    images = np.zeros((1, 0), dtype=np.int64)
+    for position in range(len(generators)):
+        images = _one_more(group, colour, generators, position, images)
+    maps = [np.arange(group.order)[None]]
+    step = max(_CHUNK // group.order, 1)
+    words = _words(group, generators)
+    for start in range(0, len(images), step):
+        maps.append(_automorphisms(group, generators, words, images[start : start + step]))
+    return np.unique(np.concatenate(maps), axis=0)
+
+
+def _colours(group: FiniteGroup) -> Int[np.ndarray, " klass"]:
+    """Number of each conjugacy class; an automorphism only mixes those with the same."""
+    size = len(group.class_sizes)
+    primes = [q for q in range(2, group.order + 1) if group.order % q == 0 and _is_least(q)]
+    representatives = group.class_representatives
+    roots = [group.class_of[_power(group, representatives, q)] for q in [*primes, group.order - 1]]
+    orders = group.element_orders[representatives]
+    colour = np.unique(np.stack([orders, group.class_sizes], 1), axis=0, return_inverse=True)[1]
+    number = 0
+    while colour.max(initial=0) + 1 > number:
+        number = colour.max(initial=0) + 1
+        columns = [colour]
+        for power in roots:  # the colour of each power, and how many of each colour have it
+            columns.append(colour[power])
+            above = np.zeros((size, number), dtype=np.int64)
+            np.add.at(above, (power, colour), 1)
+            columns.extend(above.T)
+        colour = np.unique(np.stack(columns, 1), axis=0, return_inverse=True)[1].reshape(-1)
+    return colour
+
+
+def _is_least(q: int) -> bool:
+    return all(q % d for d in range(2, math.isqrt(q) + 1))
+
+
+def _power(group: FiniteGroup, elements: np.ndarray, exponent: int) -> np.ndarray:
+    result, square = np.full_like(elements, group.identity), elements
+    while exponent:
+        if exponent & 1:
+            result = group.table[result, square]
+        square, exponent = group.table[square, square], exponent >> 1
+    return result
+
+
+def _few_images(group: FiniteGroup, colour: np.ndarray) -> tuple[int, ...]:
+    """A generating set with few elements, and few others that look like them."""
+    alike = np.bincount(colour)[colour]
+    random = np.random.default_rng(0)
+
+    def images(generators: Sequence[int]) -> float:
+        counts = [float(alike[g]) for g in generators]
+        if counts:  # the first up to conjugation
+            counts[0] /= float(group.class_sizes[group.class_of[generators[0]]])
+        return math.prod(counts, start=1.0)
+
+    best = group.generators
+    for _ in range(_TRIES):
+        found, inside = [], np.arange(group.order) == group.identity
+        while not inside.all() and len(found) < len(best):
+            outside = np.flatnonzero(~inside)
+            tried = random.choice(outside, size=min(4, len(outside)), replace=False).tolist()
+            grown = [_closure(group, [*found, g]) for g in tried]
+            pick = max(range(len(tried)), key=lambda i: (grown[i].sum(), -alike[tried[i]]))
+            found.append(tried[pick])
+            inside = grown[pick]
+        found.sort(key=lambda g: group.class_sizes[group.class_of[g]] / alike[g], reverse=True)
+        if inside.all() and images(found) < images(best):
+            best = tuple(found)
+    return best
+
+
+def _closure(group: FiniteGroup, generators: Sequence[int]) -> np.ndarray:
+    """Mask of the subgroup that some elements generate."""
+    reached = np.arange(group.order) == group.identity
+    frontier = np.array([group.identity])
+    while len(frontier):
+        products = np.zeros(group.order, dtype=bool)
+        products[group.table[frontier[:, None], np.array(generators)]] = True
+        frontier = np.flatnonzero(products & ~reached)
+        reached[frontier] = True
+    return reached
+
+
+def _one_more(
+    group: FiniteGroup,
+    colour: np.ndarray,
+    generators: Sequence[int],
+    position: int,
+    images: np.ndarray,
+) -> Int[np.ndarray, "tuple generator"]:
+    """Images of one more generator, for each of the images of those before it."""
+    new = generators[position]
+    alike = np.flatnonzero(colour == colour[new])
+    tried, possible = len(images) * len(alike), _MOST_ENTRIES // group.order
+    if tried > possible:
         raise ValueError(
-            f"{group.name} has {count:.1e} choices of images for its {len(generators)} generators, too "
-            f"many to look for its automorphisms; {_MOST_WORK // group.order} would be tried"
+            f"{group.name} (order {group.order}, {len(generators)} generators) has up to {tried:,} "
+            f"images of {position + 1} generators to try for automorphisms, and {possible:,} are "
+            "possible at that order; take a group with fewer, such as C2xC2xC2xC2 or S6"
         )
-    words = _words(group)
-    found = []
-    images = itertools.product(*choices)
-    batch = max(1, _BATCH // group.order)
-    while some := list(itertools.islice(images, batch)):
-        image = np.array(some, dtype=np.int64).reshape(len(some), len(generators))
-        phi = np.full((len(some), group.order), group.identity)
-        for element, parent, generator in words:
-            phi[:, element] = table[phi[:, parent], image[:, generator]]
-        good = (np.sort(phi, axis=1) == np.arange(group.order)).all(1)
-        for i, g in enumerate(generators):
-            good &= (phi[:, table[:, g]] == table[phi, image[:, i : i + 1]]).all(1)
-        found.append(phi[good])
-    return np.concatenate(found)
+    centre = np.flatnonzero((group.table == group.table.T).all(axis=1))
+    rows = []
+    for before in images:
+        candidates = _up_to_conjugation(
+            group, before, alike, len(centre), generators[: position + 1]
+        )
+        for old, image in zip(generators[:position], before, strict=True):
+            for inverse in (False, True):  # colours of x y and of x⁻¹ y
+                x, y = (group.inverses[old], group.inverses[image]) if inverse else (old, image)
+                same = colour[group.table[y, candidates]] == colour[group.table[x, new]]
+                candidates = candidates[same]
+        rows.append(np.column_stack([np.tile(before, (len(candidates), 1)), candidates]))
+    return np.concatenate(rows)
 
 
-def _words(group: FiniteGroup) -> list[tuple[int, int, int]]:
-    """Every element but the identity as an earlier one times a generator, breadth first."""
-    reached, words = {group.identity}, []
+def _up_to_conjugation(
+    group: FiniteGroup,
+    before: np.ndarray,
+    candidates: np.ndarray,
+    centre: int,
+    generators: Sequence[int],
+) -> np.ndarray:
+    """One of each orbit of candidates under what centralises the images before; the generator
+    itself where it can be.
+    """
+    commutes = group.table[:, before] == group.table[before].T
+    stabiliser = np.flatnonzero(commutes.all(axis=1))
+    if len(stabiliser) == centre:
+        return candidates
+    moved = group.table[stabiliser[:, None], candidates]
+    moved = group.table[moved, group.inverses[stabiliser][:, None]]
+    least = moved.min(axis=0)
+    chosen = np.unique(least)
+    *old, new = generators
+    if np.array_equal(before, old):
+        chosen[chosen == least[candidates == new]] = new
+    return chosen
+
+
+def _words(group: FiniteGroup, generators: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Every element but 1 once, as an earlier one times a generator: (element, earlier, which)."""
+    known = np.arange(group.order) == group.identity
+    found: list[tuple[int, int, int]] = []
     queue = [group.identity]
-    for parent in queue:
-        for i, g in enumerate(group.generators):
-            element = int(group.table[parent, g])
-            if element not in reached:
-                reached.add(element)
-                queue.append(element)
-                words.append((element, parent, i))
-    return words
+    for x in queue:
+        for which, g in enumerate(generators):
+            y = int(group.table[x, g])
+            if not known[y]:
+                known[y] = True
+                found.append((y, x, which))
+                queue.append(y)
+    return found
+
+
+def _automorphisms(
+    group: FiniteGroup,
+    generators: Sequence[int],
+    words: list[tuple[int, int, int]],
+    images: Int[np.ndarray, "tuple generator"],
+) -> Int[np.ndarray, "automorphism element"]:
+    """The maps that extend the images and are bijective homomorphisms."""
+    maps = np.full((group.order, len(images)), group.identity)
+    for y, x, which in words:
+        maps[y] = group.table[maps[x], images[:, which]]
+    good = (maps == group.identity).sum(axis=0) == 1
+    for which, g in enumerate(generators):
+        good[good] = (
+            maps[group.table[:, g]][:, good] == group.table[maps[:, good], images[good, which]]
+        ).all(axis=0)
+    return np.ascontiguousarray(maps[:, good].T)

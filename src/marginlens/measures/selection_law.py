@@ -15,6 +15,8 @@ from marginlens.measures.observables import key_set_name
 
 __all__ = ["KeySet", "SelectionLaw", "selection_law"]
 
+_MOST_FEATURES = 200  # 2^f sets; beyond, a tail of 1e-62 is as good as none
+
 
 @dataclass(frozen=True)
 class KeySet:
@@ -31,8 +33,8 @@ class KeySet:
     low, high
         Clopper and Pearson's interval, of this probability alone.
     simultaneous_low, simultaneous_high
-        The same for all observed sets, and any one that was not, at once (Bonferroni over their number
-        + 1): these are for comparing sets.
+        The same for all 2^f sets of f features at once (Bonferroni over their number, as which of
+        them are observed is chance too): these are for comparing sets.
     """
 
     features: tuple[int, ...]
@@ -136,7 +138,8 @@ def selection_law(
     ordered = sorted(observed, key=lambda one: (-observed[one], len(one), one))
     counts = np.array([observed[one] for one in ordered])
     low, high = clopper_pearson(counts, runs, confidence=confidence)
-    wide = clopper_pearson(counts, runs, confidence=confidence, sets=len(ordered) + 1)
+    possible = 2 ** min(size, _MOST_FEATURES)
+    wide = clopper_pearson(counts, runs, confidence=confidence, sets=possible)
     of_feature = key.sum(0)
     feature_low, feature_high = clopper_pearson(of_feature, runs, confidence=confidence)
     mean, mean_low, mean_high = mean_interval(key.sum(1), confidence=confidence)

@@ -224,7 +224,7 @@ def _result(
     for counts, shares in parts:
         runs = sum(counts)
         size = shares if isinstance(shares, int) else len(shares)
-        if size == 1:
+        if size == 1 or runs == 1:  # whatever set it is, it fits
             continue
         degrees += size - 1
         if isinstance(shares, int) and size > _COUNTED:

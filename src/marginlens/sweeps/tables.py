@@ -163,7 +163,7 @@ def law(results: Results, where: str | None = None) -> ResultTable:
         "The selection law",
         (*names, "key set", "runs", "probability", "95 %", "95 %, all sets at once"),
         rows,
-        "Exact intervals (Clopper and Pearson); the last ones hold for all observed sets and any other "
+        "Exact intervals (Clopper and Pearson); the last ones hold for all 2^f sets of the f features "
         "at once (Bonferroni).",
     )
 
