@@ -1,6 +1,7 @@
 """Selection laws, their intervals, and tests of their symmetry."""
 
 import itertools
+import json
 from math import comb
 
 import numpy as np
@@ -25,6 +26,7 @@ def cyclic(p: int) -> np.ndarray:
     return feature_permutations(group(f"C{p}"))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_intervals_are_scipys(pair):
     count, runs = pair
@@ -52,7 +54,7 @@ def test_the_interval_of_a_mean_is_students():
     assert np.isnan(mean_interval(np.array([2.0]))[1])
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=40))
 def test_a_law_counts_what_a_person_would(rows):
     key = np.array(rows)
@@ -174,6 +176,81 @@ def test_many_features_are_no_trouble():
     assert 0 < exchangeability_test(key, permutations, draws=200).p_value <= 1
     with pytest.raises(ValueError, match="orbits are listed"):
         orbit_exchangeability_test(key, permutations)
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_runs_that_no_symmetry_moves_say_nothing(test):
+    """Collapsed runs and runs with every feature: each alone in its orbit."""
+    key = np.array([[False, False]] * 7 + [[True, True]] * 13)
+    found = test(key, cyclic(5), draws=50)
+    assert (found.p_value, found.informative, found.degrees_of_freedom) == (1.0, False, 0)
+    key[0, 0] = True
+    assert test(key, cyclic(5), draws=50).informative == (test is not orbit_exchangeability_test)
+
+
+def outcomes(orbit: int, runs: int):
+    """Every way that runs fall on the sets of an orbit, each equally likely."""
+    for falls in itertools.product(range(orbit), repeat=runs):
+        yield np.bincount(falls, minlength=orbit)
+
+
+@pytest.mark.parametrize("seen", [(4, 1, 0), (2, 2, 1), (5, 0, 0), (3, 1, 1)])
+def test_p_values_on_c7_are_those_of_all_outcomes(seen):
+    key = np.zeros((5, 3), dtype=bool)
+    key[np.arange(5), np.repeat([0, 1, 2], seen)] = True
+    wanted = np.square(seen).sum()
+    share = np.mean([np.square(one).sum() >= wanted for one in outcomes(3, 5)])
+    for test in (invariance_test, uniformity_test, exchangeability_test):
+        found = test(key, cyclic(7), draws=40_000)
+        assert found.statistic == pytest.approx(wanted * 3 / 5 - 5)
+        assert found.p_value == pytest.approx(share, abs=5 * np.sqrt(0.25 / 40_000))
+
+
+def test_draws_made_in_parts_are_the_same_draws(monkeypatch):
+    key = np.random.default_rng(6).random((50, 5)) < 0.4
+    whole = [test(key, cyclic(11), draws=500) for test in TESTS]
+    monkeypatch.setattr("marginlens.measures.symmetry._ENTRIES", 70)
+    assert [test(key, cyclic(11), draws=500) for test in TESTS] == whole
+
+
+def exact_tail(x: int, n: int, p: float) -> float:
+    return sum(comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(x, n + 1))
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_the_bounds_have_the_tails_that_define_them(confidence):
+    n = 20
+    low, high = clopper_pearson(np.arange(n + 1), n, confidence=confidence)
+    assert (low[0], high[n]) == (0, 1)
+    for x in range(1, n + 1):
+        assert exact_tail(x, n, low[x]) == pytest.approx((1 - confidence) / 2, rel=1e-9)
+        assert 1 - exact_tail(x, n, high[x - 1]) == pytest.approx((1 - confidence) / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: clopper_pearson(np.array([1]), 4, sets=0), "take 1"),
+        (lambda: clopper_pearson(np.array([5]), 4), "from 0 to 4"),
+        (lambda: clopper_pearson(np.array([1]), 4, confidence=1.0), "take 0.95"),
+        (lambda: wilson(np.array([1]), 4, confidence=95.0), "take 0.95"),
+        (lambda: mean_interval(np.array([1.0, 2.0]), confidence=95.0), "take 0.95"),
+        (lambda: mean_interval(np.array([])), "at least one run"),
+    ],
+)
+def test_impossible_intervals_are_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_a_law_without_features_or_with_one_run():
+    empty = selection_law(np.zeros((2, 0), dtype=bool), [])
+    assert [(one.name, one.count) for one in empty.sets] == [("{}", 2)]
+    single = selection_law(np.array([[True, False]]), ["a", "b"])
+    assert single.sets[0].name == "{a}"
+    assert json.loads(json.dumps(single.to_dict(), allow_nan=False))["expected_low"] is None
+    assert single.lift[0, 0] == 1
+    assert np.isnan(single.lift[0, 1])
 
 
 def test_holm_by_hand():

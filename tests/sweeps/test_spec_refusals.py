@@ -70,7 +70,7 @@ def test_pieces_cover_every_seed_once(seeds, seed, together, widths):
         ({**BASE, "grid": {"width": [2]}, "points": [{"width": 2}]}, "keep one"),
         ({"grid": {"width": [2]}}, "no task"),
         ({**BASE, "observe": {"key": 2.0}}, "observe.key"),
-        ({**BASE, "observe": {"kee": 0.1}}, "observe.kee"),
+        ({**BASE, "observe": {"kee": 0.1}}, "did you mean key"),
     ],
 )
 def test_a_spec_that_cannot_be_meant_is_refused(data, words):

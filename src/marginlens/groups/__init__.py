@@ -1,6 +1,6 @@
 """Finite groups: Cayley table → classes → characters → irreps → Fourier (NumPy and SciPy only)."""
 
-from marginlens.groups.automorphisms import feature_permutations
+from marginlens.groups.automorphisms import feature_permutations, outer_automorphisms
 from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.families import UnknownGroupError, is_prime
 from marginlens.groups.finite_group import FiniteGroup
@@ -18,4 +18,5 @@ __all__ = [
     "group",
     "group_or_characters",
     "is_prime",
+    "outer_automorphisms",
 ]

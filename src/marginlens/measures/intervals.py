@@ -39,6 +39,8 @@ def clopper_pearson(count: Counts, runs: int, *, confidence: float = 0.95, sets:
     (array([0.    , 0.3983]), array([0.0362, 0.6017]))
     """
     count = _checked(count, runs, confidence)
+    if sets < 1:
+        raise ValueError(f"sets is {sets}, but must be at least 1: take 1 for a single proportion")
     tail = (1 - confidence) / 2 / sets
     low = np.where(
         count == 0, 0.0, special.betaincinv(np.maximum(count, 1), runs - count + 1, tail)
@@ -75,10 +77,12 @@ def mean_interval(
 ) -> tuple[float, float, float]:
     """Mean, and Student's interval of it; the bounds are nan for a single run.
 
+    Of values that are all the same it has no width: they tell nothing of how far a mean may be off.
+
     Raises
     ------
     ValueError
-        If there are no runs.
+        If there are no runs, or the confidence is impossible.
 
     Examples
     --------
@@ -88,6 +92,7 @@ def mean_interval(
     runs = len(values)
     if runs == 0:
         raise ValueError("a mean needs at least one run")
+    _check_confidence(confidence)
     mean = float(np.mean(values))
     if runs == 1:
         return mean, float("nan"), float("nan")
@@ -100,9 +105,13 @@ def mean_interval(
 def _checked(count: Counts, runs: int, confidence: float) -> Counts:
     if runs < 1:
         raise ValueError("a proportion needs at least one run")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}, but must lie between 0 and 1: take 0.95")
+    _check_confidence(confidence)
     counts = np.asarray(count)
     if (counts < 0).any() or (counts > runs).any():
         raise ValueError(f"counts must be from 0 to {runs}, the number of runs")
     return counts
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, but must lie between 0 and 1: take 0.95")

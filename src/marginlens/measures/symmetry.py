@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -19,6 +19,8 @@ __all__ = [
 DRAWS = 20_000
 _MOST_SETS = 20_000
 _COUNTED = 2000  # sets of a class that are counted one by one in a simulation
+
+_ENTRIES = 1 << 21  # counts drawn together
 
 Key = Bool[np.ndarray, "run feature"]
 Permutations = Int[np.ndarray, "permutation feature"]
@@ -151,7 +153,9 @@ def uniformity_test(
         for row, permutation in zip(images, permutations, strict=True):
             row[permutation[list(chosen)]] = 1
         even = np.full(len(permutations), 1 / len(permutations))
-        simulated += rng.multinomial(count, even, size=draws) @ images
+        for some in _chunks(draws, len(permutations)):
+            drawn = rng.multinomial(count, even, size=some.stop - some.start)
+            simulated[some] += drawn @ images
 
     def distance(counts: np.ndarray) -> np.ndarray:
         total = np.zeros(counts.shape[:-1])
@@ -165,9 +169,8 @@ def uniformity_test(
 
     counts = key.sum(0).astype(float)
     observed = float(distance(counts))
-    degrees = sum(
-        len(orbit) - 1 for orbit in orbits if 0 < counts[orbit].sum() < len(key) * len(orbit)
-    )
+    moved = [((n := key[:, orbit].sum(1)) > 0) & (n < len(orbit)) for orbit in orbits]
+    degrees = sum(len(orbit) - 1 for orbit, runs in zip(orbits, moved, strict=True) if runs.any())
     return SymmetryTest(
         "uniformity", "features that a symmetry takes to each other are key equally often",
         observed, degrees, _p_value(observed, distance(simulated), degrees), degrees > 0,
@@ -238,11 +241,19 @@ def _result(
         seen = np.zeros(size)
         seen[: len(counts)] = counts
         observed += float(((seen - expected) ** 2 / expected).sum())
-        drawn = rng.multinomial(runs, even, size=draws)
-        simulated += ((drawn - expected) ** 2 / expected).sum(1)
+        for some in _chunks(draws, size):
+            drawn = rng.multinomial(runs, even, size=some.stop - some.start)
+            simulated[some] += ((drawn - expected) ** 2 / expected).sum(1)
     return SymmetryTest(
         name, hypothesis, observed, degrees, _p_value(observed, simulated, degrees), degrees > 0
     )
+
+
+def _chunks(draws: int, size: int) -> Iterator[slice]:
+    """Draws that are made together; how they are cut does not change them."""
+    step = max(1, _ENTRIES // size)
+    for start in range(0, draws, step):
+        yield slice(start, min(start + step, draws))
 
 
 def _p_value(observed: float, simulated: np.ndarray, degrees: int) -> float:
