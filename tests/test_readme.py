@@ -51,7 +51,10 @@ def test_every_make_target_is_one_that_there_is():
     assert {"run", "test", "check", "bench"} <= named <= targets
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/selection.md", "docs/sweeps.md"],
+)
 def test_every_link_to_a_file_leads_somewhere(name):
     page = ROOT / name
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())

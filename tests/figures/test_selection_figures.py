@@ -62,7 +62,7 @@ def test_bars_are_the_sets_probabilities_with_simultaneous_intervals(most):
     bars, lines = found["key sets"], found["intervals of sets"]
     assert list(bars.x) == list(lines.x) == list(range(len(shown)))
     np.testing.assert_array_equal(bars.y, [one.count / law.runs for one in shown])
-    level = 1 - (1 - law.confidence) / (len(law.sets) + 1)  # Bonferroni, by another implementation
+    level = 1 - (1 - law.confidence) / 2**4  # Bonferroni, by another implementation
     exact = [binomtest(one.count, law.runs).proportion_ci(level) for one in shown]
     low, high = ends(lines.error_y, lines.y)
     np.testing.assert_allclose(low, [one.low for one in exact], atol=1e-9)
@@ -131,7 +131,7 @@ def test_one_run_says_little_and_shows_it():
     figure = law_figure(selection_law(np.array([[True, False]]), ["k=1", "k=2"]), "C5")
     lines = by_name(figure)["intervals of sets"]
     low, high = ends(lines.error_y, lines.y)
-    assert (low.item(), high.item()) == (pytest.approx(0.0125), 1.0)  # alpha / 2 sets / 2 tails
+    assert (low.item(), high.item()) == (pytest.approx(0.00625), 1.0)  # alpha / 4 sets / 2 tails
     assert "1 run;" in figure.layout.title.text
 
 
@@ -191,7 +191,7 @@ def test_lines_are_the_probabilities_at_each_setting(laws):
             law = laws[width, decay]
             count = sum(one.count for one in law.sets if one.features == names[trace.name])
             assert trace.y[i] == count / 100
-            level = 1 - 0.05 / (len(law.sets) + 1)
+            level = 1 - 0.05 / 2**2
             exact = binomtest(count, 100).proportion_ci(level)
             assert (low[i], high[i]) == pytest.approx((exact.low, exact.high), abs=1e-9)
             assert f"{count} of 100 runs" in trace.customdata[i]
@@ -314,6 +314,7 @@ def test_names_of_tasks_features_and_rules_are_shown_not_interpreted():
     figure = multiplicities_figure([record], EVIL)
     assert_safe(figure)
     assert texts(figure) == [SHOWN]
+    assert figure.layout.yaxis.title.text == "share of neurons"
     assert by_name(figure)[SHOWN].customdata[0].startswith(f"{SHOWN}, {SHOWN}")
 
 
@@ -362,7 +363,8 @@ def test_a_line_is_drawn_only_where_one_was_fitted():
     np.testing.assert_allclose(lines[0].y, -0.5 + 1.5 * np.log(lines[0].x))
     assert (lines[0].x[0], lines[0].x[-1]) == pytest.approx((5, 59))
     legend = [trace.name for trace in figure.data if trace.showlegend is not False]
-    assert legend == ["key frequencies", "spectral count: −0.50 + (1.50 ± 0.20) ln p"]
+    words = [name.replace("<br>", " ").replace("\N{NO-BREAK SPACE}", " ") for name in legend]
+    assert words == ["key frequencies", "spectral count: −0.50 + (1.50 ± 0.20) ln p"]
     key, spectral = (trace for trace in figure.data if trace.name in legend)
     assert (np.asarray(key.x) < spectral.x).all()  # side by side
     assert key.marker.color != spectral.marker.color
@@ -384,6 +386,30 @@ def test_impossible_counts_are_refused():
         SpectralCounts((5, 7), (np.array([1]),), "key")
     with pytest.raises(ValueError, match="order 7 with 0"):
         SpectralCounts((7,), (np.array([], dtype=np.int64),), "key")
+
+
+def test_long_names_are_broken_in_the_legend_which_has_room_for_them():
+    what = "frequencies that carry 95 % of the logits (N) & more"
+    long = spectral_counts_figure(counts(what, (0.1, 1.5, 0.2)), "C_p")
+    short = spectral_counts_figure(counts("key", (0.1, 1.5, 0.2)), "C_p")
+    (label,) = [trace.name for trace in long.data if trace.showlegend is not False]
+    lines = label.split("<br>")
+    assert lines[-1].startswith("0.10")  # a formula is not broken in two
+    assert (
+        " ".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+        == f"{what.replace('&', '&amp;')}: 0.10 + (1.50 ± 0.20) ln p"
+    )
+    assert max(map(len, lines)) <= 44
+    more = long.layout.margin.b - short.layout.margin.b
+    assert more == 21 * (len(lines) - 1)
+    assert long.layout.height - short.layout.height == more
+
+
+def test_a_key_set_of_many_features_is_broken_in_the_legend():
+    law = selection_law(np.ones((4, 20), dtype=bool), [f"k={i}" for i in range(20)])
+    (trace,) = laws_by_setting_figure({(2, 0.0): law}, "width", "strength", "C41").data
+    assert trace.name.replace("<br>", " ") == ", ".join(law.features)
+    assert max(map(len, trace.name.split("<br>"))) <= 40
 
 
 # --- headings --------------------------------------------------------------------------------------

@@ -56,8 +56,13 @@ def test_tables_are_joined_and_ordered(folder):
     assert [(one.name, one.count) for one in law.sets] == [
         ("{k=1}", 7), ("{k=1, k=2}", 6), ("{k=2}", 5), ("{}", 2)
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="2 configurations"):
+    with pytest.raises(ValueError, match=r"2 configurations \(width: 2, 8\)") as several:
         results.law("task = 'C5'")
+    proposed = str(several.value).split('"')[1]  # taken at its word, it is one configuration
+    assert results.law(f"task = 'C5' and {proposed}").runs == 20
+    with pytest.raises(ValueError, match="3 configurations") as several:
+        results.law()
+    assert results.law(str(several.value).split('"')[1]).runs == 20
     with pytest.raises(ValueError, match="no member"):
         results.law("width = 77")
 
@@ -235,6 +240,8 @@ def test_multiplicities_and_counts_are_drawn_as_recorded():
     record = Multiplicities("S3", ("1b", "2a"), shares, shares - 0.1, shares + 0.1, {"d²": shares})
     figure = multiplicities_figure([record], "S3")
     assert list(figure.data[0].y) == [0.2, 0.8]
+    intervals = next(trace for trace in figure.data if trace.name == "intervals")
+    assert intervals.error_y.array == pytest.approx([0.1, 0.1])
     counts = SpectralCounts((5, 11), (np.array([1, 2]), np.array([3, 3])), "N", (0.0, 1.0, 0.1))
     figure = spectral_counts_figure(counts, "counts")
     assert list(figure.data[1].y) == [1.5, 3.0]

@@ -37,6 +37,8 @@ class Multiplicities:
         Measured share of each feature, with its interval; the bounds are nan for a single seed.
     predictions
         By name: the shares that a rule gives; nan where it is silent.
+    what
+        What they are shares of: "neurons" is all of them, "pure neurons" those pure for a feature.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Multiplicities:
     low: Float[np.ndarray, " feature"]
     high: Float[np.ndarray, " feature"]
     predictions: Mapping[str, Float[np.ndarray, " share"]]
+    what: str = "neurons"
 
     def __post_init__(self) -> None:
         measured = {"mean": self.mean, "low": self.low, "high": self.high}
@@ -142,10 +145,9 @@ def multiplicities_figure(records: Sequence[Multiplicities], title: str) -> go.F
             range=[-0.6, len(ticks) - 0.4], tickvals=list(range(len(ticks)))[::thin],
             ticktext=ticks[::thin], row=row, col=1,
         )  # fmt: skip
+        figure.update_yaxes(title_text=f"share of {style.plain(record.what)}", row=row, col=1)
     figure.update_annotations(font={"size": 13})
-    figure.update_yaxes(
-        title_text="share of neurons", tickformat=".0%", rangemode="tozero", nticks=5
-    )
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=5)
     figure.update_layout(bargap=0.25)
     note = "Bars: means over seeds; vertical lines: their intervals."
     note += " Marks: what each rule gives." if rules else ""
@@ -165,7 +167,8 @@ def _bars(figure: go.Figure, record: Multiplicities, ticks: list[str], row: int)
     left = len(ticks) > total
     mean = [*record.mean.tolist(), *([_rest(record)] if left else [])]
     about = [
-        f"{name}: {percent(share)} of the neurons" for name, share in zip(ticks, mean, strict=True)
+        f"{name}: {percent(share)} of the {style.plain(record.what)}"
+        for name, share in zip(ticks, mean, strict=True)
     ]
     known = np.flatnonzero(np.isfinite(record.low) & np.isfinite(record.high))
     for index in known:

@@ -16,6 +16,7 @@ __all__ = [
     "SYMBOLS",
     "headed",
     "legend_below",
+    "legend_label",
     "percent",
     "set_label",
 ]
@@ -32,6 +33,7 @@ SYMBOLS = (
 
 _COLUMNS = 40  # characters of a title's line in a column of 380 pixels
 _WIDTH = 300  # pixels of a plot in that column
+_LABEL = 40  # characters of a line of a legend
 _SMALL = 56  # the same, of the smaller line below it
 
 
@@ -98,13 +100,26 @@ def headed(
     return figure
 
 
+def legend_label(text: str) -> str:
+    """A label of a legend, shown as it is, in lines that fit a column of 380 pixels.
+
+    Examples
+    --------
+    >>> legend_label("frequencies that carry 95 % of the logits: 2 ln p")
+    'frequencies that carry 95 % of the<br>logits: 2 ln p'
+    """
+    lines = textwrap.wrap(text, _LABEL, break_on_hyphens=False)
+    return "<br>".join(style.plain(line) for line in lines or [""])
+
+
 def legend_below(figure: go.Figure, labels: Sequence[str]) -> int:
     """Put the legend under the plot; returns the height it needs in a column of 380 pixels."""
-    rows, used = 1, 0
+    used, tallest, lines = _WIDTH, 0, 0
     for label in labels:
-        width = 56 + 7 * len(label)
-        if used and used + width > _WIDTH:
-            rows, used = rows + 1, 0
-        used += width
+        parts = label.split("<br>")
+        width = 56 + 7 * max(map(len, parts))
+        if used + width > _WIDTH:
+            used, lines, tallest = 0, lines + tallest, 0
+        used, tallest = used + width, max(tallest, len(parts))
     figure.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom", "x": 0})
-    return 21 * rows + 10
+    return 21 * (lines + tallest) + 10

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -18,10 +17,10 @@ from marginlens.figures.selection import (
     SYMBOLS,
     headed,
     legend_below,
+    legend_label,
     percent,
     set_label,
 )
-from marginlens.measures.intervals import clopper_pearson
 
 if TYPE_CHECKING:
     from marginlens.measures import SelectionLaw
@@ -76,6 +75,10 @@ def laws_by_setting_figure(
     )  # fmt: skip
     lines: list[tuple[int, ...] | None] = [*shown, *([None] if rest else [])]
     labels = [_OTHERS if one is None else set_label(one, names) for one in lines]
+    entries = [
+        legend_label(", ".join(names[i] for i in one)) if one else label
+        for one, label in zip(lines, labels, strict=True)
+    ]
     looks = _looks(lines, len(names))
     for rank, (line, label, look) in enumerate(zip(lines, labels, looks, strict=True)):
         shift = _SPREAD * ((rank + 0.5) / len(lines) - 0.5)
@@ -88,7 +91,8 @@ def laws_by_setting_figure(
             points = [_point(law, line, shown) for _, _, law in here]
             figure.add_scatter(
                 x=[i + shift for i, _, _ in here], y=[p for _, p, _, _ in points],
-                mode="lines+markers", name=label, legendgroup=str(rank), showlegend=place == 0, **look,
+                mode="lines+markers", name=entries[rank], legendgroup=str(rank),
+                showlegend=place == 0, **look,
                 error_y=None if line is None else {
                     "type": "data", "thickness": 1.2, "width": 0, "color": look["line"]["color"],
                     "array": [high - p for _, p, _, high in points],
@@ -112,7 +116,7 @@ def laws_by_setting_figure(
         tickvals=list(range(len(columns))), ticktext=ticks,
         tickangle=0 if sum(map(len, ticks)) < 40 // across else -90,
     )  # fmt: skip
-    legend = legend_below(figure, labels)
+    legend = legend_below(figure, entries)
     note = _note(list(laws.values()), len(rest), shown)
     below = 62 + legend
     return headed(figure, title, note, height=230 * down + below, legend=24, below=below)
@@ -152,10 +156,7 @@ def _point(
     for one in law.sets:
         if one.features == line:
             return one.count, one.probability, one.simultaneous_low, one.simultaneous_high
-    _, high = clopper_pearson(
-        np.array(0), law.runs, confidence=law.confidence, sets=len(law.sets) + 1
-    )
-    return 0, 0.0, 0.0, float(high)
+    return 0, 0.0, 0.0, law.unseen_high
 
 
 def _looks(lines: list[tuple[int, ...] | None], total: int) -> list[dict[str, Any]]:

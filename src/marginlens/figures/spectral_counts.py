@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
 from marginlens.figures import style
-from marginlens.figures.selection import headed, legend_below, percent
+from marginlens.figures.selection import headed, legend_below, legend_label, percent
 from marginlens.measures.intervals import mean_interval
 
 __all__ = ["SpectralCounts", "spectral_counts_figure"]
@@ -131,7 +131,10 @@ def spectral_counts_figure(
             + (f"<br>{a:.3g} to {b:.3g}" if np.isfinite(a) else "")
             for order, m, a, b in zip(one.order, mean, low, high, strict=True)
         ]
-        label = name if one.formula is None else f"{name}: {one.formula}"
+        label = one.what
+        if one.formula is not None:  # which is not broken in two
+            label += ": " + one.formula.replace(" ", "\N{NO-BREAK SPACE}")
+        label = legend_label(label)
         labels.append(label)
         figure.add_scatter(
             x=places, y=mean, mode="markers", name=label, legendgroup=name,

@@ -91,6 +91,14 @@ class SelectionLaw:
         seen = self.co_occurrence / self.runs
         return np.divide(seen, expected, out=np.full_like(expected, np.nan), where=expected > 0)
 
+    @property
+    def unseen_high(self) -> float:
+        """Upper bound of the probability of a set never observed, at once with the sets' bounds."""
+        _, high = clopper_pearson(
+            np.array(0), self.runs, confidence=self.confidence, sets=_possible(len(self.features))
+        )
+        return float(high)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return {
@@ -138,8 +146,7 @@ def selection_law(
     ordered = sorted(observed, key=lambda one: (-observed[one], len(one), one))
     counts = np.array([observed[one] for one in ordered])
     low, high = clopper_pearson(counts, runs, confidence=confidence)
-    possible = 2 ** min(size, _MOST_FEATURES)
-    wide = clopper_pearson(counts, runs, confidence=confidence, sets=possible)
+    wide = clopper_pearson(counts, runs, confidence=confidence, sets=_possible(size))
     of_feature = key.sum(0)
     feature_low, feature_high = clopper_pearson(of_feature, runs, confidence=confidence)
     mean, mean_low, mean_high = mean_interval(key.sum(1), confidence=confidence)
@@ -170,3 +177,8 @@ def selection_law(
         expected_high=mean_high,
         co_occurrence=numbers.T @ numbers,
     )
+
+
+def _possible(size: int) -> int:
+    """Number of sets of so many features."""
+    return 2 ** min(size, _MOST_FEATURES)

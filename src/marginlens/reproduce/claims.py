@@ -174,6 +174,7 @@ def multiplicities_of(results: Results) -> list[Multiplicities]:
                 f"{problem.name}, {members['penalty'][0].as_py()}",
                 tuple(feature.name for feature in problem.features), mean, mean - half, mean + half,
                 {"d²": sizes / sizes.sum(), "d³": cubes / cubes.sum(), "convex program": limit},
+                "pure neurons",
             )
         )  # fmt: skip
     return records

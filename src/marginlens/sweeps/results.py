@@ -225,7 +225,7 @@ class Results:
         ValueError
             If the members are of several configurations, or the task has no characters.
         """
-        (configuration,) = _only(members["configuration"].unique().to_pylist())
+        configuration = _only(members)
         names, seeds = self._keys[configuration]
         if not seeds:
             raise ValueError(f"{members['task'][0]} is no group's table: it has no key sets")
@@ -252,13 +252,34 @@ class Results:
         return {name: members[name][0].as_py() for name in names}
 
 
-def _only(configurations: list[str]) -> list[str]:
-    if len(configurations) != 1:
+def _only(members: pa.Table) -> str:
+    """The members' one configuration."""
+    configurations = members["configuration"].unique().to_pylist()
+    if len(configurations) == 1:
+        return configurations[0]
+    different = Results.varying_in(members)
+    if not different:
         raise ValueError(
-            f"these are {len(configurations)} configurations; choose one, for instance with "
-            '--where "width = 2 and strength = 0"'
+            f"these are {len(configurations)} configurations of one recipe with other thresholds; "
+            f"choose one, for instance with --where \"configuration = '{configurations[0]}'\""
         )
-    return configurations
+    values = {name: list(dict.fromkeys(map(str, members[name].to_pylist()))) for name in different}
+    listed = "; ".join(
+        f"{name}: {', '.join(some[:6])}{', ...' * (len(some) > 6)}" for name, some in values.items()
+    )
+    one = " and ".join(_equals(name, members[name][0].as_py()) for name in different)
+    raise ValueError(
+        f"these are {len(configurations)} configurations ({listed}); choose one, for instance with "
+        f'--where "{one}"'
+    )
+
+
+def _equals(name: str, value: object) -> str:
+    """The condition in SQL that a column has a value."""
+    if value is None:
+        return f"{name} is null"
+    written = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+    return f"{name} = {written}"
 
 
 def _sortable(schema: pa.Schema) -> list[str]:
