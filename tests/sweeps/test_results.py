@@ -76,7 +76,11 @@ def test_tables_are_joined_and_ordered(folder):
         "export database 'x'", "vacuum", "call pragma_version()", "select 1; drop view members",
         "select * from read_csv('/etc/passwd')", "select * from read_text('/etc/passwd')",
         "select * from '/etc/passwd'", "select * from glob('/*')", "select * from parquet_scan('x')",
-        "select * from results", "", "select", "selct 1", "select wdth from members",
+        "select * from results", "",
+        "explain analyze copy members to 'x.csv'", "explain analyze drop view members",
+        "explain (analyze) delete from members", "EXPLAIN create view v as select 1",
+        "explain analyze create or replace temp view members as select 1 as seed",
+        "select * from read_csv('.tmp/x.csv')", "select", "selct 1", "select wdth from members",
     ],
 )  # fmt: skip
 def test_what_changes_something_or_reads_another_file_is_refused_in_one_line(folder, sql):
@@ -90,7 +94,8 @@ def test_what_changes_something_or_reads_another_file_is_refused_in_one_line(fol
 
 
 @pytest.mark.parametrize(
-    "sql", ["describe members", "explain select 1", "from members", "with a as (select 1) from a",
+    "sql", ["describe members", "explain select 1", "explain analyze select 1", "from members",
+            "with a as (select 1) from a",
             "select * from configurations", "summarize members"]
 )  # fmt: skip
 def test_what_only_asks_is_answered(folder, sql):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -130,6 +131,7 @@ class Results:
         ):
             connection.execute(f"create view {view}")
         connection.execute("set python_enable_replacements = false")  # no variable is a table
+        connection.execute("set temp_directory = ''")  # its own folder would stay open to questions
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         return connection
@@ -153,7 +155,7 @@ class Results:
                 f'one question at a time, such as "select * from members"; got {sql!r}'
             )
         words = sql.strip().lower()
-        if statements[0].type not in _READS or not words.startswith(_READING):
+        if not _only_reads(connection, sql) or not words.startswith(_READING):
             raise ValueError(
                 f"{sql.split()[0].upper()} is refused: results are read-only; ask with SELECT, or "
                 "DESCRIBE members"
@@ -280,6 +282,18 @@ def _equals(name: str, value: object) -> str:
         return f"{name} is null"
     written = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
     return f"{name} = {written}"
+
+
+def _only_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
+    """Whether a statement only asks; EXPLAIN ANALYZE carries out what it explains."""
+    try:
+        (statement,) = connection.extract_statements(sql)
+    except (duckdb.Error, ValueError):
+        return False
+    if statement.type != duckdb.StatementType.EXPLAIN:
+        return statement.type in _READS
+    inner = re.sub(r"^\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", "", sql, flags=re.IGNORECASE)
+    return inner != sql and _only_reads(connection, inner)
 
 
 def _sortable(schema: pa.Schema) -> list[str]:

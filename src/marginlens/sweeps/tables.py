@@ -139,6 +139,8 @@ def law(results: Results, where: str | None = None) -> ResultTable:
     names, each = _each(results, where)
     rows = []
     for settings, members in each:
+        if not _has_key(members):
+            continue
         features, key = results.key(members)
         found = selection_law(key, features)
         for one in found.sets[:_MOST_SETS]:
@@ -173,6 +175,8 @@ def features(results: Results, where: str | None = None) -> ResultTable:
     names, each = _each(results, where)
     rows = []
     for settings, members in each:
+        if not _has_key(members):
+            continue
         features_, key = results.key(members)
         found = selection_law(key, features_)
         digest = members["configuration"][0].as_py()
@@ -229,6 +233,8 @@ def cooccurrence(results: Results, where: str | None = None) -> ResultTable:
     names, each = _each(results, where)
     rows = []
     for settings, members in each:
+        if not _has_key(members):
+            continue
         features_, key = results.key(members)
         found = selection_law(key, features_)
         for i in range(len(features_)):
@@ -311,6 +317,11 @@ TABLES: Mapping[str, Callable[[Results, str | None], ResultTable]] = MappingProx
     }
 )
 """Tables by name."""
+
+
+def _has_key(members: pa.Table) -> bool:
+    """Whether the task is a group's table; sparse parity has no key sets."""
+    return members["key_set"].null_count < members.num_rows
 
 
 def _text(value: Any) -> str:
