@@ -292,6 +292,8 @@ def _only_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
         return False
     if statement.type != duckdb.StatementType.EXPLAIN:
         return statement.type in _READS
+    if "--" in sql or "/*" in sql:  # a comment could hide what is explained
+        return False
     inner = re.sub(r"^\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", "", sql, flags=re.IGNORECASE)
     return inner != sql and _only_reads(connection, inner)
 
