@@ -81,7 +81,8 @@ def test_tables_are_joined_and_ordered(folder):
         "explain (analyze) delete from members", "EXPLAIN create view v as select 1",
         "explain analyze create or replace temp view members as select 1 as seed",
         "select * from read_csv('.tmp/x.csv')",
-        "explain (analyze /* ) select 1 -- */ ) drop view members", "select", "selct 1", "select wdth from members",
+        "explain (analyze /* ) select 1 -- */ ) drop view members",
+        "select", "selct 1", "select wdth from members",
     ],
 )  # fmt: skip
 def test_what_changes_something_or_reads_another_file_is_refused_in_one_line(folder, sql):

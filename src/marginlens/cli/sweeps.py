@@ -170,7 +170,7 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> duration(7.2), duration(400), duration(9000), duration(1e6)
+    >>> duration(7.2), duration(400.0), duration(9000.0), duration(1e6)
     ('7 s', '7 min', '2.5 h', '11.6 days')
     """
     for size, unit, digits in ((86_400, "days", 1), (3600, "h", 1), (60, "min", 0)):
