@@ -88,6 +88,19 @@ def test_simultaneous_intervals_cover_all_sets_at_once():
     assert covered >= stats.binom.ppf(0.001, 400, 0.95)
 
 
+@pytest.mark.parametrize("size", [3, 29, 48, 50, 60])
+def test_the_bounds_of_many_sets_have_the_tiny_tails_that_define_them(size):
+    runs, count = 400, 11
+    key = np.zeros((runs, size), dtype=bool)
+    key[:count, 0] = True
+    law = selection_law(key, [f"k={k}" for k in range(1, size + 1)])
+    one = next(one for one in law.sets if one.count == count)
+    tail = np.log(0.025) - size * np.log(2)
+    assert stats.binom.logcdf(count, runs, one.simultaneous_high) == pytest.approx(tail, rel=1e-9)
+    assert stats.binom.logsf(count - 1, runs, one.simultaneous_low) == pytest.approx(tail, rel=1e-9)
+    assert runs * np.log1p(-law.unseen_high) == pytest.approx(tail, rel=1e-9)
+
+
 def test_no_runs_are_refused():
     with pytest.raises(ValueError, match="at least one run"):
         selection_law(np.zeros((0, 2), dtype=bool), ["a", "b"])

@@ -46,7 +46,7 @@ def clopper_pearson(count: Counts, runs: int, *, confidence: float = 0.95, sets:
         count == 0, 0.0, special.betaincinv(np.maximum(count, 1), runs - count + 1, tail)
     )
     high = np.where(
-        count == runs, 1.0, special.betaincinv(count + 1, np.maximum(runs - count, 1), 1 - tail)
+        count == runs, 1.0, special.betainccinv(count + 1, np.maximum(runs - count, 1), tail)
     )
     return low, high
 
