@@ -185,9 +185,16 @@ def test_the_verbs(folder, call, tmp_path):
     code, printed, _ = call("law", folder, "--where", "width = 8", "--figure", figure)
     assert code == 0
     assert "key set" in figure.read_text()
+    assert "task C5, activation x^2, " in figure.read_text()
     code, printed, _ = call("law", folder, "--where", "task = 'C5'", "--by", "task,width", "--json")
     assert [one["width"] for one in json.loads(printed)] == [2, 8]
+    several = tmp_path / "by.html"
+    code, printed, _ = call("law", folder, "--where", "task = 'C5'", "--by", "task,width",
+                            "--figure", several)  # fmt: skip
+    assert code == 0
+    assert '"text":"activation x^2' in several.read_text()
     for arguments, words in (
+        (("law", folder, "--by", "width,width"), "two of the columns"),
         (("query", folder, "drop view members"), "read-only"),
         (("table", folder, "lawn"), "there are convergence"),
         (("table", folder, "law", "--where", "1; drop view members"), "syntax error"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,14 +139,12 @@ def law(
     if by is None:
         found = results.law(where)
         members = results.where(where)
-        title = (
-            ", ".join(f"{n} {members[n][0].as_py()}" for n in results.varying) or "selection law"
-        )
+        title = _title(members, ("task", "activation", *results.varying))
         drawn: Any = None if figure is None else law_figure(found, title)
         answer: Any = found.to_dict()
     else:
         panels, axis = _columns(by, results.varying)
-        laws, members = {}, results.where(where)
+        laws = {}
         for members in results.configurations(where).values():
             setting = tuple(members[name][0].as_py() for name in (panels, axis))
             if setting in laws:
@@ -156,8 +155,10 @@ def law(
                 )
             features, key = results.key(members)
             laws[setting] = selection_law(key, features)
-        names = {n: members[n][0].as_py() for n in results.varying if n not in (panels, axis)}
-        title = ", ".join(f"{n} {v}" for n, v in names.items())
+        chosen = results.where(where)
+        apart = (panels, axis, *results.varying_in(chosen))
+        names = [n for n in ("task", "activation", *results.varying) if n not in apart]
+        title = _title(chosen, names)
         drawn = None if figure is None else laws_by_setting_figure(laws, panels, axis, title)
         answer = [
             {panels: setting[0], axis: setting[1], **one.to_dict()} for setting, one in laws.items()
@@ -171,9 +172,14 @@ def law(
     written(figure)
 
 
+def _title(members: pa.Table, names: Iterable[str]) -> str:
+    """What the members have in common: the task and the activation, and what the sweep varies."""
+    return ", ".join(f"{name} {members[name][0].as_py()}" for name in dict.fromkeys(names))
+
+
 def _columns(by: str, varying: tuple[str, ...]) -> tuple[str, str]:
     names = tuple(name.strip() for name in by.split(","))
-    if len(names) != 2 or any(name not in varying for name in names):
+    if len(set(names)) != 2 or len(names) != 2 or any(name not in varying for name in names):
         raise ValueError(
             f"--by takes two of the columns that vary here ({', '.join(varying)}), such as "
             "width,strength"
