@@ -1,11 +1,19 @@
-"""What every page shares: templates, safe script contents."""
+"""What every page shares: templates, safe script contents, figures as pages of their own."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-__all__ = ["inside_script", "page_environment"]
+from marginlens.files import write_whole
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["inside_script", "page_environment", "write_figure"]
 
 
 def page_environment() -> Environment:
@@ -24,3 +32,8 @@ def inside_script(text: str) -> Markup:
     for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(character, escape)
     return Markup(text)
+
+
+def write_figure(figure: go.Figure, path: Path) -> None:
+    """Write a figure as a page that needs nothing else: whole, or not at all."""
+    write_whole(path, figure.to_html(include_plotlyjs=True, config={"displaylogo": False}))

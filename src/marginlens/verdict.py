@@ -12,7 +12,7 @@ import numpy as np
 from marginlens.measures import Measurement
 from marginlens.theory import Prediction
 
-__all__ = ["Claim", "Verdict", "judge"]
+__all__ = ["Claim", "Verdict", "claim", "judge"]
 
 _PAPER = "Morwani et al. 2024"
 _PROGRAM = "convex program of the irrep masses (docs/theory.md)"
@@ -116,7 +116,7 @@ def judge(
     return Verdict(measurement.task, ratio, training_seconds, claims)
 
 
-def _claim(
+def claim(
     name: str,
     statement: str,
     predicted: float | None,
@@ -152,7 +152,7 @@ def _at_penalty(
 ) -> Iterator[Claim]:
     """Loss, norm, margin and shares at the strength of the run; share of gamma*."""
     promised = _promised(prediction)
-    yield _claim(
+    yield claim(
         "accuracy", "Every input is answered correctly", 1.0, measured.accuracy, 0.0,
         prediction.theorem, promised=promised,
     )  # fmt: skip
@@ -160,7 +160,7 @@ def _at_penalty(
     source = _PROGRAM if prediction.proved else prediction.theorem
     if at is not None:
         strength = 0.0 if prediction.penalty is None else prediction.penalty.strength
-        yield _claim(
+        yield claim(
             "loss", "Cross-entropy + penalty at its minimum", at.loss,
             measured.cross_entropy + strength * measured.norm, 1e-3, source,
             promised=prediction.proved, relative=True,
@@ -170,13 +170,13 @@ def _at_penalty(
             ("norm", "Sum of the neurons' norms to the power nu at this penalty", 1e-3),
             ("margin", "Margin of the logits at this penalty", 5e-3),
         ):
-            yield _claim(
+            yield claim(
                 name, words, getattr(at, name), getattr(measured, name), tolerance, source,
                 promised=prediction.proved, relative=True,
             )  # fmt: skip
     if ratio is not None:
         expected = 1.0 if at is None or at.margin_ratio is None else at.margin_ratio
-        yield _claim(
+        yield claim(
             "margin_ratio", "Share of the maximum normalized margin reached", expected, ratio, 5e-3,
             prediction.theorem, promised=promised,
         )  # fmt: skip
@@ -196,7 +196,7 @@ def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
     if must.any():
         # at a finite strength a feature of the limit may still be absent
         present = shares is None or bool((shares[must] > 0.01 / len(statuses)).all())
-        yield _claim(
+        yield claim(
             "must_features", "Number of features that every maximum-margin network uses, used here",
             float(must.sum()), float((used & must).sum()), 0.0, prediction.theorem,
             promised=promised and present,
@@ -204,13 +204,13 @@ def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
     cannot = np.array([status == "cannot" for status in statuses])
     if cannot.any():
         expected = 0.0 if shares is None else float(shares[cannot].sum())
-        yield _claim(
+        yield claim(
             "cannot_features", "Share of the norm on features that no maximum-margin network uses",
             expected, float(measured.share[cannot].sum()), 0.01, prediction.theorem, promised=promised,
         )  # fmt: skip
     if shares is not None:
         worst = float(np.abs(measured.share - shares).max())
-        yield _claim(
+        yield claim(
             "shares", "Largest difference between a feature's share of the norm and its prediction",
             0.0, worst, 0.01, _PROGRAM, promised=promised,
         )  # fmt: skip
@@ -218,7 +218,7 @@ def _features(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
         least = np.array([feature.least_share for feature in prediction.features], dtype=float)
         most = np.array([feature.greatest_share for feature in prediction.features], dtype=float)
         outside = np.maximum(least - measured.share, measured.share - most).max()
-        yield _claim(
+        yield claim(
             "shares", "Largest distance of a feature's share of the norm from its predicted range",
             0.0, max(0.0, float(outside)), 0.01, prediction.theorem,
             promised=promised,
@@ -245,26 +245,26 @@ def _neurons(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
             ("signs", "Every neuron's output sign is the product of its input signs",
              measured.signs_agree.astype(float), 0.0),
         ):  # fmt: skip
-            yield _claim(name, words, 1.0, least(values), tolerance, source, promised=promised)
+            yield claim(name, words, 1.0, least(values), tolerance, source, promised=promised)
         return
     source = f"{_PAPER}, Theorems 7 and 9; extended in docs/theory.md"
     agreeing = float(measured.agrees[live].mean()) if live.any() else None
-    yield _claim(
+    yield claim(
         "one_feature", "Least share of a live neuron's energy in a single feature", 1.0,
         least(measured.max_power), 0.01, source, promised=promised,
     )  # fmt: skip
-    yield _claim(
+    yield claim(
         "same_feature", "Share of live neurons whose inputs and output have the same feature", 1.0,
         agreeing, 0.0, source, promised=promised,
     )  # fmt: skip
     if measured.cosine_fit is not None and measured.phase_error is not None:
         source = f"{_PAPER}, Theorem 7"
-        yield _claim(
+        yield claim(
             "sinusoidal", "Least share of variance of a neuron's u, v and w explained by the best "
             "cosine", 1.0, least(measured.cosine_fit), 0.01, source, promised=promised,
         )  # fmt: skip
         worst = least(-measured.phase_error)
-        yield _claim(
+        yield claim(
             "phases_add", "Largest difference of a live neuron's input phases, added, from its "
             "output's, in radians", 0.0, None if worst is None else -worst, 0.05, source,
             promised=promised,

@@ -27,7 +27,6 @@ from marginlens.measures.intervals import clopper_pearson
 from marginlens.reproduce import REPRODUCTIONS, write_page
 from marginlens.reproduce.claims import counts_of
 from marginlens.sweeps import TABLES, Results
-from marginlens.verdict import Verdict
 
 LAWS = {
     ("C5", 2): [(0,)] * 7 + [(1,)] * 5 + [(0, 1)] * 6 + [()] * 2,
@@ -307,10 +306,11 @@ def test_a_page_holds_claims_and_tables_and_is_the_same_again(tmp_path):
     folder = fake_sweep(
         tmp_path / "a", {("C7", 6): [(0,), (1,), (2,)] * 9, ("C11", 6): [(0, 1)] * 27}
     )
-    verdict = Verdict("o58", None, None, tuple(what.judge(Results(folder))))
-    page = write_page(what, verdict, folder)
+    results = Results(folder)
+    verdict = what.verdict(results)
+    page = write_page(what, verdict, results)
     text = page.read_text()
-    assert write_page(what, verdict, folder).read_text() == text
+    assert write_page(what, verdict, Results(folder)).read_text() == text
     assert "exchangeability" in text
     assert len(list((folder / "figures").glob("*.html"))) == 2
     names = {claim.name for claim in verdict.claims}

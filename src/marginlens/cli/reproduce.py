@@ -39,7 +39,6 @@ def reproduce(
     """Answer one of the field's questions: a sweep, its expectations, a verdict."""
     from marginlens.reproduce import REPRODUCTIONS, write_page
     from marginlens.sweeps import Results
-    from marginlens.verdict import Verdict
 
     if name not in REPRODUCTIONS:
         raise ValueError(f"unknown reproduction {name!r}; there are {', '.join(REPRODUCTIONS)}")
@@ -51,8 +50,9 @@ def reproduce(
     asked = what.sweep(**{key: value for key, value in changes.items() if value is not None})
     where = folder or Path("results") / name
     summary = swept(asked, where, workers=workers, scheduler=scheduler, slurm=slurm, quiet=as_json)
-    verdict = Verdict(name, None, None, tuple(what.judge(Results(where))))
-    page = write_page(what, verdict, where)
+    results = Results(where)
+    verdict = what.verdict(results)
+    page = write_page(what, verdict, results)
     if as_json:
         print_json(verdict.to_dict())
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,22 +129,21 @@ def law(
 ) -> None:
     """Which features are selected, how often: of one configuration, or against two settings."""
     from marginlens.figures import law_figure, laws_by_setting_figure
-    from marginlens.measures import selection_law
     from marginlens.sweeps import TABLES, Results
 
     if figure is not None:
         check_file(figure)
     results = _opened(Results, folder)
     if by is None:
-        found = results.law(where)
         members = results.where(where)
-        title = _title(members, ("task", "activation", *results.varying))
+        found = results.law_of(members)
+        title = results.describe(members, ("task", "activation", *results.varying))
         drawn: Any = None if figure is None else law_figure(found, title)
         answer: Any = found.to_dict()
     else:
         panels, axis = _columns(by, results.varying)
-        laws = {}
-        for members in results.configurations(where).values():
+        laws, chosen = {}, results.where(where)
+        for members in results.split(chosen).values():
             setting = tuple(members[name][0].as_py() for name in (panels, axis))
             if setting in laws:
                 others = [n for n in results.varying if n not in (panels, axis)]
@@ -153,12 +151,10 @@ def law(
                     f"several configurations have {panels} {setting[0]} and {axis} {setting[1]}: choose "
                     f"by --where one value of {' and '.join(others)}"
                 )
-            features, key = results.key(members)
-            laws[setting] = selection_law(key, features)
-        chosen = results.where(where)
+            laws[setting] = results.law_of(members)
         apart = (panels, axis, *results.varying_in(chosen))
         names = [n for n in ("task", "activation", *results.varying) if n not in apart]
-        title = _title(chosen, names)
+        title = results.describe(chosen, names)
         drawn = None if figure is None else laws_by_setting_figure(laws, panels, axis, title)
         answer = [
             {panels: setting[0], axis: setting[1], **one.to_dict()} for setting, one in laws.items()
@@ -170,11 +166,6 @@ def law(
         return
     print_table(TABLES["law"](results, where))
     written(figure)
-
-
-def _title(members: pa.Table, names: Iterable[str]) -> str:
-    """What the members have in common: the task and the activation, and what the sweep varies."""
-    return ", ".join(f"{name} {members[name][0].as_py()}" for name in dict.fromkeys(names))
 
 
 def _columns(by: str, varying: tuple[str, ...]) -> tuple[str, str]:
@@ -189,8 +180,7 @@ def _columns(by: str, varying: tuple[str, ...]) -> tuple[str, str]:
 
 def _opened(results: type[Results], folder: Path) -> Results:
     found = results(folder)
-    sweep = found.sweep
-    expected = sweep.size * -(-sweep.seeds // (sweep.together or sweep.seeds))
+    expected = found.sweep.piece_count
     if len(found.pieces) < expected:
         err.print(
             f"marginlens: {len(found.pieces)} of {expected} pieces are finished: this is a part of the "

@@ -79,10 +79,10 @@ def check_file(path: Path, *, suffixes: tuple[str, ...] = (".html",)) -> None:
 
 def write_figure(figure: go.Figure, path: Path) -> None:
     """Write a figure as a page that needs nothing else."""
-    from marginlens.files import write_whole
+    from marginlens import pages
 
     check_file(path)
-    write_whole(path, figure.to_html(include_plotlyjs=True, config={"displaylogo": False}))
+    pages.write_figure(figure, path)
 
 
 def written(path: Path | None) -> None:

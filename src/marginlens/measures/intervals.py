@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import special, stats
+from scipy import special
 
 __all__ = ["clopper_pearson", "mean_interval", "wilson"]
 
@@ -96,9 +96,8 @@ def mean_interval(
     mean = float(np.mean(values))
     if runs == 1:
         return mean, float("nan"), float("nan")
-    half = float(
-        stats.t.ppf((1 + confidence) / 2, runs - 1) * np.std(values, ddof=1) / np.sqrt(runs)
-    )
+    quantile = special.stdtrit(runs - 1, (1 + confidence) / 2)
+    half = float(quantile * np.std(values, ddof=1) / np.sqrt(runs))
     return mean, mean - half, mean + half
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from marginlens.measures.measurement import LIVE
-from marginlens.measures.spectrum import power_spectra
+from marginlens.measures.spectrum import power_spectra, side_by_side
 from marginlens.networks import MLP
 from marginlens.tasks import Task
 
@@ -29,8 +29,7 @@ def norm_shares(network: MLP, task: Task) -> Float[np.ndarray, "member feature"]
     norms = np.sqrt(np.sum([np.square(w).sum(1) for w in weights.values()], axis=0))
     masses = norms**network.homogeneity
     live = masses > LIVE * masses.max(1, keepdims=True, initial=0.0)
-    flat = {name: w.transpose(1, 0, 2).reshape(w.shape[1], -1) for name, w in weights.items()}
-    spectrum = power_spectra(task, flat, live.ravel())["all"]
+    spectrum = power_spectra(task, side_by_side(weights), live.ravel())["all"]
     dominant = np.where(live, np.nan_to_num(spectrum).argmax(1).reshape(live.shape), -1)
     total = np.maximum(masses.sum(1, keepdims=True), 1e-300)
     return (

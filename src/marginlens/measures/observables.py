@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from marginlens.measures.logit_spectrum import Correlation, LogitSpectrum, group_of, joined
-from marginlens.measures.spectrum import power_spectra
+from marginlens.measures.spectrum import power_spectra, side_by_side
 from marginlens.networks import MLP, Transformer
 from marginlens.networks.kinds import Network, as_mlp
 from marginlens.tasks import Task
@@ -267,10 +267,7 @@ def _purity(
     energy = np.sum([np.square(w).sum(1) for w in centred.values()], axis=0)
     dead = energy <= np.maximum(DEAD * norms.max(1, keepdims=True, initial=0.0), _LEAST)
     dead |= collapsed[:, None] & (energy <= COLLAPSED_ENERGY)
-    side_by_side = {
-        name: w.transpose(1, 0, 2).reshape(w.shape[1], -1) for name, w in centred.items()
-    }
-    shares = power_spectra(task, side_by_side, ~dead.ravel())["all"]
+    shares = power_spectra(task, side_by_side(centred), ~dead.ravel())["all"]
     shares = np.nan_to_num(shares).reshape(*dead.shape, -1)
     pure = shares.max(2) >= 1 - delta
     return np.where(pure & ~dead, shares.argmax(2), -1), dead

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from marginlens.tasks import Task
 
-__all__ = ["power_spectra"]
+__all__ = ["power_spectra", "side_by_side"]
 
 
 def power_spectra(
@@ -37,3 +37,10 @@ def power_spectra(
         share = np.divide(power, energy, out=np.zeros_like(power), where=energy > 0)
         result[slot] = np.where(live[:, None], share, np.nan)
     return result
+
+
+def side_by_side(
+    weights: Mapping[str, Float[np.ndarray, "member element neuron"]],
+) -> dict[str, Float[np.ndarray, "element both"]]:
+    """The neurons of all members beside each other, member by member."""
+    return {name: w.transpose(1, 0, 2).reshape(w.shape[1], -1) for name, w in weights.items()}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 __all__ = [
-    "SymmetryTest", "exchangeability_test", "holm", "invariance_test", "orbit_exchangeability_test",
-    "uniformity_test",
+    "SYMMETRY_TESTS", "SymmetryTest", "exchangeability_test", "holm", "invariance_test",
+    "orbit_exchangeability_test", "uniformity_test",
 ]  # fmt: skip
 
 DRAWS = 20_000
@@ -175,6 +176,17 @@ def uniformity_test(
         "uniformity", "features that a symmetry takes to each other are key equally often",
         observed, degrees, _p_value(observed, distance(simulated), degrees), degrees > 0,
     )  # fmt: skip
+
+
+SYMMETRY_TESTS: Mapping[str, Callable[[Key, Permutations], SymmetryTest]] = MappingProxyType(
+    {
+        "invariance": invariance_test,
+        "uniformity": uniformity_test,
+        "exchangeability": exchangeability_test,
+        "exchangeability beyond symmetry": orbit_exchangeability_test,
+    }
+)
+"""The tests by the names that they give their results."""
 
 
 def feature_orbits(permutations: Permutations) -> list[Chosen]:

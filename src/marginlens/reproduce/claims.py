@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
-import pyarrow as pa
 
 from marginlens.figures import Multiplicities, SpectralCounts
 from marginlens.measures.intervals import clopper_pearson
@@ -15,7 +12,7 @@ from marginlens.sweeps import Results
 from marginlens.sweeps.tables import symmetry_tests
 from marginlens.tasks import task
 from marginlens.theory import Penalty, predict
-from marginlens.verdict import Claim
+from marginlens.verdict import Claim, claim
 
 __all__ = [
     "counts_against_order", "counts_of", "exchangeability", "multiplicities_of", "pilot",
@@ -26,28 +23,11 @@ _MAIS = "Levine, MAIS-A5"
 _SYMMETRY = "automorphisms permute the weights' coordinates (docs/selection.md)"
 
 
-def claim(
-    name: str, statement: str, predicted: float | None, measured: float | None, tolerance: float,
-    source: str, *, promised: bool = False,
-) -> Claim:  # fmt: skip
-    """A claim that holds if measured and predicted are no further apart than the tolerance."""
-    holds = (
-        predicted is not None
-        and measured is not None
-        and bool(abs(measured - predicted) <= tolerance)
-    )
-    return Claim(name, statement, predicted, measured, tolerance, False, holds, promised, source)
-
-
-def _words(members: pa.Table, names: Iterable[str]) -> str:
-    return ", ".join(f"{name} {members[name][0].as_py()}" for name in names)
-
-
 def _symmetric(results: Results, kind: str, where: str | None, *, promised: bool) -> Claim:
     """The least p-value of one kind of test, adjusted for their number: 0 to 0.01 speaks against it."""
     found = []
     for members in results.configurations(where).values():
-        found += [t for t in symmetry_tests(results, members) if t.informative and t.name == kind]
+        found += [t for t in symmetry_tests(results, members, [kind]) if t.informative]
     least = float(holm([test.p_value for test in found]).min()) if found else 1.0
     about = found[0].hypothesis if found else kind
     statement = f"{about}: least p-value of {len(found)} tests, adjusted (Holm)"
@@ -83,13 +63,13 @@ def same_frequency(results: Results) -> list[Claim]:
     for members in results.configurations().values():
         same = [bool(one) for one in members["same_feature"].to_pylist()]
         low, high = clopper_pearson(np.array([sum(same)]), len(same))
-        words = _words(members, results.varying)
+        words = results.describe(members, results.varying)
         claims.append(
             claim(
                 f"same ({words})",
                 "Both neurons are pure for one frequency, as in the best network of two neurons found "
                 f"for x^2 ({words}; 95 %: {low[0]:.3f} to {high[0]:.3f})",
-                best, sum(same) / len(same), 0.01, "marginlens widths C5 --widths 2",
+                best, sum(same) / len(same), 0.01, "marginlens widths C5 --widths 2", promised=False,
             )
         )  # fmt: skip
     return [*claims, _symmetric(results, "invariance", None, promised=True)]
@@ -133,7 +113,7 @@ def counts_against_order(results: Results) -> list[Claim]:
         claim(
             f"p = {p}", f"Frequencies that carry 95 % of the logits at p = {p}: all (p - 1) / 2 of the "
             "maximum-margin network?", (p - 1) / 2, float(counts.mean()), 0.5,
-            "Morwani et al. 2024, Theorem 7 (for x^2)",
+            "Morwani et al. 2024, Theorem 7 (for x^2)", promised=False,
         )
         for p, counts in zip(record.order, record.counts, strict=True)
     ]  # fmt: skip
@@ -143,7 +123,7 @@ def counts_against_order(results: Results) -> list[Claim]:
         *claims,
         claim(
             "growth", "Slope of their number in ln p, over its standard error (above 2: it grows)", None,
-            slope / error, 0.0, _MAIS,
+            slope / error, 0.0, _MAIS, promised=False,
         ),
     ]  # fmt: skip
 
@@ -189,7 +169,7 @@ def sharing_rules(results: Results) -> list[Claim]:
             claims.append(
                 claim(
                     f"{record.task}: {rule}", f"{record.task}: total variation distance of the pure "
-                    f"neurons by irrep from {rule}", 0.0, distance, 0.05, _MAIS,
+                    f"neurons by irrep from {rule}", 0.0, distance, 0.05, _MAIS, promised=False,
                 )
             )  # fmt: skip
     for members in results.configurations("penalty = 'homogeneous'").values():
@@ -208,7 +188,7 @@ def sharing_rules(results: Results) -> list[Claim]:
         claims.append(
             claim(
                 f"{name}: norm", f"{name}, homogeneous: largest difference of an irrep's share of the "
-                "norm from the convex program's", 0.0, worst, 0.02, "docs/theory.md",
+                "norm from the convex program's", 0.0, worst, 0.02, "docs/theory.md", promised=False,
             )
         )  # fmt: skip
     return claims

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +18,9 @@ from marginlens.figures import (
     multiplicities_figure,
     spectral_counts_figure,
 )
-from marginlens.measures import selection_law
 from marginlens.reproduce import claims
 from marginlens.sweeps import Results, Sweep, read_sweep
-from marginlens.verdict import Claim
+from marginlens.verdict import Claim, Verdict
 
 __all__ = ["REPRODUCTIONS", "Reproduction"]
 
@@ -57,12 +57,14 @@ class Reproduction:
 
     def sweep(self, **changes: Any) -> Sweep:
         """The sweep; ``seeds`` and ``seed`` may be changed, other fields are the recipe's."""
-        import tomllib
-
         data = tomllib.loads(self.toml)
         top = {name: value for name, value in changes.items() if name in ("seeds", "seed")}
         recipe = {name: value for name, value in changes.items() if name not in top}
         return read_sweep({**data, **top, "recipe": {**data.get("recipe", {}), **recipe}})
+
+    def verdict(self, results: Results) -> Verdict:
+        """The results, held against what is expected of them."""
+        return Verdict(self.name, None, None, tuple(self.judge(results)))
 
 
 def _by_width_and_decay(results: Results) -> Figures:
@@ -71,20 +73,16 @@ def _by_width_and_decay(results: Results) -> Figures:
             where = f"task = '{name}' and activation = '{activation}'"
             laws = {}
             for members in results.configurations(where).values():
-                features, key = results.key(members)
                 setting = members["width"][0].as_py(), members["strength"][0].as_py()
-                laws[setting] = selection_law(key, features)
+                laws[setting] = results.law_of(members)
             file = f"{name}-{activation.replace('^', '')}"
             yield file, laws_by_setting_figure(laws, "width", "decay", f"{name}, {activation}")
 
 
 def _every_law(results: Results, names: tuple[str, ...]) -> Figures:
     for members in results.configurations().values():
-        features, key = results.key(members)
-        values = [str(members[name][0].as_py()) for name in names]
-        title = ", ".join(f"{n} {v}" for n, v in zip(names, values, strict=True))
-        file = "-".join(values).replace("^", "")
-        yield file, law_figure(selection_law(key, features), title)
+        file = "-".join(str(members[name][0].as_py()) for name in names).replace("^", "")
+        yield file, law_figure(results.law_of(members), results.describe(members, names))
 
 
 def _multiplicities(results: Results) -> Figures:

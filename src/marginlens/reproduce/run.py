@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from marginlens.files import write_whole
+from marginlens.pages import write_figure
 from marginlens.reproduce.registry import Reproduction
 from marginlens.sweeps import TABLES, Results, run_sweep
 from marginlens.verdict import Verdict
@@ -23,16 +24,15 @@ def reproduce(what: Reproduction, out: str | Path, **options: Any) -> Verdict:
     """
     sweep = options.pop("sweep", None) or what.sweep()
     run_sweep(sweep, out, **options)
-    return Verdict(what.name, None, None, tuple(what.judge(Results(out))))
+    return what.verdict(Results(out))
 
 
-def write_page(what: Reproduction, verdict: Verdict, folder: str | Path) -> Path:
+def write_page(what: Reproduction, verdict: Verdict, results: Results) -> Path:
     """Write ``results.md`` (claims and tables; no times, so that it is the same again) and figures.
 
-    The figures are ``figures/NAME.html``, each a page that needs nothing else.
+    They lie in the sweep's folder; the figures, each a page that needs nothing else, in ``figures/``.
     """
-    folder = Path(folder)
-    results = Results(folder)
+    folder = results.folder
     lines = [
         f"# {what.name}: {what.question}",
         "",
@@ -71,6 +71,5 @@ def write_page(what: Reproduction, verdict: Verdict, folder: str | Path) -> Path
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     for name, figure in what.draw(results):
-        page = figure.to_html(include_plotlyjs=True, config={"displaylogo": False})
-        write_whole(figures / f"{name}.html", page)
+        write_figure(figure, figures / f"{name}.html")
     return folder / "results.md"

@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from marginlens.groups import FiniteGroup
 from marginlens.measures import Observables, norm_shares, observe
-from marginlens.networks import MLP, Network, Transformer, as_mlp
+from marginlens.networks import Network, as_mlp
 from marginlens.runs.run import prediction_for
 from marginlens.sweeps.schema import FEATURES, MEMBERS, recipe_values
 from marginlens.sweeps.spec import Piece, Thresholds
@@ -183,12 +183,11 @@ def _features(
     if found is not None:
         columns |= {"spectral_weight": found.spectral_weights.ravel(), "key": found.key.ravel()}
         pure, multiplicity = found.pure_neurons, found.multiplicity
-        if pure is not None and multiplicity is not None and not isinstance(network, Transformer):
-            layers: MLP = as_mlp(network)
+        if pure is not None and multiplicity is not None:  # not of a transformer
             columns |= {
                 "pure_neurons": pure.ravel(),
                 "multiplicity": multiplicity.ravel(),
-                "norm_share": norm_shares(layers, problem).ravel(),
+                "norm_share": norm_shares(as_mlp(network), problem).ravel(),
             }
     return _table(FEATURES, columns, size)
 

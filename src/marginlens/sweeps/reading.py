@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from marginlens.sweeps.spec import Sweep, Thresholds
 from marginlens.training import Recipe
+from marginlens.training.recipe import in_one_line
 
 __all__ = ["read_sweep"]
 
@@ -69,9 +70,7 @@ def _sweep(data: dict[str, Any]) -> Sweep:
     try:
         sweep = Sweep(**data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        loc = ".".join(str(part) for part in problem["loc"])
-        raise ValueError(f"{loc}: {problem['msg'].lower()}, got {problem['input']!r}") from None
+        raise ValueError(in_one_line(error)) from None
     tables = [("[recipe]", sweep.recipe), ("[grid]", sweep.grid)]
     tables += [(f"[[points]] number {i}", point) for i, point in enumerate(sweep.points, start=1)]
     for table, fields in tables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -93,12 +93,8 @@ class Results:
 
     def features(self) -> pa.Table:
         """One row a network and feature, with the recipe's columns; in the same order."""
-        columns = ", ".join(f"m.{name}" for name in RECIPE.names)
-        order = ", ".join(f"m.{name}" for name in _sortable(RECIPE))
-        return self.query(
-            f"select f.*, {columns} from _features f join members m using (configuration, seed) "
-            f"order by {order}, configuration, seed, position"
-        )
+        order = ", ".join(_sortable(RECIPE))
+        return self.query(f"from features order by {order}, configuration, seed, position")
 
     def _read(self, name: str, schema: pa.Schema) -> pa.Table:
         tables = []
@@ -201,7 +197,11 @@ class Results:
 
     def configurations(self, condition: str | None = None) -> dict[str, pa.Table]:
         """The members of each configuration, by its digest, in the order of the recipe's columns."""
-        members = self.where(condition)
+        return self.split(self.where(condition))
+
+    @staticmethod
+    def split(members: pa.Table) -> dict[str, pa.Table]:
+        """Members by their configurations, in their own order."""
         names = dict.fromkeys(members["configuration"].to_pylist())
         return {name: members.filter(pc.field("configuration") == name) for name in names}
 
@@ -242,16 +242,21 @@ class Results:
         ValueError
             Naming the columns that tell them apart, if it holds for several.
         """
-        names, key = self.key(self.where(condition))
+        return self.law_of(self.where(condition))
+
+    def law_of(self, members: pa.Table) -> SelectionLaw:
+        """The selection law of members of one configuration; a ValueError as for :meth:`key`."""
+        names, key = self.key(members)
         return selection_law(key, names)
 
     def column(self, members: pa.Table, name: str) -> np.ndarray:
         """A column of some members as an array, nan where it is null."""
         return members[name].to_numpy(zero_copy_only=False)
 
-    def settings(self, members: pa.Table, names: tuple[str, ...]) -> Mapping[str, Any]:
-        """Values of the recipe's columns of members of one configuration."""
-        return {name: members[name][0].as_py() for name in names}
+    @staticmethod
+    def describe(members: pa.Table, names: Iterable[str]) -> str:
+        """Values of some of the recipe's columns that the members have in common, in words."""
+        return ", ".join(f"{name} {members[name][0].as_py()}" for name in dict.fromkeys(names))
 
 
 def _only(members: pa.Table) -> str:

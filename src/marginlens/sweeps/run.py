@@ -167,13 +167,15 @@ def run_sweep(
     folder = Path(out)
     configurations = sweep.configurations()
     pieces = sweep.pieces(configurations)
-    by_id = {piece.id: piece for piece in pieces}
     chosen = slurm or sweep.slurm or None
     with Store.open(folder, sweep, pieces) as store, Signals() as signals:
         finished = store.finished()
         missing = [piece for piece in pieces if piece.id not in finished]
         state = SweepProgress(
-            len(pieces), sweep.runs, len(finished), sum(by_id[one].count for one in finished)
+            len(pieces),
+            sweep.runs,
+            len(finished),
+            sum(piece.count for piece in pieces if piece.id in finished),
         )
         work = _Work(
             store, sweep, sorted(missing, key=lambda piece: piece.seconds), state,

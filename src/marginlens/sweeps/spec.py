@@ -144,6 +144,11 @@ class Sweep(BaseModel):
         """Number of networks to train."""
         return self.size * self.seeds
 
+    @property
+    def piece_count(self) -> int:
+        """Number of pieces."""
+        return self.size * -(-self.seeds // self._at_most)
+
     def combinations(self) -> Iterator[dict[str, Any]]:
         """The fields of each configuration, as given."""
         return (self._fields(number) for number in range(self.size))

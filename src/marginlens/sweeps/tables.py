@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
@@ -12,18 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from marginlens.groups import feature_permutations
-from marginlens.measures import selection_law
+from marginlens.measures import SelectionLaw
 from marginlens.measures.intervals import clopper_pearson, mean_interval
-from marginlens.measures.symmetry import (
-    SymmetryTest,
-    exchangeability_test,
-    holm,
-    invariance_test,
-    orbit_exchangeability_test,
-    uniformity_test,
-)
+from marginlens.measures.symmetry import SYMMETRY_TESTS, SymmetryTest, holm
 from marginlens.sweeps.results import Results
-from marginlens.tasks import Task, task
+from marginlens.tasks import task
 
 __all__ = ["TABLES", "ResultTable", "symmetry_tests"]
 
@@ -97,12 +91,12 @@ def convergence(results: Results, where: str | None = None) -> ResultTable:
     rows = []
     for settings, members in each:
         ends = members["end"].to_pylist()
-        others = len(ends) - sum(ends.count(end) for end in ("converged", "steps", "diverged"))
+        converged, diverged = ends.count("converged"), ends.count("diverged")
         collapsed = [one for one in members["collapsed"].to_pylist() if one is not None]
         rows.append(
             (
-                *settings, str(len(ends)), str(ends.count("converged")),
-                str(ends.count("steps") + others), str(ends.count("diverged")),
+                *settings, str(len(ends)), str(converged),
+                str(len(ends) - converged - diverged), str(diverged),
                 str(sum(collapsed)) if collapsed else "–",
                 f"{np.median(results.column(members, 'end_step')):.0f}",
                 f"{np.mean(results.column(members, 'accuracy')):.3f}",
@@ -136,13 +130,9 @@ def counts(results: Results, where: str | None = None) -> ResultTable:
 
 def law(results: Results, where: str | None = None) -> ResultTable:
     """How often each key set."""
-    names, each = _each(results, where)
+    names, laws = _laws(results, where)
     rows = []
-    for settings, members in each:
-        if not _has_key(members):
-            continue
-        features, key = results.key(members)
-        found = selection_law(key, features)
+    for settings, _, found in laws:
         for one in found.sets[:_MOST_SETS]:
             rows.append(
                 (
@@ -154,13 +144,8 @@ def law(results: Results, where: str | None = None) -> ResultTable:
         rest = found.sets[_MOST_SETS:]
         if rest:
             number = sum(one.count for one in rest)
-            low, high = clopper_pearson(np.array([number]), found.runs)
-            rows.append(
-                (
-                    *settings, f"{len(rest)} others", str(number), f"{number / found.runs:.3f}",
-                    _range(low[0], high[0]), "–",
-                )
-            )  # fmt: skip
+            pooled = _share(number, found.runs)
+            rows.append((*settings, f"{len(rest)} others", str(number), *pooled, "–"))
     return ResultTable(
         "The selection law",
         (*names, "key set", "runs", "probability", "95 %", "95 %, all sets at once"),
@@ -172,22 +157,17 @@ def law(results: Results, where: str | None = None) -> ResultTable:
 
 def features(results: Results, where: str | None = None) -> ResultTable:
     """How often each feature is key, and how much of the network is its."""
-    names, each = _each(results, where)
+    names, laws = _laws(results, where)
     rows = []
-    for settings, members in each:
-        if not _has_key(members):
-            continue
-        features_, key = results.key(members)
-        found = selection_law(key, features_)
+    for settings, members, found in laws:
         digest = members["configuration"][0].as_py()
-        seeds = members["seed"].to_pylist()
-        for i, name in enumerate(features_):
-            quoted = name.replace("'", "''")
-            table = results.query(
-                "select seed, spectral_weight, multiplicity, norm_share from features "
-                f"where configuration = '{digest}' and feature = '{quoted}' order by seed"
-            )
-            kept = np.isin(table["seed"].to_numpy(), seeds)
+        table = results.query(
+            "select seed, position, spectral_weight, multiplicity, norm_share from features "
+            f"where configuration = '{digest}' order by position, seed"
+        )
+        chosen = np.isin(table["seed"].to_numpy(), members["seed"].to_numpy())
+        for i, name in enumerate(found.features):
+            kept = chosen & (table["position"].to_numpy() == i)
             cells = [
                 _mean(results.column(table, column)[kept])
                 for column in ("spectral_weight", "multiplicity", "norm_share")
@@ -217,8 +197,7 @@ def same(results: Results, where: str | None = None) -> ResultTable:
         if kept:
             cells = []
             for number in (int(sum(kept)), int(np.sum(pure))):
-                low, high = clopper_pearson(np.array([number]), len(kept))
-                cells += [f"{number / len(kept):.3f}", _range(low[0], high[0])]
+                cells += _share(number, len(kept))
             rows.append((*settings, str(len(kept)), *cells))
     return ResultTable(
         "Probability that all neurons are pure for the same feature",
@@ -230,23 +209,13 @@ def same(results: Results, where: str | None = None) -> ResultTable:
 
 def cooccurrence(results: Results, where: str | None = None) -> ResultTable:
     """How often two features are key together, against independence."""
-    names, each = _each(results, where)
+    names, laws = _laws(results, where)
     rows = []
-    for settings, members in each:
-        if not _has_key(members):
-            continue
-        features_, key = results.key(members)
-        found = selection_law(key, features_)
-        for i in range(len(features_)):
-            for j in range(i + 1, len(features_)):
-                number = int(found.co_occurrence[i, j])
-                low, high = clopper_pearson(np.array([number]), found.runs)
-                rows.append(
-                    (
-                        *settings, features_[i], features_[j], f"{number / found.runs:.3f}",
-                        _range(low[0], high[0]), _text(float(found.lift[i, j])),
-                    )
-                )  # fmt: skip
+    for settings, _, found in laws:
+        for i, j in combinations(range(len(found.features)), 2):
+            share = _share(int(found.co_occurrence[i, j]), found.runs)
+            lift = _text(float(found.lift[i, j]))
+            rows.append((*settings, found.features[i], found.features[j], *share, lift))
     return ResultTable(
         "Two features key together",
         (*names, "feature", "and", "probability", "95 %", "times independence"),
@@ -284,25 +253,22 @@ def symmetry(results: Results, where: str | None = None) -> ResultTable:
     )
 
 
-def symmetry_tests(results: Results, members: pa.Table) -> list[SymmetryTest]:
-    """The four tests of one configuration's law; none where no symmetry can be found."""
-    problem = _task(members["task"][0].as_py())
+def symmetry_tests(
+    results: Results, members: pa.Table, kinds: Iterable[str] = tuple(SYMMETRY_TESTS)
+) -> list[SymmetryTest]:
+    """Tests of one configuration's law, by their names; none where no symmetry can be found."""
+    problem = task(members["task"][0].as_py())
     if problem.group is None:
         return []
     permutations = feature_permutations(problem.group)
     _, key = results.key(members)
-    every = (invariance_test, uniformity_test, exchangeability_test, orbit_exchangeability_test)
     found = []
-    for test in every:
+    for kind in kinds:
         try:
-            found.append(test(key, permutations))
+            found.append(SYMMETRY_TESTS[kind](key, permutations))
         except ValueError:  # more sets than can be listed
             continue
     return found
-
-
-def _task(name: str) -> Task:
-    return task(name)
 
 
 TABLES: Mapping[str, Callable[[Results, str | None], ResultTable]] = MappingProxyType(
@@ -317,6 +283,18 @@ TABLES: Mapping[str, Callable[[Results, str | None], ResultTable]] = MappingProx
     }
 )
 """Tables by name."""
+
+
+def _laws(
+    results: Results, where: str | None
+) -> tuple[tuple[str, ...], Iterator[tuple[tuple[str, ...], pa.Table, SelectionLaw]]]:
+    """As :func:`_each`, with each configuration's law, where the task has key sets."""
+    names, each = _each(results, where)
+    return names, (
+        (settings, members, results.law_of(members))
+        for settings, members in each
+        if _has_key(members)
+    )
 
 
 def _has_key(members: pa.Table) -> bool:
@@ -341,6 +319,12 @@ def _mean(values: np.ndarray) -> str:
         return "–"
     mean, low, high = mean_interval(kept)
     return f"{mean:.3f}" if math.isnan(low) else f"{mean:.3f} ± {high - mean:.3f}"
+
+
+def _share(number: int, runs: int) -> tuple[str, str]:
+    """A proportion, and its interval."""
+    low, high = clopper_pearson(np.array([number]), runs)
+    return f"{number / runs:.3f}", _range(low[0], high[0])
 
 
 def _range(low: float, high: float) -> str:

@@ -6,7 +6,7 @@ from marginlens.tasks import Task
 from marginlens.training.compiled import COMPILE_SECONDS, kernel_seconds, worth_compiling
 from marginlens.training.recipe import Recipe
 
-__all__ = ["estimated_seconds"]
+__all__ = ["estimated_seconds", "step_operations"]
 
 _OPERATORS = 0.6e-3  # of a step's operators, whatever they work on
 _OPERATIONS = 5e10  # floating-point operations a second, in float32
@@ -27,14 +27,16 @@ def estimated_seconds(task: Task, recipe: Recipe) -> float:
     True
     """
     double = 2.0 if recipe.dtype == "float64" else 1.0
-    rows = len(task.answers) * recipe.train_fraction if recipe.batch is None else recipe.batch
     if (
         recipe.fits_kernel
         and recipe.compile != "never"
         and worth_compiling(task, recipe.members, recipe.width, recipe.steps)
     ):
-        step = double * kernel_seconds(task, recipe.members, recipe.width, int(rows))
+        step = double * kernel_seconds(task, recipe.members, recipe.width, int(recipe.rows(task)))
         return COMPILE_SECONDS + recipe.steps * step
-    neurons = recipe.hidden if recipe.network == "transformer" else recipe.width
-    operations = 6 * recipe.members * rows * neurons * task.classes
-    return recipe.steps * (_OPERATORS + double * operations / _OPERATIONS)
+    return recipe.steps * (_OPERATORS + double * step_operations(task, recipe) / _OPERATIONS)
+
+
+def step_operations(task: Task, recipe: Recipe) -> float:
+    """Floating-point operations of a step's three products between hidden layer and logits."""
+    return 6 * recipe.members * recipe.rows(task) * recipe.neurons * task.classes

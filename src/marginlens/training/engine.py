@@ -12,6 +12,7 @@ from torch import Tensor
 from marginlens.networks import MLP
 from marginlens.tasks import Task
 from marginlens.training.compiled import compiler, worth_compiling
+from marginlens.training.cost import step_operations
 from marginlens.training.data import split
 from marginlens.training.kernel_steps import KernelSteps
 from marginlens.training.ranks import Ranks
@@ -92,10 +93,7 @@ def _worthwhile(task: Task, recipe: Recipe, *, tiny: bool) -> Way:
     steps = 10**12 if recipe.compile == "always" else recipe.steps
     if tiny and worth_compiling(task, recipe.members, recipe.width, steps):
         return "steps"
-    rows = len(task.answers) * recipe.train_fraction if recipe.batch is None else recipe.batch
-    neurons = recipe.hidden if recipe.network == "transformer" else recipe.width
-    operations = 6 * recipe.members * rows * neurons * task.classes
-    saved = 0.2e-3 + 0.25 * operations / _OPERATIONS
+    saved = 0.2e-3 + 0.25 * step_operations(task, recipe) / _OPERATIONS
     return "passes" if steps * saved > _COMPILE_SECONDS else ""
 
 

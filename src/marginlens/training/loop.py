@@ -104,8 +104,7 @@ def train(
     else:
         state.network = moved(state.network, device)
     way = state.compiled = way_of(task, recipe, state, Ranks.here())
-    neurons = recipe.hidden if recipe.network == "transformer" else recipe.width
-    work = recipe.members * neurons * (recipe.batch or len(task.answers) * recipe.train_fraction)
+    work = recipe.members * recipe.neurons * recipe.rows(task)
     with (
         torch.no_grad(),
         settings(recipe, one_thread=work < _WORTH_THREADS),

@@ -27,7 +27,7 @@ from marginlens.theory import (
     predict,
 )
 
-__all__ = ["Recipe", "checked_recipe", "recipe_for"]
+__all__ = ["Recipe", "checked_recipe", "in_one_line", "recipe_for"]
 
 
 _OF_A_KIND = {
@@ -257,6 +257,15 @@ class Recipe(BaseModel):
         """Whether all rows are trained on, each with its right answer."""
         return self.train_fraction == 1 and not self.corrupt
 
+    @property
+    def neurons(self) -> int:
+        """Neurons of the hidden layer."""
+        return self.hidden if self.network == "transformer" else self.width
+
+    def rows(self, task: Task) -> float:
+        """Rows of a step, about."""
+        return float(self.batch or len(task.answers) * self.train_fraction)
+
     def to_toml(self) -> str:
         """The recipe as TOML text."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
@@ -351,9 +360,12 @@ def checked_recipe(fields: dict[str, Any]) -> Recipe:
     try:
         return Recipe(**fields)
     except ValidationError as error:
-        problem = error.errors()[0]
-        words = problem["msg"].removeprefix("Value error, ")
-        field = ".".join(str(part) for part in problem["loc"])
-        if field:
-            words = f"{field}: {words.lower()}, got {problem['input']!r}"
-        raise ValueError(words) from None
+        raise ValueError(in_one_line(error)) from None
+
+
+def in_one_line(error: ValidationError) -> str:
+    """The first thing that is wrong, with its field and what was given."""
+    problem = error.errors()[0]
+    words = problem["msg"].removeprefix("Value error, ")
+    field = ".".join(str(part) for part in problem["loc"])
+    return f"{field}: {words.lower()}, got {problem['input']!r}" if field else words

@@ -289,11 +289,13 @@ __attribute__((noinline)) V gradient_of(const V (*weights)[WIDTH], const Rows& r
   return loss / real(ROWS);
 }
 
-INLINE V norm_of(const V (*weights)[WIDTH], int neuron) {
+INLINE V squares_of(const V (*weights)[WIDTH], int neuron) {
   V squares{};
   for (int j = 0; j < VECTORS; j++) squares += weights[j][neuron] * weights[j][neuron];
-  return root(squares);
+  return squares;
 }
+
+INLINE V norm_of(const V (*weights)[WIDTH], int neuron) { return root(squares_of(weights, neuron)); }
 
 // How far members are from having converged, as doubles: the loss before the last step, the relative
 // change of the weights in it (-1: it was looked at), the number of steps in a row in which both
@@ -320,8 +322,6 @@ __attribute__((noinline)) bool judge(Still& still, V loss, int64_t step, double 
   }
   return any;
 }
-
-__attribute__((noinline)) V penalty_of(const V (*weights)[WIDTH]);
 
 void update(V (*weights)[WIDTH], V (*mean)[WIDTH], V (*square)[WIDTH], const V (*gradient)[WIDTH],
             real rate, real correction, real strength, Still* still) {
@@ -359,13 +359,10 @@ void update(V (*weights)[WIDTH], V (*mean)[WIDTH], V (*square)[WIDTH], const V (
           moved[lane] > 0 ? std::sqrt(double(moved[lane]) / double(size[lane])) : 0.0;
 }
 
-V penalty_of(const V (*weights)[WIDTH]) {
+__attribute__((noinline)) V penalty_of(const V (*weights)[WIDTH]) {
   V total{};
-  for (int i = 0; i < WIDTH; i++) {
-    V squares{};
-    for (int j = 0; j < VECTORS; j++) squares += weights[j][i] * weights[j][i];
-    total += PENALTY == 2 ? squares : power(root(squares), Norm{});
-  }
+  for (int i = 0; i < WIDTH; i++)
+    total += PENALTY == 2 ? squares_of(weights, i) : power(norm_of(weights, i), Norm{});
   return total;
 }
 
