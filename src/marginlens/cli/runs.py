@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import (
@@ -65,12 +64,10 @@ from marginlens.cli.options import (
 from marginlens.cli.show import (
     file_name,
     print_json,
-    print_last,
     print_prediction,
     print_run,
     print_verdict,
     progress,
-    text,
 )
 
 if TYPE_CHECKING:
@@ -328,32 +325,6 @@ app.command(
     "  marginlens train C113 --network transformer --train-fraction 0.3\n\n"
     "  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _MORE,
 )(_training_command(with_report=False))
-
-
-@app.command(
-    epilog="Examples:\n\n  marginlens measure runs/C71\n\n  marginlens measure runs/C71 --json"
-)
-def measure(folder: Folder, as_json: AsJson = False) -> None:
-    """Measure a saved network."""
-    from marginlens.runs import load_run
-
-    finished = load_run(folder)
-    if finished.measured is None:
-        print_last(finished, as_json=as_json)
-        return
-    summary = finished.measurement.to_dict()
-    if as_json:
-        print_json(summary)
-        return
-    features = summary.pop("features")
-    table = Table("quantity", "value", title=f"{summary['task']}: what was learned")
-    for name, value in summary.items():
-        table.add_row(name.replace("_", " "), text(value))
-    out.print(table)
-    shares = Table("feature", "neurons", "share of the norm")
-    for feature in features:
-        shares.add_row(feature["name"], str(feature["neurons"]), f"{feature['share']:.5f}")
-    out.print(shares)
 
 
 @app.command(epilog="Examples:\n\n  marginlens verify runs/C71 || echo a promised claim fails")

@@ -1,28 +1,64 @@
 """What a network learned, feature by feature and neuron by neuron."""
 
 from marginlens.measures.algorithms import AlgorithmFit, compare_logits, logit_table
+from marginlens.measures.clock_pizza import (
+    Circle,
+    circles,
+    circularity,
+    distance_irrelevance,
+    gradient_symmetricity,
+)
+from marginlens.measures.cosets import CosetConcentration, coset_concentration
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
 from marginlens.measures.measurement import Measurement, measure
+from marginlens.measures.mechanism import ClockPizza, Mechanism, examine
 from marginlens.measures.norm_share import norm_shares
 from marginlens.measures.observables import Observables, key_set_name, observe
+from marginlens.measures.progress import Progress, embedding_gini, gini, progress
+from marginlens.measures.representations import (
+    HiddenShares,
+    LogitAblations,
+    hidden_shares,
+    logit_ablations,
+    weight_shares,
+)
 from marginlens.measures.selection_law import KeySet, SelectionLaw, selection_law
 from marginlens.measures.waveform import WaveformFit, fit_waveform
 
 __all__ = [
     "AlgorithmFit",
+    "Circle",
+    "ClockPizza",
+    "CosetConcentration",
+    "HiddenShares",
     "KeySet",
+    "LogitAblations",
     "LogitSpectrum",
     "Measurement",
+    "Mechanism",
     "Observables",
+    "Progress",
     "SelectionLaw",
     "WaveformFit",
+    "circles",
+    "circularity",
     "compare_logits",
+    "coset_concentration",
+    "distance_irrelevance",
+    "embedding_gini",
+    "examine",
     "fit_waveform",
+    "gini",
+    "gradient_symmetricity",
+    "hidden_shares",
     "key_set_name",
+    "logit_ablations",
     "logit_spectrum",
     "logit_table",
     "measure",
     "norm_shares",
     "observe",
+    "progress",
     "selection_law",
+    "weight_shares",
 ]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
+from marginlens.measures.mechanism import Mechanism, examine
 from marginlens.measures.parity import measure_parity
 from marginlens.measures.phases import cyclic_phases
 from marginlens.measures.spectrum import power_spectra
 from marginlens.networks import MLP, evaluate
 from marginlens.tasks import Task
+from marginlens.tasks import task as task_of
 
 __all__ = ["LIVE", "Measurement", "measure"]
 
@@ -104,13 +107,37 @@ class Measurement:
         }
 
 
-def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
-    """Measure one member of a network, in float64.
+@overload
+def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement: ...
+
+
+@overload
+def measure(*, logits: Any, task: Task | str | None = None) -> Mechanism: ...
+
+
+def measure(
+    network: MLP | None = None,
+    task: Task | str | None = None,
+    *,
+    member: int = 0,
+    logits: Any = None,
+) -> Measurement | Mechanism:
+    """Measure one member of a network, in float64; or any function, by its logits alone.
+
+    Parameters
+    ----------
+    network, task, member
+        An MLP, what it learned, and which of its members: gives a :class:`Measurement`.
+    logits
+        In place of a network: what any code answers, as an array (a, b, c) or (row, c) with the rows in
+        the task's order; of a HookedTransformer, a JAX model, a language model. Gives a
+        :class:`Mechanism`, in which what needs weights is unknown. The task may be a spec; left out, it
+        is addition modulo the number of classes.
 
     Raises
     ------
     ValueError
-        If the network's shapes do not belong to the task.
+        If the shapes do not belong to the task, or logits are not finite.
 
     Notes
     -----
@@ -124,7 +151,40 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
     >>> found = measure(construct(task("C5")), task("C5"))
     >>> found.count, found.max_power.min().round(12)
     (array([6, 6]), np.float64(1.0))
+    >>> logits = construct(task("C5")).logits(task("C5"))[0]
+    >>> measure(logits=logits, task="C5").key_features
+    ('k=1', 'k=2')
     """
+    if logits is not None:
+        if network is not None:
+            raise ValueError("give a network or logits, not both")
+        return _of_logits(logits, task)
+    if network is None or task is None:
+        raise ValueError("give a network and its task, or logits=... of any function")
+    if isinstance(task, str):
+        task = task_of(task)
+    return _of_network(network, task, member)
+
+
+def _of_logits(logits: Any, task: Task | str | None) -> Mechanism:
+    """Logits of any library that NumPy can read."""
+    detached = logits.detach().cpu() if isinstance(logits, Tensor) else logits
+    values = np.asarray(detached, dtype=np.float64)
+    if values.ndim not in (2, 3):
+        raise ValueError(f"logits have shape {values.shape}; expected (a, b, c) or (row, c)")
+    classes = values.shape[-1]
+    if task is None:
+        task = f"C{classes}"
+    known = task_of(task) if isinstance(task, str) else task
+    if values.size != len(known.answers) * known.classes or classes != known.classes:
+        raise ValueError(
+            f"logits have shape {values.shape}, but {known.name} needs "
+            f"({known.size}, {known.size}, {known.classes})"
+        )
+    return examine(values.reshape(-1, classes), known)
+
+
+def _of_network(network: MLP, task: Task, member: int) -> Measurement:
     network.require_task(task)
     one = network.untied().member(member).to(torch.float64)
     result = evaluate(one, task)

@@ -2,6 +2,12 @@
 
 from marginlens.networks.constructions import construct
 from marginlens.networks.factored import Factored, FactoredPopulation
+from marginlens.networks.hidden import (
+    embeddings_of,
+    hidden_activations,
+    unembedding_of,
+    with_embeddings,
+)
 from marginlens.networks.kinds import Evaluator, Network, as_mlp, norm_of, population_of
 from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms, squared_norm
@@ -13,6 +19,6 @@ from marginlens.networks.transformer_population import TransformerPopulation
 __all__ = [
     "MEMORY", "MLP", "Evaluation", "Evaluator", "Factored", "FactoredPopulation", "Network",
     "Population", "Rows", "Transformer", "TransformerPopulation", "TransformerSettings", "as_mlp",
-    "construct", "cross_entropy_", "evaluate", "neuron_norms", "norm_of", "population_of",
-    "squared_norm", "total_norm",
+    "construct", "cross_entropy_", "embeddings_of", "evaluate", "hidden_activations", "neuron_norms",
+    "norm_of", "population_of", "squared_norm", "total_norm", "unembedding_of", "with_embeddings",
 ]  # fmt: skip

@@ -247,6 +247,25 @@ class Transformer:
 
         Differentiable by autograd; `TransformerPopulation` is many times faster.
         """
+        p = self.parameters
+        stream = self._attended(task)
+        stream = stream + self._activated(stream) @ p["down"]
+        if self.settings.biases:
+            stream = stream + p["down_bias"][:, None]
+        return stream @ p["unembed"].mT
+
+    def hidden(self, task: Task) -> Float[Tensor, "member row neuron"]:
+        """Activations of the MLP's neurons at the last position."""
+        return self._activated(self._attended(task))
+
+    def _activated(self, stream: Tensor) -> Tensor:
+        before = stream @ self.parameters["up"].mT
+        if self.settings.biases:
+            before = before + self.parameters["up_bias"][:, None]
+        return activate(self.settings.sigma, before)
+
+    def _attended(self, task: Task) -> Float[Tensor, "member row width"]:
+        """The residual stream at the last position, after attention."""
         task.require_rows()
         self.require_task(task)
         p, settings = self.parameters, self.settings
@@ -262,11 +281,4 @@ class Transformer:
         alpha = settings.attention
         weights = alpha * scores.softmax(-1) + (1 - alpha)
         mixed = torch.einsum("mrhj,mrjhc->mrhc", weights, value)
-        stream = last + torch.einsum("mrhc,mhcw->mrw", mixed, p["output"])
-        before = stream @ p["up"].mT
-        if settings.biases:
-            before = before + p["up_bias"][:, None]
-        stream = stream + activate(settings.sigma, before) @ p["down"]
-        if settings.biases:
-            stream = stream + p["down_bias"][:, None]
-        return stream @ p["unembed"].mT
+        return last + torch.einsum("mrhc,mhcw->mrw", mixed, p["output"])

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from marginlens.networks import Rows
 from marginlens.tasks import Task
 from marginlens.training.recipe import Recipe
 
-__all__ = ["Batches", "Data", "split"]
+__all__ = ["Batches", "Data", "split", "trained_rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,22 @@ def split(task: Task, recipe: Recipe) -> Data:
             answers[wrong] + random.integers(1, task.classes, len(wrong))
         ) % task.classes
     return Data(Rows.of(task, train, answers=answers), Rows.of(task, test) if len(test) else None)
+
+
+def trained_rows(task: Task, recipe: Recipe) -> Int[np.ndarray, " row"] | None:
+    """Indices of the task's rows that the recipe trains on; None for all.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> trained_rows(task("C2"), Recipe(task="C2", train_fraction=0.5))
+    array([0, 1])
+    """
+    if recipe.train_fraction == 1:
+        return None
+    count = len(task.answers)
+    order = np.random.default_rng(recipe.split_seed).permutation(count)
+    return np.sort(order[: round(recipe.train_fraction * count)])
 
 
 class Batches:

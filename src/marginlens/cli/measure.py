@@ -1,0 +1,212 @@
+"""The verb that measures: a saved run's network, or one that other code trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from marginlens.cli.app import app, err, out
+from marginlens.cli.options import AsJson
+from marginlens.cli.show import print_json, print_last, text
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from marginlens.measures import Mechanism
+    from marginlens.runs import Run
+
+
+@app.command(
+    epilog="Examples:\n\n  marginlens measure runs/C71\n\n  marginlens measure runs/C71 --mechanism\n\n"
+    "  marginlens measure model_p99zdpze5l.pt --as pizza\n\n"
+    "  marginlens measure mine.npz --as uvw --group S5 --activation relu --json\n\n"
+    "  marginlens measure logits.npz"
+)
+def measure(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|FILE",
+            help="Folder of a run, or another project's .pt, .pth, .safetensors or .npz file.",
+        ),
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option("--as", help="Format of a file: pizza, nanda, chughtai, yagent, uvw or npz."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Group whose table a file's network learned.")
+    ] = None,
+    activation: Annotated[
+        str | None, typer.Option("--activation", help="Activation of a file's network.")
+    ] = None,
+    attention: Annotated[
+        float | None,
+        typer.Option("--attention", min=0, max=1, help="Attention rate of a file's transformer."),
+    ] = None,
+    mechanism: Annotated[
+        bool,
+        typer.Option(
+            "--mechanism", help="Of a run: how it composes, by other papers' measures, member 0."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a saved network, or one that other code trained."""
+    options = (form, group, activation, attention)
+    if Path(what).is_file() or form is not None:
+        _measure_file(what, *options, as_json=as_json)
+        return
+    if any(option is not None for option in options):
+        raise ValueError(
+            f"{what!r} is no file; --group, --activation and --attention are for files"
+        )
+    from marginlens.runs import load_run
+
+    finished = load_run(what)
+    if mechanism:
+        _measure_mechanism(finished, as_json=as_json)
+    elif finished.measured is None:
+        print_last(finished, as_json=as_json)
+    else:
+        _measure_run(finished, as_json=as_json)
+
+
+def _measure_file(
+    what: str, form: str | None, group: str | None, activation: str | None, attention: float | None,
+    *, as_json: bool,
+) -> None:  # fmt: skip
+    from marginlens.formats import read_network
+    from marginlens.measures import examine
+
+    found = read_network(what, form, group=group, activation=activation, attention=attention)
+    if not as_json:
+        err.print(
+            f"read as {found.form}" + "".join(f"; {note}" for note in found.notes), highlight=False
+        )
+    seen = examine(found.logits, found.task, network=found.network, train=found.train)
+    if as_json:
+        print_json({"format": found.form, "notes": list(found.notes), **seen.to_dict()})
+    else:
+        _print_mechanism(seen, dict(found.stored))
+
+
+def _measure_mechanism(finished: Run, *, as_json: bool) -> None:
+    from marginlens.measures import examine
+    from marginlens.training import trained_rows
+
+    problem, recipe = finished.task, finished.recipe
+    network = finished.network.member(0)
+    logits = network.logits(problem)[0].detach().double().cpu().numpy()
+    seen = examine(logits, problem, network=network, train=trained_rows(problem, recipe))
+    if as_json:
+        print_json(seen.to_dict())
+    else:
+        _print_mechanism(seen, {})
+
+
+def _measure_run(finished: Run, *, as_json: bool) -> None:
+    summary = finished.measurement.to_dict()
+    if as_json:
+        print_json(summary)
+        return
+    features = summary.pop("features")
+    table = Table("quantity", "value", title=f"{summary['task']}: what was learned")
+    for name, value in summary.items():
+        table.add_row(name.replace("_", " "), text(value))
+    out.print(table)
+    shares = Table("feature", "neurons", "share of the norm")
+    for feature in features:
+        shares.add_row(feature["name"], str(feature["neurons"]), f"{feature['share']:.5f}")
+    out.print(shares)
+
+
+_SHOWN = {
+    "accuracy": "accuracy", "loss": "cross-entropy", "train_loss": "on the rows trained on",
+    "test_loss": "on the other rows", "margin": "margin", "sum_b2": "sum b^2",
+    "logit_variance_explained": "logit variance that characters explain",
+    "spectral_count": "features that carry 95 % of it", "restricted_loss": "restricted (trig) loss",
+    "excluded_loss": "excluded loss", "total_logit_restricted_loss": "loss of the key characters alone",
+    "total_logit_excluded_loss": "loss without the key characters",
+    "total_hidden_restricted_loss": "loss of rho(ab) in the hidden layer alone",
+    "total_hidden_excluded_loss": "loss without it",
+    "gradient_symmetricity": "gradient symmetricity", "distance_irrelevance": "distance irrelevance",
+    "distance_irrelevance_runner_up": "the same of the runner-up", "circularity": "circularity",
+    "neurons_of_one_feature": "neurons with a feature of 85 % or more",
+    "gini": "Gini coefficient of the embedding", "squared_weights": "sum of squared weights",
+}  # fmt: skip
+
+
+def _print_mechanism(seen: Mechanism, stored: dict[str, float]) -> None:
+    values = seen.to_dict()
+    table = Table("quantity", "value", title=f"{seen.task}: how it composes")
+    for name, words in _SHOWN.items():
+        if values[name] is not None:
+            table.add_row(words, text(values[name]))
+    for name in ("train_loss", "test_loss"):
+        if name in stored:
+            table.add_row(f"{name.replace('_', ' ')} that the file says", text(stored[name]))
+    out.print(table)
+    _print_features(seen)
+    if seen.clock_pizza.circles:
+        _print_circles(seen)
+    word = seen.clock_pizza.verdict
+    if "clock_or_pizza" not in seen.unknown:
+        out.print(f"clock or pizza: [bold]{word}[/bold]", highlight=False)
+        for sentence in seen.clock_pizza.evidence:
+            out.print(f"  {sentence}", highlight=False)
+    for reason in dict.fromkeys(seen.unknown.values()):
+        names = [name for name, why in seen.unknown.items() if why == reason]
+        words = ", ".join(name.replace("_", " ") for name in names)
+        out.print(f"unknown: {words} ({reason})", highlight=False)
+
+
+def _print_features(seen: Mechanism) -> None:
+    key = [i for i in range(len(seen.features)) if seen.key[i]]
+    others = len(seen.features) - len(key)
+    columns = {
+        "b": seen.spectrum.spectral_weights[0],
+        "similarity": seen.spectrum.similarity[0],
+        "loss alone": seen.ablations.restricted,
+        "loss without": seen.ablations.excluded,
+    }
+    title = f"key features of the logits{f' ({others} others have b below .005)' if others else ''}"
+    _print_columns(seen, key, columns, title)
+    shares = dict(seen.weights or {})
+    if seen.hidden is not None:
+        shares |= {
+            "rho(a)": seen.hidden.left,
+            "rho(b)": seen.hidden.right,
+            "rho(ab)": seen.hidden.product,
+        }
+    if shares:
+        title = "shares that they explain: of the weights, and of the hidden layer"
+        _print_columns(seen, key, shares, title)
+
+
+def _print_columns(
+    seen: Mechanism, chosen: list[int], columns: dict[str, np.ndarray], title: str
+) -> None:
+    table = Table("feature", *columns, title=title)
+    for index in chosen:
+        table.add_row(
+            seen.features[index], *(f"{values[index]:.4g}" for values in columns.values())
+        )
+    out.print(table)
+
+
+def _print_circles(seen: Mechanism) -> None:
+    table = Table(
+        "frequency", "components", "clock", "pizza", "absolute pizza",
+        title="each circle alone: share of its logits explained",
+    )  # fmt: skip
+    for one in seen.clock_pizza.circles:
+        components = ", ".join(str(index + 1) for index in one.components)
+        table.add_row(
+            str(one.frequency), components, f"{one.clock:.2%}", f"{one.pizza:.2%}",
+            f"{one.absolute:.2%}",
+        )  # fmt: skip
+    out.print(table)

@@ -1,0 +1,10 @@
+"""Networks that other projects trained, read as networks of this one.
+
+To add a format: a function from a file's tensors to a :class:`Foreign`, in a file here, and a line in
+``FORMATS`` (docs/bring-your-own.md).
+"""
+
+from marginlens.formats.foreign import Choices, Foreign, Format
+from marginlens.formats.registry import FORMATS, read_network
+
+__all__ = ["FORMATS", "Choices", "Foreign", "Format", "read_network"]

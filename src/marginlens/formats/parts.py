@@ -1,0 +1,94 @@
+"""What several formats share: finding tensors, groups, and a network's own Cayley table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marginlens.formats.files import File
+from marginlens.formats.foreign import Choices, Foreign
+from marginlens.groups import FiniteGroup
+from marginlens.networks import Network
+from marginlens.tasks import Task, task
+
+__all__ = ["finished", "square_table", "take", "task_of_order"]
+
+
+def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor:
+    """A tensor in float64; None in ``shape`` is any length.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, has another shape, or numbers that are not finite.
+    """
+    found = tensors.get(name)
+    if found is None:
+        have = ", ".join([*tensors][:8]) or "no tensors"
+        raise ValueError(f"the file has no {name}; it has {have}")
+    wanted = tuple("any" if length is None else length for length in shape)
+    fits = len(found.shape) == len(shape) and all(
+        length is None or length == have for length, have in zip(shape, found.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} has shape {tuple(found.shape)}; expected {wanted}")
+    if found.is_complex() or not torch.isfinite(found).all():
+        raise ValueError(f"{name} holds numbers that are not real and finite")
+    return found.detach().double().contiguous()
+
+
+def task_of_order(order: int, choices: Choices, *, default: str | None = None) -> Task:
+    """The chosen group's task, C_n by default.
+
+    Raises
+    ------
+    ValueError
+        If the group has another order than the network's tables.
+    """
+    spec = choices.group or default or f"C{order}"
+    found = task(spec)
+    if found.kind != "table" or found.size != order:
+        raise ValueError(
+            f"the network's tables have {order} elements, but {spec} has {found.size}; "
+            f"name a group of order {order}, e.g. --group C{order}"
+        )
+    return found
+
+
+def square_table(answers: Float[np.ndarray, "row class"], spec: str) -> Task | None:
+    """The group that a network's own answers form, if they are the table of one like ``spec``.
+
+    Alike: the same order and class sizes. Then the elements' order, which a file does not tell, is
+    known from what the network has learned.
+    """
+    n = answers.shape[1]
+    table = answers.argmax(1).reshape(n, n)
+    try:
+        own = FiniteGroup(table, spec)
+    except ValueError:
+        return None
+    known = task(spec).group
+    if known is None or known.order != n:
+        return None
+    same = np.array_equal(np.sort(known.class_sizes), np.sort(own.class_sizes))
+    return task(own) if same else None
+
+
+def finished(form: str, network: Network, problem: Task, file: File, **others: object) -> Foreign:
+    """The network with its logits.
+
+    Raises
+    ------
+    ValueError
+        If the network is none of the task, or its logits are not finite.
+    """
+    network.require_task(problem)
+    with torch.no_grad():
+        logits = network.logits(problem)[0].double().numpy()
+    if not np.isfinite(logits).all():
+        raise ValueError(f"the logits of {file.name} are not all finite")
+    return Foreign(form, problem, logits, network, **others)  # type: ignore[arg-type]

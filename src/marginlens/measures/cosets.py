@@ -1,0 +1,93 @@
+"""How far neurons are functions of the cosets of a subgroup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from marginlens.groups import FiniteGroup
+from marginlens.groups.subgroups import left_cosets, right_cosets, subgroups
+
+__all__ = ["CosetConcentration", "coset_concentration"]
+
+
+@dataclass(frozen=True, eq=False)
+class CosetConcentration:
+    r"""Of each neuron, its variance within the cosets of a subgroup over its variance, at the least.
+
+    $$\min_H \frac{\operatorname{mean}_{aH}\operatorname{var}\{u(x) : x \in aH\}}{\operatorname{var} u}$$
+
+    over the subgroups H that are neither trivial nor the whole group: 0 for a function of the cosets of
+    one, 1 for one that no subgroup says anything about. Of a neuron's weights u for the left factor the
+    left cosets aH count, of v for the right factor the right cosets Hb, for which $ab = (ah)(h^{-1}b)$.
+
+    Attributes
+    ----------
+    left, right
+        Of the left and the right factor's weights; nan for a constant neuron.
+    left_order, right_order
+        Order of the subgroup with the least value; 0 for a constant neuron.
+
+    Notes
+    -----
+    Stander et al. 2024, *Grokking group multiplication with cosets*.
+    """
+
+    left: Float[np.ndarray, " neuron"]
+    right: Float[np.ndarray, " neuron"]
+    left_order: Int[np.ndarray, " neuron"]
+    right_order: Int[np.ndarray, " neuron"]
+
+
+def coset_concentration(
+    u: Float[np.ndarray, "element neuron"],
+    v: Float[np.ndarray, "element neuron"],
+    group: FiniteGroup,
+) -> CosetConcentration:
+    """Hold neurons' weights against the cosets of every subgroup.
+
+    Raises
+    ------
+    ValueError
+        If the group is larger than 200, or has no subgroup but itself and the trivial one.
+
+    Examples
+    --------
+    >>> from marginlens.groups import group
+    >>> s3 = group("S3")
+    >>> sign = s3.characters[1].real[s3.class_of][:, None]
+    >>> found = coset_concentration(sign, sign, s3)
+    >>> found.left.round(12), found.left_order
+    (array([0.]), array([3]))
+    """
+    masks = [mask for mask in subgroups(group) if 1 < mask.sum() < group.order]
+    if not masks:
+        raise ValueError(
+            f"{group.name} has no subgroups but itself and the trivial one; take S3 or C12"
+        )
+    orders = np.array([mask.sum() for mask in masks])
+    left = np.stack([_within(u, left_cosets(group, mask)) for mask in masks])
+    right = np.stack([_within(v, right_cosets(group, mask)) for mask in masks])
+    return CosetConcentration(
+        left.min(0), right.min(0), _order(left, orders), _order(right, orders)
+    )
+
+
+def _within(
+    weights: Float[np.ndarray, "element neuron"], coset: Int[np.ndarray, " element"]
+) -> Float[np.ndarray, " neuron"]:
+    """Variance within cosets, all of one size, over the variance; nan if that is zero."""
+    order = np.argsort(coset, kind="stable")
+    inside = weights[order].reshape(len(np.unique(coset)), -1, weights.shape[1])
+    variance = weights.var(0)
+    ratio = np.full(weights.shape[1], np.nan)
+    live = variance > np.square(64 * np.finfo(np.float64).eps * np.abs(weights).max(0))
+    ratio[live] = inside.var(1).mean(0)[live] / variance[live]
+    return ratio
+
+
+def _order(values: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    constant = np.isnan(values).any(0)
+    return np.where(constant, 0, orders[np.where(np.isnan(values), np.inf, values).argmin(0)])

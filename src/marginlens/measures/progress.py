@@ -1,0 +1,131 @@
+r"""Progress measures of grokking: restricted and excluded loss, and the embedding's Gini coefficient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from marginlens.measures.logit_spectrum import group_of
+from marginlens.measures.losses import mean_cross_entropy
+from marginlens.networks import Network, Transformer, as_mlp, embeddings_of
+from marginlens.tasks import Task
+
+__all__ = ["Progress", "embedding_gini", "gini", "progress"]
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    r"""Losses with the key features of the logits alone, and without them.
+
+    With $\bar\ell(g, c)$ the mean of the logits of class c over the pairs with product g, less their
+    mean, and $P_\rho$ the projection onto the matrix elements of $\rho$ as functions of g (cosine and
+    sine of w(a + b) on a cyclic group),
+
+    * the *restricted* (or *trig*) loss is the cross-entropy of $\sum_{\rho\ \mathrm{key}} (P_\rho
+      \bar\ell)(ab, c)$ plus the mean logits, over all rows: low once the features compute the answer;
+    * the *excluded* loss is that of $\ell - P_\rho\bar\ell$: high once the answers on the rows trained
+      on no longer come from memory. One feature at a time, as the authors, and for all together.
+
+    Attributes
+    ----------
+    restricted, excluded
+        With all key features, and without them.
+    excluded_each
+        Without one feature at a time; the excluded losses are over the rows trained on where these are
+        known, else over all.
+
+    Notes
+    -----
+    Nanda, Chan, Lieberum, Smith and Steinhardt 2023, *Progress measures for grokking via mechanistic
+    interpretability*, section 5.
+    """
+
+    restricted: float
+    excluded: float
+    excluded_each: Float[np.ndarray, " feature"]
+
+
+def progress(
+    logits: Float[np.ndarray, "row class"],
+    task: Task,
+    key: Bool[np.ndarray, " feature"],
+    train: Int[np.ndarray, " chosen"] | None = None,
+) -> Progress:
+    """The progress measures of a table of logits.
+
+    Parameters
+    ----------
+    logits
+        In the task's row order.
+    key
+        The key features.
+    train
+        Rows trained on; None: all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from marginlens.groups import group
+    >>> from marginlens.tasks import task
+    >>> from marginlens.theory import algorithm
+    >>> clock = 50 * algorithm("clock", group("C7"), frequencies=[2]).logits.reshape(49, 7)
+    >>> found = progress(clock, task("C7"), np.array([False, True, False]))
+    >>> found.restricted < 1e-8, round(found.excluded, 6) == round(np.log(7), 6)
+    (True, True)
+    """
+    group = group_of(task)
+    mean = logits.mean(0)
+    by_product = np.zeros((group.order, task.classes))
+    np.add.at(by_product, task.answers, logits - mean)
+    by_product /= len(logits) / group.order
+    rows = np.arange(len(logits)) if train is None else train
+    seen, asked = logits[rows], task.answers[rows]
+    each, total = [], np.zeros_like(by_product)
+    for feature, is_key in zip(task.features, key, strict=True):
+        part = feature.project(by_product.T).T
+        each.append(mean_cross_entropy(seen - part[asked], asked))
+        if is_key:
+            total += part
+    return Progress(
+        restricted=mean_cross_entropy(total + mean, np.arange(group.order)),
+        excluded=mean_cross_entropy(seen - total[asked], asked),
+        excluded_each=np.array(each),
+    )
+
+
+def gini(values: Float[np.ndarray, " value"]) -> float:
+    r"""Gini coefficient of values that are not negative: 0 if all are equal, near 1 if one has it all.
+
+    $\frac{\sum_i (2i - m - 1) x_{(i)}}{m \sum_i x_i}$, with the m values in rising order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gini(np.array([1.0, 1.0])), gini(np.array([0.0, 0.0, 0.0, 4.0]))
+    (0.0, 0.75)
+    """
+    ordered = np.sort(values)
+    count, total = len(ordered), float(ordered.sum())
+    if total <= 0:
+        return 0.0
+    return float(((2 * np.arange(1, count + 1) - count - 1) * ordered).sum() / (count * total))
+
+
+def embedding_gini(network: Network, task: Task) -> float:
+    """Gini coefficient of the embedding's norms along every vector of the features' bases.
+
+    On C_p these are the cosines and sines, the constant left out; with a table for each slot, the mean.
+    """
+    tables = (
+        embeddings_of(network)
+        if isinstance(network, Transformer)
+        else {slot: as_mlp(network).untied().parameters[slot] for slot in task.slots}
+    )
+    basis = np.concatenate([feature.basis for feature in task.features], axis=1)
+    found = [
+        gini(np.linalg.norm(basis.T @ table[0].detach().double().cpu().numpy(), axis=1))
+        for table in tables.values()
+    ]
+    return float(np.mean(found))

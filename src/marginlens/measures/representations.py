@@ -1,0 +1,237 @@
+r"""How a network composes in a group: what irreps explain, and what is left without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from marginlens.groups import FiniteGroup, IrrepClass
+from marginlens.measures.logit_spectrum import group_of, logit_spectrum
+from marginlens.measures.losses import mean_cross_entropy
+from marginlens.networks import (
+    Network,
+    Transformer,
+    as_mlp,
+    embeddings_of,
+    hidden_activations,
+    unembedding_of,
+)
+from marginlens.tasks import Task
+
+__all__ = ["HiddenShares", "LogitAblations", "hidden_shares", "logit_ablations", "weight_shares"]
+
+
+@dataclass(frozen=True, eq=False)
+class LogitAblations:
+    r"""Losses with one character of the logits alone, and without it.
+
+    With $\tilde\ell$ the centred logits and $\psi_\rho(a,b,c)$ the real character of $abc^{-1}$, the
+    part of a feature is $P_\rho = \frac{\langle\tilde\ell, \psi_\rho\rangle}{\|\psi_\rho\|^2}\psi_\rho$.
+
+    Attributes
+    ----------
+    restricted, excluded
+        Cross-entropy of $P_\rho$ alone, over all rows; of $\ell - P_\rho$, over the rows trained on
+        where they are known, else over all.
+    total_restricted, total_excluded
+        Of the sum over the key features, and without it. The logits of the first are the network's best
+        fit by cosines or characters: their loss is Nanda et al.'s *trig loss*.
+
+    Notes
+    -----
+    Chughtai, Chan and Nanda 2023, *A toy model of universality*, section 4.
+    """
+
+    restricted: Float[np.ndarray, " feature"]
+    excluded: Float[np.ndarray, " feature"]
+    total_restricted: float
+    total_excluded: float
+
+
+def logit_ablations(
+    logits: Float[np.ndarray, "row class"],
+    task: Task,
+    key: Bool[np.ndarray, " feature"],
+    train: Int[np.ndarray, " chosen"] | None = None,
+) -> LogitAblations:
+    """Take characters out of the logits, or everything else.
+
+    Parameters
+    ----------
+    logits
+        In the task's row order.
+    key
+        Which features the totals are over.
+    train
+        Rows that the excluded losses are over; None: all.
+    """
+    group = group_of(task)
+    found = logit_spectrum(logits[None], task)
+    length = found.deviation[0] * np.sqrt(logits.size)
+    rows = np.arange(len(logits)) if train is None else train
+    seen, answers = logits[rows], task.answers[rows]
+    quotients = group.table[answers[:, None], group.inverses[None, :]]
+    # the logits of a character at any row are its values on the group, in another order
+    one_row = group.table[[group.identity]][:, group.inverses]
+    one_answer = np.array([group.identity])
+    restricted, excluded = [], []
+    total = np.zeros(group.order)
+    for index, feature in enumerate(task.features):
+        assert feature.irrep is not None  # the task is a group's
+        values = _real_character(group, feature.irrep)
+        # <l, psi> / |psi|^2 = similarity * |l| / |psi|
+        scale = found.similarity[0, index] * length
+        part = scale / (np.linalg.norm(values) * np.sqrt(len(logits))) * values
+        restricted.append(mean_cross_entropy(part[one_row], one_answer))
+        excluded.append(mean_cross_entropy(seen - part[quotients], answers))
+        if key[index]:
+            total += part
+    return LogitAblations(
+        np.array(restricted),
+        np.array(excluded),
+        mean_cross_entropy(total[one_row], one_answer),
+        mean_cross_entropy(seen - total[quotients], answers),
+    )
+
+
+def _real_character(group: FiniteGroup, irrep: IrrepClass) -> Float[np.ndarray, " element"]:
+    return group.characters[list(irrep.members)].sum(0).real[group.class_of]
+
+
+def weight_shares(network: Network, task: Task) -> dict[str, Float[np.ndarray, " feature"]]:
+    r"""Share of the energy of embeddings and unembedding in each irrep, $\|Q^T W\|^2/\|W\|^2$.
+
+    Q is an orthonormal basis of the irrep's matrix elements; the mean, which no feature has, counts in
+    the whole. Of a transformer ``"embed"`` and ``"unembed"``; of an MLP the weights of its neurons,
+    ``"u"``, ``"v"`` (products, where embeddings are factored) and ``"w"``.
+
+    Notes
+    -----
+    Chughtai et al. 2023: "fraction of variance explained" of W_a, W_b, W_U.
+    """
+    if isinstance(network, Transformer):
+        weights = {
+            "embed": embeddings_of(network)["embed"][0],
+            "unembed": unembedding_of(network)[0],
+        }
+    else:
+        layers = as_mlp(network).untied().parameters
+        weights = {name: layers[name][0] for name in (*task.slots, "w")}
+    return {
+        name: _shares(value.detach().double().cpu().numpy(), task)
+        for name, value in weights.items()
+    }
+
+
+def _shares(weights: Float[np.ndarray, "element other"], task: Task) -> np.ndarray:
+    whole = float(np.square(weights).sum())
+    power = np.array([float(np.square(f.basis.T @ weights).sum()) for f in task.features])
+    return power / whole if whole > 0 else power
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenShares:
+    r"""What the hidden neurons' variance over the table consists of, by irrep.
+
+    Attributes
+    ----------
+    left, right, product
+        Shares that functions $\rho(a)$, $\rho(b)$ and $\rho(ab)$ explain, of all neurons together.
+    restricted, excluded
+        Cross-entropy of the logits that $\rho(ab)$ of the hidden layer alone gives, over all rows, and
+        of the logits without it, over the rows trained on where they are known.
+    total_restricted, total_excluded
+        Of the key features together.
+    frequency
+        For each neuron the feature with most of its variance in $\{1, \rho\}^{\otimes 2}$ (of a
+        frequency $\{1, \cos, \sin\}^{\otimes 2}$), -1 for a constant neuron.
+    share
+        That part of its variance; nan for a constant neuron.
+
+    Notes
+    -----
+    Chughtai et al. 2023, section 5; the neurons' frequencies: Nanda et al. 2023, section 4.
+    """
+
+    left: Float[np.ndarray, " feature"]
+    right: Float[np.ndarray, " feature"]
+    product: Float[np.ndarray, " feature"]
+    restricted: Float[np.ndarray, " feature"]
+    excluded: Float[np.ndarray, " feature"]
+    total_restricted: float
+    total_excluded: float
+    frequency: Int[np.ndarray, " neuron"]
+    share: Float[np.ndarray, " neuron"]
+
+
+def hidden_shares(
+    network: Network,
+    task: Task,
+    logits: Float[np.ndarray, "row class"],
+    key: Bool[np.ndarray, " feature"],
+    train: Int[np.ndarray, " chosen"] | None = None,
+) -> HiddenShares:
+    """Decompose the hidden layer of an ensemble of one on a group's table of pairs."""
+    group_of(task)
+    n, answers = task.size, task.answers
+    with torch.no_grad():
+        values = hidden_activations(network, task)[0].double().cpu().numpy()
+    out = unembedding_of(network)[0].detach().double().cpu().numpy()
+    centred = values - values.mean(0)
+    table = centred.reshape(n, n, -1)
+    variance = max(float(np.square(centred).sum()), np.finfo(np.float64).tiny)
+    by_product = np.zeros((n, centred.shape[1]))
+    np.add.at(by_product, answers, centred)
+    by_product /= n
+    means = {"left": table.mean(1), "right": table.mean(0), "product": by_product}
+    shares = {
+        name: np.array([np.square(f.basis.T @ mean).sum() * n / variance for f in task.features])
+        for name, mean in means.items()
+    }
+    rows = np.arange(len(logits)) if train is None else train
+    seen, asked = logits[rows], answers[rows]
+    products = np.arange(n)  # what is a function of ab is the same at all n pairs with that product
+    restricted, excluded, total = [], [], np.zeros((n, task.classes))
+    for index, feature in enumerate(task.features):
+        part = feature.project(by_product.T).T @ out.T
+        restricted.append(mean_cross_entropy(part, products))
+        excluded.append(mean_cross_entropy(seen - part[asked], asked))
+        if key[index]:
+            total += part
+    frequency, share = _frequencies(table, task)
+    return HiddenShares(
+        **shares,
+        restricted=np.array(restricted),
+        excluded=np.array(excluded),
+        total_restricted=mean_cross_entropy(total, products),
+        total_excluded=mean_cross_entropy(seen - total[asked], asked),
+        frequency=frequency,
+        share=share,
+    )
+
+
+def _frequencies(
+    table: Float[np.ndarray, "a b neuron"], task: Task
+) -> tuple[Int[np.ndarray, " neuron"], Float[np.ndarray, " neuron"]]:
+    """Of each neuron the feature with most of its energy in {1, rho} x {1, rho}, and its share."""
+    n = task.size
+    basis = np.concatenate([np.full((n, 1), n**-0.5), *(f.basis for f in task.features)], axis=1)
+    once = np.einsum("ai,abm->ibm", basis, table, optimize=True)
+    power = np.square(np.einsum("bj,ibm->ijm", basis, once, optimize=True))
+    whole = power.sum((0, 1))
+    starts = np.cumsum([1] + [f.dimension for f in task.features])
+    energy = np.stack(
+        [
+            power[lo:hi, lo:hi].sum((0, 1)) + power[0, lo:hi].sum(0) + power[lo:hi, 0].sum(0)
+            for lo, hi in pairwise(starts)
+        ]
+    )
+    live = whole > 1e-24 * max(float(whole.max(initial=0)), np.finfo(np.float64).tiny)
+    best = energy.argmax(0)
+    share = np.full(len(whole), np.nan)
+    share[live] = energy[best, np.arange(len(whole))][live] / whole[live]
+    return np.where(live, best, -1), share
