@@ -95,13 +95,11 @@ def _measure_file(
 
 
 def _measure_mechanism(finished: Run, *, as_json: bool) -> None:
-    from marginlens.measures import examine
+    from marginlens.measures import examine_network
     from marginlens.training import trained_rows
 
-    problem, recipe = finished.task, finished.recipe
-    network = finished.network.member(0)
-    logits = network.logits(problem)[0].detach().double().cpu().numpy()
-    seen = examine(logits, problem, network=network, train=trained_rows(problem, recipe))
+    train = trained_rows(finished.task, finished.recipe)
+    seen = examine_network(finished.training.network, finished.task, train=train)
     if as_json:
         print_json(seen.to_dict())
     else:

@@ -11,7 +11,7 @@ from marginlens.measures.clock_pizza import (
 from marginlens.measures.cosets import CosetConcentration, coset_concentration
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
 from marginlens.measures.measurement import Measurement, measure
-from marginlens.measures.mechanism import ClockPizza, Mechanism, examine
+from marginlens.measures.mechanism import ClockPizza, Mechanism, examine, examine_network
 from marginlens.measures.norm_share import norm_shares
 from marginlens.measures.observables import Observables, key_set_name, observe
 from marginlens.measures.progress import Progress, embedding_gini, gini, progress
@@ -47,6 +47,7 @@ __all__ = [
     "distance_irrelevance",
     "embedding_gini",
     "examine",
+    "examine_network",
     "fit_waveform",
     "gini",
     "gradient_symmetricity",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 
 from marginlens.measures.clock_pizza import (
@@ -31,7 +32,7 @@ from marginlens.measures.representations import (
 from marginlens.networks import Network, Transformer, as_mlp, squared_norm
 from marginlens.tasks import Task
 
-__all__ = ["ClockPizza", "Mechanism", "examine"]
+__all__ = ["ClockPizza", "Mechanism", "examine", "examine_network"]
 
 Kind = Literal["clock", "pizza", "mixed", "neither", "unknown"]
 
@@ -239,6 +240,7 @@ def examine(
     margins = right - others.max(1)
     accuracy = float((margins > 0).mean())
     unknown = _unknown(task, network)
+    network = None if network is None else network.to(torch.float64)
     test = None if train is None else np.setdiff1d(rows, train)
     return Mechanism(
         task=task.name,
@@ -261,6 +263,28 @@ def examine(
         cosets=None if "cosets" in unknown else _cosets(network, task),
         unknown=unknown,
     )
+
+
+def examine_network(
+    network: Network,
+    task: Task,
+    *,
+    member: int = 0,
+    train: Int[np.ndarray, " chosen"] | None = None,
+) -> Mechanism:
+    """The same of one member of a network of ours, in float64.
+
+    Examples
+    --------
+    >>> from marginlens.networks import construct
+    >>> from marginlens.tasks import task
+    >>> examine_network(construct(task("C5")), task("C5")).clock_pizza.verdict
+    'mixed'
+    """
+    one = network.member(member).to(torch.float64)
+    with torch.no_grad():
+        logits = one.logits(task)[0].cpu().numpy()
+    return examine(logits, task, network=one, train=train)
 
 
 def _count(weights: Float[np.ndarray, " feature"]) -> int:
