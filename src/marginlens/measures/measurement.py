@@ -110,7 +110,7 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
     Raises
     ------
     ValueError
-        If the network's shapes do not belong to the task.
+        If the network's shapes do not belong to the task, or the task has no features.
 
     Notes
     -----
@@ -126,6 +126,11 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
     (array([6, 6]), np.float64(1.0))
     """
     network.require_task(task)
+    if not task.features:
+        raise ValueError(
+            f"{task.name} has no features that neurons could hold; its accuracy and margin are those "
+            "of evaluate(network, task)"
+        )
     one = network.untied().member(member).to(torch.float64)
     result = evaluate(one, task)
     weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}
