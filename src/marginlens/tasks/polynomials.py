@@ -53,9 +53,8 @@ class Formula:
         """
         defined = np.ones(x.shape, dtype=bool)
         values = _Evaluation({"x": x, "y": y}, n, defined).value(self.tree)
-        values = np.broadcast_to(values, x.shape)
         if self.otherwise is None:
-            return values.copy(), defined
+            return values, defined
         first = ((x if self.letter == "x" else y) % 2 == 1) == self.odd
         others, others_defined = self.otherwise(x, y, n)
         return np.where(first, values, others), np.where(first, defined, others_defined)
@@ -174,7 +173,7 @@ class _Evaluation:
             case ast.Name(id=letter):
                 return self.letters[letter] % self.n
             case ast.Constant(value=int() as number):
-                return np.array(number % self.n)
+                return np.full(self.defined.shape, number % self.n)
             case ast.UnaryOp(op=sign, operand=operand):
                 value = self.value(operand)
                 return -value % self.n if isinstance(sign, ast.USub) else value

@@ -126,8 +126,8 @@ def _learned(words: str) -> FiniteGroup | CharacterTable:
         raise ValueError(
             f"unknown task {words[:60]!r}; write a group, e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), "
             "S3xC4, <(1,2,3),(1,2)>, SmallGroup(24,3), a path to a table (.csv or .npy), several "
-            "factors, e.g. compose(C7,3), a parity, e.g. parity(10,4), an operation, e.g. "
-            "x/y mod 97 or xyx^-1 in S5, random(97,0), or addition(10,2)"
+            "factors, e.g. compose(C7,3), an operation, e.g. x/y mod 97 or xyx^-1 in S5, random "
+            "answers, e.g. random(97,0), sums, e.g. addition(10,2), or a parity, e.g. parity(10,4)"
         ) from None
 
 
