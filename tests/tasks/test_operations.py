@@ -260,7 +260,7 @@ def test_bad_operations_are_refused_in_one_line(spec, words):
 
 
 def test_an_unknown_task_names_all_kinds():
-    with pytest.raises(ValueError, match="x/y mod 97 or xyx.* random.* addition.* parity"):
+    with pytest.raises(ValueError, match=r"x/y mod 97 or xyx.* random.* addition.* parity"):
         task("D5x")
 
 
