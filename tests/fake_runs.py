@@ -141,8 +141,8 @@ def _run(
         for slot in final
     }
     task = SimpleNamespace(
-        name=name, kind="table" if group else "parity", features=tuple(features), group=group,
-        classes=len(next(iter(final.values()))) if group else 2,
+        name=name, kind="table" if group else "parity", features=tuple(features),
+        group=group, elements=group, classes=len(next(iter(final.values()))) if group else 2,
         slots=("u", "v") if group else ("u",), size=features[0].basis.shape[0], subset=subset,
     )  # fmt: skip
     last = _measure(task, activation, degree, {s: p[-1] for s, p in paths.items()}, dead, phases)

@@ -160,6 +160,8 @@ def _described(run: Run) -> str:
         chosen = len(task.subset or ())
         return f"the parity of {chosen} among {task.size} coordinates"
     group = task.group
+    if group is None and task.elements is not None:
+        return f"the operation {task.name} on {task.size} elements"
     if group is not None and group.generator is not None:
         return f"addition modulo {group.order}"
     return f"composition in {task.name}, a group of order {task.size}"

@@ -53,6 +53,7 @@ __all__ = [
     "Tolerance",
     "Track",
     "TrainFraction",
+    "TrainLength",
     "Warmup",
     "WeightDecay",
     "Width",
@@ -64,7 +65,8 @@ _STOPPING, _DATA, _ENGINE = "Stopping", "Data", "Engine"
 _TASK = typer.Argument(
     metavar="TASK",
     help='C71, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "<(1,2,3),(1,2)>", "SmallGroup(24,3)", '
-    '"compose(C7,3)", "parity(10,4)", or a .csv/.npy Cayley table.',
+    '"compose(C7,3)", "parity(10,4)", "x/y mod 97", "x^2+xy+y^2 mod 97", "xyx^-1 in S5", '
+    '"random(97,0)", "addition(10,2)", or a .csv/.npy Cayley table.',
 )
 TaskSpec = Annotated[str, _TASK]
 OptionalTask = Annotated[str | None, _TASK]
@@ -221,6 +223,12 @@ Batch = Annotated[
 ]
 TrainFraction = Annotated[
     float | None, typer.Option(rich_help_panel=_DATA, help="Share of the rows to train on.")
+]
+TrainLength = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=_DATA, help="Train on numbers of so many digits, test on longer ones."
+    ),
 ]
 SplitSeed = Annotated[
     int | None, typer.Option(rich_help_panel=_DATA, help="Decides which rows are trained on.")

@@ -57,6 +57,7 @@ from marginlens.cli.options import (
     Tolerance,
     Track,
     TrainFraction,
+    TrainLength,
     Warmup,
     WeightDecay,
     Width,
@@ -141,6 +142,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         patience: PatienceSteps = None,
         batch: Batch = None,
         train_fraction: TrainFraction = None,
+        train_length: TrainLength = None,
         split_seed: SplitSeed = None,
         corrupt: Corrupt = None,
         dtype: Dtype = None,
@@ -168,8 +170,8 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "step_size": step_size, "steps": steps, "stop_share": stop_share, "tolerance": tolerance,
             "patience": patience,
             "seed": seed, "members": members, "batch": batch, "train_fraction": train_fraction,
-            "split_seed": split_seed, "corrupt": corrupt, "dtype": dtype, "tf32": tf32 or None,
-            "compile": compile, "memory": memory, "device": device,
+            "train_length": train_length, "split_seed": split_seed, "corrupt": corrupt,
+            "dtype": dtype, "tf32": tf32 or None, "compile": compile, "memory": memory, "device": device,
         }  # fmt: skip
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
         if resume is None and previous:
@@ -178,7 +180,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             quiet = as_json or not ranks.leads
             with _plain_warnings():
                 if resume is None:
-                    finished = _start(spec, out, overwrite, fields, options, quiet)
+                    finished = _start(spec, out, overwrite, fields, options, quiet, with_report)
                 else:
                     fixed = {"TASK": spec, "out": out, "overwrite": overwrite or None}
                     finished = _go_on(resume, previous, fixed | fields, options, quiet)
@@ -207,6 +209,7 @@ def _start(
     fields: dict[str, Any],
     options: dict[str, Any],
     quiet: bool,
+    with_report: bool,
 ) -> Run:
     from marginlens.runs import check_folder, follow
     from marginlens.runs.execute import by_leader
@@ -219,6 +222,11 @@ def _start(
         raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
     chosen = task(spec)
     chosen.require_rows()
+    if with_report and not chosen.features:
+        raise ValueError(
+            f"the page of run shows the features that neurons hold, and {chosen.name} has none: "
+            f"marginlens train {spec!r}"
+        )
     if fields["betas"] is not None:  # one alone leaves the other as it is by default
         usual = recipe_for(chosen, **{**fields, "betas": None}).betas
         given = zip(fields["betas"], usual, strict=True)
@@ -323,6 +331,8 @@ app.command(
     "  marginlens train C5 --width 8 --seeds 100 --tolerance 1e-6\n\n"
     "  marginlens train C97 --train-fraction 0.4 --optimizer adamw --weight-decay 1\n\n"
     "  marginlens train C113 --network transformer --train-fraction 0.3\n\n"
+    '  marginlens train "x/y mod 97" --network transformer --train-fraction 0.5\n\n'
+    '  marginlens train "addition(10,2)" --network transformer --train-length 1\n\n'
     "  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _MORE,
 )(_training_command(with_report=False))
 

@@ -43,6 +43,9 @@ __all__ = [
 
 def file_name(name: str) -> str:
     """Name of a task as a folder can have it."""
+    if " mod " in name and not name.startswith("<"):  # x+y, x-y and x/y are three operations
+        for sign, word in (("+", " plus "), ("-", " minus "), ("/", " over ")):
+            name = name.replace(sign, word)
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
@@ -131,7 +134,7 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
     out.print(grid)
     if prediction.note:
         out.print(prediction.note)
-    if brief:
+    if brief or not prediction.features:
         return
     table = Table(
         "feature", "dimension", "type", "status", "share in the limit", "at this strength"

@@ -58,8 +58,10 @@ def certify(
             if file is not None:
                 raise ValueError("a parity has no file: its certificate is brute force; omit --out")
             _print_parity(problem.name, certify_parity(problem.size, len(problem.subset)), as_json)
-        certificate = predict(problem).certificate
-        assert certificate is not None  # every group's task has one
+        prediction = predict(problem)
+        certificate = prediction.certificate
+        if certificate is None:
+            raise ValueError(f"there is no margin to certify. {prediction.note}")
         found = certificate.verify()
         if file is not None:
             certificate.save(file)

@@ -120,7 +120,7 @@ def spectra(
     A zero vector has no spectrum: its shares are 0.
     """
     vectors = np.asarray(weights, dtype=float)
-    if task.group is not None:
+    if task.elements is not None:
         vectors = vectors - vectors.mean(-1, keepdims=True)
     energy = (vectors**2).sum(-1)
     power = np.stack([feature.power(vectors) for feature in task.features], axis=-1)
@@ -166,7 +166,7 @@ def neurons_figure(
     frames = _frame_indices(len(run.snapshot_steps))
     steps = [int(step) for step in np.asarray(run.snapshot_steps)[frames]]
     weights = np.moveaxis(np.asarray(run.snapshots[slot])[frames][:, :, shown], 1, 2)
-    order = np.arange(task.size) if task.group is None else element_order(task.group)
+    order = np.arange(task.size) if task.elements is None else element_order(task.elements)
     data = _Drawn(task, weights[..., order], spectra(task, weights), order)
 
     figure = make_subplots(
@@ -177,7 +177,7 @@ def neurons_figure(
     for row, neuron in enumerate(shown):
         for column, trace in data.traces(row, int(features[row])):
             figure.add_trace(trace, row=row + 1, col=column)
-        name = "" if task.group is None else task.features[int(features[row])].name
+        name = "" if task.elements is None else task.features[int(features[row])].name
         _label_row(figure, row, neuron, name)
         reach = 1.12 * float(np.abs(weights[:, row]).max()) or 1.0
         tick = _round_below(0.9 * reach)
@@ -221,7 +221,7 @@ class _Drawn:
         self.task, self.order = task, order
         self.weights = weights.astype(np.float32)
         self.power = power.astype(np.float32)
-        self.cyclic = task.group is not None and task.group.generator is not None
+        self.cyclic = task.elements is not None and task.elements.generator is not None
         self.factor = max(2, min(8, CURVE_POINTS // task.size))
         self.curve = band_limited(weights.astype(float), self.factor).astype(np.float32)
 
@@ -232,7 +232,7 @@ class _Drawn:
         colors = [style.feature_color(index, total) for index in range(total)]
         names = [style.plain(f.name) for f in task.features]
         result: list[tuple[int, Any]] = []
-        if task.group is None:
+        if task.elements is None:
             bars = go.Bar(
                 x=names, y=self.weights[-1, row], marker_color=colors,
                 hovertemplate="coordinate %{x}<br>weight %{y:.4f}<extra></extra>",
@@ -249,7 +249,7 @@ class _Drawn:
             points = go.Scatter(
                 x=np.arange(task.size), y=self.weights[-1, row], mode="markers",
                 marker={"color": color, "size": 5 if task.size <= 150 else 3.5},
-                customdata=np.stack([self.order, task.group.class_of[self.order]], axis=-1),
+                customdata=np.stack([self.order, task.elements.class_of[self.order]], axis=-1),
                 hovertemplate="element %{customdata[0]}"
                 + ("" if self.cyclic else ", conjugacy class %{customdata[1]}")
                 + "<br>weight %{y:.4f}<extra></extra>",
@@ -267,7 +267,7 @@ class _Drawn:
         """New heights of every trace at a frame."""
         result: list[Any] = []
         for row in range(self.weights.shape[1]):
-            if self.task.group is None:
+            if self.task.elements is None:
                 result.append(go.Bar(y=self.weights[frame, row]))
             else:
                 if self.cyclic:
@@ -279,10 +279,10 @@ class _Drawn:
     def axes(self, figure: go.Figure, rows: int) -> None:
         """Name the axes, under the lowest row."""
         task = self.task
-        if task.group is None:
+        if task.elements is None:
             left, right = "coordinate", "coordinate"
         elif self.cyclic:
-            generator = task.group.generator
+            generator = task.elements.generator
             left = "element a" if generator == 1 else f"power of the generator, element {generator}"
             right = "frequency k"
             figure.update_xaxes(range=[-0.5, task.size + 0.5], col=1)
@@ -299,7 +299,7 @@ class _Drawn:
 
     def _separate_classes(self, figure: go.Figure, rows: int) -> None:
         """Mark where one conjugacy class ends and the next begins."""
-        group = self.task.group
+        group = self.task.elements
         if group is None:
             return
         classes = group.class_of[self.order]
@@ -392,7 +392,7 @@ def neurons_caption(run: Run) -> tuple[str, str]:
         )
     end = (
         "The curve is the Fourier interpolation of all points."
-        if task.group is not None and task.group.generator is not None
+        if task.elements is not None and task.elements.generator is not None
         else "Dotted lines separate the conjugacy classes."
     )
     return (

@@ -70,7 +70,7 @@ def shares_figure(run: Run) -> go.Figure:
     figure.update_yaxes(
         title_text="share of norm", tickformat=".2~%", rangemode="tozero", row=2, col=1
     )
-    kind = "frequency k" if cyclic else "coordinate" if task.group is None else "feature"
+    kind = "frequency k" if cyclic else "coordinate" if task.kind == "parity" else "feature"
     figure.update_xaxes(title_text=kind, row=2, col=1)
     if not cyclic and total > 40:
         figure.update_xaxes(nticks=20)

@@ -95,7 +95,7 @@ def logit_table(network: MLP, task: Task, *, member: int = 0) -> Logits:
     ValueError
         If the task has not two factors.
     """
-    if task.kind != "table" or task.factors != 2:
+    if not task.is_whole or task.factors != 2:
         raise ValueError(f"{task.name} is no table of pairs; take a group's task, e.g. C23")
     logits = network.member(member).logits(task)[0].double().cpu().numpy()
     return logits.reshape(task.size, task.size, task.classes)

@@ -137,7 +137,7 @@ def measure(
     Raises
     ------
     ValueError
-        If the shapes do not belong to the task, or logits are not finite.
+        If the shapes do not belong to the task, logits are not finite, or the task has no features.
 
     Notes
     -----
@@ -186,6 +186,11 @@ def _of_logits(logits: Any, task: Task | str | None) -> Mechanism:
 
 def _of_network(network: MLP, task: Task, member: int) -> Measurement:
     network.require_task(task)
+    if not task.features:
+        raise ValueError(
+            f"{task.name} has no features that neurons could hold; its accuracy and margin are those "
+            "of evaluate(network, task)"
+        )
     one = network.untied().member(member).to(torch.float64)
     result = evaluate(one, task)
     weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}

@@ -175,7 +175,7 @@ class Population:
         self._task, self._tied, self._dtype = task, network.tied, w.dtype
         chosen = (Rows.of(task) if rows is None else rows).to(w.device)
         self._memory = memory or MEMORY
-        whole = rows is None and task.kind == "table" and not network.tied
+        whole = rows is None and task.is_whole and not network.tied
         self.use(chosen.merged() if network.tied and merge else chosen)
         if whole:
             self.inputs = _Table(task)

@@ -10,7 +10,6 @@ run has all of these. No pickles.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 import tomllib
@@ -30,7 +29,7 @@ from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group
 from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
 from marginlens.runs.run import Run, prediction_for, run_record
-from marginlens.tasks import Task, task
+from marginlens.tasks import Task, name_of_elements, task, task_over
 from marginlens.training import Recipe, Training, initial_network
 
 __all__ = [
@@ -188,8 +187,8 @@ def _write(run: Run, folder: Path) -> None:
 
 
 def _write_table(chosen: Task, folder: Path) -> None:
-    if chosen.group is not None and not _is_made_by_its_name(chosen.group):
-        np.save(folder / "table.npy", chosen.group.table)
+    if chosen.elements is not None and not _is_made_by_its_name(chosen.elements):
+        np.save(folder / "table.npy", chosen.elements.table)
 
 
 def _write_json(path: Path, value: object) -> None:
@@ -269,11 +268,8 @@ def _read(path: Path) -> Run:
 
 
 def task_of_folder(recipe: Recipe, folder: Path) -> Task:
-    """The task of a recipe; a table of its own was learned with as many inputs as the name says."""
+    """The task of a recipe, over the table in the folder if there is one."""
     table = folder / "table.npy"
     if not table.is_file():
         return task(recipe.task)
-    name, inputs = recipe.task, 2
-    if match := re.fullmatch(r"compose\((.*),(\d+)\)", name):
-        name, inputs = match[1], int(match[2])
-    return task(group(table, name=name), inputs=inputs)
+    return task_over(recipe.task, group(table, name=name_of_elements(recipe.task)))

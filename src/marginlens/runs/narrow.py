@@ -94,7 +94,8 @@ def train_narrow(
     Raises
     ------
     ValueError
-        If a width or a number is below one, or impossible; or the task's rows are not listed.
+        If a width or a number is below one, or impossible; or the task's rows are not listed, or
+        the theory does not speak of it.
 
     Examples
     --------
@@ -108,8 +109,8 @@ def train_narrow(
     task.require_rows()
     prediction = predict(task)
     edge = prediction.collapse_penalty
-    assert edge is not None  # the covered activation has one
-    assert prediction.margin is not None
+    if edge is None or prediction.margin is None:
+        raise ValueError(f"no width is known to suffice. {prediction.note}")
     ordered = sorted(set(widths))
     recipes = [
         [

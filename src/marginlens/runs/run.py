@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from marginlens.measures import Measurement, measure
 from marginlens.networks import MLP, as_mlp
 from marginlens.tasks import Task
-from marginlens.theory import Penalty, Prediction, predict
+from marginlens.theory import Penalty, Prediction, is_covered, predict
 from marginlens.training import Recipe, Training, initial_network
 from marginlens.verdict import Verdict, judge
 
@@ -47,7 +47,8 @@ class Run:
     recipe, task, prediction, training
         What was asked for, predicted and done.
     measured
-        What its neurons hold; None for a transformer, whose neurons have no weight for each element.
+        What its neurons hold; None for a transformer, whose neurons have no weight for each element,
+        and for tasks without features.
     history
         Columns ``step``, ``loss`` (cross-entropy + penalty), ``cross_entropy``, ``accuracy``,
         ``margin``, ``norm``, ``normalized_margin`` and ``margin_ratio`` (of gamma*, nan where that
@@ -79,7 +80,7 @@ class Run:
 
     @property
     def measurement(self) -> Measurement:
-        """What the final network's neurons hold; a ValueError for a transformer."""
+        """What the final network's neurons hold; a ValueError where they are not measured."""
         return self._measured().measurement
 
     @property
@@ -89,15 +90,17 @@ class Run:
 
     @property
     def verdict(self) -> Verdict:
-        """Prediction against measurement; a ValueError for a transformer."""
+        """Prediction against measurement; a ValueError where nothing is measured."""
         return self._measured().verdict
 
     def _measured(self) -> Measured:
         if self.measured is None:
             where = "the run" if self.folder is None else f"{str(self.folder)!r}"
+            why = f"is a {self.recipe.network}, whose neurons are not measured"
+            if self.recipe.network != "transformer":
+                why = f"learned {self.task.name}, which has no features that neurons could hold"
             raise ValueError(
-                f"{where} is a {self.recipe.network}, whose neurons are not measured: look at its "
-                "history.parquet and parameters.safetensors"
+                f"{where} {why}: look at its history.parquet and parameters.safetensors"
             )
         return self.measured
 
@@ -110,7 +113,7 @@ def prediction_for(task: Task, recipe: Recipe) -> Prediction:
     """
     found = predict(task, recipe.activation, Penalty(recipe.penalty, recipe.final_strength))
     plain = recipe.network == "mlp" and not recipe.tied and not recipe.weight_decay
-    if recipe.is_population and plain:
+    if (recipe.is_population and plain) or not is_covered(task):
         return found
     why = (
         "Trained with tied or factored embeddings, attention, decoupled weight decay, on a part of the "
@@ -134,7 +137,7 @@ def run_record(
         words = "Stopped before the penalty had fallen to the strength that is predicted for."
         prediction = replace(prediction, proved=False, note=f"{prediction.note} {words}".strip())
     measured, snapshots = None, training.snapshots
-    if recipe.network != "transformer":
+    if recipe.network != "transformer" and task.features:
         # the curves are member 0's, which starts the same alone as among others
         start = as_mlp(initial_network(task, recipe.model_copy(update={"members": 1})))
         measurement = measure(as_mlp(training.network), task)

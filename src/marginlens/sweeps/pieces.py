@@ -22,7 +22,7 @@ from marginlens.networks import Network, as_mlp
 from marginlens.runs.run import prediction_for
 from marginlens.sweeps.schema import FEATURES, MEMBERS, recipe_values
 from marginlens.sweeps.spec import Piece, Thresholds
-from marginlens.tasks import Task, task
+from marginlens.tasks import Task, task, task_over
 from marginlens.training import Recipe, Training, train
 
 __all__ = ["compute_piece", "payload_of", "tables_of"]
@@ -36,9 +36,9 @@ def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
     """All that a worker needs, as plain values: it may have neither GAP nor this machine's files."""
     problem = piece.configuration.task
     table = None
-    if problem.group is not None:
+    if problem.elements is not None:
         buffer = io.BytesIO()
-        np.save(buffer, problem.group.table.astype(np.int32))
+        np.save(buffer, problem.elements.table.astype(np.int32))
         table = buffer.getvalue()
     return {
         "version": _VERSION,
@@ -46,8 +46,7 @@ def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
         "recipe": piece.recipe.model_dump(mode="json"),
         "thresholds": thresholds.model_dump(),
         "table": table,
-        "group": None if problem.group is None else problem.group.name,
-        "inputs": problem.factors,
+        "group": None if problem.elements is None else problem.elements.name,
     }
 
 
@@ -98,7 +97,7 @@ def _compute(payload: dict[str, Any]) -> dict[str, bytes]:
         problem = task(recipe.task)
     else:
         table = np.load(io.BytesIO(payload["table"]), allow_pickle=False)
-        problem = task(FiniteGroup(table, payload["group"]), inputs=payload["inputs"])
+        problem = task_over(recipe.task, FiniteGroup(table, payload["group"]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no compiler: slower, and the same for every piece
         margin = None if recipe.stop_share is None else prediction_for(problem, recipe).margin
@@ -157,7 +156,7 @@ def tables_of(
 
 
 def _observed(network: Network, problem: Task, thresholds: Thresholds) -> Observables | None:
-    if problem.group is None:  # sparse parity has no characters
+    if problem.group is None:  # logits of other tasks have no characters
         return None
     return observe(network, problem, **thresholds.model_dump())
 

@@ -209,8 +209,8 @@ class Sweep(BaseModel):
         what = recipe.model_dump(mode="json", exclude={"seed", "members"})
         sha = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
         sha.update(self.observe.model_dump_json().encode())
-        if chosen.group is not None:  # a file of the same name may hold another table
-            sha.update(chosen.group.table.astype("<i4").tobytes())
+        if chosen.elements is not None:  # a file of the same name may hold another table
+            sha.update(chosen.elements.table.astype("<i4").tobytes())
         return sha.hexdigest()[:12]
 
     def pieces(self, configurations: tuple[Configuration, ...]) -> tuple[Piece, ...]:

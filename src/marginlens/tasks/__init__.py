@@ -1,6 +1,19 @@
 """What is to be learned: inputs, answers, and the features a neuron can specialise in."""
 
-from marginlens.tasks.specs import task
+from marginlens.tasks.addition import Addition, addition
+from marginlens.tasks.operations import POWER_OPERATIONS, Operation, operation
+from marginlens.tasks.specs import name_of_elements, task, task_over
 from marginlens.tasks.task_types import Feature, Task
 
-__all__ = ["Feature", "Task", "task"]
+__all__ = [
+    "POWER_OPERATIONS",
+    "Addition",
+    "Feature",
+    "Operation",
+    "Task",
+    "addition",
+    "name_of_elements",
+    "operation",
+    "task",
+    "task_over",
+]

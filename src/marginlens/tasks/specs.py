@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from marginlens.groups import (
+    GREATEST_ORDER,
     CharacterTable,
     FiniteGroup,
     UnknownGroupError,
+    group,
     group_or_characters,
 )
+from marginlens.tasks.addition import addition
+from marginlens.tasks.operations import Operation, operation, split_operation
+from marginlens.tasks.rows import GREATEST_LISTED, all_rows, slot_names
 from marginlens.tasks.task_types import Feature, Task
 
 _GREATEST_BITS = 1000
 _GREATEST_LISTED_BITS = 16  # 2^n rows
 _GREATEST_FACTORS = 16
-_GREATEST_LISTED = 1 << 22  # rows of a table
+_MADE = re.compile(r"(compose|parity|random|addition)\s*\(", flags=re.IGNORECASE)
 
 
 def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
@@ -30,6 +36,10 @@ def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
         learn a·b from (a, b). Also `"M11"` and others known by their character table alone.
         `"compose(C7,3)"`: learn the product (here: sum) of three elements of C7.
         `"parity(10,4)"`: learn the product of the first 4 of 10 bits ±1.
+        `"x^2+xy+y^2 mod 97"`, `"x/y mod 97"`, `"x/y if y odd else x-y mod 97"`, `"xyx^-1 in S5"`: a
+        binary operation, see `operation`. `"random(97,0)"`: a table of random answers, drawn from
+        seed 0. `"addition(10,2)"`: the digits of sums of numbers of up to two digits, see
+        `addition`.
     inputs
         Number of factors, if the spec is a group.
 
@@ -47,17 +57,66 @@ def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
     Task(parity(4,2), 16 rows, 2 classes)
     >>> task("compose(C5,3)")
     Task(compose(C5,3), 125 rows, 5 classes)
+    >>> task("x/y mod 97")
+    Task(x/y mod 97, 9312 rows, 97 classes)
 
     """
     if isinstance(spec, FiniteGroup | CharacterTable):
         return _table_task(spec, inputs)
     words = spec.strip()
     if not words.lower().endswith((".csv", ".npy")):  # a file may be called parity.csv
-        if words.lower().startswith("parity"):
-            return _parse_parity(words)
-        if words.lower().startswith("compose"):
-            return _parse_compose(words)
+        for start, parse in (
+            ("parity", _parse_parity),
+            ("compose", _parse_compose),
+            ("random", _parse_random),
+            ("addition", _parse_addition),
+        ):
+            if words.lower().startswith(start):
+                return parse(words)
+    parts = split_operation(words)
+    if parts is not None:
+        return _parse_operation(*parts)
     return _table_task(_learned(words), inputs)
+
+
+def task_over(name: str, elements: FiniteGroup) -> Task:
+    """The task of a name over a group that is given, where the name alone may not give the group.
+
+    Parameters
+    ----------
+    name
+        `Task.name` of a task with `elements`.
+    elements
+        Its `elements`.
+
+    Examples
+    --------
+    >>> from marginlens.groups import group
+    >>> task_over("compose(mine,3)", group("S3", name="mine"))
+    Task(compose(mine,3), 216 rows, 6 classes)
+    """
+    if (match := re.fullmatch(r"compose\((.*),(\d+)\)", name)) is not None:
+        return _table_task(elements, int(match[2]))
+    parts = split_operation(name)
+    if parts is None:
+        return _table_task(elements, 2)
+    if parts[1] == "mod":
+        return task(name)
+    return _operation_task(operation(parts[0], elements))
+
+
+def name_of_elements(name: str) -> str:
+    """Name of the group that a task's name speaks of.
+
+    Examples
+    --------
+    >>> [name_of_elements(name) for name in ("mine", "compose(mine,3)", "xyx^-1 in mine")]
+    ['mine', 'mine', 'mine']
+    """
+    if (match := re.fullmatch(r"compose\((.*),(\d+)\)", name)) is not None:
+        return match[1]
+    parts = split_operation(name)
+    return name if parts is None or parts[1] == "mod" else parts[2]
 
 
 def _learned(words: str) -> FiniteGroup | CharacterTable:
@@ -67,7 +126,8 @@ def _learned(words: str) -> FiniteGroup | CharacterTable:
         raise ValueError(
             f"unknown task {words[:60]!r}; write a group, e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), "
             "S3xC4, <(1,2,3),(1,2)>, SmallGroup(24,3), a path to a table (.csv or .npy), several "
-            "factors, e.g. compose(C7,3), or a parity, e.g. parity(10,4)"
+            "factors, e.g. compose(C7,3), an operation, e.g. x/y mod 97 or xyx^-1 in S5, random "
+            "answers, e.g. random(97,0), sums, e.g. addition(10,2), or a parity, e.g. parity(10,4)"
         ) from None
 
 
@@ -78,7 +138,7 @@ def _parse_compose(spec: str) -> Task:
             f"{spec[:60]!r} is not a composition; write compose(group,factors), e.g. compose(C7,3)"
         )
     inside = match.group(1).strip()
-    if re.match(r"(compose|parity)\s*\(", inside, flags=re.IGNORECASE):
+    if _MADE.match(inside) or split_operation(inside) is not None:
         raise ValueError(
             f"{spec[:60]!r}: factors are elements of a group, and {inside[:60]} is a task; "
             "write e.g. compose(C7,3)"
@@ -105,36 +165,102 @@ def _table_task(learned: FiniteGroup | CharacterTable, inputs: int) -> Task:
     unlisted = ""
     if known is None:
         unlisted = f"only the character table is known (order {n})"
-    elif n**inputs > _GREATEST_LISTED:
+    elif n**inputs > GREATEST_LISTED:
         unlisted = f"its table would have {n}^{inputs} rows"
     return Task(
         name=learned.name if inputs == 2 else f"compose({learned.name},{inputs})",
         kind="table",
-        inputs=_all_rows(n, 0 if unlisted else inputs),
+        inputs=all_rows(n, 0 if unlisted else inputs),
         answers=np.zeros(0, dtype=np.int64)
         if known is None or unlisted
         else _products(known, inputs),
         classes=n,
-        slots=_slot_names(inputs),
+        slots=slot_names(inputs),
         size=n,
-        features=tuple(Feature(irrep.name, n, irrep=irrep) for irrep in learned.irrep_classes[1:]),
+        features=_features(learned),
         characters=characters,
         group=known,
+        elements=known,
         unlisted=unlisted,
     )
 
 
-def _slot_names(inputs: int) -> tuple[str, ...]:
-    if inputs <= 2:
-        return ("u", "v")[:inputs]
-    return tuple(f"u{index + 1}" for index in range(inputs))
+def _parse_operation(formula: str, preposition: str, elements: str) -> Task:
+    if preposition == "in":
+        return _operation_task(operation(formula, group(elements)))
+    if re.fullmatch(r"\d{1,9}", elements, flags=re.ASCII) is None:
+        raise ValueError(
+            f"{elements[:30]!r} is no modulus: a whole number of at least 2, e.g. "
+            f"{formula[:60] or 'x/y'} mod 97"
+        )
+    return _operation_task(operation(formula, int(elements)))
 
 
-def _all_rows(n: int, inputs: int) -> np.ndarray:
-    """All tuples of elements, the last one fastest; none without inputs."""
-    if inputs == 0:
-        return np.zeros((0, 0), dtype=np.int64)
-    return np.indices((n,) * inputs).reshape(inputs, -1).T.copy()
+def _operation_task(made: Operation) -> Task:
+    learned = made.elements
+    if made.is_product:
+        return replace(_table_task(learned, 2), name=made.name)
+    return Task(
+        name=made.name,
+        kind="table",
+        inputs=made.inputs,
+        answers=made.answers,
+        classes=learned.order,
+        slots=slot_names(2),
+        size=learned.order,
+        features=_features(learned),
+        elements=learned,
+    )
+
+
+def _parse_random(spec: str) -> Task:
+    n, seed = _two_numbers(spec, "random(n,seed)", "random(97,0)")
+    name = f"random({n},{seed})"
+    if not 2 <= n <= GREATEST_ORDER:
+        raise ValueError(f"{name}: {n} elements; expected 2 to {GREATEST_ORDER}, e.g. random(97,0)")
+    return Task(
+        name=name,
+        kind="table",
+        inputs=all_rows(n, 2),
+        answers=np.random.default_rng(seed).integers(n, size=n * n),
+        classes=n,
+        slots=slot_names(2),
+        size=n,
+        features=(),
+    )
+
+
+def _parse_addition(spec: str) -> Task:
+    base, digits = _two_numbers(spec, "addition(base,digits)", "addition(10,2)")
+    rows = addition(base, digits)
+    return Task(
+        name=f"addition({base},{digits})",
+        kind="table",
+        inputs=rows.inputs,
+        answers=rows.answers,
+        classes=base,
+        slots=slot_names(2 * digits + 1),
+        size=base + digits + 1,
+        features=(),
+        lengths=rows.lengths,
+    )
+
+
+def _two_numbers(spec: str, form: str, good: str) -> tuple[int, int]:
+    """The numbers of a spec such as random(97,0)."""
+    name = form.partition("(")[0]
+    match = re.fullmatch(
+        name + r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)", spec, flags=re.ASCII | re.IGNORECASE
+    )
+    if match is None:
+        raise ValueError(f"{spec[:60]!r} is not read; write {form}, e.g. {good}")
+    return int(match.group(1)), int(match.group(2))
+
+
+def _features(learned: FiniteGroup | CharacterTable) -> tuple[Feature, ...]:
+    return tuple(
+        Feature(irrep.name, learned.order, irrep=irrep) for irrep in learned.irrep_classes[1:]
+    )
 
 
 def _products(learned: FiniteGroup, inputs: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -72,13 +73,14 @@ class Task:
     Parameters
     ----------
     name
-        The spec: `"C71"`, `"S5"`, `"compose(C7,3)"`, `"parity(10,4)"`.
+        The spec: `"C71"`, `"S5"`, `"compose(C7,3)"`, `"parity(10,4)"`, `"x/y mod 97"`.
     kind
-        `"table"` (learn a·b, or a product of k factors) or `"parity"` (learn the product of some of
-        the ±1 bits).
+        `"table"` (inputs are indices of elements: learn a·b, a product of k factors, another
+        operation, or digits of a sum) or `"parity"` (learn the product of some of the ±1 bits).
     inputs
-        Table: element indices, (row, slot), the last slot fastest. Parity: ±1, (row, coordinate).
-        No rows where the table is too large to list: such a task is predicted, not trained.
+        Table: element indices, (row, slot), the last slot fastest, but not always all of them
+        (:attr:`is_whole`). Parity: ±1, (row, coordinate). No rows where the table is too large to
+        list: such a task is predicted, not trained.
     answers
         Index of the right class of each row.
     classes
@@ -87,13 +89,20 @@ class Task:
         Names of the inputs' weight matrices: `("u", "v")` for two factors, `("u1", "u2", "u3")` for
         three, `("u",)` for one and for parity.
     size
-        Length of a neuron's weight vector in a slot: order of the group, number of coordinates.
+        Length of a neuron's weight vector in a slot: order of the group, number of coordinates,
+        or of the tokens that all slots share.
     features
-        Nontrivial classes of irreps in the group's order, or the coordinates.
+        Nontrivial classes of irreps in the group's order, or the coordinates; none where nothing of
+        the kind is known (random answers, digits).
     characters
-        The character table of a group's task.
+        The character table of the group whose product is learned.
     group
-        The group of a table; None where only its characters are known.
+        The group whose product is learned; None where only its characters are known, and where it is
+        another operation.
+    elements
+        The group whose elements inputs and answers are; its irreps are the features.
+    lengths
+        Of each row of an addition: digits of the longer addend.
     subset
         Coordinates of a parity, from 0.
     unlisted
@@ -111,6 +120,8 @@ class Task:
     features: tuple[Feature, ...]
     characters: CharacterTable | None = None
     group: FiniteGroup | None = None
+    elements: FiniteGroup | None = None
+    lengths: Int[np.ndarray, " row"] | None = None
     subset: tuple[int, ...] | None = None
     unlisted: str = ""
 
@@ -127,6 +138,15 @@ class Task:
     def is_listed(self) -> bool:
         """Whether all rows are at hand, so that a network can be trained and measured."""
         return len(self.answers) > 0
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether the rows are all tuples of elements, the last slot fastest, as for a group."""
+        shape = (self.size,) * self.factors
+        if self.kind != "table" or not self.is_listed or len(self.answers) != math.prod(shape):
+            return False
+        places = np.asarray(np.ravel_multi_index(tuple(self.inputs.T), shape))
+        return bool((places == np.arange(len(places))).all())
 
     def require_rows(self) -> None:
         """Refuse a task that can only be predicted.

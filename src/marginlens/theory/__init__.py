@@ -43,7 +43,7 @@ from marginlens.theory.parity import (
 from marginlens.theory.parity_certificate import ParityVerification, certify_parity
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.penalty_path import PenaltyPath, penalty_path
-from marginlens.theory.predict import default_activation, predict
+from marginlens.theory.predict import default_activation, is_covered, predict
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
 from marginlens.theory.single_neuron import BestNeuron, best_neuron
@@ -91,6 +91,7 @@ __all__ = [
     "group_weights",
     "harmonics",
     "interference",
+    "is_covered",
     "memorizing_margin",
     "memorizing_neuron_value",
     "memorizing_weights",

@@ -78,7 +78,8 @@ def penalty_path(
     Raises
     ------
     ValueError
-        If a strength is not a finite positive number, or there is none.
+        If a strength is not a finite positive number, or there is none; or the theory does not speak
+        of the task.
 
     Notes
     -----
@@ -93,7 +94,8 @@ def penalty_path(
     """
     limit = predict(task)
     edge = limit.collapse_penalty
-    assert edge is not None  # the covered activation has one
+    if edge is None:
+        raise ValueError(f"no penalty path is known. {limit.note}")
     asked = np.geomspace(edge, edge * 10.0**-decades, count) if strengths is None else strengths
     chosen = np.sort(np.array(asked, dtype=np.float64))[::-1].copy()
     if not len(chosen) or not np.isfinite(chosen).all() or chosen.min() <= 0:

@@ -11,13 +11,27 @@ from marginlens.theory.parity_prediction import parity_size, predict_parity
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import Prediction, unknown_features
 
-__all__ = ["default_activation", "predict"]
+__all__ = ["default_activation", "is_covered", "predict"]
 
 _NO_THEOREM = "none"
 
 
+def is_covered(task: Task) -> bool:
+    """Whether the theory speaks of a task: products in groups and parity, not other operations.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> [is_covered(task(spec)) for spec in ("C5", "x+y mod 5", "x/y mod 5", "random(5,0)")]
+    [True, True, False, False]
+    """
+    return task.kind == "parity" or task.characters is not None
+
+
 def default_activation(task: Task) -> Activation:
     """The activation the theory covers: x^k for k factors, or for parity over k coordinates.
+
+    ReLU for tasks that it does not speak of (:func:`is_covered`).
 
     Examples
     --------
@@ -25,6 +39,8 @@ def default_activation(task: Task) -> Activation:
     >>> default_activation(task("C5")).name, default_activation(task("parity(6,3)")).name
     ('x^2', 'x^3')
     """
+    if not is_covered(task):
+        return parse_activation("relu")
     return parse_activation(f"x^{task.factors if task.kind == 'table' else parity_size(task)}")
 
 
@@ -36,7 +52,7 @@ def predict(
     Parameters
     ----------
     task
-        A group's table, or sparse parity.
+        A group's table, sparse parity, or any other task.
     activation
         An activation or its name; by default the one the theory covers (:func:`default_activation`).
     penalty
@@ -72,19 +88,21 @@ def predict(
     """
     covered = default_activation(task)
     chosen = covered if activation is None else parse_activation(activation)
+    if not is_covered(task):
+        return _unknown(task, chosen, penalty, "the theory covers products in groups and parities")
     if chosen != covered and searchable(task, chosen):
         return predict_neuron(task, chosen, penalty)
     if chosen != covered:
-        return _unknown(task, chosen, covered, penalty)
+        return _unknown(task, chosen, penalty, f"the theory covers {covered}")
     if task.kind == "parity":
         return predict_parity(task, chosen, penalty)
-    if task.characters is None:
-        raise ValueError(f"task {task.name!r} is a table without a group; pass a group's table")
-    return predict_group(task, task.group or task.characters, chosen, penalty)
+    characters = task.group or task.characters
+    assert characters is not None  # or it would not be covered
+    return predict_group(task, characters, chosen, penalty)
 
 
 def _unknown(
-    task: Task, activation: Activation, covered: Activation, penalty: Penalty | None
+    task: Task, activation: Activation, penalty: Penalty | None, covered: str
 ) -> Prediction:
     characters = task.characters
     return Prediction(
@@ -99,7 +117,7 @@ def _unknown(
         assumptions=(),
         note=(
             f"No theorem gives the maximum margin of {task.name} with the activation {activation}; "
-            f"the theory covers {covered}."
+            f"{covered}."
         ),
         closed_form=None,
         theorem9_applies=None if characters is None else theorem9_applies(characters),

@@ -37,12 +37,13 @@ def split(task: Task, recipe: Recipe) -> Data:
     """Split the table, and corrupt labels, as the recipe says.
 
     The rows are permuted by a generator of ``split_seed``; the first round(fraction * rows) are
-    trained on, in the table's order. Of these, round(corrupt * rows) get another label.
+    trained on, in the table's order; with ``train_length`` those of numbers that short. Of these,
+    round(corrupt * rows) get another label.
 
     Raises
     ------
     ValueError
-        If no row would be left to train on, or to test on.
+        If no row would be left to train on, or to test on, or the task's rows have no lengths.
 
     Examples
     --------
@@ -50,20 +51,17 @@ def split(task: Task, recipe: Recipe) -> Data:
     >>> data = split(task("C5"), Recipe(task="C5", train_fraction=0.4))
     >>> len(data.train), len(data.test)
     (10, 15)
+    >>> data = split(task("addition(3,2)"), Recipe(task="addition(3,2)", train_length=1))
+    >>> len(data.train), len(data.test)  # 3 digits of the sums of 3 * 3 pairs, of 9 * 9
+    (27, 216)
     """
     if recipe.is_population:
         return Data(None, None)
     task.require_rows()
-    count = len(task.answers)
     random = np.random.default_rng(recipe.split_seed)
-    order = random.permutation(count)
-    kept = round(recipe.train_fraction * count)
-    if kept == 0 or (recipe.train_fraction < 1 and kept == count):
-        raise ValueError(
-            f"a train fraction of {recipe.train_fraction:g} of {count} rows leaves none "
-            f"{'to train on' if kept == 0 else 'to test on'}; try 0.5"
-        )
-    train, test = np.sort(order[:kept]), np.sort(order[kept:])
+    order = random.permutation(len(task.answers))
+    train, test = _parted(task, recipe, order)
+    kept = len(train)
     answers = np.array(task.answers)
     if recipe.corrupt and not round(recipe.corrupt * kept):
         raise ValueError(
@@ -87,11 +85,47 @@ def trained_rows(task: Task, recipe: Recipe) -> Int[np.ndarray, " row"] | None:
     >>> trained_rows(task("C2"), Recipe(task="C2", train_fraction=0.5))
     array([0, 1])
     """
-    if recipe.train_fraction == 1:
+    if not recipe.holds_out:
         return None
-    count = len(task.answers)
-    order = np.random.default_rng(recipe.split_seed).permutation(count)
-    return np.sort(order[: round(recipe.train_fraction * count)])
+    order = np.random.default_rng(recipe.split_seed).permutation(len(task.answers))
+    return _parted(task, recipe, order)[0]
+
+
+def _parted(task: Task, recipe: Recipe, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on, and the others."""
+    if recipe.train_length is not None:
+        return _by_length(task, recipe.train_length)
+    return _by_share(order, recipe.train_fraction)
+
+
+def _by_share(order: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """The first rows of an order to train on, and the others."""
+    count = len(order)
+    kept = round(fraction * count)
+    if kept == 0 or (fraction < 1 and kept == count):
+        raise ValueError(
+            f"a train fraction of {fraction:g} of {count} rows leaves none "
+            f"{'to train on' if kept == 0 else 'to test on'}; try 0.5"
+        )
+    return np.sort(order[:kept]), np.sort(order[kept:])
+
+
+def _by_length(task: Task, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of numbers of at most so many digits, and of longer ones."""
+    if task.lengths is None:
+        raise ValueError(
+            f"train_length is for additions, whose numbers have lengths, and {task.name} is none: "
+            "take e.g. addition(10,2), or train_fraction"
+        )
+    longest = int(task.lengths.max())
+    if length >= longest:
+        good = f"try {longest - 1}" if longest > 1 else "take e.g. addition(10,2)"
+        raise ValueError(
+            f"a train length of {length} leaves no row of {task.name} to test on: its numbers have up "
+            f"to {longest} digits; {good}"
+        )
+    short = task.lengths <= length
+    return np.flatnonzero(short), np.flatnonzero(~short)
 
 
 class Batches:

@@ -22,6 +22,7 @@ from marginlens.theory import (
     Penalty,
     Prediction,
     default_activation,
+    is_covered,
     parity_width,
     parse_activation,
     predict,
@@ -75,6 +76,8 @@ class Recipe(BaseModel):
         Rows of a mini-batch, drawn without replacement epoch by epoch; None: all rows.
     train_fraction, split_seed
         Share of the table's rows to train on, and what decides which; the others are the test rows.
+    train_length
+        Of an addition: train on numbers of at most so many digits; longer ones are the test rows.
     corrupt
         Share of the training rows whose label is replaced by another one, all equally likely.
     stop_share
@@ -126,6 +129,7 @@ class Recipe(BaseModel):
     step_size: Literal["plain", "normalized", "loss"] = "plain"
     batch: int | None = Field(None, ge=1)
     train_fraction: float = Field(1.0, gt=0, le=1)
+    train_length: int | None = Field(None, ge=1)
     split_seed: int = Field(0, ge=0, lt=2**62)
     corrupt: float = Field(0.0, ge=0, lt=1)
     steps: int = Field(1500, ge=0, le=100_000_000)
@@ -197,6 +201,10 @@ class Recipe(BaseModel):
                 "stop_share is one of the whole table's maximum margin, which says nothing about a part "
                 "of it or wrong labels: leave it out; tolerance stops what has converged"
             )
+        if self.train_length is not None and self.train_fraction < 1:
+            raise ValueError(
+                "train_length and train_fraction both say which rows are trained on: leave one out"
+            )
         if self.patience:
             self._check_patience()
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -255,7 +263,12 @@ class Recipe(BaseModel):
     @property
     def is_population(self) -> bool:
         """Whether all rows are trained on, each with its right answer."""
-        return self.train_fraction == 1 and not self.corrupt
+        return not self.holds_out and not self.corrupt
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether rows are held back from training, to test on."""
+        return self.train_fraction < 1 or self.train_length is not None
 
     @property
     def neurons(self) -> int:
@@ -264,7 +277,11 @@ class Recipe(BaseModel):
 
     def rows(self, task: Task) -> float:
         """Rows of a step, about."""
-        return float(self.batch or len(task.answers) * self.train_fraction)
+        if self.batch:
+            return float(self.batch)
+        if self.train_length is not None and task.lengths is not None:
+            return float((task.lengths <= self.train_length).sum())
+        return len(task.answers) * self.train_fraction
 
     def to_toml(self) -> str:
         """The recipe as TOML text."""
@@ -300,7 +317,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     leave the irrelevant coordinates. Where no theorem applies: the recipe's own
     defaults, but for the strength where the margin of a single neuron is known. Factored networks and
     transformers are 128 wide and train as those of Nanda et al. 2023: ReLU, AdamW at rate .001 with
-    betas .9 and .98 and weight decay 1, no penalty, 10,000 steps.
+    betas .9 and .98 and weight decay 1, no penalty, 10,000 steps. So does an MLP, 512 wide, on tasks
+    that the theory does not speak of.
 
     Raises
     ------
@@ -315,9 +333,14 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     (500, 0.0001, 'x^2')
     """
     given = {name: value for name, value in chosen.items() if value is not None}
-    if given.get("network", "mlp") != "mlp":
+    plain = given.get("network", "mlp") == "mlp"
+    if not plain or not is_covered(task):
         defaults = _LEARNED | ({} if given.get("optimizer", "adamw") == "adamw" else _PLAIN)
-        return checked_recipe({"task": task.name, **defaults, **given})
+        wide = {"width": 512} if plain else {}
+        checked = checked_recipe({"task": task.name, **defaults, **wide, **given})
+        if plain and checked.stop_share is not None:
+            raise ValueError(_no_margin(task, checked.activation))
+        return checked
     activation = parse_activation(given.get("activation", default_activation(task)))
     given |= {"task": task.name, "activation": activation.name}
     checked = checked_recipe(given)
@@ -325,11 +348,15 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
         return checked  # nothing to fill in: a prediction by search takes seconds
     prediction = predict(task, activation, Penalty(checked.penalty, 0.0))
     if checked.stop_share is not None and prediction.margin is None:
-        raise ValueError(
-            f"stop_share needs a known maximum margin, and none is known for {task.name} with "
-            f"{activation.name}; leave it out"
-        )
+        raise ValueError(_no_margin(task, activation.name))
     return checked_recipe({**_suited(task, prediction), **given})
+
+
+def _no_margin(task: Task, activation: str) -> str:
+    return (
+        f"stop_share needs a known maximum margin, and none is known for {task.name} with "
+        f"{activation}; leave it out"
+    )
 
 
 def _suited(task: Task, prediction: Prediction) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class Training:
     history
         Columns ``loss`` (cross-entropy + penalty), ``cross_entropy``, ``accuracy``,
         ``margin``, ``norm`` (sum ||omega_i||^nu) and ``normalized_margin`` (margin / norm), over the
-        rows trained on; with a train fraction also ``test_cross_entropy``, ``test_accuracy`` and
-        ``test_margin``. A member that has stopped keeps its values.
+        rows trained on; where rows are held back also ``test_cross_entropy``,
+        ``test_accuracy`` and ``test_margin``. A member that has stopped keeps its values.
     snapshot_steps, snapshots
         Parameters of member 0 through training, on a logarithmic scale of steps.
     seconds
@@ -107,7 +107,7 @@ class TrainingState:
     @classmethod
     def start(cls, recipe: Recipe, network: Network) -> TrainingState:
         """Before the first step."""
-        columns = HISTORY + (HELD_OUT if recipe.train_fraction < 1 else ())
+        columns = HISTORY + (HELD_OUT if recipe.holds_out else ())
         return cls(
             step=0,
             network=network,

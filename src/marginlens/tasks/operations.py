@@ -1,0 +1,143 @@
+"""Binary operations: polynomials and quotients modulo n, and words over a group."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from marginlens.groups import GREATEST_ORDER, FiniteGroup, group
+from marginlens.tasks.polynomials import read_formula
+from marginlens.tasks.rows import all_rows
+from marginlens.tasks.words import read_word, word_name, word_values
+
+__all__ = ["POWER_OPERATIONS", "Operation", "operation", "split_operation"]
+
+POWER_OPERATIONS = (
+    "x+y mod 97",
+    "x-y mod 97",
+    "xy mod 97",
+    "x/y mod 97",
+    "x/y if y odd else x-y mod 97",
+    "x^2+y mod 97",
+    "x^2+y^2 mod 97",
+    "x^2+xy+y^2 mod 97",
+    "x^2+xy+y^2+x mod 97",
+    "x^3+xy mod 97",
+    "x^3+xy^2+y mod 97",
+    "xy in S5",
+    "xyx^-1 in S5",
+    "xyx in S5",
+)
+"""Binary operations of Power et al. 2022, *Grokking* (arXiv 2201.02177), in paper and code."""
+
+_MOD = re.compile(r"(?:(.*)\s)?\s*mod(?:\s+(.*))?", flags=re.DOTALL)
+_IN = re.compile(r"(?:(.*?)\s)?\s*in\s+(.+)", flags=re.DOTALL)
+_WORD_ALONE = re.compile(r"[xy\d^*·\s-]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A binary operation, row by row.
+
+    Attributes
+    ----------
+    name
+        ``"x/y mod 97"``, ``"xyx^-1 in S5"``.
+    elements
+        The group that inputs and answers are elements of: C_n for operations modulo n.
+    inputs, answers
+        The pairs (x, y) for which it is defined, the last one fastest, and x∘y.
+    """
+
+    name: str
+    elements: FiniteGroup
+    inputs: Int[np.ndarray, "row 2"]
+    answers: Int[np.ndarray, " row"]
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is the product of the group itself, as x+y modulo n is."""
+        table = self.elements.table
+        return len(self.answers) == table.size and bool((self.answers == table.ravel()).all())
+
+
+def split_operation(spec: str) -> tuple[str, str, str] | None:
+    """The formula, ``"mod"`` or ``"in"``, and what follows; None for specs of other kinds.
+
+    Examples
+    --------
+    >>> split_operation("x/y mod 97"), split_operation("xyx in S5"), split_operation("S5")
+    (('x/y', 'mod', '97'), ('xyx', 'in', 'S5'), None)
+    """
+    if spec.startswith("<"):  # matrices modulo m
+        return None
+    is_file = spec.lower().endswith((".csv", ".npy"))
+    spec = re.sub(r"\(\s*(mod\s[^()]*)\)$", r" \1", spec)  # x+y (mod 97), as papers write it
+    inside = _IN.fullmatch(spec)
+    if inside is not None:
+        word = inside.group(1) or ""
+        if "mod" not in word and (not is_file or _WORD_ALONE.fullmatch(word)):
+            return word.strip(), "in", inside.group(2).strip()
+    modulo = _MOD.fullmatch(spec)
+    if modulo is None or is_file:
+        return None
+    return (modulo.group(1) or "").strip(), "mod", (modulo.group(2) or "").strip()
+
+
+def operation(formula: str, elements: FiniteGroup | int) -> Operation:
+    """Make an operation: a polynomial or quotient modulo a number, or a word over a group.
+
+    Rows at which it divides by what is not invertible modulo n are left out: y = 0 for x/y modulo a
+    prime.
+
+    Parameters
+    ----------
+    formula
+        As :func:`read_formula` reads it, or a word as :func:`read_word` does.
+    elements
+        The modulus n, or the group.
+
+    Raises
+    ------
+    ValueError
+        If the formula is not read, the table is too large or too small, or no row is left.
+
+    Examples
+    --------
+    >>> made = operation("x/y", 5)
+    >>> made.name, len(made.answers), made.inputs[4].tolist(), int(made.answers[4])
+    ('x/y mod 5', 20, [1, 1], 1)
+    >>> operation("yx", group("S3")).is_product, operation("y + x", 5).is_product
+    (False, True)
+    """
+    if isinstance(elements, FiniteGroup):
+        return _word(formula, elements)
+    read = read_formula(formula)
+    name = f"{read} mod {elements}"
+    _check_order(elements, name, "mod 97")
+    inputs = all_rows(elements, 2)
+    answers, defined = read(inputs[:, 0], inputs[:, 1], elements)
+    if not defined.any():
+        raise ValueError(f"{name} is defined nowhere: it always divides by what has no inverse")
+    return Operation(name, group(f"C{elements}"), inputs[defined], answers[defined])
+
+
+def _word(text: str, over: FiniteGroup) -> Operation:
+    word = read_word(text)
+    name = f"{word_name(word)} in {over.name}"
+    _check_order(over.order, name, "in S5")
+    inputs = all_rows(over.order, 2)
+    return Operation(name, over, inputs, word_values(word, over, inputs[:, 0], inputs[:, 1]))
+
+
+def _check_order(n: int, name: str, good: str) -> None:
+    if n < 2:
+        raise ValueError(f"{name}: a table needs at least 2 elements to learn; write e.g. {good}")
+    if n > GREATEST_ORDER:
+        raise ValueError(
+            f"{name}: its table would have {n}^2 rows; the greatest order accepted is "
+            f"{GREATEST_ORDER}, e.g. {good}"
+        )
