@@ -15,6 +15,7 @@ __all__ = [
     "Batch",
     "Beta1",
     "Beta2",
+    "Biases",
     "CheckpointEvery",
     "Compile",
     "Corrupt",
@@ -25,11 +26,12 @@ __all__ = [
     "Folder",
     "Heads",
     "Hidden",
+    "LossName",
     "Members",
     "Memory",
     "Momentum",
     "NetworkKind",
-    "NoBiases",
+    "Online",
     "Optimizer",
     "OptionalTask",
     "Out",
@@ -179,9 +181,21 @@ Attention = Annotated[
     float | None,
     typer.Option(rich_help_panel=_NETWORK, help="1: softmax; 0: constant; or between."),
 ]
-NoBiases = Annotated[
-    bool,
-    typer.Option("--no-biases", rich_help_panel=_NETWORK, help="A transformer's MLP has none."),
+Biases = Annotated[
+    bool | None,
+    typer.Option(
+        "--biases/--no-biases",
+        rich_help_panel=_NETWORK,
+        help="Hidden neurons have biases; default: a transformer's have, an mlp's have not.",
+    ),
+]
+LossName = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        rich_help_panel=_PENALTY,
+        help="cross_entropy, squared, hinge, or logistic (of two classes).",
+    ),
 ]
 AnnealTo = Annotated[
     float | None,
@@ -218,6 +232,14 @@ StepSize = Annotated[
 ]
 Batch = Annotated[
     int | None, typer.Option(rich_help_panel=_DATA, help="Rows of a mini-batch; default all.")
+]
+Online = Annotated[
+    bool,
+    typer.Option(
+        "--online",
+        rich_help_panel=_DATA,
+        help="Draw each batch anew from all inputs, listed or not.",
+    ),
 ]
 TrainFraction = Annotated[
     float | None, typer.Option(rich_help_panel=_DATA, help="Share of the rows to train on.")

@@ -21,6 +21,7 @@ from marginlens.cli.options import (
     Batch,
     Beta1,
     Beta2,
+    Biases,
     CheckpointEvery,
     Compile,
     Corrupt,
@@ -30,11 +31,12 @@ from marginlens.cli.options import (
     Folder,
     Heads,
     Hidden,
+    LossName,
     Members,
     Memory,
     Momentum,
     NetworkKind,
-    NoBiases,
+    Online,
     Optimizer,
     OptionalTask,
     Out,
@@ -123,9 +125,10 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         hidden: Hidden = None,
         sequence: Sequence = None,
         attention: Attention = None,
-        no_biases: NoBiases = False,
+        biases: Biases = None,
         seed: Seed = None,
         members: Members = None,
+        loss: LossName = None,
         penalty: PenaltyName = None,
         strength: Strength = None,
         anneal_to: AnnealTo = None,
@@ -143,6 +146,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         tolerance: Tolerance = None,
         patience: PatienceSteps = None,
         batch: Batch = None,
+        online: Online = False,
         train_fraction: TrainFraction = None,
         split_seed: SplitSeed = None,
         corrupt: Corrupt = None,
@@ -164,13 +168,14 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         fields = {
             "activation": activation, "width": width, "network": network, "tied": tied or None,
             "embedding": embedding, "heads": heads, "hidden": hidden, "sequence": sequence,
-            "attention": attention, "biases": False if no_biases else None, "penalty": penalty,
+            "attention": attention, "biases": biases, "loss": loss, "penalty": penalty,
             "strength": strength, "anneal_to": anneal_to, "optimizer": optimizer,
             "learning_rate": learning_rate, "momentum": momentum, "betas": betas,
             "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,
             "step_size": step_size, "steps": steps, "stop_share": stop_share, "tolerance": tolerance,
             "patience": patience,
-            "seed": seed, "members": members, "batch": batch, "train_fraction": train_fraction,
+            "seed": seed, "members": members, "batch": batch, "online": online or None,
+            "train_fraction": train_fraction,
             "split_seed": split_seed, "corrupt": corrupt, "dtype": dtype, "tf32": tf32 or None,
             "compile": compile, "memory": memory, "device": device,
         }  # fmt: skip
@@ -221,7 +226,8 @@ def _start(
     if spec is None:
         raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
     chosen = task(spec)
-    chosen.require_rows()
+    if not fields["online"]:
+        chosen.require_rows()
     if fields["betas"] is not None:  # one alone leaves the other as it is by default
         usual = recipe_for(chosen, **{**fields, "betas": None}).betas
         given = zip(fields["betas"], usual, strict=True)

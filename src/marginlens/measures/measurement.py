@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from marginlens.measures.parity import measure_parity
 from marginlens.measures.phases import cyclic_phases
 from marginlens.measures.spectrum import power_spectra
-from marginlens.networks import MLP, evaluate
+from marginlens.networks import MLP, Rows, evaluate
 from marginlens.tasks import Task
 
 __all__ = ["LIVE", "Measurement", "measure"]
@@ -30,7 +30,9 @@ class Measurement:
     task, activation, degree
         What it was measured on; ``degree`` is nu, the degree of homogeneity in the parameters.
     accuracy, cross_entropy, margin
-        Over the whole table; the margin is the least lead of the right logit.
+        Over the whole table, or a sample; the margin is the least lead of the right logit.
+    sampled
+        Number of rows of that sample, where the task's rows are not listed; 0: the whole table.
     norm, normalized_margin
         sum_i ||omega_i||^nu, and margin / norm.
     neuron_norms, live
@@ -77,6 +79,7 @@ class Measurement:
     subset_power: Float[np.ndarray, " neuron"] | None = None
     magnitude_ratio: Float[np.ndarray, " neuron"] | None = None
     signs_agree: Bool[np.ndarray, " neuron"] | None = None
+    sampled: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """A summary that JSON can hold: totals and one entry for each feature."""
@@ -84,6 +87,7 @@ class Measurement:
         return {
             "task": self.task,
             "activation": self.activation,
+            **({"sampled_rows": self.sampled} if self.sampled else {}),
             "accuracy": self.accuracy,
             "cross_entropy": self.cross_entropy,
             "norm": self.norm,
@@ -104,13 +108,21 @@ class Measurement:
         }
 
 
-def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
+def measure(network: MLP, task: Task, *, member: int = 0, rows: Rows | None = None) -> Measurement:
     """Measure one member of a network, in float64.
+
+    Parameters
+    ----------
+    network, task, member
+        Whose neurons are looked at. Biases count in their norms, and belong to no feature.
+    rows
+        Where the task's rows are not listed: those that accuracy, cross-entropy and margin are over
+        (:func:`marginlens.training.recorded_rows`). All else is read from the weights.
 
     Raises
     ------
     ValueError
-        If the network's shapes do not belong to the task.
+        If the network's shapes do not belong to the task, or its rows are not listed and none given.
 
     Notes
     -----
@@ -127,7 +139,7 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
     """
     network.require_task(task)
     one = network.untied().member(member).to(torch.float64)
-    result = evaluate(one, task)
+    result = evaluate(one, task, rows=rows)
     weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}
     degree = one.homogeneity
     norms = np.sqrt(sum(np.square(w).sum(0) for w in weights.values()))
@@ -168,6 +180,7 @@ def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement:
         agrees=agrees,
         share=share,
         count=np.bincount(dominant[live], minlength=len(task.features)),
+        sampled=0 if rows is None else len(rows),
         **extra,
     )
 

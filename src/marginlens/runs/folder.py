@@ -13,7 +13,6 @@ import json
 import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,7 +229,7 @@ def load_run(folder: str | Path) -> Run:
 
 
 def _read(path: Path) -> Run:
-    recipe = Recipe(**tomllib.loads((path / MARK).read_text()))
+    recipe = Recipe.from_toml((path / MARK).read_text())
     with safe_open(path / "parameters.safetensors", framework="pt") as file:
         metadata = file.metadata() or {}
         chosen = task_of_folder(recipe, path)
