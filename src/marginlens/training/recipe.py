@@ -358,8 +358,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     leave the irrelevant coordinates. Where no theorem applies: the recipe's own
     defaults, but for the strength where the margin of a single neuron is known. Squared and hinge
     losses have no penalty unless one is chosen, and an MLP with biases has the L2 penalty.
-    Factored networks and transformers are 128 wide and train as those of Nanda et al. 2023: ReLU, AdamW at rate .001 with
-    betas .9 and .98 and weight decay 1, no penalty, 10,000 steps.
+    Factored networks and transformers are 128 wide and train as those of Nanda et al. 2023: ReLU,
+    AdamW at rate .001 with betas .9 and .98 and weight decay 1, no penalty, 10,000 steps.
 
     Raises
     ------
