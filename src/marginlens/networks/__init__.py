@@ -1,6 +1,6 @@
-"""Networks: parameters to logits, and maximum-margin networks in closed form."""
+"""Networks: parameters to logits, and networks in closed form."""
 
-from marginlens.networks.constructions import construct
+from marginlens.networks.constructions import construct, gromov
 from marginlens.networks.factored import Factored, FactoredPopulation
 from marginlens.networks.kinds import Evaluator, Network, as_mlp, norm_of, population_of
 from marginlens.networks.loss import cross_entropy_
@@ -13,6 +13,6 @@ from marginlens.networks.transformer_population import TransformerPopulation
 __all__ = [
     "MEMORY", "MLP", "Evaluation", "Evaluator", "Factored", "FactoredPopulation", "Network",
     "Population", "Rows", "Transformer", "TransformerPopulation", "TransformerSettings", "as_mlp",
-    "construct", "cross_entropy_", "evaluate", "neuron_norms", "norm_of", "population_of",
+    "construct", "cross_entropy_", "evaluate", "gromov", "neuron_norms", "norm_of", "population_of",
     "squared_norm", "total_norm",
 ]  # fmt: skip
