@@ -40,10 +40,12 @@ __all__ = [
     "PenaltyName",
     "Previous",
     "Rate",
+    "RecordEvery",
     "Resume",
     "Schedule",
     "Seed",
     "Sequence",
+    "Snapshots",
     "SplitSeed",
     "StepSize",
     "Steps",
@@ -269,6 +271,19 @@ CheckpointEvery = Annotated[
         metavar="STEPS",
         rich_help_panel=_RUN,
         help="Steps between checkpoints, besides one a minute.",
+    ),
+]
+RecordEvery = Annotated[
+    int | None,
+    typer.Option(
+        metavar="STEPS", rich_help_panel=_RUN, help="Steps between rows of the history; default 10."
+    ),
+]
+Snapshots = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=_RUN,
+        help="How often weights are kept, on a log scale of steps; default 30.",
     ),
 ]
 Track = Annotated[

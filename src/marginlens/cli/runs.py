@@ -45,10 +45,12 @@ from marginlens.cli.options import (
     PenaltyName,
     Previous,
     Rate,
+    RecordEvery,
     Resume,
     Schedule,
     Seed,
     Sequence,
+    Snapshots,
     SplitSeed,
     Steps,
     StepSize,
@@ -116,6 +118,8 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         previous: Previous = False,
         checkpoint_every: CheckpointEvery = None,
         track: Track = None,
+        record_every: RecordEvery = None,
+        snapshots: Snapshots = None,
         activation: Activation = None,
         width: Width = None,
         network: NetworkKind = None,
@@ -177,7 +181,8 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "seed": seed, "members": members, "batch": batch, "online": online or None,
             "train_fraction": train_fraction,
             "split_seed": split_seed, "corrupt": corrupt, "dtype": dtype, "tf32": tf32 or None,
-            "compile": compile, "memory": memory, "device": device,
+            "compile": compile, "memory": memory, "device": device, "record_every": record_every,
+            "snapshots": snapshots,
         }  # fmt: skip
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
         if resume is None and previous:
@@ -332,6 +337,9 @@ app.command(
     "  marginlens train C5 --width 8 --seeds 100 --tolerance 1e-6\n\n"
     "  marginlens train C97 --train-fraction 0.4 --optimizer adamw --weight-decay 1\n\n"
     "  marginlens train C113 --network transformer --train-fraction 0.3\n\n"
+    "  marginlens train C97 --loss squared --train-fraction 0.5 --optimizer adamw --weight-decay 1\n\n"
+    '  marginlens train "parity(50,3)" --online --batch 32 --loss hinge --activation relu --biases '
+    "--optimizer sgd --learning-rate 0.1\n\n"
     "  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _MORE,
 )(_training_command(with_report=False))
 

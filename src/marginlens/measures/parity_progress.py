@@ -175,6 +175,9 @@ class ParityProgress:
     hidden_step
         The first snapshot at which the total share has come half of the way from its first value to its
         largest; None if it does not grow.
+    neuron_step
+        The same of the largest share of one neuron: a few neurons are enough for the accuracy, and turn
+        to the relevant coordinates first.
     accuracy_step
         The first record with an accuracy above ``threshold``; None if there is none.
     threshold
@@ -187,6 +190,7 @@ class ParityProgress:
     shares: Float[np.ndarray, "snapshot neuron"]
     total_share: Float[np.ndarray, " snapshot"]
     hidden_step: int | None
+    neuron_step: int | None
     accuracy_step: int | None
     threshold: float
 
@@ -233,17 +237,25 @@ def parity_progress(
     total = relevant.sum(1) / np.maximum(whole.sum(1), 1e-300)
     risen = np.flatnonzero(training.history["accuracy"][:, 0] > threshold)
     latest = np.searchsorted(training.steps, training.snapshot_steps, side="right") - 1
-    halfway = np.flatnonzero(total >= (total[0] + total.max()) / 2)
+    shares = relevant / np.maximum(whole, 1e-300)
     return ParityProgress(
         steps=training.snapshot_steps,
         accuracy=training.history["accuracy"][np.maximum(latest, 0), 0],
         gaps=fourier_gaps(path, task, rows=rows),
-        shares=relevant / np.maximum(whole, 1e-300),
+        shares=shares,
         total_share=total,
-        hidden_step=int(training.snapshot_steps[halfway[0]]) if total.max() > total[0] else None,
+        hidden_step=_halfway(training.snapshot_steps, total),
+        neuron_step=_halfway(training.snapshot_steps, shares.max(1)),
         accuracy_step=int(training.steps[risen[0]]) if len(risen) else None,
         threshold=threshold,
     )
+
+
+def _halfway(steps: np.ndarray, values: np.ndarray) -> int | None:
+    """The first step at which values are halfway from the first to the largest; None if they fall."""
+    if values.max() <= values[0]:
+        return None
+    return int(steps[np.flatnonzero(values >= (values[0] + values.max()) / 2)[0]])
 
 
 def time_to_learn(training: Training, *, accuracy: float = LEARNED) -> Float[np.ndarray, " member"]:
