@@ -26,6 +26,7 @@ __all__ = [
     "Folder",
     "Heads",
     "Hidden",
+    "InitScale",
     "LossName",
     "Members",
     "Memory",
@@ -190,6 +191,10 @@ Biases = Annotated[
         rich_help_panel=_NETWORK,
         help="Hidden neurons have biases; default: a transformer's have, an mlp's have not.",
     ),
+]
+InitScale = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_NETWORK, help="Standard deviation of an mlp's initial weights."),
 ]
 LossName = Annotated[
     str | None,

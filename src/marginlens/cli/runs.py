@@ -31,6 +31,7 @@ from marginlens.cli.options import (
     Folder,
     Heads,
     Hidden,
+    InitScale,
     LossName,
     Members,
     Memory,
@@ -130,6 +131,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         sequence: Sequence = None,
         attention: Attention = None,
         biases: Biases = None,
+        init_scale: InitScale = None,
         seed: Seed = None,
         members: Members = None,
         loss: LossName = None,
@@ -182,7 +184,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "train_fraction": train_fraction,
             "split_seed": split_seed, "corrupt": corrupt, "dtype": dtype, "tf32": tf32 or None,
             "compile": compile, "memory": memory, "device": device, "record_every": record_every,
-            "snapshots": snapshots,
+            "snapshots": snapshots, "init_scale": init_scale,
         }  # fmt: skip
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
         if resume is None and previous:
