@@ -90,7 +90,7 @@ BAD = [
     ("C5 --corrupt 1", "corrupt: "),
     ("C5 --corrupt 0.01", "changes none; try 0.04"),
     ("C5 --heads 2", "heads belongs to the transformer: add --network transformer"),
-    ("C5 --no-biases", "biases belongs to the transformer"),
+    ("C5 --network factored --biases", "a factored network has no biases"),
     ("C5 --embedding 9", "embedding belongs to the factored"),
     ("C5 --network factored --attention 0.5", "attention belongs to the transformer"),
     ("C5 --optimizer sgd --beta1 0.8", "betas belong to adam and adamw"),

@@ -152,8 +152,9 @@ def _at_penalty(
 ) -> Iterator[Claim]:
     """Loss, norm, margin and shares at the strength of the run; share of gamma*."""
     promised = _promised(prediction)
+    every = f"Every input of {measured.sampled} drawn" if measured.sampled else "Every input"
     yield claim(
-        "accuracy", "Every input is answered correctly", 1.0, measured.accuracy, 0.0,
+        "accuracy", f"{every} is answered correctly", 1.0, measured.accuracy, 0.0,
         prediction.theorem, promised=promised,
     )  # fmt: skip
     at = prediction.at_penalty

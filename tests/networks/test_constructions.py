@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from marginlens.groups import FiniteGroup, group
-from marginlens.networks.constructions import construct
+from marginlens.networks import evaluate
+from marginlens.networks.constructions import construct, gromov
 from marginlens.tasks import Task, task
 from marginlens.theory import Penalty, predict
 
@@ -213,3 +214,74 @@ def test_neurons_file():
             )
             compared += 1
     assert compared == 20
+
+
+def test_gromovs_network_is_the_formula():
+    network = gromov(task("C7"), width=30, seed=3)
+    u, v, w = (network.parameters[name][0].numpy() for name in ("u", "v", "w"))
+    scale = (2 / 30) ** (1 / 3)
+    step = np.exp(2j * np.pi / 7)
+    for i in range(30):
+        # cos(theta a + phi) = Re(z e^(i theta a)): the best fit over all theta leaves nothing
+        fits = []
+        for k in range(7):
+            wave = step ** (k * np.arange(7))
+            design = np.stack([wave.real, wave.imag], axis=1)
+            parts = [np.linalg.lstsq(design, x[:, i], rcond=None) for x in (u, v, w)]
+            angles = [np.angle(a - 1j * b) for (a, b), *_ in parts]
+            left = sum(
+                np.abs(design @ p[0] - x[:, i]).max() for p, x in zip(parts, (u, v, w), strict=True)
+            )
+            sizes = [np.hypot(*p[0]) for p in parts]
+            fits.append((left, k, angles, sizes))
+        left, k, (one, two, both), sizes = min(fits)
+        assert left < 1e-12
+        if k:
+            np.testing.assert_allclose(sizes, scale, rtol=1e-10)
+            assert abs(np.exp(1j * (one + two - both)) - 1) < 1e-10
+
+
+def test_gromovs_error_is_the_variance_of_its_neurons_over_the_width():
+    n, of = 7, task("C7")
+    target = np.eye(n)[of.answers]
+    # of a neuron with s = 1, over all phases: a grid of 16 x 16 is exact for these polynomials
+    one, two = np.meshgrid(*[2 * np.pi * np.arange(16) / 16] * 2)
+    variance = np.mean([
+        np.var((np.cos(one) + np.cos(two)) ** 2 * np.cos(one + two - 2 * np.pi * k * d / n))
+        for k in range(n) for d in range(n)
+    ])  # fmt: skip
+    for width in (10 * n, 40 * n, 160 * n):
+        errors = [
+            np.mean((gromov(of, width=width, seed=seed).logits(of)[0].numpy() - target) ** 2)
+            for seed in range(100)
+        ]
+        spread = np.std(errors) / 100**0.5
+        assert abs(np.mean(errors) - 4 * variance / width) < 4 * spread
+        assert spread < 0.05 * np.mean(errors)
+
+
+def test_a_wide_gromov_network_answers_rightly():
+    of = task("C23")
+    network = gromov(of, width=23 * 300)
+    logits = network.logits(of)[0].numpy()
+    assert evaluate(network, of).accuracy.item() == 1
+    right = np.eye(23)[of.answers] == 1
+    assert logits[right].mean() == pytest.approx(1, abs=0.02)
+    assert logits[~right].mean() == pytest.approx(0, abs=0.02)
+
+
+def test_gromovs_network_follows_the_generator_of_a_relabelled_group():
+    plain = group("C11")
+    shuffled = np.random.default_rng(0).permutation(11)
+    table = np.empty_like(plain.table)
+    table[np.ix_(shuffled, shuffled)] = shuffled[plain.table]
+    of = task(FiniteGroup(table, "relabelled"))
+    assert evaluate(gromov(of, width=4000), of).accuracy.item() == 1
+
+
+@pytest.mark.parametrize("name", ["S3", "parity(4,2)", "compose(C5,3)"])
+def test_gromovs_network_is_one_of_cyclic_groups(name):
+    with pytest.raises(ValueError, match="take C23"):
+        gromov(task(name))
+    with pytest.raises(ValueError, match="at least 1, such as 500"):
+        gromov(task("C5"), width=0)

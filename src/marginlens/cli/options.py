@@ -15,6 +15,7 @@ __all__ = [
     "Batch",
     "Beta1",
     "Beta2",
+    "Biases",
     "CheckpointEvery",
     "Compile",
     "Corrupt",
@@ -25,11 +26,13 @@ __all__ = [
     "Folder",
     "Heads",
     "Hidden",
+    "InitScale",
+    "LossName",
     "Members",
     "Memory",
     "Momentum",
     "NetworkKind",
-    "NoBiases",
+    "Online",
     "Optimizer",
     "OptionalTask",
     "Out",
@@ -38,10 +41,12 @@ __all__ = [
     "PenaltyName",
     "Previous",
     "Rate",
+    "RecordEvery",
     "Resume",
     "Schedule",
     "Seed",
     "Sequence",
+    "Snapshots",
     "SplitSeed",
     "StepSize",
     "Steps",
@@ -181,9 +186,25 @@ Attention = Annotated[
     float | None,
     typer.Option(rich_help_panel=_NETWORK, help="1: softmax; 0: constant; or between."),
 ]
-NoBiases = Annotated[
-    bool,
-    typer.Option("--no-biases", rich_help_panel=_NETWORK, help="A transformer's MLP has none."),
+Biases = Annotated[
+    bool | None,
+    typer.Option(
+        "--biases/--no-biases",
+        rich_help_panel=_NETWORK,
+        help="Hidden neurons have biases; default: a transformer's have, an mlp's have not.",
+    ),
+]
+InitScale = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_NETWORK, help="Standard deviation of an mlp's initial weights."),
+]
+LossName = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        rich_help_panel=_PENALTY,
+        help="cross_entropy, squared, hinge, or logistic (of two classes).",
+    ),
 ]
 AnnealTo = Annotated[
     float | None,
@@ -221,6 +242,14 @@ StepSize = Annotated[
 Batch = Annotated[
     int | None, typer.Option(rich_help_panel=_DATA, help="Rows of a mini-batch; default all.")
 ]
+Online = Annotated[
+    bool,
+    typer.Option(
+        "--online",
+        rich_help_panel=_DATA,
+        help="Draw each batch anew from all inputs, listed or not.",
+    ),
+]
 TrainFraction = Annotated[
     float | None, typer.Option(rich_help_panel=_DATA, help="Share of the rows to train on.")
 ]
@@ -255,6 +284,19 @@ CheckpointEvery = Annotated[
         metavar="STEPS",
         rich_help_panel=_RUN,
         help="Steps between checkpoints, besides one a minute.",
+    ),
+]
+RecordEvery = Annotated[
+    int | None,
+    typer.Option(
+        metavar="STEPS", rich_help_panel=_RUN, help="Steps between rows of the history; default 10."
+    ),
+]
+Snapshots = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=_RUN,
+        help="How often weights are kept, on a log scale of steps; default 30.",
     ),
 ]
 Track = Annotated[

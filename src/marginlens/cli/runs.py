@@ -20,6 +20,7 @@ from marginlens.cli.options import (
     Batch,
     Beta1,
     Beta2,
+    Biases,
     CheckpointEvery,
     Compile,
     Corrupt,
@@ -29,11 +30,13 @@ from marginlens.cli.options import (
     Folder,
     Heads,
     Hidden,
+    InitScale,
+    LossName,
     Members,
     Memory,
     Momentum,
     NetworkKind,
-    NoBiases,
+    Online,
     Optimizer,
     OptionalTask,
     Out,
@@ -42,10 +45,12 @@ from marginlens.cli.options import (
     PenaltyName,
     Previous,
     Rate,
+    RecordEvery,
     Resume,
     Schedule,
     Seed,
     Sequence,
+    Snapshots,
     SplitSeed,
     Steps,
     StepSize,
@@ -112,6 +117,8 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         previous: Previous = False,
         checkpoint_every: CheckpointEvery = None,
         track: Track = None,
+        record_every: RecordEvery = None,
+        snapshots: Snapshots = None,
         activation: Activation = None,
         width: Width = None,
         network: NetworkKind = None,
@@ -121,9 +128,11 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         hidden: Hidden = None,
         sequence: Sequence = None,
         attention: Attention = None,
-        no_biases: NoBiases = False,
+        biases: Biases = None,
+        init_scale: InitScale = None,
         seed: Seed = None,
         members: Members = None,
+        loss: LossName = None,
         penalty: PenaltyName = None,
         strength: Strength = None,
         anneal_to: AnnealTo = None,
@@ -141,6 +150,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         tolerance: Tolerance = None,
         patience: PatienceSteps = None,
         batch: Batch = None,
+        online: Online = False,
         train_fraction: TrainFraction = None,
         train_length: TrainLength = None,
         split_seed: SplitSeed = None,
@@ -163,15 +173,17 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         fields = {
             "activation": activation, "width": width, "network": network, "tied": tied or None,
             "embedding": embedding, "heads": heads, "hidden": hidden, "sequence": sequence,
-            "attention": attention, "biases": False if no_biases else None, "penalty": penalty,
+            "attention": attention, "biases": biases, "loss": loss, "penalty": penalty,
             "strength": strength, "anneal_to": anneal_to, "optimizer": optimizer,
             "learning_rate": learning_rate, "momentum": momentum, "betas": betas,
             "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,
             "step_size": step_size, "steps": steps, "stop_share": stop_share, "tolerance": tolerance,
             "patience": patience,
-            "seed": seed, "members": members, "batch": batch, "train_fraction": train_fraction,
-            "train_length": train_length, "split_seed": split_seed, "corrupt": corrupt,
-            "dtype": dtype, "tf32": tf32 or None, "compile": compile, "memory": memory, "device": device,
+            "seed": seed, "members": members, "batch": batch, "online": online or None,
+            "train_fraction": train_fraction, "train_length": train_length,
+            "split_seed": split_seed, "corrupt": corrupt, "dtype": dtype, "tf32": tf32 or None,
+            "compile": compile, "memory": memory, "device": device, "record_every": record_every,
+            "snapshots": snapshots, "init_scale": init_scale,
         }  # fmt: skip
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
         if resume is None and previous:
@@ -221,7 +233,8 @@ def _start(
     if spec is None:
         raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
     chosen = task(spec)
-    chosen.require_rows()
+    if not fields["online"]:
+        chosen.require_rows()
     if with_report and not chosen.features:
         raise ValueError(
             f"the page of run shows the features that neurons hold, and {chosen.name} has none: "
@@ -333,6 +346,9 @@ app.command(
     "  marginlens train C113 --network transformer --train-fraction 0.3\n\n"
     '  marginlens train "x/y mod 97" --network transformer --train-fraction 0.5\n\n'
     '  marginlens train "addition(10,2)" --network transformer --train-length 1\n\n'
+    "  marginlens train C97 --loss squared --train-fraction 0.5 --optimizer adamw --weight-decay 1\n\n"
+    '  marginlens train "parity(50,3)" --online --batch 32 --loss hinge --activation relu --biases '
+    "--optimizer sgd --learning-rate 0.1\n\n"
     "  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _MORE,
 )(_training_command(with_report=False))
 

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["loss_caption", "loss_figure"]
 
 
+_LOSSES = {
+    "cross_entropy": ("cross-entropy", "nats"),
+    "logistic": ("logistic loss", "nats"),
+    "squared": ("squared error", ""),
+    "hinge": ("hinge loss", ""),
+}
+"""What a recipe's loss is called, and its unit."""
+
+
 def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
-    """Draw cross-entropy + penalty (top, logarithmic) and accuracy (bottom) against training step.
+    """Draw what is minimised (top, logarithmic) and accuracy (bottom) against training step.
 
     The dotted line is the loss predicted at the run's penalty, where the theory gives it.
 
@@ -33,7 +42,10 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.64, 0.36], vertical_spacing=0.08
     )
-    for row, column, form in ((1, "loss", "loss %{y:.5g} nats"), (2, "accuracy", "%{y:.2%} right")):
+    name, unit = _LOSSES[run.recipe.loss]
+    for row, column, form in (
+        (1, "loss", f"loss %{{y:.5g}} {unit}"), (2, "accuracy", "%{y:.2%} right"),
+    ):  # fmt: skip
         figure.add_scatter(
             x=steps[shown], y=np.asarray(run.history[column])[shown], mode="lines", name=column,
             line={"color": style.MEASURED, "width": 2.5}, row=row, col=1,
@@ -51,7 +63,7 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     if predicted is not None and predicted > 0:
         label = f"predicted at this penalty: {style.number(predicted)}"
         style.reference_line(figure, predicted, label, dash="dot", end="right", logarithmic=True)
-    figure.update_yaxes(title_text="loss (nats)", type="log", row=1, col=1)
+    figure.update_yaxes(title_text=f"loss ({unit or name})", type="log", row=1, col=1)
     figure.update_yaxes(
         title_text="accuracy", tickformat=".0%", range=[-0.04, 1.08], nticks=4, row=2, col=1
     )
@@ -65,11 +77,14 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
 
 def loss_caption(run: Run) -> tuple[str, str]:
     """What to look for, and how it is computed."""
+    rows = "the whole table of inputs"
+    if run.recipe.online and not run.task.is_listed:
+        rows = "a sample of the inputs, drawn once"
     return (
         "The loss should settle on the dotted line: with a penalty its least value is not zero, and "
         "the theory predicts it."
         if run.prediction.at_penalty is not None
         else "The loss should fall and level off; the theory gives no value for it in this setting.",
-        "The loss is what training minimises, mean cross-entropy + penalty; accuracy is the share of "
-        "right answers; both over the whole table of inputs.",
+        f"The loss is what training minimises, mean {_LOSSES[run.recipe.loss][0]} + penalty; accuracy "
+        f"is the share of right answers; both over {rows}.",
     )

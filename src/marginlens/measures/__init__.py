@@ -14,6 +14,14 @@ from marginlens.measures.measurement import Measurement, measure
 from marginlens.measures.mechanism import ClockPizza, Mechanism, examine, examine_network
 from marginlens.measures.norm_share import norm_shares
 from marginlens.measures.observables import Observables, key_set_name, observe
+from marginlens.measures.parity_progress import (
+    ParityProgress,
+    fourier_gaps,
+    neuron_gradients,
+    parity_progress,
+    threshold_coefficient,
+    time_to_learn,
+)
 from marginlens.measures.progress import Progress, embedding_gini, gini, progress
 from marginlens.measures.representations import (
     HiddenShares,
@@ -37,6 +45,7 @@ __all__ = [
     "Measurement",
     "Mechanism",
     "Observables",
+    "ParityProgress",
     "Progress",
     "SelectionLaw",
     "WaveformFit",
@@ -49,6 +58,7 @@ __all__ = [
     "examine",
     "examine_network",
     "fit_waveform",
+    "fourier_gaps",
     "gini",
     "gradient_symmetricity",
     "hidden_shares",
@@ -57,9 +67,13 @@ __all__ = [
     "logit_spectrum",
     "logit_table",
     "measure",
+    "neuron_gradients",
     "norm_shares",
     "observe",
+    "parity_progress",
     "progress",
     "selection_law",
+    "threshold_coefficient",
+    "time_to_learn",
     "weight_shares",
 ]

@@ -14,7 +14,7 @@ from marginlens.measures.mechanism import Mechanism, examine
 from marginlens.measures.parity import measure_parity
 from marginlens.measures.phases import cyclic_phases
 from marginlens.measures.spectrum import power_spectra
-from marginlens.networks import MLP, evaluate
+from marginlens.networks import MLP, Rows, evaluate
 from marginlens.tasks import Task
 from marginlens.tasks import task as task_of
 
@@ -33,7 +33,9 @@ class Measurement:
     task, activation, degree
         What it was measured on; ``degree`` is nu, the degree of homogeneity in the parameters.
     accuracy, cross_entropy, margin
-        Over the whole table; the margin is the least lead of the right logit.
+        Over the whole table, or a sample; the margin is the least lead of the right logit.
+    sampled
+        Number of rows of that sample, where the task's rows are not listed; 0: the whole table.
     norm, normalized_margin
         sum_i ||omega_i||^nu, and margin / norm.
     neuron_norms, live
@@ -80,6 +82,7 @@ class Measurement:
     subset_power: Float[np.ndarray, " neuron"] | None = None
     magnitude_ratio: Float[np.ndarray, " neuron"] | None = None
     signs_agree: Bool[np.ndarray, " neuron"] | None = None
+    sampled: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """A summary that JSON can hold: totals and one entry for each feature."""
@@ -87,6 +90,7 @@ class Measurement:
         return {
             "task": self.task,
             "activation": self.activation,
+            **({"sampled_rows": self.sampled} if self.sampled else {}),
             "accuracy": self.accuracy,
             "cross_entropy": self.cross_entropy,
             "norm": self.norm,
@@ -108,7 +112,9 @@ class Measurement:
 
 
 @overload
-def measure(network: MLP, task: Task, *, member: int = 0) -> Measurement: ...
+def measure(
+    network: MLP, task: Task, *, member: int = 0, rows: Rows | None = None
+) -> Measurement: ...
 
 
 @overload
@@ -120,6 +126,7 @@ def measure(
     task: Task | str | None = None,
     *,
     member: int = 0,
+    rows: Rows | None = None,
     logits: Any = None,
 ) -> Measurement | Mechanism:
     """Measure one member of a network, in float64; or any function, by its logits alone.
@@ -127,7 +134,11 @@ def measure(
     Parameters
     ----------
     network, task, member
-        An MLP, what it learned, and which of its members: gives a :class:`Measurement`.
+        An MLP, what it learned, and which of its members: gives a :class:`Measurement`. Biases count
+        in the neurons' norms, and belong to no feature.
+    rows
+        Where the task's rows are not listed: those that accuracy, cross-entropy and margin are over
+        (:func:`marginlens.training.recorded_rows`). All else is read from the weights.
     logits
         In place of a network: what any code answers, as an array (a, b, c) or (row, c) with the rows in
         the task's order; of a HookedTransformer, a JAX model, a language model. Gives a
@@ -137,7 +148,8 @@ def measure(
     Raises
     ------
     ValueError
-        If the shapes do not belong to the task, logits are not finite, or the task has no features.
+        If the shapes do not belong to the task, logits are not finite, the task has no features, or its
+        rows are not listed and none given.
 
     Notes
     -----
@@ -163,7 +175,7 @@ def measure(
         raise ValueError("give a network and its task, or logits=... of any function")
     if isinstance(task, str):
         task = task_of(task)
-    return _of_network(network, task, member)
+    return _of_network(network, task, member, rows)
 
 
 def _of_logits(logits: Any, task: Task | str | None) -> Mechanism:
@@ -184,7 +196,7 @@ def _of_logits(logits: Any, task: Task | str | None) -> Mechanism:
     return examine(values.reshape(-1, classes), known)
 
 
-def _of_network(network: MLP, task: Task, member: int) -> Measurement:
+def _of_network(network: MLP, task: Task, member: int, rows: Rows | None) -> Measurement:
     network.require_task(task)
     if not task.features:
         raise ValueError(
@@ -192,7 +204,7 @@ def _of_network(network: MLP, task: Task, member: int) -> Measurement:
             "of evaluate(network, task)"
         )
     one = network.untied().member(member).to(torch.float64)
-    result = evaluate(one, task)
+    result = evaluate(one, task, rows=rows)
     weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}
     degree = one.homogeneity
     norms = np.sqrt(sum(np.square(w).sum(0) for w in weights.values()))
@@ -233,6 +245,7 @@ def _of_network(network: MLP, task: Task, member: int) -> Measurement:
         agrees=agrees,
         share=share,
         count=np.bincount(dominant[live], minlength=len(task.features)),
+        sampled=0 if rows is None else len(rows),
         **extra,
     )
 

@@ -1,6 +1,6 @@
-"""Networks: parameters to logits, and maximum-margin networks in closed form."""
+"""Networks: parameters to logits, and networks in closed form."""
 
-from marginlens.networks.constructions import construct
+from marginlens.networks.constructions import construct, gromov
 from marginlens.networks.factored import Factored, FactoredPopulation
 from marginlens.networks.hidden import (
     embeddings_of,
@@ -19,6 +19,7 @@ from marginlens.networks.transformer_population import TransformerPopulation
 __all__ = [
     "MEMORY", "MLP", "Evaluation", "Evaluator", "Factored", "FactoredPopulation", "Network",
     "Population", "Rows", "Transformer", "TransformerPopulation", "TransformerSettings", "as_mlp",
-    "construct", "cross_entropy_", "embeddings_of", "evaluate", "hidden_activations", "neuron_norms",
-    "norm_of", "population_of", "squared_norm", "total_norm", "unembedding_of", "with_embeddings",
+    "construct", "cross_entropy_", "embeddings_of", "evaluate", "gromov", "hidden_activations",
+    "neuron_norms", "norm_of", "population_of", "squared_norm", "total_norm", "unembedding_of",
+    "with_embeddings",
 ]  # fmt: skip

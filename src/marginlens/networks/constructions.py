@@ -1,7 +1,8 @@
-"""Maximum-margin networks in closed form."""
+"""Networks in closed form: of maximum margin, and of random phases."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from marginlens.networks.mlp import MLP
@@ -15,7 +16,7 @@ from marginlens.theory import (
     solve_margin,
 )
 
-__all__ = ["construct"]
+__all__ = ["construct", "gromov"]
 
 
 def construct(task: Task, *, method: str = "simplex") -> MLP:
@@ -83,4 +84,72 @@ def _construct_parity(task: Task) -> MLP:
     return MLP(
         {"u": torch.from_numpy(u)[None], "w": torch.from_numpy(w)[None]},
         parse_activation(f"x^{len(task.subset)}"),
+    )
+
+
+def gromov(task: Task, *, width: int = 500, seed: int = 0) -> MLP:
+    r"""Gromov's solution of addition modulo n: x^2 neurons of random phases.
+
+    With theta_k = 2 pi sigma(k) / n and phases uniform on the circle,
+
+    .. math:: u_k(a) = s \cos(\theta_k a + \phi_{k1}), \quad v_k(b) = s \cos(\theta_k b + \phi_{k2}),
+              \quad w_k(c) = s \cos(\theta_k c + \phi_{k1} + \phi_{k2}).
+
+    Of (u + v)^2 w only u v w keeps its mean over the phases, cos(theta_k (a + b - c)) / 2 a neuron with
+    s = 1. The frequencies sigma(k) run through 0, ..., n - 1 again and again: with s^3 = 2 / width the
+    mean of the logits is 1 for the right answer and 0 for all others, exactly where n divides the
+    width. Their mean squared error falls as 1 / width.
+
+    Parameters
+    ----------
+    task
+        A cyclic group's table of two factors; a is the exponent of its generator.
+    width
+        Number of neurons.
+    seed
+        Of the phases, and of the order of the frequencies in each round.
+
+    Returns
+    -------
+    MLP
+        One member, float64.
+
+    Raises
+    ------
+    ValueError
+        If the group is not cyclic, or the width is below 1.
+
+    Notes
+    -----
+    Gromov 2023, *Grokking modular arithmetic* (arXiv 2301.02679), section 3. There s = 1, and the
+    factor is one of the network.
+
+    Examples
+    --------
+    >>> from marginlens.networks import evaluate
+    >>> from marginlens.tasks import task
+    >>> evaluate(gromov(task("C5"), width=2000), task("C5")).accuracy
+    tensor([1.], dtype=torch.float64)
+    """
+    group = task.group
+    if group is None or group.generator is None or task.factors != 2:
+        raise ValueError(f"{task.name} is no addition of two integers modulo n: take C23")
+    if width < 1:
+        raise ValueError(f"width is {width}, but must be at least 1, such as 500")
+    random = np.random.default_rng(seed)
+    n = group.order
+    rounds = [random.permutation(n) for _ in range(-(-width // n))]
+    frequencies = np.concatenate(rounds)[:width]
+    phases = random.uniform(0, 2 * np.pi, size=(2, width))
+    exponents = np.empty(n, dtype=np.int64)
+    exponents[group.powers(group.generator)] = np.arange(n)
+    angles = 2 * np.pi * np.outer(exponents, frequencies) / n
+    scale = (2 / width) ** (1 / 3)
+    shifts = {"u": phases[0], "v": phases[1], "w": phases[0] + phases[1]}
+    return MLP(
+        {
+            name: torch.from_numpy(scale * np.cos(angles + shift))[None]
+            for name, shift in shifts.items()
+        },
+        parse_activation("x^2"),
     )

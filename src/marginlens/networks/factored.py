@@ -188,6 +188,8 @@ class FactoredPopulation:
         Rows of the task, for `Population`; None for the whole table.
     memory
         Bytes of hidden activations held at a time, for `Population`; None for its own choice.
+    loss
+        Whose gradient is taken, for `Population`.
 
     Examples
     --------
@@ -204,10 +206,11 @@ class FactoredPopulation:
         *,
         rows: Rows | None = None,
         memory: int | None = None,
+        loss: str = "cross_entropy",
     ) -> None:
         layers = network.folded(task)
         self.slots = task.slots
-        self.population = Population(task, layers, rows=rows, memory=memory)
+        self.population = Population(task, layers, rows=rows, memory=memory, loss=loss)
         # Buffers are kept from step to step, as `Population` keeps its own.
         self._layers = {slot: torch.empty_like(layers.parameters[slot]) for slot in task.slots}
         self._gradients = {slot: torch.empty_like(p) for slot, p in self._layers.items()}

@@ -33,9 +33,14 @@ class Evaluator(Protocol):
 
 
 def population_of(
-    task: Task, network: Network, *, rows: Rows | None = None, memory: int | None = None
+    task: Task,
+    network: Network,
+    *,
+    rows: Rows | None = None,
+    memory: int | None = None,
+    loss: str = "cross_entropy",
 ) -> Evaluator:
-    """The evaluator of a network's kind; rows and memory as for :class:`Population`.
+    """The evaluator of a network's kind; rows, memory and loss as for :class:`Population`.
 
     Examples
     --------
@@ -46,10 +51,10 @@ def population_of(
     torch.Size([2])
     """
     if isinstance(network, MLP):
-        return Population(task, network, rows=rows, memory=memory)
+        return Population(task, network, rows=rows, memory=memory, loss=loss)
     if isinstance(network, Factored):
-        return FactoredPopulation(task, network, rows=rows, memory=memory)
-    return TransformerPopulation(task, network, rows=rows, memory=memory)
+        return FactoredPopulation(task, network, rows=rows, memory=memory, loss=loss)
+    return TransformerPopulation(task, network, rows=rows, memory=memory, loss=loss)
 
 
 def as_mlp(network: Network) -> MLP:

@@ -1,14 +1,23 @@
-"""Cross-entropy from differences of logits, with its gradient."""
+"""Losses of logits with their gradients: cross-entropy from differences of logits, and others."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["add_cross_entropy_", "cross_entropy_"]
+__all__ = [
+    "LOSSES", "add_cross_entropy_", "cross_entropy_", "hinge_", "loss_adder", "require_classes",
+    "squared_",
+]  # fmt: skip
+
+Losses = Float[Tensor, "member 1 row"]
+AddLoss = Callable[[Tensor, Tensor, float | Tensor, Tensor], None]
+"""Adds rows to results and leaves the gradient in the logits, as :func:`add_cross_entropy_` does."""
 
 
 def cross_entropy_(
@@ -77,3 +86,113 @@ def add_cross_entropy_(
     results[:, 0] += losses.sum((1, 2), dtype=torch.float64)
     results[:, 1] += correct.sum((1, 2), dtype=torch.float64)
     results[:, 2] = torch.minimum(results[:, 2], gap.amin((1, 2)).double())
+
+
+def squared_(
+    logits: Float[Tensor, "member class row"],
+    answers: Int[Tensor, "member 1 row"],
+    weights: float | Float[Tensor, " row"],
+) -> Losses:
+    """Squared errors of rows; ``logits`` are overwritten by the gradient of the weighted sum.
+
+    The loss of a row is the mean over classes of (l_j - [j = c])^2, c the right class: with equal
+    weights the mean is ``torch.nn.functional.mse_loss`` of the logits and one-hot answers, the
+    convention of Gromov 2023 (arXiv 2301.02679).
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[[0.5], [0.5]]])
+    >>> squared_(logits, torch.tensor([[[0]]]), 1.0).item(), logits.flatten().tolist()
+    (0.25, [-0.5, 0.5])
+    """
+    logits.scatter_add_(1, answers, logits.new_full((), -1.0).expand(answers.shape))
+    losses = logits.square().mean(1, keepdim=True)
+    logits.mul_(weights * (2 / logits.shape[1]))
+    return losses
+
+
+def hinge_(
+    logits: Float[Tensor, "member class row"],
+    answers: Int[Tensor, "member 1 row"],
+    weights: float | Float[Tensor, " row"],
+) -> Losses:
+    """Hinge losses of rows; ``logits`` are overwritten by the gradient of the weighted sum.
+
+    max(0, 1 - (l_c - max_{j != c} l_j)): with two classes max(0, 1 - y f) of f = l_1 - l_0 and y = 1
+    or -1 (Barak et al. 2022, arXiv 2207.08799), with more that of Crammer & Singer 2001. Of equal
+    largest wrong logits the first one gets the gradient.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[[0.5], [0.0]]])
+    >>> hinge_(logits, torch.tensor([[[0]]]), 1.0).item(), logits.flatten().tolist()
+    (0.5, [-1.0, 1.0])
+    """
+    right = logits.gather(1, answers)
+    largest, wrong = logits.scatter_(1, answers, -math.inf).max(1, keepdim=True)
+    losses = (1 - (right - largest)).clamp_min_(0)
+    push = (losses > 0) * torch.as_tensor(weights, dtype=logits.dtype, device=logits.device)
+    logits.zero_().scatter_(1, wrong, push).scatter_(1, answers, -push)
+    return losses
+
+
+def _logistic_(logits: Tensor, answers: Tensor, weights: float | Tensor) -> Losses:
+    """log(1 + exp(-y f)), f = l_1 - l_0: the cross-entropy of two classes."""
+    return cross_entropy_(logits, answers, weights)[0]
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, float | Tensor], Tensor]] = {
+    "squared": squared_,
+    "hinge": hinge_,
+    "logistic": _logistic_,
+}
+"""What may be minimised besides ``"cross_entropy"``, by name."""
+
+
+def require_classes(loss: str, classes: int) -> None:
+    """Refuse a loss that is not known, or not one of so many classes.
+
+    Raises
+    ------
+    ValueError
+        In one line.
+    """
+    if loss != "cross_entropy" and loss not in LOSSES:
+        names = ", ".join(("cross_entropy", *LOSSES))
+        raise ValueError(f"loss is {loss!r}, but must be one of {names}")
+    if loss == "logistic" and classes != 2:
+        raise ValueError(
+            f"the logistic loss is one of 2 classes, and there are {classes}: choose cross_entropy, "
+            "which is the same for two, or hinge"
+        )
+
+
+def loss_adder(loss: str) -> AddLoss:
+    """What adds rows to ``results`` and leaves the gradient of that loss in the logits.
+
+    For another loss than cross-entropy ``results`` has a fourth column, to which it is added, and the
+    first is still the cross-entropy.
+
+    Examples
+    --------
+    >>> results = torch.tensor([[0.0, 0.0, 9.0, 0.0]], dtype=torch.float64)
+    >>> logits, answers = torch.tensor([[[0.5], [0.0]]]), torch.tensor([0])
+    >>> loss_adder("hinge")(logits, answers, 1.0, results)
+    >>> results
+    tensor([[0.4741, 1.0000, 0.5000, 0.5000]], dtype=torch.float64)
+    """
+    return add_cross_entropy_ if loss == "cross_entropy" else partial(_add_, LOSSES[loss])
+
+
+def _add_(
+    loss: Callable[[Tensor, Tensor, float | Tensor], Tensor],
+    logits: Tensor,
+    answers: Tensor,
+    weights: float | Tensor,
+    results: Float[Tensor, "member 4"],
+) -> None:
+    add_cross_entropy_(logits.clone(), answers, weights, results[:, :3])
+    losses = loss(logits, answers.expand(len(logits), 1, -1), weights)
+    if isinstance(weights, Tensor):
+        losses = losses * weights
+    results[:, 3] += losses.sum((1, 2), dtype=torch.float64)

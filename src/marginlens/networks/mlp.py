@@ -1,4 +1,4 @@
-"""The one-hidden-layer network without biases, as an ensemble of members."""
+"""The one-hidden-layer network, as an ensemble of members."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ class MLP:
     """f(a, b) = sum_i sigma(u_i(a) + v_i(b)) w_i, or on signs f(x) = sum_i sigma(<u_i, x>) w_i.
 
     With k factors the sum inside has k terms. With tied embeddings all slots share one: u = v. Such a
-    network *is* the one with u = v: its norms count the shared weights once for each slot.
+    network *is* the one with u = v: its norms count the shared weights once for each slot. With biases
+    a number b_i is added inside sigma: one more of the neuron's weights omega_i.
 
     Attributes
     ----------
     parameters
         One for each slot of the task (``"u"`` and ``"v"``), each (member, element, neuron), and
-        ``"w"`` (member, class, neuron). With tied embeddings ``"u"`` and ``"w"``.
+        ``"w"`` (member, class, neuron). With tied embeddings ``"u"`` and ``"w"``. With biases also
+        ``"bias"`` (member, 1, neuron).
     activation
         sigma.
     tied_slots
@@ -49,13 +51,15 @@ class MLP:
         seed: int = 0,
         scale: float | None = None,
         tied: bool = False,
+        biases: bool = False,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> MLP:
         """Gaussian weights of standard deviation ``scale`` (task.size^(-1/2) by default).
 
         Member i is drawn on the CPU in float64 from seed + i, so that it starts from the same
-        parameters whatever the ensemble's size, the precision or the device.
+        parameters whatever the ensemble's size, the precision or the device. Biases are drawn last:
+        the other weights are the same without them.
 
         Raises
         ------
@@ -67,6 +71,8 @@ class MLP:
         slots = ("u",) if tied else task.slots
         deviation = task.size**-0.5 if scale is None else scale
         sizes = {**dict.fromkeys(slots, task.size), "w": task.classes}
+        if biases:
+            sizes["bias"] = 1
         drawn: dict[str, list[Tensor]] = {name: [] for name in sizes}
         for member in range(members):
             generator = torch.Generator().manual_seed(seed + member)
@@ -85,6 +91,11 @@ class MLP:
         return bool(self.tied_slots)
 
     @property
+    def biases(self) -> bool:
+        """Whether a bias is added inside each neuron's activation."""
+        return "bias" in self.parameters
+
+    @property
     def uses(self) -> dict[str, int]:
         """How often each parameter is used: as often as there are slots, if they share it."""
         return {"u": len(self.tied_slots)} if self.tied else {}
@@ -94,7 +105,8 @@ class MLP:
         if not self.tied:
             return self
         shared = dict.fromkeys(self.tied_slots, self.parameters["u"])
-        return MLP({**shared, "w": self.parameters["w"]}, self.activation)
+        others = {name: p for name, p in self.parameters.items() if name != "u"}
+        return MLP({**shared, **others}, self.activation)
 
     def with_parameters(self, parameters: dict[str, Tensor]) -> MLP:
         """The network with other parameters."""
@@ -125,6 +137,8 @@ class MLP:
         """
         slots = ("u",) if self.tied and self.tied_slots == task.slots else task.slots
         expected = {**dict.fromkeys(slots, task.size), "w": task.classes}
+        if self.biases:
+            expected["bias"] = 1
         got = {name: p.shape[1] for name, p in self.parameters.items()}
         if got != expected:
             raise ValueError(
@@ -157,6 +171,8 @@ class MLP:
                 (weight[:, column] for weight, column in zip(weights, columns, strict=True)),
                 start=w.new_zeros(1),
             )
+        if self.biases:
+            hidden = hidden + parameters["bias"]
         return activate(self.activation, hidden) @ w.mT
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from marginlens.networks import kernels
 from marginlens.networks.activations import activate, times_derivative_
-from marginlens.networks.loss import add_cross_entropy_
+from marginlens.networks.loss import loss_adder, require_classes
 from marginlens.networks.mlp import MLP, neuron_norms
 from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
@@ -37,11 +37,30 @@ class Evaluation:
         Share of the rows whose asked answer has the largest logit.
     margin
         min over rows of (logit of the asked answer - largest logit of another).
+    other
+        Mean over the rows of the loss that is minimised, where that is not cross-entropy.
     """
 
     cross_entropy: Float[Tensor, " member"]
     accuracy: Float[Tensor, " member"]
     margin: Float[Tensor, " member"]
+    other: Float[Tensor, " member"] | None = None
+
+    @property
+    def loss(self) -> Float[Tensor, " member"]:
+        """Mean over the rows of the loss whose gradient is taken."""
+        return self.cross_entropy if self.other is None else self.other
+
+    @classmethod
+    def of(cls, results: Float[Tensor, "member column"], count: int | None = None) -> Evaluation:
+        """From sums over rows (cross-entropies, right answers; least margin; losses), or means.
+
+        ``count`` divides the sums, where each row has the same weight.
+        """
+        if count is not None:
+            results[:, :2] /= count
+            results[:, 3:] /= count
+        return cls(*results.unbind(1))
 
 
 class _Inputs(Protocol):
@@ -157,6 +176,8 @@ class Population:
         stays in the cache.
     merge
         Whether rows that a network with tied embeddings cannot tell apart become one.
+    loss
+        Whose gradient is taken: ``"cross_entropy"``, or one of ``networks.loss.LOSSES``.
     """
 
     def __init__(
@@ -167,12 +188,17 @@ class Population:
         rows: Rows | None = None,
         memory: int | None = None,
         merge: bool = True,
+        loss: str = "cross_entropy",
     ) -> None:
-        task.require_rows()
+        if rows is None:
+            task.require_rows()
         network.require_task(task)
+        require_classes(loss, task.classes)
+        self.loss, self._add_loss = loss, loss_adder(loss)
         w = network.parameters["w"]
         self.activation = network.activation
         self._task, self._tied, self._dtype = task, network.tied, w.dtype
+        self._biases = network.biases
         chosen = (Rows.of(task) if rows is None else rows).to(w.device)
         self._memory = memory or MEMORY
         whole = rows is None and task.is_whole and not network.tied
@@ -198,7 +224,8 @@ class Population:
         self.count = len(rows)
         self.weights = None if rows.weights is None else rows.weights.to(self._dtype).contiguous()
         self._embedded = None
-        if self._task.kind == "table" and kernels.can_activate(self.activation):
+        plain = self.loss == "cross_entropy" and not self._biases
+        if self._task.kind == "table" and plain and kernels.can_activate(self.activation):
             names = ("u",) * self._task.factors if self._tied else self._task.slots
             self._embedded = kernels.EmbeddedRows(
                 rows.inputs, rows.answers, self.weights, names, self.activation, self._memory
@@ -210,16 +237,16 @@ class Population:
         parameters = {name: p.detach() for name, p in parameters.items()}
         w = parameters["w"]
         members = w.shape[0]
-        results = w.new_zeros(members, 3, dtype=torch.float64)  # loss, accuracy, margin
+        # cross-entropy, accuracy, margin, and the loss where it is another one
+        columns = 3 if self.loss == "cross_entropy" else 4
+        results = w.new_zeros(members, columns, dtype=torch.float64)
         results[:, 2] = math.inf
         embedded, touched = self._embedded, [*parameters.values(), *(gradients or {}).values()]
         if embedded is not None and embedded.takes(*touched):
             embedded(parameters, gradients, results)
         else:
             self._evaluate(parameters, gradients, results)
-        if self.weights is None:
-            results[:, :2] /= self.count
-        return Evaluation(*results.unbind(1))
+        return Evaluation.of(results, self.count if self.weights is None else None)
 
     def _evaluate(
         self, parameters: Parameters, gradients: Parameters | None, results: Tensor
@@ -256,18 +283,22 @@ class Population:
         logits = self._logits[: members * count * classes].view(members, classes, count)
         weights = 1 / self.count if self.weights is None else self.weights[rows]
         before = self.inputs.forward(p, lo, hi, self._before[:size].view(shape))
+        if self._biases:
+            before += p["bias"]
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
-        add_cross_entropy_(logits, self.answers[rows], weights, results)
+        self._add_loss(logits, self.answers[rows], weights, results)
         if gradients is not None:
             gradients["w"].baddbmm_(logits, hidden)
             back = torch.bmm(logits.mT, w * self.activation.degree, out=hidden)
             times_derivative_(self.activation, back, before)
+            if self._biases:
+                gradients["bias"] += back.sum(1, keepdim=True)
             self.inputs.backward(back, lo, hi, gradients)
 
 
-def evaluate(network: MLP, task: Task) -> Evaluation:
-    """Cross-entropy, accuracy and margin of each member on the whole table.
+def evaluate(network: MLP, task: Task, *, rows: Rows | None = None) -> Evaluation:
+    """Cross-entropy, accuracy and margin of each member on the whole table, or on some rows.
 
     Examples
     --------
@@ -276,7 +307,7 @@ def evaluate(network: MLP, task: Task) -> Evaluation:
     >>> evaluate(construct(task("C5")), task("C5")).margin
     tensor([0.0304], dtype=torch.float64)
     """
-    return Population(task, network)(network.parameters)
+    return Population(task, network, rows=rows)(network.parameters)
 
 
 def total_norm(network: MLP) -> Float[Tensor, " member"]:

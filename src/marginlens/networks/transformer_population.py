@@ -10,7 +10,7 @@ from torch.nn.functional import embedding, embedding_bag
 
 from marginlens.networks import kernels
 from marginlens.networks.activations import activate, times_derivative_
-from marginlens.networks.loss import add_cross_entropy_
+from marginlens.networks.loss import loss_adder, require_classes
 from marginlens.networks.population import Evaluation
 from marginlens.networks.rows import Rows
 from marginlens.networks.transformer import Transformer
@@ -50,6 +50,8 @@ class TransformerPopulation:
     memory
         Bytes of activations held at a time, at least those of one row of one member; by default what
         the allocator keeps from step to step.
+    loss
+        Whose gradient is taken, as for `Population`.
 
     Examples
     --------
@@ -71,7 +73,10 @@ class TransformerPopulation:
         *,
         rows: Rows | None = None,
         memory: int | None = None,
+        loss: str = "cross_entropy",
     ) -> None:
+        require_classes(loss, task.classes)
+        self.loss = loss
         memory = MEMORY if memory is None else memory
         if memory < 1:
             raise ValueError(f"memory is {memory} bytes: take at least 1, as 24 << 20")
@@ -107,8 +112,9 @@ class TransformerPopulation:
         """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
         parameters = {name: p.detach() for name, p in parameters.items()}
         members = parameters["embed"].shape[0]
-        results = parameters["embed"].new_zeros(members, 3, dtype=torch.float64)
-        results[:, 2] = math.inf  # loss, accuracy, margin
+        columns = 3 if self.loss == "cross_entropy" else 4
+        results = parameters["embed"].new_zeros(members, columns, dtype=torch.float64)
+        results[:, 2] = math.inf  # cross-entropy, accuracy, margin, and the loss if another one
         if gradients is not None:
             for gradient in gradients.values():
                 gradient.zero_()
@@ -124,9 +130,7 @@ class TransformerPopulation:
             if gradients is not None and back is not None:
                 g = {name: value[chosen] for name, value in gradients.items()}
                 self.tables.backward(p, forward, back.mix, back.scores, back.read, g)
-        if self.weights is None:
-            results[:, :2] /= self.count
-        return Evaluation(*results.unbind(1))
+        return Evaluation.of(results, self.count if self.weights is None else None)
 
     def _rows(
         self, f: Forward, back: _Back | None, plan: RowPlan, start: int, results: Tensor
@@ -178,7 +182,8 @@ class TransformerPopulation:
         rows = slice(start, start + count)
         weights = 1 / self.count if self.weights is None else self.weights[rows]
         asked = logits[..., : self.classes].mT
-        add = kernels.cross_entropy if kernels.is_compiled_for(f.mix) else add_cross_entropy_
+        compiled = self.loss == "cross_entropy" and kernels.is_compiled_for(f.mix)
+        add = kernels.cross_entropy if compiled else loss_adder(self.loss)
         add(asked, self.answers[rows], weights, results)
         if back is not None:
             back.read.baddbmm_(logits.mT, hidden)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from marginlens.files import write_whole
 from marginlens.networks import Network
 from marginlens.training import TrainingState
+from marginlens.training.recipe import as_now_named
 
 try:
     import fcntl
@@ -90,6 +91,7 @@ def read_checkpoint(
 
 
 def _require_recipe(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    was = as_now_named(dict(was))
     for name in sorted(was.keys() & now.keys() - set(MAY_CHANGE)):
         if was[name] != now[name]:
             raise OtherRecipeError(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -229,7 +228,7 @@ def load_run(folder: str | Path) -> Run:
 
 
 def _read(path: Path) -> Run:
-    recipe = Recipe(**tomllib.loads((path / MARK).read_text()))
+    recipe = Recipe.from_toml((path / MARK).read_text())
     with safe_open(path / "parameters.safetensors", framework="pt") as file:
         metadata = file.metadata() or {}
         chosen = task_of_folder(recipe, path)

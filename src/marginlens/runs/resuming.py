@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -120,7 +119,7 @@ def _held(folder: Path) -> Iterator[None]:
 
 def _read_recipe(folder: Path) -> tuple[Recipe, Task]:
     try:
-        recipe = checked_recipe(tomllib.loads((folder / MARK).read_text()))
+        recipe = Recipe.from_toml((folder / MARK).read_text())
         return recipe, task_of_folder(recipe, folder)
     except (ValueError, OSError) as error:
         words = " ".join(str(error).split())

@@ -13,7 +13,7 @@ from marginlens.measures import Measurement, measure
 from marginlens.networks import MLP, as_mlp
 from marginlens.tasks import Task
 from marginlens.theory import Penalty, Prediction, is_covered, predict
-from marginlens.training import Recipe, Training, initial_network
+from marginlens.training import Recipe, Training, initial_network, recorded_rows
 from marginlens.verdict import Verdict, judge
 
 __all__ = ["Measured", "Run", "prediction_for", "run_record"]
@@ -50,7 +50,7 @@ class Run:
         What its neurons hold; None for a transformer, whose neurons have no weight for each element,
         and for tasks without features.
     history
-        Columns ``step``, ``loss`` (cross-entropy + penalty), ``cross_entropy``, ``accuracy``,
+        Columns ``step``, ``loss`` (what is minimised, with penalty), ``cross_entropy``, ``accuracy``,
         ``margin``, ``norm``, ``normalized_margin`` and ``margin_ratio`` (of gamma*, nan where that
         is unknown).
     snapshot_steps, snapshots
@@ -108,18 +108,35 @@ class Run:
 def prediction_for(task: Task, recipe: Recipe) -> Prediction:
     """Prediction at the penalty that the recipe trains with, or ends with.
 
-    Where rows are held back, labels corrupted or embeddings shared, the theory speaks of another
-    training: its numbers stay, as what a network of the whole table would do, and promise nothing.
+    Where rows are held back, labels corrupted, embeddings shared, or neurons have biases, the theory
+    speaks of another training: its numbers stay, as what a network of the whole table would do, and
+    promise nothing. With another loss what it says of a penalty's strength goes.
     """
     found = predict(task, recipe.activation, Penalty(recipe.penalty, recipe.final_strength))
     plain = recipe.network == "mlp" and not recipe.tied and not recipe.weight_decay
-    if (recipe.is_population and plain) or not is_covered(task):
+    if not is_covered(task):
         return found
-    why = (
-        "Trained with tied or factored embeddings, attention, decoupled weight decay, on a part of the "
-        "table or on corrupted labels: the prediction is that of an MLP on the whole table with an "
-        "embedding for each slot."
-    )
+    reasons = []
+    if not (recipe.is_population and plain):
+        reasons.append(
+            "Trained with tied or factored embeddings, attention, decoupled weight decay, on a part of "
+            "the table or on corrupted labels: the prediction is that of an MLP on the whole table with "
+            "an embedding for each slot."
+        )
+    if recipe.network == "mlp" and recipe.biases:
+        reasons.append("Trained with biases: the prediction is that of a network without them.")
+    if recipe.loss not in ("cross_entropy", "logistic"):
+        reasons.append(
+            f"Trained with the {recipe.loss} loss: the prediction is the limit of cross-entropy."
+        )
+        found = replace(found, at_penalty=None, collapse_penalty=None)
+    if recorded_rows(task, recipe) is not None:
+        reasons.append(
+            "Accuracy, loss and margin are over a sample of the inputs, not all of them."
+        )
+    if not reasons:
+        return found
+    why = " ".join(reasons)
     if recipe.network == "transformer":
         found = replace(found, margin=None)  # of another norm, not to be compared
     return replace(found, proved=False, note=f"{found.note} {why}".strip())
@@ -140,9 +157,10 @@ def run_record(
     if recipe.network != "transformer" and task.features:
         # the curves are member 0's, which starts the same alone as among others
         start = as_mlp(initial_network(task, recipe.model_copy(update={"members": 1})))
-        measurement = measure(as_mlp(training.network), task)
+        rows = recorded_rows(task, recipe)
+        measurement = measure(as_mlp(training.network), task, rows=rows)
         verdict = judge(prediction, measurement, training_seconds=training.seconds)
-        measured = Measured(measurement, measure(start, task), verdict)
+        measured = Measured(measurement, measure(start, task, rows=rows), verdict)
         tensors = {name: torch.as_tensor(values) for name, values in snapshots.items()}
         layers = as_mlp(training.network.with_parameters(tensors)).parameters
         snapshots = {name: p.numpy() for name, p in layers.items()}

@@ -193,7 +193,8 @@ class Sweep(BaseModel):
             if spec not in tasks:
                 tasks[spec] = task(spec)
             chosen = tasks[spec]
-            chosen.require_rows()
+            if chosen.kind == "table" or not fields.get("online"):
+                chosen.require_rows()  # what a group's network selected is observed on its table
             given = {name: _plain(value) for name, value in fields.items() if name != "task"}
             recipe = recipe_for(chosen, **{"snapshots": 0, **given})
             looked_at = recipe.stop_share is not None or (recipe.tolerance and not recipe.patience)

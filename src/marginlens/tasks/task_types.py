@@ -161,4 +161,5 @@ class Task:
             raise ValueError(
                 f"{self.name} can be predicted but not trained or measured: {self.unlisted}; "
                 "marginlens predict says what a network would learn"
+                + (", and --online --batch 32 trains it" if self.subset or self.group else "")
             )

@@ -1,7 +1,7 @@
 """Recipe and task to a trained network."""
 
 from marginlens.training.cost import estimated_seconds
-from marginlens.training.data import split, trained_rows
+from marginlens.training.data import recorded_rows, split, trained_rows
 from marginlens.training.loop import DivergedError, train
 from marginlens.training.ranks import Ranks, process_group
 from marginlens.training.recipe import Recipe, recipe_for
@@ -10,6 +10,6 @@ from marginlens.training.state import Training, TrainingState
 
 __all__ = [
     "DivergedError", "Ranks", "Recipe", "Training", "TrainingState", "check_trainable",
-    "estimated_seconds", "find_device", "initial_network", "process_group", "recipe_for", "split",
-    "train", "trained_rows",
+    "estimated_seconds", "find_device", "initial_network", "process_group", "recipe_for",
+    "recorded_rows", "split", "train", "trained_rows",
 ]  # fmt: skip

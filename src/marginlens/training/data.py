@@ -14,7 +14,15 @@ from marginlens.networks import Rows
 from marginlens.tasks import Task
 from marginlens.training.recipe import Recipe
 
-__all__ = ["Batches", "Data", "split", "trained_rows"]
+__all__ = [
+    "SAMPLE", "Batches", "Data", "OnlineBatches", "drawn_rows", "recorded_rows", "split",
+    "trained_rows",
+]  # fmt: skip
+
+SAMPLE = 4096
+"""Rows of the fixed sample that an online training on unlisted inputs is recorded on."""
+
+_BATCH, _SAMPLE = 1, 2  # streams of random numbers, none of them an epoch's
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +32,8 @@ class Data:
     Attributes
     ----------
     train
-        None where it is the whole table with its right answers.
+        None where it is the whole table with its right answers. Trained online on inputs that are not
+        listed: the sample that the history is recorded on.
     test
         None where nothing is held back.
     """
@@ -56,7 +65,7 @@ def split(task: Task, recipe: Recipe) -> Data:
     (27, 216)
     """
     if recipe.is_population:
-        return Data(None, None)
+        return Data(recorded_rows(task, recipe), None)
     task.require_rows()
     random = np.random.default_rng(recipe.split_seed)
     order = random.permutation(len(task.answers))
@@ -126,6 +135,75 @@ def _by_length(task: Task, length: int) -> tuple[np.ndarray, np.ndarray]:
         )
     short = task.lengths <= length
     return np.flatnonzero(short), np.flatnonzero(~short)
+
+
+def recorded_rows(task: Task, recipe: Recipe) -> Rows | None:
+    """The rows that stand for the whole table in a history; None where it is the table itself.
+
+    Trained online on inputs that are not listed: ``SAMPLE`` rows drawn like the batches, with
+    replacement, but from a stream of their own that depends on ``split_seed`` alone.
+
+    Raises
+    ------
+    ValueError
+        If the task's rows are not listed, and it is not trained online or they cannot be drawn.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> recipe = Recipe(task="parity(50,3)", batch=32, online=True)
+    >>> recorded_rows(task("parity(50,3)"), recipe).inputs.shape
+    torch.Size([4096, 50])
+    """
+    if task.is_listed or not recipe.online:
+        return None
+    return drawn_rows(task, SAMPLE, np.random.default_rng([recipe.split_seed, 0, _SAMPLE]))
+
+
+def drawn_rows(task: Task, count: int, random: np.random.Generator) -> Rows:
+    """Rows drawn from all inputs alike, with replacement; the inputs need not be listed.
+
+    Raises
+    ------
+    ValueError
+        If the task is known by its characters alone: there is nothing to multiply.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> rows = drawn_rows(task("parity(50,3)"), 5, np.random.default_rng(0))
+    >>> bool(((-1.0) ** rows.answers == rows.inputs[:, :3].prod(1)).all())
+    True
+    """
+    if task.is_listed:
+        return Rows.of(task, random.integers(len(task.answers), size=count))
+    if task.subset is not None:
+        flipped = random.integers(2, size=(count, task.size))
+        answers = flipped[:, list(task.subset)].sum(1) % 2
+        return Rows(torch.from_numpy(1.0 - 2.0 * flipped), torch.from_numpy(answers))
+    if task.group is None:
+        task.require_rows()  # says so
+        raise ValueError(f"{task.name} has no group to draw products from; take C23")
+    inputs = random.integers(task.size, size=(count, task.factors))
+    answers = inputs[:, 0]
+    for column in inputs.T[1:]:
+        answers = task.group.table[answers, column]
+    return Rows(torch.from_numpy(inputs), torch.from_numpy(answers.astype(np.int64)))
+
+
+class OnlineBatches:
+    """Batches drawn anew at each step; a batch depends on the seed and the step alone.
+
+    So training goes on bitwise from a checkpoint, and processes that share the rows draw the same.
+    """
+
+    def __init__(self, task: Task, size: int, seed: int, device: torch.device) -> None:
+        self.task, self.size, self.seed, self.device = task, size, seed, device
+
+    def at(self, step: int) -> Rows:
+        """The batch of a step."""
+        random = np.random.default_rng([self.seed, step, _BATCH])
+        return drawn_rows(self.task, self.size, random).to(self.device)
 
 
 class Batches:

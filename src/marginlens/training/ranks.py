@@ -49,11 +49,12 @@ class Ranks:
             for gradient in gradients.values():
                 gradient.copy_(flat[lo : lo + gradient.numel()].view_as(gradient))
                 lo += gradient.numel()
-        sums = torch.stack([evaluation.cross_entropy, evaluation.accuracy])
+        means = [evaluation.cross_entropy, evaluation.accuracy]
+        sums = torch.stack(means if evaluation.other is None else [*means, evaluation.other])
         dist.all_reduce(sums)
         margin = evaluation.margin.clone()
         dist.all_reduce(margin, dist.ReduceOp.MIN)
-        return Evaluation(sums[0], sums[1], margin)
+        return Evaluation(sums[0], sums[1], margin, None if evaluation.other is None else sums[2])
 
     def any(self, mine: bool) -> bool:
         """Whether it is so on any process: all of them stop, or none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,12 +29,12 @@ from marginlens.theory import (
     predict,
 )
 
-__all__ = ["Recipe", "checked_recipe", "in_one_line", "recipe_for"]
+__all__ = ["Recipe", "as_now_named", "checked_recipe", "in_one_line", "recipe_for"]
 
 
 _OF_A_KIND = {
     "embedding": "factored",
-    **dict.fromkeys(("heads", "hidden", "sequence", "attention", "biases"), "transformer"),
+    **dict.fromkeys(("heads", "hidden", "sequence", "attention"), "transformer"),
 }
 
 
@@ -51,8 +52,15 @@ class Recipe(BaseModel):
         Number of neurons of an MLP; length of a transformer's residual stream.
     embedding
         Coordinates of a factored embedding.
-    heads, hidden, sequence, attention, biases
+    heads, hidden, sequence, attention
         Of a transformer, as in :class:`marginlens.networks.TransformerSettings`.
+    biases
+        Whether the hidden neurons of an MLP (None: they have not) or a transformer's MLP (None: it
+        has) have biases.
+    loss
+        What is minimised besides the penalty, averaged over rows: ``"cross_entropy"``; ``"squared"``,
+        the mean over classes of (logit - one-hot)^2 (Gromov 2023); ``"hinge"`` or, of two classes,
+        ``"logistic"`` (Barak et al. 2022), as in ``marginlens.networks.loss``.
     penalty, strength
         ``"homogeneous"`` (strength * sum ||omega_i||^nu, for the MLP) or ``"l2"`` (strength *
         ||theta||^2).
@@ -71,9 +79,12 @@ class Recipe(BaseModel):
         rises linearly over ``warmup`` steps.
     step_size
         ``"plain"``; ``"normalized"`` divides each member's gradient by its norm; ``"loss"`` divides
-        it by the member's mean cross-entropy, so that steps do not shrink with it (Lyu & Li 2020).
+        it by the member's mean loss, so that steps do not shrink with it (Lyu & Li 2020).
     batch
         Rows of a mini-batch, drawn without replacement epoch by epoch; None: all rows.
+    online
+        Whether each step's batch is drawn anew instead, from all inputs alike: a function of
+        ``split_seed`` and the step, the same for all members. The inputs need not be listed.
     train_fraction, split_seed
         Share of the table's rows to train on, and what decides which; the others are the test rows.
     train_length
@@ -114,7 +125,8 @@ class Recipe(BaseModel):
     hidden: int = Field(512, ge=1, le=1_000_000)
     sequence: Literal["ab=", "ab"] = "ab="
     attention: float = Field(1.0, ge=0, le=1)
-    biases: bool = True
+    biases: bool | None = None
+    loss: Literal["cross_entropy", "squared", "hinge", "logistic"] = "cross_entropy"
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
     anneal_to: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -128,6 +140,7 @@ class Recipe(BaseModel):
     warmup: int = Field(0, ge=0)
     step_size: Literal["plain", "normalized", "loss"] = "plain"
     batch: int | None = Field(None, ge=1)
+    online: bool = False
     train_fraction: float = Field(1.0, gt=0, le=1)
     train_length: int | None = Field(None, ge=1)
     split_seed: int = Field(0, ge=0, lt=2**62)
@@ -161,7 +174,10 @@ class Recipe(BaseModel):
             ):
                 raise ValueError(f"{name} belongs to the {kind}: add --network {kind}")
         if self.network == "mlp":
+            self._check_mlp_biases()
             return self
+        if self.network == "factored" and self.biases:
+            raise ValueError("a factored network has no biases: leave biases out")
         if self.penalty == "homogeneous" and self.strength:
             raise ValueError(
                 f"the homogeneous penalty is one of neurons, which a {self.network} network mixes: "
@@ -178,12 +194,25 @@ class Recipe(BaseModel):
                 raise ValueError(
                     "no maximum margin of a transformer is known; leave --stop-share out"
                 )
-            if self.optimizer == "muon" and self.biases:
+            if self.optimizer == "muon" and self.biases is not False:
                 raise ValueError(
                     "muon turns matrices, and a transformer's biases are none: add --no-biases, or "
                     "choose --optimizer adamw"
                 )
         return self
+
+    def _check_mlp_biases(self) -> None:
+        if not self.biases:
+            return
+        if self.penalty == "homogeneous" and self.strength:
+            raise ValueError(
+                "the homogeneous penalty is the theory's, whose neurons have no biases: choose "
+                "--penalty l2, or --strength 0"
+            )
+        if self.optimizer == "muon":
+            raise ValueError(
+                "muon turns matrices, and biases are none: add --no-biases, or choose --optimizer adamw"
+            )
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "Recipe":
@@ -205,6 +234,13 @@ class Recipe(BaseModel):
             raise ValueError(
                 "train_length and train_fraction both say which rows are trained on: leave one out"
             )
+        if self.stop_share is not None and self.loss not in ("cross_entropy", "logistic"):
+            raise ValueError(
+                f"stop_share is one of the maximum margin, which the {self.loss} loss does not seek: "
+                "leave it out"
+            )
+        if self.online:
+            self._check_online()
         if self.patience:
             self._check_patience()
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -214,6 +250,15 @@ class Recipe(BaseModel):
                 f"anneal_to is a strength above 0 and at most {self.strength:g}, where it starts"
             )
         return self
+
+    def _check_online(self) -> None:
+        if self.batch is None:
+            raise ValueError("online draws a batch at each step: add --batch 32")
+        if not self.is_population:
+            raise ValueError(
+                "online draws from all inputs, with their right answers: leave train_fraction and "
+                "corrupt out"
+            )
 
     def _check_patience(self) -> None:
         if not self.tolerance:
@@ -234,6 +279,8 @@ class Recipe(BaseModel):
         return (
             self.network == "mlp"
             and not self.tied
+            and not self.biases
+            and self.loss == "cross_entropy"
             and self.optimizer in ("adam", "sgd")
             and not self.momentum
             and self.betas == (0.9, 0.999)
@@ -252,7 +299,7 @@ class Recipe(BaseModel):
             activation=self.activation,
             sequence=self.sequence,
             attention=self.attention,
-            biases=self.biases,
+            biases=self.biases is not False,
         )
 
     @property
@@ -287,6 +334,17 @@ class Recipe(BaseModel):
         """The recipe as TOML text."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
+    @classmethod
+    def from_toml(cls, text: str) -> "Recipe":
+        """The recipe that :meth:`to_toml` wrote, also before networks had other losses and biases.
+
+        Raises
+        ------
+        ValueError
+            In one line, if it is no TOML or no recipe.
+        """
+        return checked_recipe(as_now_named(tomllib.loads(text)))
+
     def write(self, path: Path) -> None:
         """Write the recipe as TOML."""
         path.write_text(self.to_toml())
@@ -315,10 +373,11 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     features differ and take longer to settle, for 6,000 on others (2,500 from order 100 on); for
     parity at rate .01 for 3,000 steps from small weights (.1): from larger ones many neurons never
     leave the irrelevant coordinates. Where no theorem applies: the recipe's own
-    defaults, but for the strength where the margin of a single neuron is known. Factored networks and
-    transformers are 128 wide and train as those of Nanda et al. 2023: ReLU, AdamW at rate .001 with
-    betas .9 and .98 and weight decay 1, no penalty, 10,000 steps. So does an MLP, 512 wide, on tasks
-    that the theory does not speak of.
+    defaults, but for the strength where the margin of a single neuron is known. Squared and hinge
+    losses have no penalty unless one is chosen, and an MLP with biases has the L2 penalty.
+    Factored networks and transformers are 128 wide and train as those of Nanda et al. 2023: ReLU,
+    AdamW at rate .001 with betas .9 and .98 and weight decay 1, no penalty, 10,000 steps. So does an
+    MLP, 512 wide, on tasks that the theory does not speak of.
 
     Raises
     ------
@@ -341,6 +400,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
         if plain and checked.stop_share is not None:
             raise ValueError(_no_margin(task, checked.activation))
         return checked
+    if given.get("biases"):  # which the homogeneous penalty refuses
+        given.setdefault("penalty", "l2")
     activation = parse_activation(given.get("activation", default_activation(task)))
     given |= {"task": task.name, "activation": activation.name}
     checked = checked_recipe(given)
@@ -349,7 +410,10 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     prediction = predict(task, activation, Penalty(checked.penalty, 0.0))
     if checked.stop_share is not None and prediction.margin is None:
         raise ValueError(_no_margin(task, activation.name))
-    return checked_recipe({**_suited(task, prediction), **given})
+    suited = _suited(task, prediction)
+    if checked.loss not in ("cross_entropy", "logistic"):
+        suited["strength"] = 0.0
+    return checked_recipe({**suited, **given})
 
 
 def _no_margin(task: Task, activation: str) -> str:
@@ -388,6 +452,21 @@ def checked_recipe(fields: dict[str, Any]) -> Recipe:
         return Recipe(**fields)
     except ValidationError as error:
         raise ValueError(in_one_line(error)) from None
+
+
+def as_now_named(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a recipe that may have been written before there was a choice of losses.
+
+    Every recipe then said ``biases``, whose default was true, though only transformers had them.
+
+    Examples
+    --------
+    >>> as_now_named({"task": "C5", "biases": True})
+    {'task': 'C5'}
+    """
+    if "loss" in fields or fields.get("network", "mlp") == "transformer":
+        return fields
+    return {name: value for name, value in fields.items() if name != "biases"}
 
 
 def in_one_line(error: ValidationError) -> str:

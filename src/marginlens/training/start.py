@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from marginlens.networks import MLP, Factored, Network, Rows, Transformer
+from marginlens.networks.loss import require_classes
 from marginlens.tasks import Task
 from marginlens.theory import parse_activation
-from marginlens.training.data import Batches, split
+from marginlens.training.data import Batches, drawn_rows, split
 from marginlens.training.recipe import Recipe
 
 __all__ = ["check_trainable", "copy_of", "find_device", "initial_network", "moved"]
@@ -59,6 +61,7 @@ def initial_network(task: Task, recipe: Recipe, device: torch.device | None = No
         seed=seed,
         scale=recipe.init_scale,
         tied=recipe.tied,
+        biases=bool(recipe.biases),
         dtype=dtype,
         device=device,
     )
@@ -70,12 +73,15 @@ def check_trainable(task: Task, recipe: Recipe) -> None:
     Raises
     ------
     ValueError
-        If the device is not there, the rows cannot be split or batched so, or the task has no network of
-        that kind; in one line.
+        If the device is not there, the rows cannot be split, batched or drawn so, or the task has no
+        network or loss of that kind; in one line.
     """
     find_device(recipe.device)
+    require_classes(recipe.loss, task.classes)
     data = split(task, recipe)
-    if recipe.batch is not None:
+    if recipe.online:
+        drawn_rows(task, 1, np.random.default_rng(0))
+    elif recipe.batch is not None:
         Batches(Rows.of(task) if data.train is None else data.train, recipe.batch, 0)
     sizes = {"members": 1, "width": recipe.heads, "embedding": 1, "hidden": 1}  # it is thrown away
     initial_network(task, recipe.model_copy(update=sizes))
@@ -108,6 +114,8 @@ def _description(network: Network) -> str:
     if isinstance(network, Transformer):
         return f"(kind, members, settings) ({sort}, {network.members}, {network.settings})"
     of = (sort, network.members, network.width, network.activation.name)
+    if isinstance(network, MLP) and network.biases:
+        return f"(kind, members, width, activation, tied, biases) {(*of, network.tied, True)}"
     if isinstance(network, MLP):
         return f"(kind, members, width, activation, tied) {(*of, network.tied)}"
     embedding = next(iter(network.parameters.values())).shape[2]

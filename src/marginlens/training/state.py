@@ -39,10 +39,13 @@ class Training:
     steps
         Steps at which ``history`` was recorded.
     history
-        Columns ``loss`` (cross-entropy + penalty), ``cross_entropy``, ``accuracy``,
-        ``margin``, ``norm`` (sum ||omega_i||^nu) and ``normalized_margin`` (margin / norm), over the
-        rows trained on; where rows are held back also ``test_cross_entropy``,
-        ``test_accuracy`` and ``test_margin``. A member that has stopped keeps its values.
+        Columns ``loss`` (what is minimised: the recipe's loss, by default cross-entropy, + penalty),
+        ``cross_entropy``, ``accuracy``, ``margin``, ``norm`` (sum ||omega_i||^nu) and
+        ``normalized_margin`` (margin / norm), over the rows trained on; where rows are held back also
+        ``test_cross_entropy``, ``test_accuracy``, ``test_margin``, and ``test_loss`` (without penalty)
+        where the loss is not cross-entropy. Trained online, over the whole table where it is listed,
+        else over a fixed sample (:func:`marginlens.training.recorded_rows`). A member that has stopped
+        keeps its values.
     snapshot_steps, snapshots
         Parameters of member 0 through training, on a logarithmic scale of steps.
     seconds
@@ -108,6 +111,8 @@ class TrainingState:
     def start(cls, recipe: Recipe, network: Network) -> TrainingState:
         """Before the first step."""
         columns = HISTORY + (HELD_OUT if recipe.holds_out else ())
+        if recipe.holds_out and recipe.loss != "cross_entropy":
+            columns += ("test_loss",)
         return cls(
             step=0,
             network=network,

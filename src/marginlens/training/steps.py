@@ -22,7 +22,7 @@ from marginlens.networks import (
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
 from marginlens.training.convergence import Convergence, Patience, named, of_state
-from marginlens.training.data import Batches, Data
+from marginlens.training.data import Batches, Data, OnlineBatches
 from marginlens.training.optimizers import Stepper, members_of
 from marginlens.training.penalties import add_l2_gradient, add_penalty_gradient
 from marginlens.training.ranks import Ranks
@@ -60,13 +60,12 @@ class Steps:
         optimizer: Parameters,
         ranks: Ranks,
     ) -> None:
-        task.require_rows()
+        if data.train is None:
+            task.require_rows()
         self.task, self.recipe, self.data, self.ranks = task, recipe, data, ranks
-        fewest = min(
-            recipe.batch or len(task.answers),
-            *(len(rows) for rows in (data.train, data.test) if rows is not None),
-            len(task.answers),
-        )
+        counts = [len(rows) for rows in (data.train, data.test) if rows is not None]
+        counts += [recipe.batch] if recipe.batch else []
+        fewest = min(counts + ([len(task.answers)] if task.is_listed else []))
         if fewest < ranks.world:
             raise ValueError(
                 f"{ranks.world} processes cannot share {fewest} rows; start {fewest} at most"
@@ -86,14 +85,19 @@ class Steps:
         rows = self.data.train
         self._batches = None
         if self.recipe.batch is not None:
-            batches = Rows.of(self.task) if rows is None else rows
-            device = next(iter(network.parameters.values())).device
-            self._batches = Batches(batches.to(device), self.recipe.batch, self.recipe.split_seed)
+            self._batches = self._drawn(self.recipe.batch, network)
             self._batch: Population | None = None
         self._population = self._population_on(rows)
         test = self.data.test
         self._test = None if test is None else self._population_on(test)
         self._fresh = -1  # the step whose gradients are at hand
+
+    def _drawn(self, size: int, network: Network) -> Batches | OnlineBatches:
+        device, seed = next(iter(network.parameters.values())).device, self.recipe.split_seed
+        if self.recipe.online:
+            return OnlineBatches(self.task, size, seed, device)
+        rows = self.data.train
+        return Batches((Rows.of(self.task) if rows is None else rows).to(device), size, seed)
 
     def _population_on(self, rows: Rows | None) -> Evaluator:
         if self.ranks.world > 1:
@@ -101,7 +105,9 @@ class Steps:
             if isinstance(self.network, MLP) and self.network.tied:
                 whole = whole.merged()
             rows = whole.part(self.ranks.rank, self.ranks.world)
-        return population_of(self.task, self.network, rows=rows, memory=self.memory)
+        return population_of(
+            self.task, self.network, rows=rows, memory=self.memory, loss=self.recipe.loss
+        )
 
     def evaluate(self, step: int) -> dict[str, Float[Tensor, " member"]]:
         """A row of the history: the members at their present parameters."""
@@ -113,12 +119,12 @@ class Steps:
             value, norm = self._add_penalty(step, scratch)
         else:
             value, norm = self._add_penalty(step, self.gradients)
-            self._scale(result.cross_entropy)
+            self._scale(result.loss)
             self._fresh = step
             if self.convergence is not None:
-                self.convergence.judge(step, result.cross_entropy + value)
+                self.convergence.judge(step, result.loss + value)
         row = {
-            "loss": result.cross_entropy + value,
+            "loss": result.loss + value,
             "cross_entropy": result.cross_entropy,
             "accuracy": _accuracy(result),
             "margin": result.margin,
@@ -132,6 +138,8 @@ class Steps:
                 "test_accuracy": _accuracy(held),
                 "test_margin": held.margin,
             }
+            if held.other is not None:
+                row["test_loss"] = held.other
         return row
 
     def advance(self, step: int, stop: int, proceed: Callable[[], bool]) -> int:
@@ -187,20 +195,27 @@ class Steps:
         result = self.ranks.add_up(
             population(self.network.parameters, self.gradients), self.gradients
         )
-        loss = result.cross_entropy
+        loss = result.loss
         if strength(self.recipe, step):
             loss = loss + self._add_penalty(step, self.gradients)[0]
         if self.convergence is not None:
             self.convergence.judge(step, loss)
-        self._scale(result.cross_entropy)
+        self._scale(result.loss)
 
     def _evaluator_of(self, batch: Rows) -> Evaluator:
         """An evaluator of a mini-batch: an MLP's keeps its buffers from batch to batch."""
         if not isinstance(self.network, MLP):
-            return population_of(self.task, self.network, rows=batch, memory=self.memory)
+            return population_of(
+                self.task, self.network, rows=batch, memory=self.memory, loss=self.recipe.loss
+            )
         if self._batch is None:
             self._batch = Population(
-                self.task, self.network, rows=batch, memory=self.memory, merge=False
+                self.task,
+                self.network,
+                rows=batch,
+                memory=self.memory,
+                merge=False,
+                loss=self.recipe.loss,
             )
         self._batch.use(batch)
         return self._batch
@@ -214,11 +229,11 @@ class Steps:
             )
         return add_l2_gradient(penalty.strength, network.parameters, gradients), norm_of(network)
 
-    def _scale(self, cross_entropy: Float[Tensor, " member"]) -> None:
+    def _scale(self, loss: Float[Tensor, " member"]) -> None:
         """Divide each member's gradient by its norm, or by its mean loss."""
         if self.recipe.step_size == "plain":
             return
-        divisor = cross_entropy
+        divisor = loss
         if self.recipe.step_size == "normalized":
             divisor = squared_norm(self.gradients).sqrt()
         factor = 1 / divisor.clamp_min(torch.finfo(torch.float32).tiny)
