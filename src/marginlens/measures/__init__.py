@@ -2,6 +2,14 @@
 
 from marginlens.measures.algorithms import AlgorithmFit, compare_logits, logit_table
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
+from marginlens.measures.lottery import (
+    RULES,
+    Lottery,
+    RuleScore,
+    Tickets,
+    draw_tickets,
+    score_tickets,
+)
 from marginlens.measures.measurement import Measurement, measure
 from marginlens.measures.norm_share import norm_shares
 from marginlens.measures.observables import Observables, key_set_name, observe
@@ -9,14 +17,19 @@ from marginlens.measures.selection_law import KeySet, SelectionLaw, selection_la
 from marginlens.measures.waveform import WaveformFit, fit_waveform
 
 __all__ = [
+    "RULES",
     "AlgorithmFit",
     "KeySet",
     "LogitSpectrum",
+    "Lottery",
     "Measurement",
     "Observables",
+    "RuleScore",
     "SelectionLaw",
+    "Tickets",
     "WaveformFit",
     "compare_logits",
+    "draw_tickets",
     "fit_waveform",
     "key_set_name",
     "logit_spectrum",
@@ -24,5 +37,6 @@ __all__ = [
     "measure",
     "norm_shares",
     "observe",
+    "score_tickets",
     "selection_law",
 ]
