@@ -25,6 +25,7 @@ __all__ = [
     "Folder",
     "Heads",
     "Hidden",
+    "InitScale",
     "Members",
     "Memory",
     "Momentum",
@@ -178,6 +179,13 @@ Sequence = Annotated[
 Attention = Annotated[
     float | None,
     typer.Option(rich_help_panel=_NETWORK, help="1: softmax; 0: constant; or between."),
+]
+InitScale = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_NETWORK,
+        help="Standard deviation of an MLP's initial weights; default size^(-1/2).",
+    ),
 ]
 NoBiases = Annotated[
     bool,

@@ -6,7 +6,7 @@ of its own and add an entry here.
 Examples
 --------
 >>> list(FIGURES)
-['neurons', 'margin', 'waveform', 'power', 'shares', 'phases', 'loss']
+['neurons', 'margin', 'waveform', 'power', 'shares', 'phases', 'lottery', 'loss']
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from marginlens.figures.algorithms import algorithms_figure
 from marginlens.figures.degree import degree_law_figure
 from marginlens.figures.interference import interference_figure
 from marginlens.figures.loss import loss_caption, loss_figure
+from marginlens.figures.lottery import lottery_caption, lottery_chart, lottery_figure
 from marginlens.figures.margin import margin_caption, margin_figure
 from marginlens.figures.memorizing import memorizing_figure
 from marginlens.figures.multiplicities import Multiplicities, multiplicities_figure
@@ -57,6 +58,8 @@ __all__ = [
     "law_figure",
     "laws_by_setting_figure",
     "loss_figure",
+    "lottery_chart",
+    "lottery_figure",
     "margin_figure",
     "memorizing_figure",
     "multiplicities_figure",
@@ -105,6 +108,9 @@ FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
             "Which features are used, and how much", shares_figure, shares_caption
         ),
         "phases": FigureEntry("Do the phases add up?", phases_figure, phases_caption),
+        "lottery": FigureEntry(
+            "Which frequency each neuron was to win", lottery_figure, lottery_caption
+        ),
         "loss": FigureEntry("Loss and accuracy", loss_figure, loss_caption),
     }
 )

@@ -7,8 +7,11 @@ from marginlens.measures.lottery import (
     Lottery,
     RuleScore,
     Tickets,
+    departures,
     draw_tickets,
     score_tickets,
+    ticket_time,
+    why_no_lottery,
 )
 from marginlens.measures.measurement import Measurement, measure
 from marginlens.measures.norm_share import norm_shares
@@ -29,6 +32,7 @@ __all__ = [
     "Tickets",
     "WaveformFit",
     "compare_logits",
+    "departures",
     "draw_tickets",
     "fit_waveform",
     "key_set_name",
@@ -39,4 +43,6 @@ __all__ = [
     "observe",
     "score_tickets",
     "selection_law",
+    "ticket_time",
+    "why_no_lottery",
 ]

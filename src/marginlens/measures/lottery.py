@@ -15,9 +15,15 @@ from marginlens.measures.measurement import measure
 from marginlens.measures.phases import generator_powers
 from marginlens.networks import MLP
 from marginlens.tasks import Task
-from marginlens.theory import growth_time
+from marginlens.theory import Activation, growth_time
+from marginlens.training import Recipe
 
-__all__ = ["RULES", "Lottery", "RuleScore", "Tickets", "draw_tickets", "score_tickets"]
+__all__ = [
+    "RULES", "Lottery", "RuleScore", "Tickets", "departures", "draw_tickets", "score_tickets",
+    "ticket_time", "why_no_lottery",
+]  # fmt: skip
+
+Reals = Float[np.ndarray, "*shape"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +99,8 @@ class Lottery:
 
     Attributes
     ----------
-    task, frequencies
-        The task, and its frequencies in the order of its features.
+    task, order, tied, frequencies
+        The task; n; whether embeddings are shared; the frequencies, in the order of the features.
     tickets
         Of the neurons of all members scored, one after the other.
     final
@@ -111,6 +117,8 @@ class Lottery:
     """
 
     task: str
+    order: int
+    tied: bool
     frequencies: tuple[int, ...]
     tickets: Tickets
     final: Int[np.ndarray, " neuron"]
@@ -142,6 +150,54 @@ class Lottery:
         }
 
 
+def why_no_lottery(task: Task, activation: Activation) -> str:
+    """Why a task or activation has no lottery of frequencies, in a line; empty where it has one.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> from marginlens.theory import parse_activation
+    >>> why_no_lottery(task("C23"), parse_activation("relu"))
+    ''
+    """
+    group = task.group
+    if task.factors != 2 or group is None or group.generator is None:
+        return (
+            f"{task.name} has no lottery of frequencies: that is for two inputs of a cyclic group, "
+            "such as C23"
+        )
+    if activation.at_minus_one == -1:
+        return (
+            f"{activation.name} is odd, and frequencies grow by the even part of an activation: take "
+            "x^2 or relu"
+        )
+    return ""
+
+
+def departures(recipe: Recipe) -> list[str]:
+    """What a recipe does that the rule ``"time"`` is not derived for, in words; nothing if all fits.
+
+    Examples
+    --------
+    >>> departures(Recipe(task="C23", optimizer="sgd", strength=0.0, init_scale=0.1))
+    []
+    >>> departures(Recipe(task="C23", activation="relu", strength=0.0, init_scale=0.1))
+    ['relu: only its even part, to leading order', 'adam: steps are not along the gradient']
+    """
+    found = []
+    if recipe.activation != "x^2":
+        found.append(f"{recipe.activation}: only its even part, to leading order")
+    if recipe.optimizer != "sgd":
+        found.append(f"{recipe.optimizer}: steps are not along the gradient")
+    if recipe.init_scale is None:
+        found.append("init_scale n^(-1/2): logits are not small at the start; take 0.1 or less")
+    if not recipe.is_population or recipe.batch is not None:
+        found.append("rows or labels: not the whole table at every step")
+    if recipe.strength and recipe.tied:
+        found.append("a penalty with tied embeddings: u and w shrink at two rates")
+    return found
+
+
 def draw_tickets(network: MLP, task: Task, *, member: int = 0) -> Tickets:
     """Read the tickets off one member's weights.
 
@@ -169,17 +225,9 @@ def draw_tickets(network: MLP, task: Task, *, member: int = 0) -> Tickets:
     >>> tickets.time.shape, tickets.winner("time")
     ((3, 3), array([1, 0, 0]))
     """
-    group = task.group
-    if task.kind != "table" or task.factors != 2 or group is None or group.generator is None:
-        raise ValueError(
-            f"{task.name} has no lottery of frequencies: that is for two inputs of a cyclic group, "
-            "such as C23"
-        )
-    if network.activation.at_minus_one == -1:
-        raise ValueError(
-            f"{network.activation.name} is odd, and frequencies grow by the even part of an "
-            "activation: take x^2 or relu"
-        )
+    why, group = why_no_lottery(task, network.activation), task.group
+    if why or group is None:
+        raise ValueError(why)
     network.require_task(task)
     parameters = network.untied().parameters
     powers = generator_powers(group)
@@ -195,11 +243,36 @@ def draw_tickets(network: MLP, task: Task, *, member: int = 0) -> Tickets:
     )
     magnitude = np.abs(waves)
     misalignment = np.angle(waves[..., 0] * waves[..., 1] * waves[..., 2].conj())
-    # shared weights move twice as fast: that is as with u = v of size / sqrt 2, at twice the speed
-    size, speed = (np.sqrt(0.5), 2.0) if network.tied else (1.0, 1.0)
     u, v, w = (magnitude[..., slot] for slot in range(3))
-    time = growth_time(size * u, size * v, w, misalignment) * group.order**2 / (2 * speed)
+    time = ticket_time(u, v, w, misalignment, order=group.order, tied=network.tied)
     return Tickets(magnitude, misalignment, time)
+
+
+def ticket_time(
+    u: Reals, v: Reals, w: Reals, misalignment: Reals, *, order: int, tied: bool = False
+) -> Reals:
+    """Time of gradient flow until a frequency of a neuron on C_n is infinite, sigma(x) = x^2.
+
+    n^2/2 times :func:`marginlens.theory.growth_time`. Tied embeddings move twice as fast, which is as
+    with u = v of size |û| / sqrt 2 and everything at twice the speed.
+
+    Parameters
+    ----------
+    u, v, w, misalignment
+        |û|, |v̂|, |ŵ| and D, of any one shape.
+    order
+        n.
+    tied
+        Whether u and v are the same weights.
+
+    Examples
+    --------
+    >>> ones = np.ones(1)
+    >>> ticket_time(ones, ones, ones, np.zeros(1), order=10).round(9)
+    array([50.])
+    """
+    size, speed = (np.sqrt(0.5), 2.0) if tied else (1.0, 1.0)
+    return growth_time(size * u, size * v, w, misalignment) * order**2 / (2 * speed)
 
 
 def score_tickets(
@@ -260,6 +333,8 @@ def score_tickets(
     scores = {name: _score(tickets.winner(name), dominant) for name in RULES} if live.any() else {}
     return Lottery(
         task=task.name,
+        order=task.size,
+        tied=start.tied,
         frequencies=_frequencies(task),
         tickets=tickets,
         final=dominant,

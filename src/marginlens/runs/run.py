@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from marginlens.measures import Measurement, measure
+from marginlens.measures import Lottery, Measurement, measure, score_tickets, why_no_lottery
 from marginlens.networks import MLP, as_mlp
 from marginlens.tasks import Task
 from marginlens.theory import Penalty, Prediction, predict
@@ -91,6 +92,18 @@ class Run:
     def verdict(self) -> Verdict:
         """Prediction against measurement; a ValueError for a transformer."""
         return self._measured().verdict
+
+    @cached_property
+    def lottery(self) -> Lottery | None:
+        """Which frequency each neuron would end with, from the start; None where there is no such thing.
+
+        Of member 0; :func:`marginlens.measures.score_tickets` takes all of them.
+        """
+        final = self.training.network
+        if not isinstance(final, MLP) or why_no_lottery(self.task, final.activation):
+            return None
+        start = initial_network(self.task, self.recipe.model_copy(update={"members": 1}))
+        return score_tickets(as_mlp(start), final.member(0), self.task)
 
     def _measured(self) -> Measured:
         if self.measured is None:

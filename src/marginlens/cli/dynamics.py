@@ -1,0 +1,71 @@
+"""Verbs about how a training went: lottery, grokking."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from marginlens.cli.app import app, out
+from marginlens.cli.options import AsJson, FigureFile, Folder
+from marginlens.cli.show import check_file, print_json, write_figure, written
+
+_PANEL = "Dynamics"
+
+OneMember = Annotated[
+    int | None, typer.Option(min=0, help="One member alone; default: all of them together.")
+]
+
+
+@app.command(
+    rich_help_panel=_PANEL,
+    epilog="Examples:\n\n  marginlens lottery runs/C23 --figure lottery.html\n\n"
+    "A run it is made for:\n\n  marginlens train C23 --width 512 --init-scale 0.1 --optimizer sgd "
+    "--learning-rate 1 --schedule constant --strength 0 --steps 3000 --dtype float64",
+)
+def lottery(
+    folder: Folder, member: OneMember = None, figure: FigureFile = None, as_json: AsJson = False
+) -> None:
+    """Which frequency each neuron ends with, predicted from its initial weights, and how often right."""
+    from marginlens.figures import lottery_chart
+    from marginlens.measures import departures, score_tickets
+    from marginlens.networks import MLP
+    from marginlens.runs import load_run
+    from marginlens.training import initial_network
+
+    if figure is not None:
+        check_file(figure)
+    run = load_run(folder)
+    start, final = initial_network(run.task, run.recipe), run.training.network
+    if not isinstance(start, MLP) or not isinstance(final, MLP):
+        raise ValueError(
+            f"{folder!r} is a {run.recipe.network}; the lottery is one of an MLP's neurons, such as "
+            "those of: marginlens train C23"
+        )
+    found = score_tickets(start, final, run.task, members=None if member is None else [member])
+    apart = departures(run.recipe)
+    if figure is not None:
+        write_figure(lottery_chart(found), figure)
+    if as_json:
+        print_json(found.to_dict() | {"departures": apart})
+        return
+    table = Table(
+        "rule", "right", "share", "95 % interval",
+        title=f"{found.task}: the frequency of {found.live} live neurons, told from the start",
+    )  # fmt: skip
+    for name, score in found.scores.items():
+        interval = f"{score.low:.2%} to {score.high:.2%}"
+        table.add_row(name, str(score.right), f"{score.share:.2%}", interval)
+    table.add_row("chance", "", f"{found.chance:.2%}", "", style="dim")
+    table.add_row(
+        "commonest frequency, had one known it", "", f"{found.commonest:.2%}", "", style="dim"
+    )
+    out.print(table)
+    out.print(
+        f"{len(found.final) - found.live} neurons are dead; a live one holds {found.purity:.1%} of its "
+        "energy at its frequency (median)", highlight=False,
+    )  # fmt: skip
+    for words in apart:
+        out.print(f"not derived for {words}", style="dim", highlight=False)
+    written(figure)
