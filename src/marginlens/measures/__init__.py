@@ -1,6 +1,14 @@
 """What a network learned, feature by feature and neuron by neuron."""
 
 from marginlens.measures.algorithms import AlgorithmFit, compare_logits, logit_table
+from marginlens.measures.grokking import (
+    Grokking,
+    Stages,
+    find_stages,
+    first_held,
+    grokking,
+    onset_of_fall,
+)
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
 from marginlens.measures.lottery import (
     RULES,
@@ -22,6 +30,7 @@ from marginlens.measures.waveform import WaveformFit, fit_waveform
 __all__ = [
     "RULES",
     "AlgorithmFit",
+    "Grokking",
     "KeySet",
     "LogitSpectrum",
     "Lottery",
@@ -29,18 +38,23 @@ __all__ = [
     "Observables",
     "RuleScore",
     "SelectionLaw",
+    "Stages",
     "Tickets",
     "WaveformFit",
     "compare_logits",
     "departures",
     "draw_tickets",
+    "find_stages",
+    "first_held",
     "fit_waveform",
+    "grokking",
     "key_set_name",
     "logit_spectrum",
     "logit_table",
     "measure",
     "norm_shares",
     "observe",
+    "onset_of_fall",
     "score_tickets",
     "selection_law",
     "ticket_time",
