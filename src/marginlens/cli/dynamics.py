@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isinf, isnan
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson, FigureFile, Folder
-from marginlens.cli.show import check_file, print_json, write_figure, written
+from marginlens.cli.show import check_file, print_json, text, write_figure, written
 
 _PANEL = "Dynamics"
 
@@ -69,3 +70,69 @@ def lottery(
     for words in apart:
         out.print(f"not derived for {words}", style="dim", highlight=False)
     written(figure)
+
+
+@app.command(
+    rich_help_panel=_PANEL,
+    epilog="Examples:\n\n  marginlens grokking runs/C113 --figure grokking.html\n\n"
+    "A run to look at:\n\n  marginlens train C23 --network transformer --train-fraction 0.6",
+)
+def grokking(
+    folder: Folder,
+    member: Annotated[int, typer.Option(min=0, help="Which member the figure shows.")] = 0,
+    threshold: Annotated[float, typer.Option(help="Accuracy that counts as learned.")] = 0.99,
+    figure: FigureFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """When a network memorised and when it generalised, its stages, and how it is over members."""
+    from marginlens.figures import grokking_chart
+    from marginlens.measures import grokking as stages_of
+    from marginlens.runs import load_run
+
+    if figure is not None:
+        check_file(figure)
+    run = load_run(folder)
+    training = run.training
+    found = stages_of(training.steps, training.history, threshold=threshold)
+    if member >= len(found.stages):
+        raise ValueError(
+            f"member {member} is not there: members are 0 to {len(found.stages) - 1}, such as 0"
+        )
+    if figure is not None:
+        history = {name: values[:, member] for name, values in training.history.items()}
+        columns = {"step": training.steps, **history}
+        write_figure(grokking_chart(run.task.name, columns, found.stages[member]), figure)
+    if as_json:
+        print_json({"task": run.task.name, **found.to_dict()})
+        return
+    late = f"not within {max(one.last for one in found.stages)}"
+    table = Table(
+        "member", "memorised", "clean-up begins", "generalised", "delay", "ratio",
+        title=f"{run.task.name}: steps until an accuracy of {threshold:.0%} is held",
+    )  # fmt: skip
+    for index, one in enumerate(found.stages):
+        cells = (one.memorised, one.clean_up, one.generalised)
+        words = [late if cell is None else str(cell) for cell in cells]
+        if one.clean_up is None:
+            words[1] = "–"
+        ratio = "–" if one.ratio is None else f"{one.ratio:.3g}"
+        table.add_row(str(index), *words, text(one.delay), ratio)
+    out.print(table)
+    share, low, high = found.share
+    out.print(
+        f"{int(found.grokked.sum())} of {len(found.stages)} generalised: {share:.1%} (95 % interval "
+        f"{low:.1%} to {high:.1%})", highlight=False,
+    )  # fmt: skip
+    if len(found.stages) > 1:
+        for name, (middle, least, most) in (("delay", found.delay), ("ratio", found.ratio)):
+            between = f"{_or_late(least)} to {_or_late(most)}"
+            if isnan(least):
+                between = "none: it takes 6 members that memorised"
+            out.print(
+                f"median {name} {_or_late(middle)} (95 % interval {between})", highlight=False
+            )
+    written(figure)
+
+
+def _or_late(value: float) -> str:
+    return "–" if isnan(value) else "not within the steps" if isinf(value) else f"{value:.5g}"

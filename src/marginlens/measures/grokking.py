@@ -63,9 +63,14 @@ class Stages:
         return self.generalised / self.memorised
 
     def spans(self) -> list[tuple[str, int, int]]:
-        """Name, first and last step of each stage that was seen; the last may still be going on."""
+        """Name, first and last step of each stage that was seen; the last may still be going on.
+
+        Memorisation alone where both accuracies were held at once: nothing is to be told apart then.
+        """
         ends = [("memorisation", self.formation), ("circuit formation", self.clean_up),
                 ("clean-up", self.generalised)]  # fmt: skip
+        if self.clean_up is None and self.generalised is not None:
+            ends = ends[:1]
         found, start = [], 0
         for name, end in ends:
             stop = self.last if end is None else end

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from marginlens.measures import Lottery, Measurement, measure, score_tickets, why_no_lottery
+from marginlens.measures import (
+    Grokking,
+    Lottery,
+    Measurement,
+    grokking,
+    measure,
+    score_tickets,
+    why_no_lottery,
+)
 from marginlens.networks import MLP, as_mlp
 from marginlens.tasks import Task
 from marginlens.theory import Penalty, Prediction, predict
@@ -92,6 +100,14 @@ class Run:
     def verdict(self) -> Verdict:
         """Prediction against measurement; a ValueError for a transformer."""
         return self._measured().verdict
+
+    @cached_property
+    def grokking(self) -> Grokking | None:
+        """When each member memorised and generalised; None where no rows were held back."""
+        training = self.training
+        if self.recipe.train_fraction == 1 or not len(training.steps):
+            return None
+        return grokking(training.steps, training.history)
 
     @cached_property
     def lottery(self) -> Lottery | None:
