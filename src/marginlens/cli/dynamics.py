@@ -26,7 +26,13 @@ OneMember = Annotated[
     "--learning-rate 1 --schedule constant --strength 0 --steps 3000 --dtype float64",
 )
 def lottery(
-    folder: Folder, member: OneMember = None, figure: FigureFile = None, as_json: AsJson = False
+    folder: Folder,
+    member: OneMember = None,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Also let each neuron grow alone (seconds).")
+    ] = False,
+    figure: FigureFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Which frequency each neuron ends with, predicted from its initial weights, and how often right."""
     from marginlens.figures import lottery_chart
@@ -44,7 +50,8 @@ def lottery(
             f"{folder!r} is a {run.recipe.network}; the lottery is one of an MLP's neurons, such as "
             "those of: marginlens train C23"
         )
-    found = score_tickets(start, final, run.task, members=None if member is None else [member])
+    chosen = None if member is None else [member]
+    found = score_tickets(start, final, run.task, members=chosen, alone=alone)
     apart = departures(run.recipe)
     if figure is not None:
         write_figure(lottery_chart(found), figure)

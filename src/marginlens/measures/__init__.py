@@ -21,6 +21,7 @@ from marginlens.measures.lottery import (
     ticket_time,
     why_no_lottery,
 )
+from marginlens.measures.lottery_alone import grow_alone
 from marginlens.measures.measurement import Measurement, measure
 from marginlens.measures.norm_share import norm_shares
 from marginlens.measures.observables import Observables, key_set_name, observe
@@ -48,6 +49,7 @@ __all__ = [
     "first_held",
     "fit_waveform",
     "grokking",
+    "grow_alone",
     "key_set_name",
     "logit_spectrum",
     "logit_table",

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from marginlens.measures.intervals import clopper_pearson
+from marginlens.measures.lottery_alone import grow_alone
 from marginlens.measures.measurement import measure
 from marginlens.measures.phases import generator_powers
 from marginlens.networks import MLP
@@ -108,7 +109,7 @@ class Lottery:
     purity
         Median share of a live neuron's energy at that feature: a mixed neuron has no clear winner.
     scores
-        By rule, over live neurons; empty if none is alive.
+        By rule of ``RULES`` (and ``"alone"``, if asked for), over live neurons; empty if none is.
     chance
         Share that a guess at random gets right, 1 / number of frequencies: 2 / (p - 1).
     commonest
@@ -276,7 +277,12 @@ def ticket_time(
 
 
 def score_tickets(
-    start: MLP, final: MLP, task: Task, *, members: Sequence[int] | None = None
+    start: MLP,
+    final: MLP,
+    task: Task,
+    *,
+    members: Sequence[int] | None = None,
+    alone: bool = False,
 ) -> Lottery:
     """Predict every neuron's frequency by every rule, and count how often each is right.
 
@@ -288,6 +294,9 @@ def score_tickets(
         Composition of two elements of a cyclic group.
     members
         Which to score together; all by default.
+    alone
+        Also score ``"alone"``: each neuron's own gradient flow, integrated (:func:`grow_alone`). It
+        takes seconds; for x^2 it is ``"time"``, for others what that approximates.
 
     Raises
     ------
@@ -330,7 +339,10 @@ def score_tickets(
     power = np.concatenate([one.max_power for one in measured])
     live = dominant >= 0
     commonest = sum(int(one.count.max()) for one in measured)
-    scores = {name: _score(tickets.winner(name), dominant) for name in RULES} if live.any() else {}
+    rules = {name: tickets.winner(name) for name in RULES}
+    if alone:
+        rules["alone"] = np.concatenate([grow_alone(start, task, member=i) for i in chosen])
+    scores = {n: _score(one, dominant) for n, one in rules.items()} if live.any() else {}
     return Lottery(
         task=task.name,
         order=task.size,
