@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["grokking_caption", "grokking_chart", "grokking_figure"]
 
 TRAIN, TEST = style.CATEGORICAL[0], style.CATEGORICAL[1]
-BANDS = {"memorisation": "#8a93a3", "circuit formation": "#a67c00", "clean-up": "#0c9468"}
+BANDS = {
+    "memorisation": "#8a93a3",
+    "circuit formation": "#a67c00",
+    "not generalised yet": "#a67c00",
+    "clean-up": "#0c9468",
+}
 FURTHER = {"restricted": style.CATEGORICAL[2], "excluded": style.CATEGORICAL[3]}
 NARROW = 0.2
 """Width of a band, as a share of the axis, below which its name has a line of its own."""

@@ -66,10 +66,13 @@ class Stages:
         """Name, first and last step of each stage that was seen; the last may still be going on.
 
         Memorisation alone where both accuracies were held at once: nothing is to be told apart then.
+        What follows it is called circuit formation only once the network has generalised.
         """
         ends = [("memorisation", self.formation), ("circuit formation", self.clean_up),
                 ("clean-up", self.generalised)]  # fmt: skip
-        if self.clean_up is None and self.generalised is not None:
+        if self.generalised is None:
+            ends[1] = ("not generalised yet", None)
+        elif self.clean_up is None:
             ends = ends[:1]
         found, start = [], 0
         for name, end in ends:

@@ -68,12 +68,11 @@ def growth_time(u: Reals, v: Reals, w: Reals, misalignment: Reals) -> Reals:
     >>> growth_time(one, one, one, np.array([3.0])).round(2)
     array([7.33])
     """
-    first, second, third = (np.square(np.asarray(x, dtype=np.float64)) for x in (u, v, w))
-    if any((np.asarray(x) < 0).any() for x in (u, v, w)):
+    if min(x.min(initial=0.0) for x in (u, v, w)) < 0:
         raise ValueError("magnitudes are |û|, |v̂|, |ŵ|: none may be below 0; take np.abs of them")
-    unit = np.maximum(np.maximum(first, second), third)
+    unit = np.maximum(np.maximum(u, v), w)
     unit = np.where(unit > 0, unit, 1.0)
-    first, second, third = first / unit, second / unit, third / unit
+    first, second, third = (np.square(x / unit) for x in (u, v, w))
     cosine = np.cos(misalignment)
     one = first + second + third
     two = first * second + second * third + third * first
@@ -86,7 +85,7 @@ def growth_time(u: Reals, v: Reals, w: Reals, misalignment: Reals) -> Reals:
     again = special.elliprf(0j, *(_right_of_zero(z - least) for z in others)).real
     still = two == 0  # two magnitudes are 0: nothing drives the third
     turned = 2 * again - np.where(still, 0.0, straight)
-    return np.where(still, np.inf, np.where(cosine >= 0, straight, turned)) / np.sqrt(unit)
+    return np.where(still, np.inf, np.where(cosine >= 0, straight, turned)) / unit
 
 
 def _least_root(one: Reals, two: Reals, three: Reals) -> Reals:
