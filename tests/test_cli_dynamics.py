@@ -12,11 +12,11 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     small = {"compile": "never", "snapshots": 2}
     recipes = {
-        "mlp": ("C7", {"width": 16, "steps": 400, "members": 2, "optimizer": "sgd", "init_scale": 0.1,
+        "mlp": ("C7", {"width": 16, "steps": 300, "members": 2, "optimizer": "sgd", "init_scale": 0.1,
                        "learning_rate": 1.0, "strength": 0.0, "schedule": "constant"}),
-        "held": ("C5", {"width": 20, "steps": 200, "train_fraction": 0.7, "strength": 1e-3}),
-        "transformer": ("C5", {"network": "transformer", "activation": "x^2", "width": 8, "heads": 2, "hidden": 8,
-                               "steps": 20, "train_fraction": 0.6}),
+        "held": ("C5", {"width": 20, "steps": 150, "train_fraction": 0.7, "strength": 1e-3}),
+        "transformer": ("C5", {"network": "transformer", "activation": "x^2", "width": 8, "heads": 2,
+                               "hidden": 8, "steps": 20, "train_fraction": 0.6}),
     }  # fmt: skip
     for name, (spec, fields) in recipes.items():
         execute(spec, out=root / name, **fields, **small)
@@ -54,7 +54,7 @@ def test_grokking_says_when(call, folders, tmp_path):
     assert "memorised at step" in figure.read_text()
     code, printed, _ = call("grokking", str(folders / "held"), "--json")
     record = json.loads(printed)
-    assert (record["task"], record["members"], record["steps"]) == ("C5", 1, 200)
+    assert (record["task"], record["members"], record["steps"]) == ("C5", 1, 150)
     assert record["stages"][0]["memorised"] > 0
 
 

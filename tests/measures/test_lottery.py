@@ -146,7 +146,7 @@ def trained():
     problem = task("C11")
     recipe = recipe_for(
         problem, width=32, strength=0.0, init_scale=0.05, dtype="float64", optimizer="sgd",
-        learning_rate=4.0, schedule="constant", steps=500, compile="never", snapshots=0, members=2,
+        learning_rate=4.0, schedule="constant", steps=400, compile="never", snapshots=0, members=2,
     )  # fmt: skip
     return problem, initial_network(problem, recipe), train(problem, recipe).network
 

@@ -135,9 +135,10 @@ def grokking(
             between = f"{_or_late(least)} to {_or_late(most)}"
             if isnan(least):
                 between = "none: it takes 6 members that memorised"
-            out.print(
-                f"median {name} {_or_late(middle)} (95 % interval {between})", highlight=False
-            )
+            words = f"median {name} {_or_late(middle)}"
+            if not isinf(least):
+                words += f" (95 % interval {between})"
+            out.print(words, highlight=False)
     written(figure)
 
 
