@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from marginlens.measures import Lottery, RuleScore, Tickets, grokking
+
 
 class FakeRecipe(SimpleNamespace):
     def to_toml(self):
@@ -156,6 +158,7 @@ def _run(
     history = {
         "step": recorded,
         "loss": 0.283 + 4 * np.exp(-recorded / 80.0),
+        "cross_entropy": 0.0395 + 4 * np.exp(-recorded / 80.0),
         "objective": 0.5 + 4 * np.exp(-recorded / 80.0),
         "accuracy": 1 / (1 + np.exp(-(recorded - 120) / 15.0)),
         "margin": share * 5,
@@ -163,6 +166,14 @@ def _run(
         "normalized_margin": scale * share,
         "margin_ratio": share if margin is not None else np.full(len(recorded), np.nan),
     }
+    held_out = None
+    if phases is not None:
+        history["test_cross_entropy"] = 3 * np.exp(-np.maximum(recorded - 700, 0) / 40.0)
+        history["test_accuracy"] = 1 / (1 + np.exp(-(recorded - 800) / 15.0))
+        held_out = grokking(
+            recorded,
+            {k: v[:, None] for k, v in history.items() if k.endswith(("entropy", "accuracy"))},
+        )
     total = len(features)
     predicted, at_penalty_shares = [], {}
     for index, feature in enumerate(features):
@@ -217,6 +228,26 @@ def _run(
         folder=Path("runs") / name, recipe=recipe, task=task, prediction=prediction,
         measurement=last, first=first, verdict=verdict, history=history,
         snapshot_steps=steps, snapshots={s: p.astype(np.float32) for s, p in paths.items()},
+        grokking=held_out,
+        lottery=None if phases is None else _lottery(name, features, last.dominant, rng),
+    )  # fmt: skip
+
+
+def _lottery(name, features, final, rng) -> Lottery:
+    """Half of the neurons end as their tickets say."""
+    shape = (len(final), len(features))
+    time = rng.uniform(1, 2, shape)
+    time[::2][np.arange(len(final[::2])), final[::2]] = 0.5
+    live = final >= 0
+    right = int((time.argmin(1) == final)[live].sum())
+    score = RuleScore(right, right / live.sum(), 0.3, 0.7)
+    return Lottery(
+        task=name, order=2 * len(features) + 1, tied=False,
+        frequencies=tuple(feature.frequency for feature in features),
+        tickets=Tickets(
+            rng.uniform(0.1, 1, (*shape, 3)), rng.uniform(-np.pi, np.pi, shape), time
+        ),
+        final=final, purity=0.9, scores={"time": score}, chance=1 / len(features), commonest=0.2,
     )  # fmt: skip
 
 

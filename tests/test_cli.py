@@ -15,7 +15,7 @@ import pytest
 from marginlens import cli
 from marginlens.runs import load_run
 
-VERBS = ("predict", "train", "measure", "verify", "report", "run")
+VERBS = ("predict", "train", "measure", "verify", "report", "run", "lottery", "grokking")
 SMALL = ("--width", "12", "--strength", "1e-3", "--steps", "30")
 
 

@@ -29,6 +29,7 @@ def recipe(folder: str) -> dict:
 OPTIONS = [
     ("--activation x^4", {"activation": "x^4"}),
     ("--tied", {"tied": True}),
+    ("--init-scale 0.05", {"init_scale": 0.05}),
     ("--penalty l2 --strength 1e-3", {"penalty": "l2", "strength": 1e-3}),
     ("--strength 1e-2 --anneal-to 1e-4", {"strength": 1e-2, "anneal_to": 1e-4}),
     ("--optimizer sgd --momentum 0.5", {"optimizer": "sgd", "momentum": 0.5}),

@@ -87,6 +87,8 @@ def test_figures_are_those_of_the_run(page):
         for name, needed in (
             ("phases", run.measurement.phases),
             ("waveform", run.prediction.waveform),
+            ("grokking", run.grokking),
+            ("lottery", run.lottery),
         )
         if needed is None
     }

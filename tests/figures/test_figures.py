@@ -56,7 +56,10 @@ def texts(figure):
 def test_every_figure_of_every_run_is_json_with_a_title_or_absent(run, name):
     figure = FIGURES[name].draw(run)
     if figure is None:
-        needed = {"phases": run.measurement.phases, "waveform": run.prediction.waveform}
+        needed = {
+            "phases": run.measurement.phases, "waveform": run.prediction.waveform,
+            "grokking": run.grokking, "lottery": run.lottery,
+        }  # fmt: skip
         assert needed[name] is None
         return
     content = json.loads(figure.to_json())
@@ -86,7 +89,7 @@ def test_a_collapsed_network_breaks_no_figure(name):
     run.history["normalized_margin"] = np.full(len(run.history["step"]), np.nan)
     run.history["loss"] = np.full(len(run.history["step"]), np.nan)
     figure = FIGURES[name].draw(run)
-    assert (figure is None) == (name in ("neurons", "waveform"))
+    assert (figure is None) == (name in ("neurons", "waveform", "lottery"))
 
 
 # --- neurons ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from marginlens.cli import (  # noqa: F401  (they register their verbs)
     atlas,
+    dynamics,
     measure,
     numerical,
     progress,

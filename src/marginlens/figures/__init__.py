@@ -6,7 +6,7 @@ of its own and add an entry here.
 Examples
 --------
 >>> list(FIGURES)
-['neurons', 'margin', 'waveform', 'power', 'shares', 'phases', 'loss']
+['neurons', 'margin', 'waveform', 'power', 'shares', 'phases', 'grokking', 'lottery', 'loss']
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from marginlens.figures.algorithms import algorithms_figure
 from marginlens.figures.degree import degree_law_figure
+from marginlens.figures.grokking import grokking_caption, grokking_chart, grokking_figure
 from marginlens.figures.interference import interference_figure
 from marginlens.figures.loss import loss_caption, loss_figure
+from marginlens.figures.lottery import lottery_caption, lottery_chart, lottery_figure
 from marginlens.figures.margin import margin_caption, margin_figure
 from marginlens.figures.memorizing import memorizing_figure
 from marginlens.figures.multiplicities import Multiplicities, multiplicities_figure
@@ -53,10 +55,14 @@ __all__ = [
     "choose_neurons",
     "degree_law_figure",
     "feature_color",
+    "grokking_chart",
+    "grokking_figure",
     "interference_figure",
     "law_figure",
     "laws_by_setting_figure",
     "loss_figure",
+    "lottery_chart",
+    "lottery_figure",
     "margin_figure",
     "memorizing_figure",
     "multiplicities_figure",
@@ -105,6 +111,12 @@ FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
             "Which features are used, and how much", shares_figure, shares_caption
         ),
         "phases": FigureEntry("Do the phases add up?", phases_figure, phases_caption),
+        "grokking": FigureEntry(
+            "From memorising to generalising", grokking_figure, grokking_caption
+        ),
+        "lottery": FigureEntry(
+            "Which frequency each neuron was to win", lottery_figure, lottery_caption
+        ),
         "loss": FigureEntry("Loss and accuracy", loss_figure, loss_caption),
     }
 )

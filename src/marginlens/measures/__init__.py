@@ -9,7 +9,27 @@ from marginlens.measures.clock_pizza import (
     gradient_symmetricity,
 )
 from marginlens.measures.cosets import CosetConcentration, coset_concentration
+from marginlens.measures.grokking import (
+    Grokking,
+    Stages,
+    find_stages,
+    first_held,
+    grokking,
+    onset_of_fall,
+)
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
+from marginlens.measures.lottery import (
+    RULES,
+    Lottery,
+    RuleScore,
+    Tickets,
+    departures,
+    draw_tickets,
+    score_tickets,
+    ticket_time,
+    why_no_lottery,
+)
+from marginlens.measures.lottery_alone import grow_alone
 from marginlens.measures.measurement import Measurement, measure
 from marginlens.measures.mechanism import ClockPizza, Mechanism, examine, examine_network
 from marginlens.measures.norm_share import norm_shares
@@ -34,33 +54,45 @@ from marginlens.measures.selection_law import KeySet, SelectionLaw, selection_la
 from marginlens.measures.waveform import WaveformFit, fit_waveform
 
 __all__ = [
+    "RULES",
     "AlgorithmFit",
     "Circle",
     "ClockPizza",
     "CosetConcentration",
+    "Grokking",
     "HiddenShares",
     "KeySet",
     "LogitAblations",
     "LogitSpectrum",
+    "Lottery",
     "Measurement",
     "Mechanism",
     "Observables",
     "ParityProgress",
     "Progress",
+    "RuleScore",
     "SelectionLaw",
+    "Stages",
+    "Tickets",
     "WaveformFit",
     "circles",
     "circularity",
     "compare_logits",
     "coset_concentration",
+    "departures",
     "distance_irrelevance",
+    "draw_tickets",
     "embedding_gini",
     "examine",
     "examine_network",
+    "find_stages",
+    "first_held",
     "fit_waveform",
     "fourier_gaps",
     "gini",
     "gradient_symmetricity",
+    "grokking",
+    "grow_alone",
     "hidden_shares",
     "key_set_name",
     "logit_ablations",
@@ -70,10 +102,14 @@ __all__ = [
     "neuron_gradients",
     "norm_shares",
     "observe",
+    "onset_of_fall",
     "parity_progress",
     "progress",
+    "score_tickets",
     "selection_law",
     "threshold_coefficient",
+    "ticket_time",
     "time_to_learn",
     "weight_shares",
+    "why_no_lottery",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-__all__ = ["clopper_pearson", "mean_interval", "wilson"]
+__all__ = ["clopper_pearson", "mean_interval", "median_interval", "wilson"]
 
 Counts = Int[np.ndarray, "*shape"]
 Bounds = tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]
@@ -99,6 +99,41 @@ def mean_interval(
     quantile = special.stdtrit(runs - 1, (1 + confidence) / 2)
     half = float(quantile * np.std(values, ddof=1) / np.sqrt(runs))
     return mean, mean - half, mean + half
+
+
+def median_interval(
+    values: Float[np.ndarray, " run"], *, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Median, and an exact interval for it from order statistics, whatever the distribution.
+
+    The k-th least and k-th greatest value, with the largest k for which P(Bin(n, 1/2) < k) is at most
+    half of what the confidence leaves. Values may be infinite: what did not happen in time counts as
+    later than all that did. With fewer than 6 runs there is no 95 % interval: its ends are nan.
+
+    Raises
+    ------
+    ValueError
+        If there are no runs, one is nan, or the confidence is impossible.
+
+    Examples
+    --------
+    >>> median_interval(np.array([3.0, 1.0, 2.0, 5.0, 4.0, np.inf]))
+    (3.5, 1.0, inf)
+    """
+    runs = len(values)
+    if runs == 0 or np.isnan(values).any():
+        raise ValueError(
+            "a median needs at least one run, and none of them nan; inf is: not in time"
+        )
+    _check_confidence(confidence)
+    ordered = np.sort(values)
+    below, above = float(ordered[(runs - 1) // 2]), float(ordered[runs // 2])
+    median = above if np.isinf(above) else (below + above) / 2
+    tails = special.bdtr(np.arange(runs), runs, 0.5)  # P(Bin <= 0), P(Bin <= 1), ...
+    k = int((tails <= (1 - confidence) / 2).sum())
+    if k == 0:
+        return median, float("nan"), float("nan")
+    return median, float(ordered[k - 1]), float(ordered[runs - k])
 
 
 def _checked(count: Counts, runs: int, confidence: float) -> Counts:

@@ -38,6 +38,8 @@ def hidden_activations(network: Network, task: Task) -> Float[Tensor, "member ro
             for slot, column in zip(task.slots, columns, strict=True)
         ]
     ).sum(0)
+    if layers.biases:
+        before = before + layers.parameters["bias"]
     return activate(layers.activation, before)
 
 
@@ -53,7 +55,7 @@ def embeddings_of(network: Network) -> dict[str, Float[Tensor, "member element c
         return {"embed": p["embed"][:, :size]}
     if isinstance(network, Factored):
         return {name: value for name, value in p.items() if name.startswith("embed_")}
-    return {name: value for name, value in p.items() if name != "w"}
+    return {name: value for name, value in p.items() if name not in ("w", "bias")}
 
 
 def with_embeddings(

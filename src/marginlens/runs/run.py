@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from marginlens.measures import Measurement, measure
+from marginlens.measures import (
+    Grokking,
+    Lottery,
+    Measurement,
+    grokking,
+    measure,
+    score_tickets,
+    why_no_lottery,
+)
 from marginlens.networks import MLP, as_mlp
 from marginlens.tasks import Task
 from marginlens.theory import Penalty, Prediction, is_covered, predict
@@ -92,6 +101,26 @@ class Run:
     def verdict(self) -> Verdict:
         """Prediction against measurement; a ValueError where nothing is measured."""
         return self._measured().verdict
+
+    @cached_property
+    def grokking(self) -> Grokking | None:
+        """When each member memorised and generalised; None where no rows were held back."""
+        training = self.training
+        if self.recipe.train_fraction == 1 or not len(training.steps):
+            return None
+        return grokking(training.steps, training.history)
+
+    @cached_property
+    def lottery(self) -> Lottery | None:
+        """Which frequency each neuron would end with, from the start; None where there is no such thing.
+
+        Of member 0; :func:`marginlens.measures.score_tickets` takes all of them.
+        """
+        final = self.training.network
+        if not isinstance(final, MLP) or why_no_lottery(self.task, final.activation):
+            return None
+        start = initial_network(self.task, self.recipe.model_copy(update={"members": 1}))
+        return score_tickets(as_mlp(start), final.member(0), self.task)
 
     def _measured(self) -> Measured:
         if self.measured is None:

@@ -47,6 +47,7 @@ from marginlens.theory.predict import default_activation, is_covered, predict
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
 from marginlens.theory.single_neuron import BestNeuron, best_neuron
+from marginlens.theory.three_waves import growth_time
 from marginlens.theory.verification import Verification, verify_bounds
 from marginlens.theory.waveform import Harmonics, harmonics, relu_limit, relu_plateau
 from marginlens.theory.widths import sign_neurons, simplex_neurons
@@ -89,6 +90,7 @@ __all__ = [
     "equalizing_distribution",
     "fourier_neuron_value",
     "group_weights",
+    "growth_time",
     "harmonics",
     "interference",
     "is_covered",
