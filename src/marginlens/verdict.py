@@ -12,7 +12,7 @@ import numpy as np
 from marginlens.measures import Measurement
 from marginlens.theory import Prediction
 
-__all__ = ["Claim", "Verdict", "claim", "judge"]
+__all__ = ["Claim", "Verdict", "at_least", "claim", "judge"]
 
 _PAPER = "Morwani et al. 2024"
 _PROGRAM = "convex program of the irrep masses (docs/theory.md)"
@@ -133,6 +133,14 @@ def claim(
         scale = abs(predicted) if relative and predicted else 1.0
         holds = abs(measured - predicted) <= tolerance * scale
     return Claim(name, statement, predicted, measured, tolerance, relative, holds, promised, source)
+
+
+def at_least(
+    name: str, statement: str, measured: float | None, least: float, source: str, *, promised: bool
+) -> Claim:
+    """Hold a number against a lower bound, which is kept as the tolerance; no number does not hold."""
+    holds = measured is not None and math.isfinite(measured) and measured >= least
+    return Claim(name, statement, None, measured, least, False, holds, promised, source)
 
 
 def _promised(prediction: Prediction) -> bool:

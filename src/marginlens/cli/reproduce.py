@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginlens.cli.app import app, out
+from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson
-from marginlens.cli.show import print_json, print_verdict
+from marginlens.cli.show import print_json, print_verdict, progress
 from marginlens.cli.sweeps import Scheduler, Slurm, Workers, print_summary, swept
+
+if TYPE_CHECKING:
+    from marginlens.reproduce import Reproduction, Study
+    from marginlens.training import Recipe
 
 _PANEL = "Sweeps"
 
@@ -20,15 +26,24 @@ _PANEL = "Sweeps"
     epilog="Examples:\n\n  marginlens reproduce o61\n\n  marginlens reproduce o59 --seeds 100\n\n"
     "  marginlens reproduce o52 --device cuda --scheduler tcp://10.0.0.1:8786\n\n"
     "  marginlens reproduce o61 --show > pilot.toml\n\n"
-    "Recipes: o61 (the pilot of the selection law), o54 (neurons by irrep), o59 (one frequency on C5), "
-    "o52 (frequencies against p), o58 (exchangeability). Ctrl-C keeps what is finished.",
+    "  marginlens reproduce pizza\n\n  marginlens reproduce nanda --full --device cuda\n\n"
+    "Questions, as sweeps: o61 (the pilot of the selection law), o54 (neurons by irrep), o59 (one "
+    "frequency on C5), o52 (frequencies against p), o58 (exchangeability).\n\n"
+    "Systems of other papers, as runs: power, nanda, pizza, chughtai, gromov, barak, lottery; --full "
+    "has the papers' sizes. Ctrl-C keeps what is finished; the same command goes on.",
 )
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="o61, o54, o59, o52 or o58.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="o61, nanda, ...; see below.")],
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder to write; default results/NAME.")
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Other than the recipe's.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Of a sweep: other than the recipe's.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Of a system: the paper's sizes.")] = False,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of a system: other than the recipe's.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the recipe, and do nothing.")] = False,
     workers: Workers = None,
@@ -36,20 +51,45 @@ def reproduce(
     slurm: Slurm = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer one of the field's questions: a sweep, its expectations, a verdict."""
-    from marginlens.reproduce import REPRODUCTIONS, write_page
-    from marginlens.sweeps import Results
+    """Answer one of the field's questions, or train another paper's system: recipe, verdict."""
+    from marginlens.reproduce import REPRODUCTIONS, STUDIES
 
-    if name not in REPRODUCTIONS:
-        raise ValueError(f"unknown reproduction {name!r}; there are {', '.join(REPRODUCTIONS)}")
-    what = REPRODUCTIONS[name]
+    what = REPRODUCTIONS.get(name) or STUDIES.get(name)
+    if what is None:
+        known = ", ".join([*REPRODUCTIONS, *STUDIES])
+        raise ValueError(f"unknown reproduction {name!r}; there are {known}")
     if show:
         out.print(what.toml, markup=False, highlight=False, soft_wrap=True, end="")
         return
-    changes = {"seeds": seeds, "device": device}
-    asked = what.sweep(**{key: value for key, value in changes.items() if value is not None})
     where = folder or Path("results") / name
-    summary = swept(asked, where, workers=workers, scheduler=scheduler, slurm=slurm, quiet=as_json)
+    if name in STUDIES:
+        if seeds is not None or workers is not None or scheduler is not None or slurm is not None:
+            raise ValueError(
+                f"{name} is a few runs, not a sweep: --seeds, --workers, --scheduler and --slurm are "
+                "for sweeps such as o61"
+            )
+        changes = {key: v for key, v in {"steps": steps, "device": device}.items() if v is not None}
+        _reproduce_study(STUDIES[name], where, changes, full=full, as_json=as_json)
+    else:
+        if full or steps is not None:
+            raise ValueError(f"{name} is a sweep: --full and --steps are for systems such as nanda")
+        changes = {key: v for key, v in {"seeds": seeds, "device": device}.items() if v is not None}
+        options = {"workers": workers, "scheduler": scheduler, "slurm": slurm}
+        _reproduce_sweep(REPRODUCTIONS[name], where, changes, options, as_json=as_json)
+
+
+def _reproduce_sweep(
+    what: Reproduction,
+    where: Path,
+    changes: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    from marginlens.reproduce import write_page
+    from marginlens.sweeps import Results
+
+    summary = swept(what.sweep(**changes), where, **options, quiet=as_json)
     results = Results(where)
     verdict = what.verdict(results)
     page = write_page(what, verdict, results)
@@ -58,7 +98,43 @@ def reproduce(
     else:
         print_summary(summary)
         print_verdict(verdict)
-        out.print(
-            f"everything is in {page}, and the figures beside it", highlight=False, soft_wrap=True
-        )
+        _say_where(page)
     raise typer.Exit(0 if verdict.holds and not summary.failures else 1)
+
+
+def _reproduce_study(
+    what: Study, where: Path, changes: dict[str, Any], *, full: bool, as_json: bool
+) -> None:
+    from marginlens.reproduce import StudyInterrupted, run_study, write_study
+
+    with ExitStack() as stack:
+
+        def shown(label: str, recipe: Recipe) -> Callable[..., None] | None:
+            stack.close()  # the bar of the run before
+            if not as_json:
+                err.print(f"{what.name}: {label}", highlight=False)
+            return stack.enter_context(progress(recipe.steps, None, quiet=as_json))
+
+        try:
+            runs = run_study(what, where, full=full, progress=shown, **changes)
+        except StudyInterrupted as error:
+            stack.close()
+            err.print(
+                f"interrupted in {error.args[0]}; the same command goes on from there",
+                highlight=False,
+            )
+            raise typer.Exit(130) from None
+    verdict = what.verdict(runs)
+    page = write_study(what, verdict, runs, where, full=full)
+    if as_json:
+        print_json(verdict.to_dict())
+    else:
+        print_verdict(verdict)
+        _say_where(page)
+    raise typer.Exit(0 if verdict.holds else 1)
+
+
+def _say_where(page: Path) -> None:
+    out.print(
+        f"everything is in {page}, and the figures beside it", highlight=False, soft_wrap=True
+    )

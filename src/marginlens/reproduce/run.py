@@ -7,6 +7,7 @@ from typing import Any
 
 from marginlens.files import write_whole
 from marginlens.pages import write_figure
+from marginlens.reproduce.page import claim_lines
 from marginlens.reproduce.registry import Reproduction
 from marginlens.sweeps import TABLES, Results, run_sweep
 from marginlens.verdict import Verdict
@@ -42,26 +43,8 @@ def write_page(what: Reproduction, verdict: Verdict, results: Results) -> Path:
         (folder / "sweep.toml").read_text().strip(),
         "```",
         "",
-        "## Expectations",
-        "",
-        "| | expected | predicted | measured | tolerance | source |",
-        "|---|---|---|---|---|---|",
+        *claim_lines(verdict),
     ]
-    for claim in verdict.claims:
-        mark = ("holds" if claim.holds else "**does not hold**") + (
-            "" if claim.promised else ", not promised"
-        )
-        if claim.predicted is None and not claim.tolerance:
-            mark = "measured"
-        cells = [
-            "–" if value is None else f"{value:.4g}" for value in (claim.predicted, claim.measured)
-        ]
-        bound = (
-            f"at least {claim.tolerance:g}" if claim.predicted is None else f"{claim.tolerance:g}"
-        )
-        lines.append(
-            f"| {mark} | {claim.statement} | {' | '.join(cells)} | {bound} | {claim.source} |"
-        )
     lines += ["", "## Results", ""]
     for name in what.tables:
         lines.append(TABLES[name](results, None).to_markdown())

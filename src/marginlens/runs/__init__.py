@@ -1,7 +1,7 @@
 """Runs: from a task to a folder with everything in it."""
 
 from marginlens.runs.execute import execute, follow
-from marginlens.runs.folder import check_folder, load_run, save_run
+from marginlens.runs.folder import check_folder, is_finished, load_run, save_run
 from marginlens.runs.narrow import NarrowNetworks, train_narrow
 from marginlens.runs.path import train_at
 from marginlens.runs.resuming import resume
@@ -13,6 +13,7 @@ __all__ = [
     "check_folder",
     "execute",
     "follow",
+    "is_finished",
     "load_run",
     "resume",
     "save_run",

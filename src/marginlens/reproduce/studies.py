@@ -1,0 +1,175 @@
+"""Systems of other papers as runs with expectations, and the running of them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from marginlens.files import write_whole
+from marginlens.pages import write_figure
+from marginlens.reproduce.page import claim_lines
+from marginlens.runs import Run, follow, is_finished, load_run, resume
+from marginlens.tasks import task
+from marginlens.training import Recipe, recipe_for
+from marginlens.verdict import Claim, Verdict
+
+__all__ = ["Study", "StudyInterrupted", "run_study", "write_study"]
+
+Runs = Mapping[str, Run]
+Shown = Callable[[str, Recipe], Callable[[int, dict[str, np.ndarray]], None] | None]
+
+
+class StudyInterrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a study: what was trained is kept."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A system of another paper: runs, and what is expected of them.
+
+    Its TOML file has a table ``recipe`` of what all runs share, a table ``runs`` with one table of
+    changes for each run, and a table ``full`` of what the paper has larger.
+
+    Attributes
+    ----------
+    name, question, source
+        ``"nanda"``; what is asked, and whose system it is.
+    judge
+        From the runs by name to claims.
+    rows
+        From a run to the cells of its row in the page's table.
+    draw
+        From the runs to named figures.
+    """
+
+    name: str
+    question: str
+    source: str
+    judge: Callable[[Runs], list[Claim]]
+    rows: Callable[[Run], dict[str, float | str]]
+    draw: Callable[[Runs], Iterable[tuple[str, go.Figure]]]
+
+    @property
+    def toml(self) -> str:
+        """The study's file."""
+        return resources.files("marginlens.reproduce").joinpath(f"{self.name}.toml").read_text()
+
+    def recipes(self, *, full: bool = False, **changes: Any) -> dict[str, Recipe]:
+        """Every run's recipe; ``full`` has the paper's sizes, and changes are other fields.
+
+        Raises
+        ------
+        ValueError
+            If a field is impossible.
+        """
+        data = tomllib.loads(self.toml)
+        shared = data.get("recipe", {}) | (data.get("full", {}) if full else {})
+        result = {}
+        for label, own in data["runs"].items():
+            fields = shared | own | changes
+            fields = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+            spec = str(fields.pop("task"))
+            result[label] = recipe_for(task(spec), **fields)
+        return result
+
+    def verdict(self, runs: Runs) -> Verdict:
+        """The runs, held against what is expected of them."""
+        return Verdict(self.name, None, None, tuple(self.judge(runs)))
+
+
+def run_study(
+    study: Study,
+    out: str | Path,
+    *,
+    full: bool = False,
+    progress: Shown | None = None,
+    **changes: Any,
+) -> dict[str, Run]:
+    """Train what is not there yet; finished runs are read, interrupted ones go on.
+
+    Parameters
+    ----------
+    study
+        What to run.
+    out
+        A folder with one folder for each run.
+    full, changes
+        As for :meth:`Study.recipes`.
+    progress
+        Given a run's name and recipe, returns what is called at each record.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds a run by another recipe.
+    StudyInterrupted
+        After Ctrl-C; the same call goes on from there.
+    """
+    runs = {}
+    for label, recipe in study.recipes(full=full, **changes).items():
+        shown = None if progress is None else progress(label, recipe)
+        run = _one(Path(out) / label, recipe, shown)
+        if run.training.stopped == "interrupted":
+            raise StudyInterrupted(label)
+        runs[label] = run
+    return runs
+
+
+def _one(folder: Path, recipe: Recipe, shown: Any) -> Run:
+    if not (folder / "recipe.toml").is_file():
+        return follow(recipe, task(recipe.task), out=folder, progress=shown)
+    there = Recipe.from_toml((folder / "recipe.toml").read_text())
+    if there != recipe:
+        differs = [
+            name for name in Recipe.model_fields if getattr(there, name) != getattr(recipe, name)
+        ]
+        raise ValueError(
+            f"{str(folder)!r} holds a run with another {' and '.join(differs)}; choose another --out"
+        )
+    if is_finished(folder):
+        return load_run(folder)
+    return resume(folder, progress=lambda *_: shown)
+
+
+def write_study(
+    study: Study, verdict: Verdict, runs: Runs, folder: Path, *, full: bool = False
+) -> Path:
+    """Write ``results.md`` (claims and a row for each run) and the figures beside it."""
+    option = " --full" if full else ""
+    lines = [
+        f"# {study.name}: {study.question}",
+        "",
+        f"After {study.source}. `marginlens reproduce {study.name}{option}` gives this page; its runs:",
+        "",
+        "```toml",
+        study.toml.strip(),
+        "```",
+        "",
+        *claim_lines(verdict),
+        "",
+        "## Runs",
+        "",
+    ]
+    rows = {label: study.rows(run) for label, run in runs.items()}
+    columns = [*dict.fromkeys(name for row in rows.values() for name in row)]
+    lines += [f"| run | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for label, row in rows.items():
+        cells = [_cell(row.get(name, "–")) for name in columns]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    write_whole(folder / "results.md", "\n".join(lines) + "\n")
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for name, figure in study.draw(runs):
+        write_figure(figure, figures / f"{name}.html")
+    return folder / "results.md"
+
+
+def _cell(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
