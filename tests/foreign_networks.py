@@ -1,6 +1,7 @@
 """Networks of other projects, as test data: not part of this one."""
 
 import itertools
+import json
 import os
 from pathlib import Path
 
@@ -49,3 +50,21 @@ def chughtai(name: str) -> tuple[Factored, Task]:
     # the order of A5's elements is not known: but the network has learned its Cayley table
     answers = network.logits(task("A5"))[0].argmax(1).reshape(60, 60).numpy()
     return network, task(FiniteGroup(answers, "A5"))
+
+
+def stored(name):
+    """What their file says of a network."""
+    return json.loads((FOLDER / "chughtai" / name / "summary_metrics.json").read_text())
+
+
+def their_names(problem):
+    """What the files call each feature, told apart by its values at a transposition of S5."""
+    swap = {(1, -1): "sign", (4, 2): "standard", (4, -2): "standard_sign",
+            (5, -1): "s5_5d_a", (5, 1): "s5_5d_b", (6, 0): "s5_6d"}  # fmt: skip
+    group = problem.group
+    transposition = int(np.flatnonzero(group.class_sizes == 10)[0])
+    names = []
+    for feature in problem.features:
+        value = round(float(group.characters[feature.irrep.members[0], transposition].real))
+        names.append(swap[feature.irrep.degree, value])
+    return names

@@ -1,33 +1,14 @@
 """The numbers that Chughtai et al. stored beside their networks, feature by feature."""
 
-import json
-
 import numpy as np
 import pytest
-from foreign_networks import FOLDER, chughtai, needs_fixtures
+from foreign_networks import FOLDER, chughtai, needs_fixtures, stored, their_names
 
 from marginlens.measures import logit_spectrum, observe
 
 pytestmark = needs_fixtures
 
 S5 = ("S5_MLP_seed1", "S5_MLP_seed7")
-
-
-def stored(name):
-    return json.loads((FOLDER / "chughtai" / name / "summary_metrics.json").read_text())
-
-
-def their_names(problem):
-    """What the files call each feature, told apart by its values at a transposition of S5."""
-    swap = {(1, -1): "sign", (4, 2): "standard", (4, -2): "standard_sign",
-            (5, -1): "s5_5d_a", (5, 1): "s5_5d_b", (6, 0): "s5_6d"}  # fmt: skip
-    group = problem.group
-    transposition = int(np.flatnonzero(group.class_sizes == 10)[0])
-    names = []
-    for feature in problem.features:
-        value = round(float(group.characters[feature.irrep.members[0], transposition].real))
-        names.append(swap[feature.irrep.degree, value])
-    return names
 
 
 def isotypic_share(weights, feature):

@@ -15,9 +15,13 @@ from marginlens.networks import Network, embeddings_of, with_embeddings
 from marginlens.tasks import Task
 
 __all__ = [
-    "Circle", "Symmetricity", "circles", "circularity", "distance_irrelevance",
+    "TRIPLES", "Circle", "Symmetricity", "circles", "circularity", "distance_irrelevance",
     "gradient_symmetricity",
 ]  # fmt: skip
+
+
+TRIPLES = 206_000
+"""All triples (a, b, c) up to p = 59."""
 
 
 def distance_irrelevance(
@@ -97,7 +101,7 @@ class Symmetricity:
 
 
 def gradient_symmetricity(
-    network: Network, task: Task, *, triples: int = 206_000, seed: int = 0
+    network: Network, task: Task, *, triples: int = TRIPLES, seed: int = 0
 ) -> Symmetricity:
     r"""How alike the logits' gradients in the embeddings of both inputs are.
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from marginlens.measures.clock_pizza import (
+    TRIPLES,
     Circle,
     circles,
     circularity,
@@ -198,6 +199,7 @@ def examine(
     *,
     network: Network | None = None,
     train: Int[np.ndarray, " chosen"] | None = None,
+    triples: int = TRIPLES,
 ) -> Mechanism:
     """Measure a function on a group's table of pairs; more can be said where its weights are known.
 
@@ -209,6 +211,8 @@ def examine(
         The same function as an ensemble of one.
     train
         Rows trained on, where they are known.
+    triples
+        Of the gradient symmetricity, which takes most of the time.
 
     Raises
     ------
@@ -255,7 +259,7 @@ def examine(
         spectral_count=_count(weights),
         progress=progress(logits, task, key, train),
         ablations=logit_ablations(logits, task, key, train),
-        clock_pizza=_clock_pizza(logits, task, network, accuracy, spectrum, key),
+        clock_pizza=_clock_pizza(logits, task, network, accuracy, spectrum, key, triples),
         weights=None if network is None else weight_shares(network, task),
         hidden=None if network is None else hidden_shares(network, task, logits, key, train),
         gini=None if network is None else embedding_gini(network, task),
@@ -271,6 +275,7 @@ def examine_network(
     *,
     member: int = 0,
     train: Int[np.ndarray, " chosen"] | None = None,
+    triples: int = TRIPLES,
 ) -> Mechanism:
     """The same of one member of a network of ours, in float64.
 
@@ -284,7 +289,7 @@ def examine_network(
     one = network.member(member).to(torch.float64)
     with torch.no_grad():
         logits = one.logits(task)[0].cpu().numpy()
-    return examine(logits, task, network=one, train=train)
+    return examine(logits, task, network=one, train=train, triples=triples)
 
 
 def _count(weights: Float[np.ndarray, " feature"]) -> int:
@@ -318,10 +323,12 @@ def _in_order(task: Task) -> bool:
 
 def _clock_pizza(
     logits: np.ndarray, task: Task, network: Network | None, accuracy: float,
-    spectrum: LogitSpectrum, key: np.ndarray,
+    spectrum: LogitSpectrum, key: np.ndarray, triples: int,
 ) -> ClockPizza:  # fmt: skip
     irrelevance = distance_irrelevance(logits, task)
-    symmetricity = None if network is None else gradient_symmetricity(network, task)
+    symmetricity = (
+        None if network is None else gradient_symmetricity(network, task, triples=triples)
+    )
     total = float(spectrum.total[0])
     mean = None if symmetricity is None else symmetricity.mean
     found: tuple[Circle, ...] = ()

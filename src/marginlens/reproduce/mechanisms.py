@@ -336,9 +336,12 @@ def barak_row(run: Run) -> Row:
         "relevant": float(len(run.task.subset or ())),
         "accuracy": float(accuracy[-1]),
         "learned at step": learned,
-        "share on the relevant coordinates halfway at step": _LATE
-        if found.share_step is None
-        else str(found.share_step),
+        "one neuron's share halfway at step": _LATE
+        if found.neuron_step is None
+        else str(found.neuron_step),
+        "all neurons' share halfway at step": _LATE
+        if found.hidden_step is None
+        else str(found.hidden_step),
         "accuracy .9 at step": _LATE if found.accuracy_step is None else str(found.accuracy_step),
         "share at the end": float(found.total_share[-1]),
         "positive Fourier gaps at the start": float((found.gaps[0] > 0).mean()),
@@ -358,12 +361,12 @@ def barak(runs: Runs) -> list[Claim]:
             )
         )  # fmt: skip
         lead = None
-        if found.share_step is not None and found.accuracy_step is not None:
-            lead = float(found.accuracy_step - found.share_step)
+        if found.neuron_step is not None and found.accuracy_step is not None:
+            lead = float(found.accuracy_step - found.neuron_step)
         claims.append(
             at_least(
-                f"{label} hidden progress", f"{label}: steps by which the share of the weights on the "
-                "relevant coordinates is halfway before the accuracy is .9", lead, 0.0, source,
+                f"{label} hidden progress", f"{label}: steps by which the largest share of a neuron on "
+                "the relevant coordinates is halfway before the accuracy is .9", lead, 0.0, source,
                 promised=True,
             )
         )  # fmt: skip
