@@ -107,7 +107,7 @@ def test_progress_on_a_cyclic_group_by_cosine_and_sine():
 @pytest.mark.parametrize("kind", ["mlp", "factored", "ab", "ab="])
 @pytest.mark.parametrize("name", ["C5", "S3"])
 def test_hidden_shares_by_projections_of_functions_of_pairs(name, kind):
-    """Every function of pairs in the span of a feature's matrix elements of a, b or ab, by brute force."""
+    """Every function of pairs in the span of the matrix elements of a, b or ab."""
     problem, network = task(name), network_of(name, kind)
     hidden = hidden_activations(network, problem)[0].numpy()
     logits = network.logits(problem)[0].detach().numpy()
