@@ -82,7 +82,8 @@ def lottery(
 @app.command(
     rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens grokking runs/C113 --figure grokking.html\n\n"
-    "A run to look at:\n\n  marginlens train C23 --network transformer --train-fraction 0.6",
+    "A run to look at:\n\n  marginlens train C113 --network transformer --train-fraction 0.3 "
+    "--steps 20000",
 )
 def grokking(
     folder: Folder,
