@@ -25,11 +25,13 @@ __all__ = [
     "Folder",
     "Heads",
     "Hidden",
+    "Layers",
     "Members",
     "Memory",
     "Momentum",
     "NetworkKind",
     "NoBiases",
+    "Norm",
     "Optimizer",
     "OptionalTask",
     "Out",
@@ -160,7 +162,7 @@ NetworkKind = Annotated[
     typer.Option(
         "--network",
         rich_help_panel=_NETWORK,
-        help="mlp; factored (MLP on learned embeddings); transformer (one layer).",
+        help="mlp; factored (MLP on learned embeddings); transformer.",
     ),
 ]
 Embedding = Annotated[
@@ -182,6 +184,13 @@ Attention = Annotated[
 NoBiases = Annotated[
     bool,
     typer.Option("--no-biases", rich_help_panel=_NETWORK, help="A transformer's MLP has none."),
+]
+Layers = Annotated[
+    int | None, typer.Option(rich_help_panel=_NETWORK, help="A transformer's layers: 1, 2, ...")
+]
+Norm = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_NETWORK, help="A transformer's layer norm: none, pre or post."),
 ]
 AnnealTo = Annotated[
     float | None,

@@ -1,18 +1,20 @@
 """Networks: parameters to logits, and maximum-margin networks in closed form."""
 
 from marginlens.networks.constructions import construct
+from marginlens.networks.deep_transformer import DeepTransformerPopulation
 from marginlens.networks.factored import Factored, FactoredPopulation
 from marginlens.networks.kinds import Evaluator, Network, as_mlp, norm_of, population_of
 from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms, squared_norm
 from marginlens.networks.population import MEMORY, Evaluation, Population, evaluate, total_norm
 from marginlens.networks.rows import Rows
-from marginlens.networks.transformer import Transformer, TransformerSettings
+from marginlens.networks.transformer import Transformer
 from marginlens.networks.transformer_population import TransformerPopulation
+from marginlens.networks.transformer_settings import TransformerSettings
 
 __all__ = [
-    "MEMORY", "MLP", "Evaluation", "Evaluator", "Factored", "FactoredPopulation", "Network",
-    "Population", "Rows", "Transformer", "TransformerPopulation", "TransformerSettings", "as_mlp",
-    "construct", "cross_entropy_", "evaluate", "neuron_norms", "norm_of", "population_of",
-    "squared_norm", "total_norm",
+    "MEMORY", "MLP", "DeepTransformerPopulation", "Evaluation", "Evaluator", "Factored",
+    "FactoredPopulation", "Network", "Population", "Rows", "Transformer", "TransformerPopulation",
+    "TransformerSettings", "as_mlp", "construct", "cross_entropy_", "evaluate", "neuron_norms",
+    "norm_of", "population_of", "squared_norm", "total_norm",
 ]  # fmt: skip

@@ -32,7 +32,9 @@ __all__ = ["Recipe", "checked_recipe", "in_one_line", "recipe_for"]
 
 _OF_A_KIND = {
     "embedding": "factored",
-    **dict.fromkeys(("heads", "hidden", "sequence", "attention", "biases"), "transformer"),
+    **dict.fromkeys(
+        ("heads", "hidden", "sequence", "attention", "biases", "layers", "norm"), "transformer"
+    ),
 }
 
 
@@ -45,12 +47,12 @@ class Recipe(BaseModel):
         As for ``task(...)`` and ``parse_activation(...)``.
     network
         ``"mlp"``; ``"factored"``, the MLP whose embeddings are products (Chughtai et al. 2023);
-        ``"transformer"``, one layer of attention and an MLP (Nanda et al. 2023, Zhong et al. 2023).
+        ``"transformer"``, layers of attention and an MLP (Nanda et al. 2023, Zhong et al. 2023).
     width
         Number of neurons of an MLP; length of a transformer's residual stream.
     embedding
         Coordinates of a factored embedding.
-    heads, hidden, sequence, attention, biases
+    heads, hidden, sequence, attention, biases, layers, norm
         Of a transformer, as in :class:`marginlens.networks.TransformerSettings`.
     penalty, strength
         ``"homogeneous"`` (strength * sum ||omega_i||^nu, for the MLP) or ``"l2"`` (strength *
@@ -112,6 +114,8 @@ class Recipe(BaseModel):
     sequence: Literal["ab=", "ab"] = "ab="
     attention: float = Field(1.0, ge=0, le=1)
     biases: bool = True
+    layers: int = Field(1, ge=1, le=100)
+    norm: Literal["none", "pre", "post"] = "none"
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
     anneal_to: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -177,6 +181,11 @@ class Recipe(BaseModel):
             if self.optimizer == "muon" and self.biases:
                 raise ValueError(
                     "muon turns matrices, and a transformer's biases are none: add --no-biases, or "
+                    "choose --optimizer adamw"
+                )
+            if self.optimizer == "muon" and self.norm != "none":
+                raise ValueError(
+                    "muon turns matrices, and the gains of layer norm are none: leave --norm out, or "
                     "choose --optimizer adamw"
                 )
         return self
@@ -245,6 +254,8 @@ class Recipe(BaseModel):
             sequence=self.sequence,
             attention=self.attention,
             biases=self.biases,
+            layers=self.layers,
+            norm=self.norm,
         )
 
     @property
