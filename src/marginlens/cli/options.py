@@ -25,13 +25,13 @@ __all__ = [
     "Folder",
     "Heads",
     "Hidden",
+    "LayerNorm",
     "Layers",
     "Members",
     "Memory",
     "Momentum",
     "NetworkKind",
     "NoBiases",
-    "Norm",
     "Optimizer",
     "OptionalTask",
     "Out",
@@ -188,7 +188,7 @@ NoBiases = Annotated[
 Layers = Annotated[
     int | None, typer.Option(rich_help_panel=_NETWORK, help="A transformer's layers: 1, 2, ...")
 ]
-Norm = Annotated[
+LayerNorm = Annotated[
     str | None,
     typer.Option(rich_help_panel=_NETWORK, help="A transformer's layer norm: none, pre or post."),
 ]

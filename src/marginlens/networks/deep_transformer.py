@@ -47,7 +47,7 @@ class DeepTransformerPopulation:
     --------
     >>> from marginlens.networks import TransformerSettings
     >>> from marginlens.tasks import task
-    >>> settings = TransformerSettings(layers=2, norm="post", biases=False)
+    >>> settings = TransformerSettings(layers=2, layer_norm="post", biases=False)
     >>> network = Transformer.initial(task("C5"), settings, dtype=torch.float64)
     >>> population = DeepTransformerPopulation(task("C5"), network)
     >>> gradients = {name: torch.empty_like(p) for name, p in network.parameters.items()}
@@ -148,14 +148,14 @@ class DeepTransformerPopulation:
         for number, reading in enumerate(readings, 1):
             layer = settings.layer(p, number)
             x = feed_forward(self._attend(x, layer, reading), layer, settings)
-        if settings.norm == "pre":
+        if settings.layer_norm == "pre":
             x = normalized(x, p, "final_norm")
         return x @ p["unembed"].mT
 
     def _attend(self, x: Tensor, p: Parameters, reading: Reading) -> Tensor:
         """Streams with what the heads add to them, (member, stream written, width)."""
         alpha, heads = self.settings.attention, self.settings.heads
-        seen = normalized(x, p, "attention_norm") if self.settings.norm == "pre" else x
+        seen = normalized(x, p, "attention_norm") if self.settings.layer_norm == "pre" else x
         if not alpha:
             values = _project(seen, p["value"])
             mixed = torch.cat([look(values).sum(2) for look in reading.seen], 1)

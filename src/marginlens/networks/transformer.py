@@ -46,9 +46,9 @@ class Transformer:
     Nanda et al. 2023, *Progress measures for grokking via mechanistic interpretability*, and Zhong
     et al. 2023, *The clock and the pizza*. Their unembedding has a row for the equals sign too, a
     class that is never right; here a class is an element. Power et al. 2022, *Grokking*, have two
-    layers, layer norm after each part (``norm="post"``) and no biases in the MLPs; their positions are
-    sines, where these are learned, and tokens for the operation and the start stand between and before
-    the elements.
+    layers, layer norm after each part (``layer_norm="post"``) and no biases in the MLPs; their
+    positions are sines, where these are learned, and tokens for the operation and the start stand
+    between and before the elements.
     """
 
     parameters: dict[str, Tensor]
@@ -154,14 +154,14 @@ class Transformer:
             read = 1 if number == settings.layers else x.shape[2]
             x = self._layer(settings.layer(p, number), x, read)
         x = x[:, :, 0]
-        if settings.norm == "pre":
+        if settings.layer_norm == "pre":
             x = normalized(x, p, "final_norm")
         return x @ p["unembed"].mT
 
     def _layer(self, p: Parameters, x: Tensor, read: int) -> Tensor:
         """A layer on (member, row, position, width), at its last ``read`` positions."""
         settings = self.settings
-        seen = normalized(x, p, "attention_norm") if settings.norm == "pre" else x
+        seen = normalized(x, p, "attention_norm") if settings.layer_norm == "pre" else x
         query = torch.einsum("mriw,mhcw->mrihc", seen[:, :, -read:], p["query"])
         key = torch.einsum("mrjw,mhcw->mrjhc", seen, p["key"])
         value = torch.einsum("mrjw,mhcw->mrjhc", seen, p["value"])
@@ -188,13 +188,13 @@ def feed_forward(
     x: Float[Tensor, "member row width"], p: Parameters, settings: TransformerSettings
 ) -> Float[Tensor, "member row width"]:
     """The stream after a layer's attention taken to the layer's end; p is that of one layer."""
-    if settings.norm == "post":
+    if settings.layer_norm == "post":
         x = normalized(x, p, "attention_norm")
-    seen = normalized(x, p, "mlp_norm") if settings.norm == "pre" else x
+    seen = normalized(x, p, "mlp_norm") if settings.layer_norm == "pre" else x
     before = seen @ p["up"].mT
     if settings.biases:
         before = before + p["up_bias"][:, None]
     x = x + activated(settings.sigma, before) @ p["down"]
     if settings.biases:
         x = x + p["down_bias"][:, None]
-    return normalized(x, p, "mlp_norm") if settings.norm == "post" else x
+    return normalized(x, p, "mlp_norm") if settings.layer_norm == "post" else x

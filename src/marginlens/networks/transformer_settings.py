@@ -10,9 +10,9 @@ from torch import Tensor
 from marginlens.tasks import Task
 from marginlens.theory import Activation, parse_activation
 
-__all__ = ["NORMS", "TransformerSettings", "base_name"]
+__all__ = ["LAYER_NORMS", "TransformerSettings", "base_name"]
 
-NORMS = ("none", "pre", "post")
+LAYER_NORMS = ("none", "pre", "post")
 """Where layer norm may stand."""
 
 
@@ -52,7 +52,7 @@ class TransformerSettings:
         Whether the MLPs have biases; attention and unembedding never have.
     layers
         Layers, each of attention and an MLP, one after another (Power et al. 2022 have two).
-    norm
+    layer_norm
         Layer norm, with a gain and a bias for each coordinate: ``"none"`` (Nanda et al. 2023);
         ``"pre"``, of what attention, MLP and unembedding read, as in GPT-2; ``"post"``, of the stream
         after each attention and each MLP, as in the published code of Power et al. 2022.
@@ -73,7 +73,7 @@ class TransformerSettings:
     attention: float = 1.0
     biases: bool = True
     layers: int = 1
-    norm: str = "none"
+    layer_norm: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("width", "heads", "hidden", "layers"):
@@ -92,14 +92,16 @@ class TransformerSettings:
                 f"attention {self.attention} is outside 0 to 1: "
                 "take 1 for softmax, 0 for a sum over all positions"
             )
-        if self.norm not in NORMS:
-            raise ValueError(f'norm {self.norm!r} is unknown: take "none", "pre" or "post"')
+        if self.layer_norm not in LAYER_NORMS:
+            raise ValueError(
+                f'layer_norm {self.layer_norm!r} is unknown: take "none", "pre" or "post"'
+            )
         parse_activation(self.activation)
 
     @property
     def is_plain(self) -> bool:
         """Whether it is one layer without layer norm, whose tables `Tables` has."""
-        return self.layers == 1 and self.norm == "none"
+        return self.layers == 1 and self.layer_norm == "none"
 
     @property
     def channels(self) -> int:
@@ -141,7 +143,7 @@ class TransformerSettings:
         }
         for layer in range(2, self.layers + 1):
             shapes |= {f"{name}_{layer}": shape for name, shape in self._layer_shapes().items()}
-        if self.norm == "pre":
+        if self.layer_norm == "pre":
             shapes |= dict.fromkeys(("final_norm", "final_norm_bias"), (self.width,))
         return shapes | {"unembed": (task.classes, self.width)}
 
@@ -157,7 +159,7 @@ class TransformerSettings:
         }
         if not self.biases:
             del shapes["up_bias"], shapes["down_bias"]
-        if self.norm != "none":
+        if self.layer_norm != "none":
             names = ("attention_norm", "attention_norm_bias", "mlp_norm", "mlp_norm_bias")
             shapes |= dict.fromkeys(names, (self.width,))
         return shapes

@@ -33,7 +33,8 @@ __all__ = ["Recipe", "checked_recipe", "in_one_line", "recipe_for"]
 _OF_A_KIND = {
     "embedding": "factored",
     **dict.fromkeys(
-        ("heads", "hidden", "sequence", "attention", "biases", "layers", "norm"), "transformer"
+        ("heads", "hidden", "sequence", "attention", "biases", "layers", "layer_norm"),
+        "transformer",
     ),
 }
 
@@ -52,7 +53,7 @@ class Recipe(BaseModel):
         Number of neurons of an MLP; length of a transformer's residual stream.
     embedding
         Coordinates of a factored embedding.
-    heads, hidden, sequence, attention, biases, layers, norm
+    heads, hidden, sequence, attention, biases, layers, layer_norm
         Of a transformer, as in :class:`marginlens.networks.TransformerSettings`.
     penalty, strength
         ``"homogeneous"`` (strength * sum ||omega_i||^nu, for the MLP) or ``"l2"`` (strength *
@@ -115,7 +116,7 @@ class Recipe(BaseModel):
     attention: float = Field(1.0, ge=0, le=1)
     biases: bool = True
     layers: int = Field(1, ge=1, le=100)
-    norm: Literal["none", "pre", "post"] = "none"
+    layer_norm: Literal["none", "pre", "post"] = "none"
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
     anneal_to: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -183,10 +184,10 @@ class Recipe(BaseModel):
                     "muon turns matrices, and a transformer's biases are none: add --no-biases, or "
                     "choose --optimizer adamw"
                 )
-            if self.optimizer == "muon" and self.norm != "none":
+            if self.optimizer == "muon" and self.layer_norm != "none":
                 raise ValueError(
-                    "muon turns matrices, and the gains of layer norm are none: leave --norm out, or "
-                    "choose --optimizer adamw"
+                    "muon turns matrices, and the gains of layer norm are none: leave --layer-norm "
+                    "out, or choose --optimizer adamw"
                 )
         return self
 
@@ -255,7 +256,7 @@ class Recipe(BaseModel):
             attention=self.attention,
             biases=self.biases,
             layers=self.layers,
-            norm=self.norm,
+            layer_norm=self.layer_norm,
         )
 
     @property
