@@ -17,8 +17,8 @@ from marginlens.tasks import Task
 
 __all__ = ["DeepTransformerPopulation"]
 
-MEMORY = 24 << 20
-"""Bytes of activations held at a time."""
+MEMORY = 64 << 20
+"""Bytes of activations held at a time; each block makes its tables of tokens anew."""
 
 Parameters = dict[str, Tensor]
 
@@ -67,7 +67,7 @@ class DeepTransformerPopulation:
     ) -> None:
         memory = MEMORY if memory is None else memory
         if memory < 1:
-            raise ValueError(f"memory is {memory} bytes: take at least 1, as 24 << 20")
+            raise ValueError(f"memory is {memory} bytes: take at least 1, as 64 << 20")
         network.require_task(task)
         embed = network.parameters["embed"]
         inputs, answers, self.weights = chosen_rows(task, rows, embed)
