@@ -99,6 +99,8 @@ def some_rows(chosen: Task, share: float, seed: int = 0) -> Rows:
 
 GROKKING = {"optimizer": "adamw", "rate": 1e-3, "weight_decay": 1.0}
 SUM = TransformerSettings(sequence="ab", attention=0.0)
+TWO = TransformerSettings(layers=2)
+POWER = TransformerSettings(layers=2, layer_norm="post", biases=False)
 
 CASES = (
     Case("p 23, width 512, ReLU, tied", "C23", "tied", 512, "relu"),
@@ -118,6 +120,14 @@ CASES = (
     Case(
         "transformer, p 59, full attention, 80 %", "C59", "transformer", fraction=0.8,
         settings=TransformerSettings(sequence="ab"), **GROKKING,
+    ),
+    Case("transformer, 2 layers, p 113, 30 %", "C113", "transformer", fraction=0.3, settings=TWO,
+         **GROKKING),
+    Case("transformer, 2 layers, layer norm, p 97, 50 %", "C97", "transformer", fraction=0.5,
+         settings=POWER, **GROKKING),
+    Case(
+        "transformer, 2 layers, compose(C23,3), 30 %", "compose(C23,3)", "transformer",
+        fraction=0.3, settings=TWO, **GROKKING,
     ),
 )  # fmt: skip
 """One network at a time."""

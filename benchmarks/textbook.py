@@ -7,7 +7,7 @@ Sources of the forms: separate and concatenated inputs with x^2, Gromov 2023 (ar
 Morwani et al. 2024 (arXiv:2311.07568); tied embeddings, added, and attention weighed against a constant,
 Zhong et al. 2023 (arXiv:2306.17844); factored embeddings, Chughtai, Chan and Nanda 2023
 (arXiv:2302.03025); the transformer, with a causal mask and logits at all positions, Nanda et al. 2023
-(arXiv:2301.05217).
+(arXiv:2301.05217); with two layers and layer norm, Power et al. 2022 (arXiv:2201.02177).
 """
 
 from __future__ import annotations
@@ -141,44 +141,96 @@ class TextbookFactored(nn.Module):
         }  # fmt: skip
 
 
-class TextbookTransformer(nn.Module):
-    """One member of a `Transformer`, at all positions of the sequence."""
+class TextbookLayer(nn.Module):
+    """A layer of one member of a `Transformer`, at all positions of the sequence."""
 
     NAMES: ClassVar = {
-        "W_E": "embed", "W_pos": "position", "W_Q": "query", "W_K": "key", "W_V": "value",
-        "W_O": "output", "W_in": "up", "b_in": "up_bias", "W_out": "down", "b_out": "down_bias",
-        "W_U": "unembed",
+        "W_Q": "query", "W_K": "key", "W_V": "value", "W_O": "output", "W_in": "up",
+        "b_in": "up_bias", "W_out": "down", "b_out": "down_bias",
     }  # fmt: skip
+    NORMS: ClassVar = {"ln1": "attention_norm", "ln2": "mlp_norm"}
+
+    def __init__(self, network: Transformer, member: int, suffix: str) -> None:
+        super().__init__()
+        self.settings = network.settings
+        given = {name: value[member].detach().clone() for name, value in network.parameters.items()}
+        self.ours = {}
+        for name, ours in self.NAMES.items():
+            if ours + suffix in given:
+                self.register_parameter(name, nn.Parameter(given[ours + suffix]))
+                self.ours[name] = ours + suffix
+        self.ln1: nn.Module = nn.Identity()
+        self.ln2: nn.Module = nn.Identity()
+        if self.settings.layer_norm != "none":
+            for name, ours in self.NORMS.items():
+                gain, bias = f"{ours}{suffix}", f"{ours}_bias{suffix}"
+                setattr(self, name, _layer_norm(given[gain], given[bias]))
+                self.ours |= {f"{name}.weight": gain, f"{name}.bias": bias}
+
+    def forward(
+        self, x: Float[Tensor, "row position width"], mask: Float[Tensor, "position position"]
+    ) -> Float[Tensor, "row position width"]:
+        """The stream after attention and MLP."""
+        pre, post = (self.settings.layer_norm == where for where in ("pre", "post"))
+        x = x + self.attention(self.ln1(x) if pre else x, mask)
+        x = self.ln1(x) if post else x
+        x = x + self.mlp(self.ln2(x) if pre else x)
+        return self.ln2(x) if post else x
+
+    def attention(self, x: Tensor, mask: Tensor) -> Tensor:
+        """What the heads add."""
+        q = torch.einsum("hcd,bpd->bhpc", self.W_Q, x)
+        k = torch.einsum("hcd,bpd->bhpc", self.W_K, x)
+        v = torch.einsum("hcd,bpd->bhpc", self.W_V, x)
+        scores = torch.einsum("bhqc,bhpc->bhqp", q, k) / self.settings.channels**0.5
+        scores = scores.masked_fill(mask == 0, -1e10)
+        alpha = self.settings.attention
+        pattern = alpha * scores.softmax(-1) + (1 - alpha) * mask.to(scores.dtype)
+        z = torch.einsum("bhqp,bhpc->bhqc", pattern, v)
+        return torch.einsum("hcd,bhqc->bqd", self.W_O, z)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """What the neurons add."""
+        before = torch.einsum("nd,bpd->bpn", self.W_in, x)
+        if self.settings.biases:
+            before = before + self.b_in
+        x = torch.einsum("nd,bpn->bpd", self.W_out, torch.relu(before))
+        return x + self.b_out if self.settings.biases else x
+
+
+def _layer_norm(gain: Tensor, bias: Tensor) -> nn.LayerNorm:
+    norm = nn.LayerNorm(len(gain), dtype=gain.dtype)
+    norm.weight, norm.bias = nn.Parameter(gain), nn.Parameter(bias)
+    return norm
+
+
+class TextbookTransformer(nn.Module):
+    """One member of a `Transformer`, at all positions of the sequence in all layers."""
+
+    NAMES: ClassVar = {"W_E": "embed", "W_pos": "position", "W_U": "unembed"}
 
     def __init__(self, network: Transformer, member: int = 0) -> None:
         super().__init__()
         self.settings = network.settings
+        given = {name: value[member].detach().clone() for name, value in network.parameters.items()}
         for name, ours in self.NAMES.items():
-            if ours in network.parameters:
-                weight = network.parameters[ours][member].detach().clone()
-                self.register_parameter(name, nn.Parameter(weight))
+            self.register_parameter(name, nn.Parameter(given[ours]))
+        self.blocks = nn.ModuleList(
+            TextbookLayer(network, member, f"_{number}" if number else "")
+            for number in (0, *range(2, self.settings.layers + 1))
+        )
+        self.ln_final: nn.Module = nn.Identity()
+        if self.settings.layer_norm == "pre":
+            self.ln_final = _layer_norm(given["final_norm"], given["final_norm_bias"])
         length = len(self.W_pos)
         self.register_buffer("mask", torch.tril(torch.ones(length, length)))
 
     def forward(self, tokens: Int[Tensor, "row position"]) -> Float[Tensor, "row position class"]:
         """Logits at every position."""
         x = self.W_E[tokens] + self.W_pos
-        q = torch.einsum("hcd,bpd->bhpc", self.W_Q, x)
-        k = torch.einsum("hcd,bpd->bhpc", self.W_K, x)
-        v = torch.einsum("hcd,bpd->bhpc", self.W_V, x)
-        scores = torch.einsum("bhqc,bhpc->bhqp", q, k) / self.settings.channels**0.5
-        scores = scores.masked_fill(self.mask == 0, -1e10)
-        alpha = self.settings.attention
-        pattern = alpha * scores.softmax(-1) + (1 - alpha) * self.mask.to(scores.dtype)
-        z = torch.einsum("bhqp,bhpc->bhqc", pattern, v)
-        x = x + torch.einsum("hcd,bhqc->bqd", self.W_O, z)
-        before = torch.einsum("nd,bpd->bpn", self.W_in, x)
-        if self.settings.biases:
-            before = before + self.b_in
-        x = x + torch.einsum("nd,bpn->bpd", self.W_out, torch.relu(before))
-        if self.settings.biases:
-            x = x + self.b_out
-        return torch.einsum("cd,bpd->bpc", self.W_U, x)
+        for block in self.blocks:
+            x = block(x, self.mask)
+        return torch.einsum("cd,bpd->bpc", self.W_U, self.ln_final(x))
 
     def encode(self, inputs: Int[Tensor, "row slot"]) -> Int[Tensor, "row slot"]:
         """Elements are looked up: nothing to do."""
@@ -192,7 +244,11 @@ class TextbookTransformer(nn.Module):
 
     def gradients(self) -> dict[str, Tensor]:
         """Autograd's, under the names of `Transformer`."""
-        return {self.NAMES[name]: _gradient(p) for name, p in self.named_parameters()}
+        names = dict(self.NAMES)
+        for number, block in enumerate(self.blocks):
+            names |= {f"blocks.{number}.{name}": ours for name, ours in block.ours.items()}
+        names |= {"ln_final.weight": "final_norm", "ln_final.bias": "final_norm_bias"}
+        return {names[name]: _gradient(p) for name, p in self.named_parameters()}
 
 
 class Training:

@@ -250,6 +250,8 @@ KINDS = [
      {"network": "transformer", "heads": 2, "hidden": 6, "betas": [0.8, 0.98]}),
     ("--network transformer --width 8 --hidden 6 --sequence ab --attention 0.5 --no-biases",
      {"sequence": "ab", "attention": 0.5, "biases": False}),
+    ("--network transformer --width 8 --hidden 6 --layers 2 --layer-norm post",
+     {"layers": 2, "layer_norm": "post"}),
     ("--network factored --embedding 7", {"embedding": 7, "betas": [0.9, 0.98], "width": 128}),
 ]  # fmt: skip
 

@@ -28,6 +28,7 @@ NETWORKS = {
                 "seed": 20},
     "factored": {"network": "factored"},
 }  # fmt: skip
+DEEP = {"network": "transformer", "layers": 2, "layer_norm": "post", "biases": False, "seed": 20}
 # Adam divides by the gradient's own size, also where that is round-off alone (a neuron just died): then
 # a start moved by 1e-7 moves the textbook's own losses by 1e-4; from these seeds, by less than 1e-6.
 
@@ -35,7 +36,7 @@ NETWORKS = {
 def recipe_of(network: str, optimizer: str = "adamw", **more) -> Recipe:
     fields = {"learning_rate": 2**-11, "warmup": 0, "steps": 200, "train_fraction": 0.7}
     sizes = {"embedding": 8} if network == "factored" else {"heads": 2, "hidden": 24}
-    fields |= SMALL | sizes | NETWORKS[network] | CHOSEN[optimizer] | more
+    fields |= SMALL | sizes | (NETWORKS | {"two layers": DEEP})[network] | CHOSEN[optimizer] | more
     return recipe_for(task("C7"), **fields)
 
 
@@ -71,6 +72,15 @@ def test_trains_as_by_the_textbook(network, optimizer, dtype, apart):
         assert abs(expected[-1] / expected[0] - 1) > 0.1
 
 
+def test_two_layers_train_as_by_the_textbook():
+    recipe = recipe_of("two layers", dtype="float64", members=2, steps=60)
+    training = train(task("C7"), recipe)
+    for member in range(2):
+        expected = np.array(textbook(recipe, "adamw", member))
+        assert np.abs(training.history["loss"][:, member] / expected - 1).max() < 1e-10
+        assert abs(expected[-1] / expected[0] - 1) > 0.1
+
+
 def test_held_out_rows_are_evaluated_as_the_logits_say():
     recipe = recipe_of("transformer", steps=30, dtype="float64")
     of, training = task("C7"), None
@@ -84,7 +94,7 @@ def test_held_out_rows_are_evaluated_as_the_logits_say():
     assert training.history["test_accuracy"][-1, 0] == pytest.approx(right.item())
 
 
-@pytest.mark.parametrize("network", ["transformer", "factored"])
+@pytest.mark.parametrize("network", ["transformer", "factored", "two layers"])
 def test_a_run_is_saved_loaded_and_resumed_with_the_same_bits(tmp_path, network):
     fields = recipe_of(network, steps=60, dtype="float64", batch=20).model_dump(exclude={"task"})
     whole = execute("C7", out=tmp_path / "whole", **fields)
@@ -134,6 +144,12 @@ BAD = [
     ({"network": "factored", "init_scale": 0.1}, "init_scale belongs to the mlp"),
     ({"network": "transformer", "stop_share": 0.9}, "leave --stop-share out"),
     ({"network": "transformer", "optimizer": "muon"}, "--no-biases"),
+    (
+        {"network": "transformer", "optimizer": "muon", "biases": False, "layer_norm": "pre"},
+        "leave --layer-norm out",
+    ),
+    ({"network": "transformer", "layers": 0}, "greater than or equal to 1"),
+    ({"layers": 2}, "add --network transformer"),
     ({"network": "rnn"}, "network"),
 ]
 

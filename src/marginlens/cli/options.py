@@ -27,6 +27,8 @@ __all__ = [
     "Heads",
     "Hidden",
     "InitScale",
+    "LayerNorm",
+    "Layers",
     "LossName",
     "Members",
     "Memory",
@@ -167,7 +169,7 @@ NetworkKind = Annotated[
     typer.Option(
         "--network",
         rich_help_panel=_NETWORK,
-        help="mlp; factored (MLP on learned embeddings); transformer (one layer).",
+        help="mlp; factored (MLP on learned embeddings); transformer.",
     ),
 ]
 Embedding = Annotated[
@@ -205,6 +207,13 @@ LossName = Annotated[
         rich_help_panel=_PENALTY,
         help="cross_entropy, squared, hinge, or logistic (of two classes).",
     ),
+]
+Layers = Annotated[
+    int | None, typer.Option(rich_help_panel=_NETWORK, help="A transformer's layers: 1, 2, ...")
+]
+LayerNorm = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_NETWORK, help="A transformer's layer norm: none, pre or post."),
 ]
 AnnealTo = Annotated[
     float | None,

@@ -260,8 +260,12 @@ def examine(
         progress=progress(logits, task, key, train),
         ablations=logit_ablations(logits, task, key, train),
         clock_pizza=_clock_pizza(logits, task, network, accuracy, spectrum, key, triples),
-        weights=None if network is None else weight_shares(network, task),
-        hidden=None if network is None else hidden_shares(network, task, logits, key, train),
+        weights=None
+        if network is None or "weight_shares" in unknown
+        else weight_shares(network, task),
+        hidden=None
+        if network is None or "hidden" in unknown
+        else hidden_shares(network, task, logits, key, train),
         gini=None if network is None else embedding_gini(network, task),
         squared_weights=None if network is None else float(squared_norm(network.parameters)[0]),
         cosets=None if "cosets" in unknown else _cosets(network, task),
@@ -306,6 +310,10 @@ def _unknown(task: Task, network: Network | None) -> dict[str, str]:
     if not _in_order(task):
         for name in ("clock_or_pizza", "circularity", "circles"):
             unknown[name] = "is one of cyclic groups, with elements 0, 1, 2, ... in order"
+    if isinstance(network, Transformer) and network.settings.layer_norm != "none":
+        unknown["hidden"] = unknown["weight_shares"] = (
+            "layer norm stands between neurons and logits"
+        )
     if isinstance(network, Transformer):
         unknown["cosets"] = "a transformer's neurons have no weights for each element"
     elif group.order > 200:

@@ -231,7 +231,8 @@ def _chunks(network: Network, task: Task) -> Iterator[tuple[slice, list[slice]]]
     """
     if isinstance(network, Transformer):
         size, tokens = network.settings, task.factors + 1
-        numbers = (3 * tokens + 4) * size.width + 4 * size.hidden
+        inner = tokens if size.layers > 1 else 1  # where a layer's MLP is computed
+        numbers = (3 * tokens + 4 * inner) * size.width + 4 * inner * size.hidden
     else:
         numbers = 4 * network.width
     row_bytes = 8 * (numbers + 5 * task.classes)

@@ -1,6 +1,7 @@
 """Networks: parameters to logits, and networks in closed form."""
 
 from marginlens.networks.constructions import construct, gromov
+from marginlens.networks.deep_transformer import DeepTransformerPopulation
 from marginlens.networks.factored import Factored, FactoredPopulation
 from marginlens.networks.hidden import (
     embeddings_of,
@@ -13,13 +14,14 @@ from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms, squared_norm
 from marginlens.networks.population import MEMORY, Evaluation, Population, evaluate, total_norm
 from marginlens.networks.rows import Rows
-from marginlens.networks.transformer import Transformer, TransformerSettings
+from marginlens.networks.transformer import Transformer
 from marginlens.networks.transformer_population import TransformerPopulation
+from marginlens.networks.transformer_settings import TransformerSettings
 
 __all__ = [
-    "MEMORY", "MLP", "Evaluation", "Evaluator", "Factored", "FactoredPopulation", "Network",
-    "Population", "Rows", "Transformer", "TransformerPopulation", "TransformerSettings", "as_mlp",
-    "construct", "cross_entropy_", "embeddings_of", "evaluate", "gromov", "hidden_activations",
-    "neuron_norms", "norm_of", "population_of", "squared_norm", "total_norm", "unembedding_of",
-    "with_embeddings",
+    "MEMORY", "MLP", "DeepTransformerPopulation", "Evaluation", "Evaluator", "Factored",
+    "FactoredPopulation", "Network", "Population", "Rows", "Transformer", "TransformerPopulation",
+    "TransformerSettings", "as_mlp", "construct", "cross_entropy_", "embeddings_of", "evaluate",
+    "gromov", "hidden_activations", "neuron_norms", "norm_of", "population_of", "squared_norm", "total_norm",
+    "unembedding_of", "with_embeddings",
 ]  # fmt: skip

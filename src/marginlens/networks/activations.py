@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from marginlens.theory import Activation
 
-__all__ = ["activate", "times_derivative_"]
+__all__ = ["activate", "activated", "times_derivative_"]
 
 
 def activate(activation: Activation, values: Tensor, out: Tensor | None = None) -> Tensor:
@@ -48,3 +50,31 @@ def times_derivative_(activation: Activation, gradient: Tensor, values: Tensor) 
     if degree != 1:
         sides *= values.abs().pow_(degree - 1)
     return gradient.mul_(sides)
+
+
+def activated(activation: Activation, values: Tensor) -> Tensor:
+    """sigma(values), differentiable; the derivative at a kink is 0.
+
+    Examples
+    --------
+    >>> from marginlens.theory import parse_activation
+    >>> x = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    >>> activated(parse_activation("relu"), x).sum().backward()
+    >>> x.grad
+    tensor([0., 0., 1.])
+    """
+    return _Activated.apply(values, activation)  # type: ignore[no-any-return]
+
+
+class _Activated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, activation: Activation) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.activation = activation
+        return activate(activation, values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        activation = ctx.activation
+        (gradient,), (values,) = gradients, ctx.saved_tensors
+        return times_derivative_(activation, gradient * activation.degree, values), None

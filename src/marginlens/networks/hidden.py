@@ -70,8 +70,12 @@ def with_embeddings(
 
 
 def unembedding_of(network: Network) -> Float[Tensor, "member class neuron"]:
-    """From hidden neurons to logits: W of an MLP; W_U W_out of a transformer."""
+    """From hidden neurons to logits: W of an MLP; W_U W_out of a transformer's last layer.
+
+    With layer norm between them this is not the map, and there is none.
+    """
     p = network.parameters
     if isinstance(network, Transformer):
-        return p["unembed"] @ p["down"].mT
+        last = network.settings.layer(p, network.settings.layers)
+        return p["unembed"] @ last["down"].mT
     return p["w"]

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.networks.deep_transformer import DeepTransformerPopulation
 from marginlens.networks.factored import Factored, FactoredPopulation
 from marginlens.networks.mlp import MLP, squared_norm
 from marginlens.networks.population import Evaluation, Population, total_norm
@@ -54,7 +55,9 @@ def population_of(
         return Population(task, network, rows=rows, memory=memory, loss=loss)
     if isinstance(network, Factored):
         return FactoredPopulation(task, network, rows=rows, memory=memory, loss=loss)
-    return TransformerPopulation(task, network, rows=rows, memory=memory, loss=loss)
+    if network.settings.is_plain:
+        return TransformerPopulation(task, network, rows=rows, memory=memory, loss=loss)
+    return DeepTransformerPopulation(task, network, rows=rows, memory=memory, loss=loss)
 
 
 def as_mlp(network: Network) -> MLP:

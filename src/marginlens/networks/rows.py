@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from marginlens.tasks import Task
 
-__all__ = ["Rows"]
+__all__ = ["Rows", "chosen_rows", "even_part"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +85,34 @@ class Rows:
         weights = torch.zeros(len(unique), dtype=torch.float64, device=key.device)
         weights.index_add_(0, where, torch.as_tensor(each, dtype=torch.float64).expand(len(where)))
         return Rows(unique[:, :-1].contiguous(), unique[:, -1].contiguous(), weights)
+
+
+def chosen_rows(
+    task: Task, rows: Rows | None, like: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Inputs, answers and weights on the network's device, checked."""
+    if rows is None:
+        task.require_rows()
+        inputs, answers = torch.as_tensor(task.inputs), torch.as_tensor(task.answers)
+        return inputs.to(like.device), answers.to(like.device), None
+    inputs, answers, weights = rows.inputs, rows.answers, rows.weights
+    if inputs.shape[1] != task.factors:
+        raise ValueError(
+            f"{task.name} needs inputs of shape (rows, {task.factors}), not {tuple(inputs.shape)}"
+        )
+    if not len(inputs):
+        raise ValueError("there are no rows to evaluate: give one or more, or None for the table")
+    for name, values, count in (("inputs", inputs, task.size), ("answers", answers, task.classes)):
+        if not 0 <= int(values.min()) <= int(values.max()) < count:
+            raise ValueError(
+                f"{name} run from {int(values.min())} to {int(values.max())}, "
+                f"but {task.name} has 0 to {count - 1}"
+            )
+    if weights is None:
+        return inputs.to(like.device), answers.to(like.device), None
+    return inputs.to(like.device), answers.to(like.device), weights.to(like)
+
+
+def even_part(count: int, most: int) -> int:
+    """Size of equal parts of at most ``most``, and at least one, that make up ``count``."""
+    return math.ceil(count / math.ceil(count / max(1, most)))

@@ -1,4 +1,4 @@
-"""The one-layer transformer of grokking papers, without layer norm, as an ensemble of members."""
+"""The transformers of grokking papers, as an ensemble of members."""
 
 from __future__ import annotations
 
@@ -9,139 +9,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks.activations import activate
+from marginlens.networks.activations import activated
+from marginlens.networks.transformer_settings import TransformerSettings, base_name
 from marginlens.tasks import Task
-from marginlens.theory import Activation, parse_activation
 
-__all__ = ["Transformer", "TransformerSettings"]
+__all__ = ["EPSILON", "Transformer", "feed_forward", "normalized"]
 
+EPSILON = 1e-5
+"""Added to the variance by layer norm, as in PyTorch."""
 
-@dataclass(frozen=True)
-class TransformerSettings:
-    """Sizes and variants of a one-layer transformer.
-
-    Attributes
-    ----------
-    width
-        Length of the residual stream (d_model).
-    heads
-        Attention heads; each has width / heads channels.
-    hidden
-        Neurons of the MLP.
-    activation
-        Of the MLP, as `parse_activation` reads it.
-    sequence
-        ``"ab="``: the slots' tokens, then one that stands for the equals sign, where the answer is
-        read (Nanda et al. 2023). ``"ab"``: the slots' tokens alone, read at the last (Zhong et al.
-        2023). With k slots the tokens are a_1, ..., a_k.
-    attention
-        alpha in [0, 1]: a head weighs a position by alpha * softmax + (1 - alpha) * 1, so that 1 is
-        usual attention and 0 adds up all positions (Zhong et al. 2023, the "attention rate").
-    biases
-        Whether the MLP has biases; attention and unembedding never have.
-
-    Examples
-    --------
-    >>> TransformerSettings(width=48, heads=5)
-    Traceback (most recent call last):
-    ...
-    ValueError: width 48 does not split into 5 heads: take a divisor of it, as heads=4
-    """
-
-    width: int = 128
-    heads: int = 4
-    hidden: int = 512
-    activation: str = "relu"
-    sequence: str = "ab="
-    attention: float = 1.0
-    biases: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("width", "heads", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
-        if self.width % self.heads:
-            good = max(d for d in range(1, self.heads) if self.width % d == 0)
-            raise ValueError(
-                f"width {self.width} does not split into {self.heads} heads: "
-                f"take a divisor of it, as heads={good}"
-            )
-        if self.sequence not in ("ab=", "ab"):
-            raise ValueError(f'sequence {self.sequence!r} is unknown: take "ab=" or "ab"')
-        if not 0 <= self.attention <= 1:
-            raise ValueError(
-                f"attention {self.attention} is outside 0 to 1: "
-                "take 1 for softmax, 0 for a sum over all positions"
-            )
-        parse_activation(self.activation)
-
-    @property
-    def channels(self) -> int:
-        """Channels of one head."""
-        return self.width // self.heads
-
-    @property
-    def sigma(self) -> Activation:
-        """The activation, parsed."""
-        return parse_activation(self.activation)
-
-    def shapes(self, task: Task) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter of one member on a task.
-
-        Examples
-        --------
-        >>> from marginlens.tasks import task
-        >>> for name, shape in TransformerSettings().shapes(task("C113")).items():
-        ...     print(name, shape)
-        embed (114, 128)
-        position (3, 128)
-        query (4, 32, 128)
-        key (4, 32, 128)
-        value (4, 32, 128)
-        output (4, 32, 128)
-        up (512, 128)
-        up_bias (512,)
-        down (512, 128)
-        down_bias (128,)
-        unembed (113, 128)
-        """
-        equals = self.sequence == "ab="
-        head = (self.heads, self.channels, self.width)
-        shapes: dict[str, tuple[int, ...]] = {
-            "embed": (task.size + equals, self.width),
-            "position": (task.factors + equals, self.width),
-            **dict.fromkeys(("query", "key", "value", "output"), head),
-            "up": (self.hidden, self.width),
-            "up_bias": (self.hidden,),
-            "down": (self.hidden, self.width),
-            "down_bias": (self.width,),
-            "unembed": (task.classes, self.width),
-        }
-        if not self.biases:
-            del shapes["up_bias"], shapes["down_bias"]
-        return shapes
-
-    def require_task(self, task: Task) -> None:
-        """Refuse a task that is not a table of two slots or more."""
-        if task.kind != "table" or task.factors < 2:
-            raise ValueError(
-                f"a transformer reads two elements or more, not {task.name}: "
-                "take a group's table, as C113 or S5"
-            )
+Parameters = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Transformer:
-    r"""One attention layer and one MLP on a residual stream, read at the last position.
+    r"""Layers of attention and an MLP on a residual stream, read at the last position.
 
-    With tokens $t_1, ..., t_T$ and $x_j$ = embed[$t_j$] + position[j], every head h weighs position j
-    by $A_{hj} = \alpha\,\mathrm{softmax}_j(q_h(x_T)\cdot k_h(x_j)/\sqrt{c}) + (1-\alpha)$, and
+    With tokens $t_1, ..., t_T$ the stream starts as $x_j$ = embed[$t_j$] + position[j]. In each layer a
+    head h at position i weighs those up to its own, $j \le i$ (the causal mask), by $A_{hij} =
+    \alpha\,\mathrm{softmax}_j(q_h(x_i)\cdot k_h(x_j)/\sqrt{c}) + (1-\alpha)$, and
 
-    $$r = x_T + \sum_{h,j} A_{hj}\, O_h^T V_h x_j,\qquad
-      \mathrm{logits} = U\,(r + D^T\sigma(W r + b) + d).$$
+    $$r_i = x_i + \sum_{h,j} A_{hij}\, O_h^T V_h x_j,\qquad
+      x_i \leftarrow r_i + D^T\sigma(W r_i + b) + d.$$
 
-    The layer's other positions never reach the answer, so the causal mask of the papers, which hides
-    nothing from the last position, is not spelled out.
+    The logits are $U x_T$. Layer norm, if there is any, stands where `TransformerSettings` says.
 
     Attributes
     ----------
@@ -154,7 +45,10 @@ class Transformer:
     -----
     Nanda et al. 2023, *Progress measures for grokking via mechanistic interpretability*, and Zhong
     et al. 2023, *The clock and the pizza*. Their unembedding has a row for the equals sign too, a
-    class that is never right; here a class is an element.
+    class that is never right; here a class is an element. Power et al. 2022, *Grokking*, have two
+    layers, layer norm after each part (``layer_norm="post"``) and no biases in the MLPs; their
+    positions are sines, where these are learned, and tokens for the operation and the start stand
+    between and before the elements.
     """
 
     parameters: dict[str, Tensor]
@@ -173,9 +67,9 @@ class Transformer:
     ) -> Transformer:
         """Gaussian weights as Nanda et al. draw them: deviation width^(-1/2), zero biases.
 
-        The unembedding's deviation is classes^(-1/2). Member i is drawn on the CPU in float64 from
-        seed + i, so that it starts from the same parameters whatever the ensemble's size, the
-        precision or the device.
+        The unembedding's deviation is classes^(-1/2); layer norm starts with gain 1 and bias 0.
+        Member i is drawn on the CPU in float64 from seed + i, so that it starts from the same
+        parameters whatever the ensemble's size, the precision or the device.
 
         Examples
         --------
@@ -190,8 +84,9 @@ class Transformer:
         for member in range(members):
             generator = torch.Generator().manual_seed(seed + member)
             for name, shape in shapes.items():
-                if name.endswith("_bias"):
-                    drawn[name].append(torch.zeros(shape, dtype=torch.float64))
+                if (base := base_name(name)).endswith(("_bias", "_norm")):
+                    fill = float(base.endswith("_norm"))
+                    drawn[name].append(torch.full(shape, fill, dtype=torch.float64))
                     continue
                 scale = task.classes if name == "unembed" else settings.width
                 values = torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -245,27 +140,26 @@ class Transformer:
     def logits(self, task: Task) -> Float[Tensor, "member row class"]:
         """Evaluate the whole table at once; for pictures and tests, as it is large.
 
-        Differentiable by autograd; `TransformerPopulation` is many times faster.
+        All positions of all layers but the last one's, which is read at the last position alone.
+        Differentiable by autograd; the evaluator of ``population_of`` is many times faster.
         """
-        p = self.parameters
-        stream = self._attended(task)
-        stream = stream + self._activated(stream) @ p["down"]
-        if self.settings.biases:
-            stream = stream + p["down_bias"][:, None]
-        return stream @ p["unembed"].mT
+        x = self._before_last(task)
+        p = self.settings.layer(self.parameters, self.settings.layers)
+        x = feed_forward(self._attended(p, x, 1)[:, :, 0], p, self.settings)
+        if self.settings.layer_norm == "pre":
+            x = normalized(x, self.parameters, "final_norm")
+        return x @ self.parameters["unembed"].mT
 
     def hidden(self, task: Task) -> Float[Tensor, "member row neuron"]:
-        """Activations of the MLP's neurons at the last position."""
-        return self._activated(self._attended(task))
+        """Activations of the last layer's neurons, at the last position."""
+        p = self.settings.layer(self.parameters, self.settings.layers)
+        x = self._attended(p, self._before_last(task), 1)[:, :, 0]
+        if self.settings.layer_norm == "post":
+            x = normalized(x, p, "attention_norm")
+        return neurons(x, p, self.settings)
 
-    def _activated(self, stream: Tensor) -> Tensor:
-        before = stream @ self.parameters["up"].mT
-        if self.settings.biases:
-            before = before + self.parameters["up_bias"][:, None]
-        return activate(self.settings.sigma, before)
-
-    def _attended(self, task: Task) -> Float[Tensor, "member row width"]:
-        """The residual stream at the last position, after attention."""
+    def _before_last(self, task: Task) -> Float[Tensor, "member row position width"]:
+        """The streams that the last layer reads."""
         task.require_rows()
         self.require_task(task)
         p, settings = self.parameters, self.settings
@@ -273,12 +167,55 @@ class Transformer:
         if settings.sequence == "ab=":
             tokens = torch.nn.functional.pad(tokens, (0, 1), value=task.size)
         x = p["embed"][:, tokens] + p["position"][:, None]
-        last = x[:, :, -1]
-        query = torch.einsum("mrw,mhcw->mrhc", last, p["query"])
-        key = torch.einsum("mrjw,mhcw->mrjhc", x, p["key"])
-        value = torch.einsum("mrjw,mhcw->mrjhc", x, p["value"])
-        scores = torch.einsum("mrhc,mrjhc->mrhj", query, key) / math.sqrt(settings.channels)
+        for number in range(1, settings.layers):
+            layer = settings.layer(p, number)
+            x = self._attended(layer, x, x.shape[2])
+            x = feed_forward(x.flatten(1, 2), layer, settings).unflatten(1, x.shape[1:3])
+        return x
+
+    def _attended(self, p: Parameters, x: Tensor, read: int) -> Tensor:
+        """A layer's attention on (member, row, position, width), at its last ``read`` positions."""
+        settings = self.settings
+        seen = normalized(x, p, "attention_norm") if settings.layer_norm == "pre" else x
+        query = torch.einsum("mriw,mhcw->mrihc", seen[:, :, -read:], p["query"])
+        key = torch.einsum("mrjw,mhcw->mrjhc", seen, p["key"])
+        value = torch.einsum("mrjw,mhcw->mrjhc", seen, p["value"])
+        scores = torch.einsum("mrihc,mrjhc->mrhij", query, key) / math.sqrt(settings.channels)
+        length = x.shape[2]
+        visible = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()[-read:]
         alpha = settings.attention
-        weights = alpha * scores.softmax(-1) + (1 - alpha)
-        mixed = torch.einsum("mrhj,mrjhc->mrhc", weights, value)
-        return last + torch.einsum("mrhc,mhcw->mrw", mixed, p["output"])
+        weights = alpha * scores.masked_fill(~visible, -math.inf).softmax(-1)
+        weights = weights + (1 - alpha) * visible.to(x.dtype)
+        mixed = torch.einsum("mrhij,mrjhc->mrihc", weights, value)
+        return x[:, :, -read:] + torch.einsum("mrihc,mhcw->mriw", mixed, p["output"])
+
+
+def normalized(
+    x: Float[Tensor, "member *rows width"], p: Parameters, name: str
+) -> Float[Tensor, "member *rows width"]:
+    """Layer norm with the gain and the bias of that name: (x - mean) / deviation * gain + bias."""
+    gain, bias = (p[key].view(len(x), *[1] * (x.ndim - 2), -1) for key in (name, f"{name}_bias"))
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=EPSILON) * gain + bias
+
+
+def feed_forward(
+    x: Float[Tensor, "member row width"], p: Parameters, settings: TransformerSettings
+) -> Float[Tensor, "member row width"]:
+    """The stream after a layer's attention taken to the layer's end; p is that of one layer."""
+    if settings.layer_norm == "post":
+        x = normalized(x, p, "attention_norm")
+    x = x + neurons(x, p, settings) @ p["down"]
+    if settings.biases:
+        x = x + p["down_bias"][:, None]
+    return normalized(x, p, "mlp_norm") if settings.layer_norm == "post" else x
+
+
+def neurons(
+    x: Float[Tensor, "member row width"], p: Parameters, settings: TransformerSettings
+) -> Float[Tensor, "member row neuron"]:
+    """Activations of a layer's MLP on its stream."""
+    seen = normalized(x, p, "mlp_norm") if settings.layer_norm == "pre" else x
+    before = seen @ p["up"].mT
+    if settings.biases:
+        before = before + p["up_bias"][:, None]
+    return activated(settings.sigma, before)

@@ -12,7 +12,7 @@ from marginlens.networks import kernels
 from marginlens.networks.activations import activate, times_derivative_
 from marginlens.networks.loss import loss_adder, require_classes
 from marginlens.networks.population import Evaluation
-from marginlens.networks.rows import Rows
+from marginlens.networks.rows import Rows, chosen_rows, even_part
 from marginlens.networks.transformer import Transformer
 from marginlens.networks.transformer_rows import RowPlan, plan_rows
 from marginlens.networks.transformer_tables import Forward, Tables
@@ -81,16 +81,21 @@ class TransformerPopulation:
         if memory < 1:
             raise ValueError(f"memory is {memory} bytes: take at least 1, as 24 << 20")
         network.require_task(task)
+        if not network.settings.is_plain:
+            raise ValueError(
+                "TransformerPopulation is for one layer without layer norm: take "
+                "population_of(task, network)"
+            )
         embed = network.parameters["embed"]
-        inputs, answers, self.weights = _chosen(task, rows, embed)
+        inputs, answers, self.weights = chosen_rows(task, rows, embed)
         self.settings = network.settings
         self.sigma = network.settings.sigma
         self.tables = Tables(task, network.settings)
         self.count, self.classes = len(answers), task.classes
         bytes_of_row = self.tables.columns * embed.element_size()
         self.group = min(network.members, max(1, memory // (self.count * bytes_of_row)))
-        self.block = _even(self.count, memory // (self.group * bytes_of_row))
-        self.chunk = _even(self.block, CACHE // (self.group * bytes_of_row))
+        self.block = even_part(self.count, memory // (self.group * bytes_of_row))
+        self.chunk = even_part(self.block, CACHE // (self.group * bytes_of_row))
         order = inputs[:, 0].argsort(stable=True)  # neighbours read the same rows of tables
         self.answers = answers[order]
         if self.weights is not None:
@@ -201,32 +206,3 @@ class _Back:
         self.mix = torch.zeros_like(f.mix)
         self.scores = None if f.scores is None else torch.zeros_like(f.scores)
         self.read = torch.zeros_like(f.read)
-
-
-def _even(count: int, most: int) -> int:
-    """Size of equal parts of at most ``most``, and at least one, that make up ``count``."""
-    return math.ceil(count / math.ceil(count / max(1, most)))
-
-
-def _chosen(task: Task, rows: Rows | None, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Inputs, answers and weights on the network's device, checked."""
-    if rows is None:
-        task.require_rows()
-        inputs, answers = torch.as_tensor(task.inputs), torch.as_tensor(task.answers)
-        return inputs.to(like.device), answers.to(like.device), None
-    inputs, answers, weights = rows.inputs, rows.answers, rows.weights
-    if inputs.shape[1] != task.factors:
-        raise ValueError(
-            f"{task.name} needs inputs of shape (rows, {task.factors}), not {tuple(inputs.shape)}"
-        )
-    if not len(inputs):
-        raise ValueError("there are no rows to evaluate: give one or more, or None for the table")
-    for name, values, count in (("inputs", inputs, task.size), ("answers", answers, task.classes)):
-        if not 0 <= int(values.min()) <= int(values.max()) < count:
-            raise ValueError(
-                f"{name} run from {int(values.min())} to {int(values.max())}, "
-                f"but {task.name} has 0 to {count - 1}"
-            )
-    if weights is None:
-        return inputs.to(like.device), answers.to(like.device), None
-    return inputs.to(like.device), answers.to(like.device), weights.to(like)

@@ -11,11 +11,11 @@ from torch.nn.functional import embedding_bag
 
 from marginlens.networks.transformer_tables import Tables
 
-__all__ = ["RowPlan", "plan_rows"]
+__all__ = ["RowPlan", "Sums", "plan_rows"]
 
 
 @dataclass(frozen=True, eq=False)
-class _Sums:
+class Sums:
     """Sums of values over those that share a target, as one embedding_bag of sorted indices.
 
     An index_add_ runs on one core and an embedding's gradient sorts at each call; this sorts once.
@@ -32,7 +32,7 @@ class _Sums:
     starts: Int[Tensor, "member target"]
 
     @classmethod
-    def of(cls, targets: Tensor, count: int, members: int) -> _Sums:
+    def of(cls, targets: Tensor, count: int, members: int) -> Sums:
         """Sums of one value for each of ``targets``, into ``count`` of them."""
         ends = torch.bincount(targets, minlength=count).cumsum(0)
         starts = torch.cat([ends.new_zeros(1), ends[:-1]])
@@ -117,9 +117,9 @@ class RowPlan:
     tables: Tables
     entries: Int[Tensor, "member row entry"]
     pairs: Int[Tensor, "member row position"] | None
-    _entry_sums: _Sums
+    _entry_sums: Sums
     _entry_rows: Int[Tensor, "member value"]
-    _pair_sums: _Sums | None
+    _pair_sums: Sums | None
     _groups: tuple[_Groups, ...]
 
     def sum_entries(self, mixed: Tensor, weights: Tensor | None) -> Tensor:
@@ -188,10 +188,10 @@ def plan_rows(
             tokens = torch.nn.functional.pad(tokens, (0, 1), value=k * n)
         pair = last * tables.tokens + tokens
         total = (1 if tables.equals else n) * tables.tokens
-        pair_sums = _Sums.of(pair.flatten(), total, members)
+        pair_sums = Sums.of(pair.flatten(), total, members)
         pairs = pair + shift * total
         groups = [_Groups.of(inputs[:, slot], n, members, together) for slot in range(k)]
-    sums = _Sums.of(entries.flatten(), tables.entries, members)
+    sums = Sums.of(entries.flatten(), tables.entries, members)
     return RowPlan(
         count=count,
         tables=tables,

@@ -38,5 +38,14 @@ def estimated_seconds(task: Task, recipe: Recipe) -> float:
 
 
 def step_operations(task: Task, recipe: Recipe) -> float:
-    """Floating-point operations of a step's three products between hidden layer and logits."""
-    return 6 * recipe.members * recipe.rows(task) * recipe.neurons * task.classes
+    """Floating-point operations of a step's large products, forward and twice as many backward.
+
+    Between hidden layer and logits; of a transformer with several layers also those of the layers,
+    width * (4 width + 2 hidden) a position, of which the last layer has one and none reads slot 1 anew.
+    """
+    each = recipe.neurons * task.classes
+    if recipe.network == "transformer" and recipe.layers > 1:
+        inner = task.factors - 1 + (recipe.sequence == "ab=")
+        layer = recipe.width * (4 * recipe.width + 2 * recipe.hidden)
+        each += ((recipe.layers - 1) * inner + 1) * layer
+    return 6 * recipe.members * recipe.rows(task) * each

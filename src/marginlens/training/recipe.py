@@ -34,7 +34,9 @@ __all__ = ["Recipe", "as_now_named", "checked_recipe", "in_one_line", "recipe_fo
 
 _OF_A_KIND = {
     "embedding": "factored",
-    **dict.fromkeys(("heads", "hidden", "sequence", "attention"), "transformer"),
+    **dict.fromkeys(
+        ("heads", "hidden", "sequence", "attention", "layers", "layer_norm"), "transformer"
+    ),
 }
 
 
@@ -47,12 +49,12 @@ class Recipe(BaseModel):
         As for ``task(...)`` and ``parse_activation(...)``.
     network
         ``"mlp"``; ``"factored"``, the MLP whose embeddings are products (Chughtai et al. 2023);
-        ``"transformer"``, one layer of attention and an MLP (Nanda et al. 2023, Zhong et al. 2023).
+        ``"transformer"``, layers of attention and an MLP (Nanda et al. 2023, Zhong et al. 2023).
     width
         Number of neurons of an MLP; length of a transformer's residual stream.
     embedding
         Coordinates of a factored embedding.
-    heads, hidden, sequence, attention
+    heads, hidden, sequence, attention, layers, layer_norm
         Of a transformer, as in :class:`marginlens.networks.TransformerSettings`.
     biases
         Whether the hidden neurons of an MLP (None: they have not) or a transformer's MLP (None: it
@@ -126,6 +128,8 @@ class Recipe(BaseModel):
     sequence: Literal["ab=", "ab"] = "ab="
     attention: float = Field(1.0, ge=0, le=1)
     biases: bool | None = None
+    layers: int = Field(1, ge=1, le=100)
+    layer_norm: Literal["none", "pre", "post"] = "none"
     loss: Literal["cross_entropy", "squared", "hinge", "logistic"] = "cross_entropy"
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
@@ -198,6 +202,11 @@ class Recipe(BaseModel):
                 raise ValueError(
                     "muon turns matrices, and a transformer's biases are none: add --no-biases, or "
                     "choose --optimizer adamw"
+                )
+            if self.optimizer == "muon" and self.layer_norm != "none":
+                raise ValueError(
+                    "muon turns matrices, and the gains of layer norm are none: leave --layer-norm "
+                    "out, or choose --optimizer adamw"
                 )
         return self
 
@@ -300,6 +309,8 @@ class Recipe(BaseModel):
             sequence=self.sequence,
             attention=self.attention,
             biases=self.biases is not False,
+            layers=self.layers,
+            layer_norm=self.layer_norm,
         )
 
     @property

@@ -1,0 +1,210 @@
+"""Loss, margin and gradient of transformers of any depth, each distinct stream computed once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from marginlens.networks import kernels
+from marginlens.networks.loss import loss_adder, require_classes
+from marginlens.networks.population import Evaluation
+from marginlens.networks.prefixes import Lookup, Reading, readings_of
+from marginlens.networks.rows import Rows, chosen_rows, even_part
+from marginlens.networks.transformer import Transformer, feed_forward, normalized
+from marginlens.tasks import Task
+
+__all__ = ["DeepTransformerPopulation"]
+
+MEMORY = 64 << 20
+"""Bytes of activations held at a time; each block makes its tables of tokens anew."""
+
+Parameters = dict[str, Tensor]
+
+
+class DeepTransformerPopulation:
+    r"""Evaluates transformers of several layers, or with layer norm, and their gradients.
+
+    By the causal mask the stream at position j depends on the first j tokens alone, so that rows which
+    share their first elements share its streams: position 1 has n of them and position 2 n^2, whatever
+    the rows. The first layer's queries, keys and values are those of pairs of position and token, and
+    the last layer is computed at the last position alone. Gradients are autograd's, a block of rows at a
+    time; the loss is `cross_entropy_`'s, which keeps its digits at any margin.
+
+    Parameters
+    ----------
+    task
+        A table of two slots or more.
+    network
+        Gives shapes, precision, device and settings; its parameters are passed at each call.
+    rows
+        As for `TransformerPopulation`.
+    memory
+        Bytes of activations held at a time, about.
+    loss
+        As for `TransformerPopulation`.
+
+    Examples
+    --------
+    >>> from marginlens.networks import TransformerSettings
+    >>> from marginlens.tasks import task
+    >>> settings = TransformerSettings(layers=2, layer_norm="post", biases=False)
+    >>> network = Transformer.initial(task("C5"), settings, dtype=torch.float64)
+    >>> population = DeepTransformerPopulation(task("C5"), network)
+    >>> gradients = {name: torch.empty_like(p) for name, p in network.parameters.items()}
+    >>> result = population(network.parameters, gradients)
+    >>> logits = network.logits(task("C5"))[0]
+    >>> mean = torch.nn.functional.cross_entropy(logits, torch.as_tensor(task("C5").answers))
+    >>> torch.testing.assert_close(result.cross_entropy[0], mean)
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        network: Transformer,
+        *,
+        rows: Rows | None = None,
+        memory: int | None = None,
+        loss: str = "cross_entropy",
+    ) -> None:
+        require_classes(loss, task.classes)
+        self.loss = loss
+        memory = MEMORY if memory is None else memory
+        if memory < 1:
+            raise ValueError(f"memory is {memory} bytes: take at least 1, as 64 << 20")
+        network.require_task(task)
+        embed = network.parameters["embed"]
+        inputs, answers, self.weights = chosen_rows(task, rows, embed)
+        self.settings, self.size, self.slots = network.settings, task.size, task.factors
+        self.equals = network.settings.sequence == "ab="
+        order = _lexicographic(inputs, task.size)
+        inputs, self.answers = inputs[order], answers[order]
+        if self.weights is not None:
+            self.weights = self.weights[order].to(embed.dtype)
+        self.count, self.classes = len(answers), task.classes
+        bytes_of_row = self._numbers() * embed.element_size()
+        self.group = min(network.members, max(1, memory // (self.count * bytes_of_row)))
+        self.block = even_part(self.count, memory // (self.group * bytes_of_row))
+        self.plans = [
+            readings_of(
+                inputs[lo : lo + self.block],
+                size=task.size,
+                equals=self.equals,
+                layers=self.settings.layers,
+                members=self.group,
+            )
+            for lo in range(0, self.count, self.block)
+        ]
+
+    def _numbers(self) -> int:
+        """Numbers that autograd holds for a row, about."""
+        s, length = self.settings, self.slots + self.equals
+        stream = (4 + 2 * length) * s.width + 2 * s.hidden
+        return ((s.layers - 1) * (length - 1) + 1) * stream + 2 * self.classes
+
+    @torch.no_grad()
+    def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
+        """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
+        members = parameters["embed"].shape[0]
+        columns = 3 if self.loss == "cross_entropy" else 4
+        results = parameters["embed"].new_zeros(members, columns, dtype=torch.float64)
+        results[:, 2] = math.inf  # cross-entropy, accuracy, margin, and the loss if another one
+        if gradients is not None:
+            for gradient in gradients.values():
+                gradient.zero_()
+        for first in range(0, members, self.group):
+            chosen = slice(first, first + self.group)
+            p = {name: value.detach()[chosen] for name, value in parameters.items()}
+            g = None
+            if gradients is not None:
+                g = {name: value[chosen] for name, value in gradients.items()}
+            for number, readings in enumerate(self.plans):
+                self._rows(p, g, readings, number * self.block, results[chosen])
+        return Evaluation.of(results, self.count if self.weights is None else None)
+
+    def _rows(
+        self, p: Parameters, g: Parameters | None, readings: list[Reading], start: int,
+        results: Tensor,
+    ) -> None:  # fmt: skip
+        """Add a block of rows to ``results``, and to the gradients g if there are any."""
+        with torch.set_grad_enabled(g is not None):
+            if g is not None:
+                p = {name: value.detach().requires_grad_() for name, value in p.items()}
+            logits = self._logits(p, readings)
+        toward = logits.detach()
+        rows = slice(start, start + toward.shape[1])
+        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        compiled = self.loss == "cross_entropy" and kernels.is_compiled_for(toward)
+        add = kernels.cross_entropy if compiled else loss_adder(self.loss)
+        add(toward.mT, self.answers[rows], weights, results)
+        if g is not None:
+            found = torch.autograd.grad(logits, list(p.values()), toward, allow_unused=True)
+            for gradient, more in zip(g.values(), found, strict=True):
+                if more is not None:
+                    gradient += more
+
+    def _logits(self, p: Parameters, readings: list[Reading]) -> Tensor:
+        """Logits of a block, (member, row, class)."""
+        k, n, settings = self.slots, self.size, self.settings
+        x = (p["embed"][:, None, :n] + p["position"][:, :k, None]).flatten(1, 2)
+        if self.equals:
+            x = torch.cat([x, p["embed"][:, n:] + p["position"][:, k:]], 1)
+        for number, reading in enumerate(readings, 1):
+            layer = settings.layer(p, number)
+            x = feed_forward(self._attend(x, layer, reading), layer, settings)
+        if settings.layer_norm == "pre":
+            x = normalized(x, p, "final_norm")
+        return x @ p["unembed"].mT
+
+    def _attend(self, x: Tensor, p: Parameters, reading: Reading) -> Tensor:
+        """Streams with what the heads add to them, (member, stream written, width)."""
+        alpha, heads = self.settings.attention, self.settings.heads
+        seen = normalized(x, p, "attention_norm") if self.settings.layer_norm == "pre" else x
+        if not alpha:
+            values = _project(seen, p["value"])
+            mixed = torch.cat([look(values).sum(2) for look in reading.seen], 1)
+            return _own(x, reading) + mixed @ p["output"].flatten(1, 2)
+        read = torch.cat([p["key"], p["value"]], 1)
+        table = _project(seen, read)
+        query = p["query"] * (1 / math.sqrt(self.settings.channels))
+        if reading.own is None:
+            queries = _project(_own(seen, reading), query)
+        else:
+            queries = _own(_project(seen, query), reading)
+        parts, lo = [], 0
+        for look in reading.seen:
+            count = look.index.shape[1]
+            parts.append(_mixed(queries[:, lo : lo + count], look, table, heads, alpha))
+            lo += count
+        return _own(x, reading) + torch.cat(parts, 1) @ p["output"].flatten(1, 2)
+
+
+def _mixed(queries: Tensor, look: Lookup, table: Tensor, heads: int, alpha: float) -> Tensor:
+    """What the heads mix from values, (member, stream, width); keys and values share a table."""
+    keys, values = look(table).unflatten(3, (2, heads, -1)).unbind(3)
+    scores = (keys * queries.unflatten(2, (1, heads, -1))).sum(4)
+    weights = alpha * scores.softmax(2)
+    if alpha < 1:
+        weights = weights + (1 - alpha)
+    return (weights[..., None] * values).sum(2).flatten(2)
+
+
+def _project(x: Tensor, weight: Tensor) -> Tensor:
+    """What each head makes of x, (member, stream, head and channel)."""
+    return x @ weight.flatten(1, 2).mT
+
+
+def _own(x: Tensor, reading: Reading) -> Tensor:
+    """Of what is read, the stream that each one written continues."""
+    if reading.own is None:
+        return x[:, x.shape[1] - reading.written :]
+    return reading.own(x)[:, :, 0]
+
+
+def _lexicographic(inputs: Tensor, size: int) -> Tensor:
+    """Order of the rows in which those that share their first elements are neighbours."""
+    order = torch.arange(len(inputs), device=inputs.device)
+    for column in reversed(inputs.unbind(1)):
+        order = order[column[order].argsort(stable=True)]
+    return order
