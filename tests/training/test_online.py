@@ -218,10 +218,8 @@ def test_what_the_task_has_not_is_refused():
         check_trainable(task("C5"), Recipe(task="C5", loss="logistic"))
     with pytest.raises(ValueError, match="--online --batch 32 trains it"):
         check_trainable(task("parity(50,3)"), Recipe(task="parity(50,3)", batch=32))
+    of = replace(task("compose(S4,6)"), group=None, unlisted="only the character table is known")
     with pytest.raises(ValueError, match="only the character table"):
-        of = replace(
-            task("compose(S4,6)"), group=None, unlisted="only the character table is known"
-        )
         check_trainable(of, Recipe(task="compose(S4,6)", batch=32, online=True))
 
 
