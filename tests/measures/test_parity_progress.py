@@ -1,6 +1,7 @@
 """Hidden progress on parity: gradients against brute force and autograd, coefficients in closed form."""
 
 import itertools
+import json
 import math
 from dataclasses import replace
 
@@ -173,3 +174,21 @@ def test_what_has_no_hidden_progress_is_refused():
         parity_progress(parity, bare)
     with pytest.raises(ValueError, match="must be 1 or -1"):
         threshold_coefficient(np.array([1, 2]), 0.0, (0,))
+
+
+def test_the_verb_tells_of_a_saved_run(call, tmp_path):
+    options = "--activation relu --loss hinge --online --batch 16 --optimizer sgd --strength 0"
+    sizes = "--width 8 --steps 20 --record-every 5 --snapshots 4 --init-scale 0.3"
+    out = tmp_path / "run"
+    code, *_ = call(
+        "train", "parity(20,2)", *options.split(), *sizes.split(), "--out", out, "--json"
+    )
+    assert code == 0
+    code, printed, _ = call("progress", out, "--json")
+    found = json.loads(printed)
+    assert code == 0
+    assert found["sampled_rows"] == 4096
+    assert found["snapshots"]["step"] == [0, 2, 7, 20]
+    assert len(found["snapshots"]["largest_gap"]) == 4
+    code, printed, _ = call("progress", out)
+    assert "accuracy and gaps are over 4096 inputs drawn once" in printed
