@@ -22,6 +22,6 @@ __all__ = [
     "MEMORY", "MLP", "DeepTransformerPopulation", "Evaluation", "Evaluator", "Factored",
     "FactoredPopulation", "Network", "Population", "Rows", "Transformer", "TransformerPopulation",
     "TransformerSettings", "as_mlp", "construct", "cross_entropy_", "embeddings_of", "evaluate",
-    "gromov", "hidden_activations", "neuron_norms", "norm_of", "population_of", "squared_norm", "total_norm",
-    "unembedding_of", "with_embeddings",
+    "gromov", "hidden_activations", "neuron_norms", "norm_of", "population_of", "squared_norm",
+    "total_norm", "unembedding_of", "with_embeddings",
 ]  # fmt: skip
