@@ -128,7 +128,7 @@ def test_a_sample_comes_close_and_is_needed_where_rows_are_not_listed():
 def test_hidden_progress_rises_before_accuracy():
     of = task("parity(20,2)")
     recipe = recipe_for(
-        of, activation="relu", loss="hinge", online=True, batch=32, optimizer="sgd",
+        of, activation="relu", loss_function="hinge", online=True, batch=32, optimizer="sgd",
         learning_rate=0.1, schedule="constant", strength=0.0, width=40, steps=80, record_every=5,
         init_scale=20**-0.5, snapshots=40, compile="never",
     )  # fmt: skip

@@ -216,3 +216,8 @@ def test_a_payload_is_plain():
     sweep = tiny()
     for piece in sweep.pieces(sweep.configurations()):
         require_plain(payload_of(piece, sweep.observe))
+
+
+def test_no_field_of_a_recipe_has_the_name_of_a_result():
+    for schema in (MEMBERS, FEATURES):
+        assert len(set(schema.names)) == len(schema.names)

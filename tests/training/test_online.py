@@ -19,7 +19,7 @@ from marginlens.training.recipe import checked_recipe
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 PARITY = {
-    "activation": "relu", "loss": "hinge", "online": True, "batch": 16, "optimizer": "sgd",
+    "activation": "relu", "loss_function": "hinge", "online": True, "batch": 16, "optimizer": "sgd",
     "learning_rate": 0.1, "schedule": "constant", "strength": 0.0, "width": 12, "biases": True,
     "dtype": "float64", "steps": 40, "compile": "never", "members": 2, "init_scale": 0.3,
 }  # fmt: skip
@@ -151,7 +151,7 @@ def test_a_large_composition_is_trained_online_by_a_transformer():
 def test_squared_loss_and_its_held_out_rows_are_recorded():
     of = task("C7")
     recipe = recipe_for(
-        of, loss="squared", optimizer="adamw", weight_decay=1.0, train_fraction=0.6, width=30,
+        of, loss_function="squared", optimizer="adamw", weight_decay=1.0, train_fraction=0.6, width=30,
         steps=60, dtype="float64", compile="never",
     )  # fmt: skip
     assert recipe.strength == 0
@@ -170,7 +170,7 @@ def test_squared_loss_and_its_held_out_rows_are_recorded():
 
 def test_steps_by_the_loss_are_divided_by_the_loss_that_is_minimised():
     of = task("C5")
-    fields = {"loss": "squared", "optimizer": "sgd", "width": 6, "steps": 1, "dtype": "float64",
+    fields = {"loss_function": "squared", "optimizer": "sgd", "width": 6, "steps": 1, "dtype": "float64",
               "schedule": "constant", "compile": "never", "learning_rate": 0.01}  # fmt: skip
     plain = train(of, recipe_for(of, **fields))
     scaled = train(of, recipe_for(of, step_size="loss", **fields))
@@ -183,7 +183,7 @@ def test_steps_by_the_loss_are_divided_by_the_loss_that_is_minimised():
 
 def test_with_another_loss_nothing_is_promised_and_no_minimum_predicted():
     of = task("C5")
-    found = prediction_for(of, recipe_for(of, loss="squared", strength=1e-3))
+    found = prediction_for(of, recipe_for(of, loss_function="squared", strength=1e-3))
     assert found.at_penalty is None
     assert not found.proved
     assert "squared loss" in found.note
@@ -201,7 +201,7 @@ REFUSED = [
     ({"biases": True, "penalty": "homogeneous"}, "choose --penalty l2"),
     ({"biases": True, "penalty": "l2", "optimizer": "muon"}, "add --no-biases"),
     ({"biases": True, "network": "factored", "strength": 0.0}, "a factored network has no biases"),
-    ({"loss": "hinge", "stop_share": 0.9}, "the hinge loss does not seek"),
+    ({"loss_function": "hinge", "stop_share": 0.9}, "the hinge loss does not seek"),
     ({"loss": "absolute"}, "loss: "),
 ]
 
@@ -215,7 +215,7 @@ def test_what_does_not_belong_together_is_refused_in_one_line(fields, words):
 
 def test_what_the_task_has_not_is_refused():
     with pytest.raises(ValueError, match="one of 2 classes, and there are 5"):
-        check_trainable(task("C5"), Recipe(task="C5", loss="logistic"))
+        check_trainable(task("C5"), Recipe(task="C5", loss_function="logistic"))
     with pytest.raises(ValueError, match="--online --batch 32 trains it"):
         check_trainable(task("parity(50,3)"), Recipe(task="parity(50,3)", batch=32))
     of = replace(task("compose(S4,6)"), group=None, unlisted="only the character table is known")
@@ -223,7 +223,7 @@ def test_what_the_task_has_not_is_refused():
         check_trainable(of, Recipe(task="compose(S4,6)", batch=32, online=True))
 
 
-@pytest.mark.parametrize("change", [{"loss": "squared"}, {"biases": True, "penalty": "l2"}, {
+@pytest.mark.parametrize("change", [{"loss_function": "squared"}, {"biases": True, "penalty": "l2"}, {
     "online": True, "batch": 5}], ids=str)  # fmt: skip
 def test_the_kernel_of_all_steps_is_for_none_of_them(change):
     assert Recipe(task="C5").fits_kernel
@@ -245,7 +245,7 @@ def test_recipes_and_checkpoints_from_before_mlps_had_biases_are_read(tmp_path):
     """They say biases = true, the default of that time, and have no loss."""
     fields = {"width": 6, "steps": 40, "strength": 1e-3, "dtype": "float64", "compile": "never"}
     recipe = recipe_for(task("C5"), **fields)
-    old = recipe.to_toml().replace('loss = "cross_entropy"', "biases = true")
+    old = recipe.to_toml().replace('loss_function = "cross_entropy"', "biases = true")
     assert "biases = true" in old
     assert "loss" not in old
     assert Recipe.from_toml(old) == recipe

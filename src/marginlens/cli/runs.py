@@ -178,7 +178,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "activation": activation, "width": width, "network": network, "tied": tied or None,
             "embedding": embedding, "heads": heads, "hidden": hidden, "sequence": sequence,
             "attention": attention, "biases": biases, "layers": layers, "layer_norm": layer_norm,
-            "loss": loss, "penalty": penalty, "strength": strength, "anneal_to": anneal_to,
+            "loss_function": loss, "penalty": penalty, "strength": strength, "anneal_to": anneal_to,
             "optimizer": optimizer, "learning_rate": learning_rate, "momentum": momentum,
             "betas": betas,
             "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,

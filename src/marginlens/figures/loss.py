@@ -42,7 +42,7 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.64, 0.36], vertical_spacing=0.08
     )
-    name, unit = _LOSSES[run.recipe.loss]
+    name, unit = _LOSSES[run.recipe.loss_function]
     for row, column, form in (
         (1, "loss", f"loss %{{y:.5g}} {unit}"), (2, "accuracy", "%{y:.2%} right"),
     ):  # fmt: skip
@@ -85,6 +85,6 @@ def loss_caption(run: Run) -> tuple[str, str]:
         "the theory predicts it."
         if run.prediction.at_penalty is not None
         else "The loss should fall and level off; the theory gives no value for it in this setting.",
-        f"The loss is what training minimises, mean {_LOSSES[run.recipe.loss][0]} + penalty; accuracy "
-        f"is the share of right answers; both over {rows}.",
+        f"The loss is what training minimises, mean {_LOSSES[run.recipe.loss_function][0]} + "
+        f"penalty; accuracy is the share of right answers; both over {rows}.",
     )

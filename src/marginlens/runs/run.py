@@ -154,9 +154,10 @@ def prediction_for(task: Task, recipe: Recipe) -> Prediction:
         )
     if recipe.network == "mlp" and recipe.biases:
         reasons.append("Trained with biases: the prediction is that of a network without them.")
-    if recipe.loss not in ("cross_entropy", "logistic"):
+    if recipe.loss_function not in ("cross_entropy", "logistic"):
         reasons.append(
-            f"Trained with the {recipe.loss} loss: the prediction is the limit of cross-entropy."
+            f"Trained with the {recipe.loss_function} loss: the prediction is the limit of "
+            "cross-entropy."
         )
         found = replace(found, at_penalty=None, collapse_penalty=None)
     if recorded_rows(task, recipe) is not None:

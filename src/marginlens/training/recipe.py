@@ -59,7 +59,7 @@ class Recipe(BaseModel):
     biases
         Whether the hidden neurons of an MLP (None: they have not) or a transformer's MLP (None: it
         has) have biases.
-    loss
+    loss_function
         What is minimised besides the penalty, averaged over rows: ``"cross_entropy"``; ``"squared"``,
         the mean over classes of (logit - one-hot)^2 (Gromov 2023); ``"hinge"`` or, of two classes,
         ``"logistic"`` (Barak et al. 2022), as in ``marginlens.networks.loss``.
@@ -130,7 +130,7 @@ class Recipe(BaseModel):
     biases: bool | None = None
     layers: int = Field(1, ge=1, le=100)
     layer_norm: Literal["none", "pre", "post"] = "none"
-    loss: Literal["cross_entropy", "squared", "hinge", "logistic"] = "cross_entropy"
+    loss_function: Literal["cross_entropy", "squared", "hinge", "logistic"] = "cross_entropy"
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
     anneal_to: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -243,10 +243,10 @@ class Recipe(BaseModel):
             raise ValueError(
                 "train_length and train_fraction both say which rows are trained on: leave one out"
             )
-        if self.stop_share is not None and self.loss not in ("cross_entropy", "logistic"):
+        if self.stop_share is not None and self.loss_function not in ("cross_entropy", "logistic"):
             raise ValueError(
-                f"stop_share is one of the maximum margin, which the {self.loss} loss does not seek: "
-                "leave it out"
+                f"stop_share is one of the maximum margin, which the {self.loss_function} loss does "
+                "not seek: leave it out"
             )
         if self.online:
             self._check_online()
@@ -289,7 +289,7 @@ class Recipe(BaseModel):
             self.network == "mlp"
             and not self.tied
             and not self.biases
-            and self.loss == "cross_entropy"
+            and self.loss_function == "cross_entropy"
             and self.optimizer in ("adam", "sgd")
             and not self.momentum
             and self.betas == (0.9, 0.999)
@@ -422,7 +422,7 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     if checked.stop_share is not None and prediction.margin is None:
         raise ValueError(_no_margin(task, activation.name))
     suited = _suited(task, prediction)
-    if checked.loss not in ("cross_entropy", "logistic"):
+    if checked.loss_function not in ("cross_entropy", "logistic"):
         suited["strength"] = 0.0
     return checked_recipe({**suited, **given})
 
@@ -475,7 +475,7 @@ def as_now_named(fields: dict[str, Any]) -> dict[str, Any]:
     >>> as_now_named({"task": "C5", "biases": True})
     {'task': 'C5'}
     """
-    if "loss" in fields or fields.get("network", "mlp") == "transformer":
+    if "loss_function" in fields or fields.get("network", "mlp") == "transformer":
         return fields
     return {name: value for name, value in fields.items() if name != "biases"}
 

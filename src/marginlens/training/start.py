@@ -77,7 +77,7 @@ def check_trainable(task: Task, recipe: Recipe) -> None:
         network or loss of that kind; in one line.
     """
     find_device(recipe.device)
-    require_classes(recipe.loss, task.classes)
+    require_classes(recipe.loss_function, task.classes)
     data = split(task, recipe)
     if recipe.online:
         drawn_rows(task, 1, np.random.default_rng(0))

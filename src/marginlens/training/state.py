@@ -111,7 +111,7 @@ class TrainingState:
     def start(cls, recipe: Recipe, network: Network) -> TrainingState:
         """Before the first step."""
         columns = HISTORY + (HELD_OUT if recipe.holds_out else ())
-        if recipe.holds_out and recipe.loss != "cross_entropy":
+        if recipe.holds_out and recipe.loss_function != "cross_entropy":
             columns += ("test_loss",)
         return cls(
             step=0,

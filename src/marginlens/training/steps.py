@@ -106,7 +106,7 @@ class Steps:
                 whole = whole.merged()
             rows = whole.part(self.ranks.rank, self.ranks.world)
         return population_of(
-            self.task, self.network, rows=rows, memory=self.memory, loss=self.recipe.loss
+            self.task, self.network, rows=rows, memory=self.memory, loss=self.recipe.loss_function
         )
 
     def evaluate(self, step: int) -> dict[str, Float[Tensor, " member"]]:
@@ -206,7 +206,11 @@ class Steps:
         """An evaluator of a mini-batch: an MLP's keeps its buffers from batch to batch."""
         if not isinstance(self.network, MLP):
             return population_of(
-                self.task, self.network, rows=batch, memory=self.memory, loss=self.recipe.loss
+                self.task,
+                self.network,
+                rows=batch,
+                memory=self.memory,
+                loss=self.recipe.loss_function,
             )
         if self._batch is None:
             self._batch = Population(
@@ -215,7 +219,7 @@ class Steps:
                 rows=batch,
                 memory=self.memory,
                 merge=False,
-                loss=self.recipe.loss,
+                loss=self.recipe.loss_function,
             )
         self._batch.use(batch)
         return self._batch
