@@ -18,7 +18,7 @@ from marginlens.measures import (
 )
 from marginlens.networks import MLP, evaluate, gromov
 from marginlens.runs import Run
-from marginlens.tasks import task
+from marginlens.tasks import Task, task
 from marginlens.training import initial_network, recorded_rows, trained_rows
 from marginlens.verdict import Claim, at_least, claim
 
@@ -222,14 +222,14 @@ def pizza(runs: Runs) -> list[Claim]:
     return claims
 
 
-def _names_of_s5(run: Run) -> list[str]:
-    group = run.task.group
-    assert group is not None
-    swap = int(np.flatnonzero(group.class_sizes == 10)[0])
-    if len(np.flatnonzero(group.class_sizes == 10)) != 1:  # S5 has one class of 10: transpositions
-        raise ValueError(f"{run.task.name} is not S5")
+def names_of_s5(problem: Task) -> list[str]:
+    """What the authors call each feature of S5, told by its degree and value at a transposition."""
+    group = problem.group
+    if group is None or group.order != 120:
+        raise ValueError(f"{problem.name} is not S5")
+    swap = int(np.flatnonzero(group.class_sizes == 10)[0])  # the transpositions
     names = []
-    for feature in run.task.features:
+    for feature in problem.features:
         assert feature.irrep is not None
         value = round(float(group.characters[feature.irrep.members[0], swap].real))
         names.append(_NAMES_OF_S5[feature.irrep.degree, value])
@@ -237,7 +237,7 @@ def _names_of_s5(run: Run) -> list[str]:
 
 
 def _key_of_s5(run: Run, found: Mechanism) -> set[str]:
-    return {name for name, key in zip(_names_of_s5(run), found.key, strict=True) if key}
+    return {name for name, key in zip(names_of_s5(run.task), found.key, strict=True) if key}
 
 
 def chughtai_row(run: Run) -> Row:
@@ -366,7 +366,7 @@ def barak(runs: Runs) -> list[Claim]:
         claims.append(
             at_least(
                 f"{label} hidden progress", f"{label}: steps by which the largest share of a neuron on "
-                "the relevant coordinates is halfway before the accuracy is .9", lead, 0.0, source,
+                "the relevant coordinates is halfway before the accuracy is .9", lead, 1.0, source,
                 promised=True,
             )
         )  # fmt: skip
