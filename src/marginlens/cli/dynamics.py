@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isinf, isnan
 from typing import Annotated
 
@@ -89,13 +90,22 @@ def grokking(
     folder: Folder,
     member: Annotated[int, typer.Option(min=0, help="Which member the figure shows.")] = 0,
     threshold: Annotated[float, typer.Option(help="Accuracy that counts as learned.")] = 0.99,
+    losses: Annotated[
+        bool,
+        typer.Option(
+            "--losses",
+            help="Also restricted and excluded loss at each snapshot of member 0 (slower).",
+        ),
+    ] = False,
     figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
     """When a network memorised and when it generalised, its stages, and how it is over members."""
     from marginlens.figures import grokking_chart
+    from marginlens.measures import find_stages, progress_path
     from marginlens.measures import grokking as stages_of
     from marginlens.runs import load_run
+    from marginlens.training import trained_rows
 
     if figure is not None:
         check_file(figure)
@@ -106,10 +116,21 @@ def grokking(
         raise ValueError(
             f"member {member} is not there: members are 0 to {len(found.stages) - 1}, such as 0"
         )
+    history = {name: values[:, member] for name, values in training.history.items()}
+    stages = found.stages[member]
+    if losses:
+        if member:
+            raise ValueError("snapshots are of member 0; leave --member out")
+        history |= progress_path(run.task, training, trained_rows(run.task, run.recipe))
+        stages = find_stages(
+            training.steps, history["accuracy"], history["test_accuracy"],
+            history["test_cross_entropy"], threshold=threshold, excluded=history["excluded"],
+            restricted=history["restricted"],
+        )  # fmt: skip
+        found = replace(found, stages=(stages, *found.stages[1:]))
     if figure is not None:
-        history = {name: values[:, member] for name, values in training.history.items()}
         columns = {"step": training.steps, **history}
-        write_figure(grokking_chart(run.task.name, columns, found.stages[member]), figure)
+        write_figure(grokking_chart(run.task.name, columns, stages), figure)
     if as_json:
         print_json({"task": run.task.name, **found.to_dict()})
         return

@@ -42,7 +42,7 @@ from marginlens.measures.parity_progress import (
     threshold_coefficient,
     time_to_learn,
 )
-from marginlens.measures.progress import Progress, embedding_gini, gini, progress
+from marginlens.measures.progress import Progress, embedding_gini, gini, progress, progress_path
 from marginlens.measures.representations import (
     HiddenShares,
     LogitAblations,
@@ -105,6 +105,7 @@ __all__ = [
     "onset_of_fall",
     "parity_progress",
     "progress",
+    "progress_path",
     "score_tickets",
     "selection_law",
     "threshold_coefficient",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 
-from marginlens.measures.logit_spectrum import group_of
+from marginlens.measures.logit_spectrum import group_of, logit_spectrum
 from marginlens.measures.losses import mean_cross_entropy
+from marginlens.measures.observables import KEY
 from marginlens.networks import Network, Transformer, as_mlp, embeddings_of
 from marginlens.tasks import Task
+from marginlens.training import Training
 
-__all__ = ["Progress", "embedding_gini", "gini", "progress"]
+__all__ = ["Progress", "embedding_gini", "gini", "progress", "progress_path"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,54 @@ def progress(
         excluded=mean_cross_entropy(seen - total[asked], asked),
         excluded_each=np.array(each),
     )
+
+
+def progress_path(
+    task: Task, training: Training, train: Int[np.ndarray, " chosen"] | None = None
+) -> dict[str, Float[np.ndarray, " record"]]:
+    """Restricted and excluded loss of member 0 at its snapshots, as columns beside the history's.
+
+    The key features are those of the last snapshot. A snapshot's values stand at the latest record up to
+    it; elsewhere they are nan.
+
+    Parameters
+    ----------
+    task, training
+        A group's table, and a training on it with snapshots.
+    train
+        Rows trained on; None: all.
+
+    Raises
+    ------
+    ValueError
+        If the task is no group's table, or there are no snapshots.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> from marginlens.training import recipe_for, train
+    >>> training = train(task("C5"), recipe_for(task("C5"), width=40, steps=300, snapshots=4))
+    >>> path = progress_path(task("C5"), training)
+    >>> path["excluded"][-1] > path["restricted"][-1]
+    True
+    """
+    group_of(task)
+    if not len(training.snapshot_steps):
+        raise ValueError("the training kept no snapshots; train with --snapshots 30")
+    network = training.network.member(0)
+    found = {name: np.full(len(training.steps), np.nan) for name in ("restricted", "excluded")}
+    key = None
+    for number in reversed(range(len(training.snapshot_steps))):
+        kept = {name: torch.as_tensor(v[number])[None] for name, v in training.snapshots.items()}
+        with torch.no_grad():
+            logits = network.with_parameters(kept).logits(task)[0].double().numpy()
+        if key is None:
+            key = logit_spectrum(logits[None], task).spectral_weights[0] >= KEY
+        one = progress(logits, task, key, train)
+        place = int(np.searchsorted(training.steps, training.snapshot_steps[number], "right")) - 1
+        found["restricted"][max(place, 0)] = one.restricted
+        found["excluded"][max(place, 0)] = one.excluded
+    return found
 
 
 def gini(values: Float[np.ndarray, " value"]) -> float:
