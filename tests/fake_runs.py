@@ -222,7 +222,7 @@ def _run(
     recipe = FakeRecipe(
         task=name, activation=activation, width=len(dead), norm=penalty_norm, strength=1e-4,
         optimizer="adam", learning_rate=0.01, schedule="cosine", steps=1200, stop_margin=None,
-        seed=0, members=1, dtype="float32", loss="cross_entropy", online=False,
+        seed=0, members=1, dtype="float32", loss_function="cross_entropy", online=False,
     )  # fmt: skip
     return SimpleNamespace(
         folder=Path("runs") / name, recipe=recipe, task=task, prediction=prediction,

@@ -35,7 +35,7 @@ def distance_irrelevance(
     $$\frac{\operatorname{mean}_d\,\operatorname{std}\{Q_{ab} : ab^{-1} = d\}}{\operatorname{std}\,Q}$$
 
     0 if the logit is a function of the distance alone, as a pizza's is; towards 1 the distance says
-    nothing, as for a clock. 0 where all Q are equal.
+    nothing, as for a clock. nan where all Q are equal, as those of a sum of cosines of w(a + b - c).
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def distance_irrelevance(
     order = np.argsort(group.table[a, group.inverses[b]], kind="stable")
     spread = float(right.std())
     if spread <= 64 * np.finfo(np.float64).eps * float(np.abs(right).max(initial=0)):
-        return 0.0
+        return float("nan")
     return float(right[order].reshape(group.order, -1).std(1).mean()) / spread
 
 
