@@ -38,6 +38,11 @@ __all__ = ["ClockPizza", "Mechanism", "examine", "examine_network"]
 
 Kind = Literal["clock", "pizza", "mixed", "neither", "unknown"]
 
+PIZZA_MEANS, CLOCK_MEANS = (0.994, 0.289), (0.451, 0.820)
+"""Gradient symmetricity and distance irrelevance of Zhong et al.'s networks at either end."""
+
+SYMMETRIC, IRRELEVANT = ((a + b) / 2 for a, b in zip(PIZZA_MEANS, CLOCK_MEANS, strict=True))
+
 VARIES = 0.01
 """The right answer's logit varies if its deviation is at least this share of the logits'."""
 
@@ -52,14 +57,13 @@ _NEEDS_WEIGHTS = "needs the weights, and there are logits alone"
 class ClockPizza:
     """Clock, pizza, both or neither, and what says so.
 
-    ``"pizza"``: gradient symmetricity at least .9 and distance irrelevance at most .5. ``"clock"``: at
-    most .75 and at least .6. ``"mixed"``: anything else that answers at least 90 % of the rows and whose
-    logits are characters for at least half (sum of b^2), also where the right answer's logit varies by
-    less than 1 % of the logits' deviation, so that distances say nothing; ``"neither"`` where they are
-    not;
-    ``"unknown"`` without weights, and where the group is not cyclic, of which nobody has said what a
-    clock is. Of the authors' 817 networks those with attention rate below .1 have
-    means of .994 and .289, and those above .9 have .451 and .820.
+    Of the authors' 817 networks, those with attention rate below .1 have mean gradient symmetricity .994
+    and distance irrelevance .289, those above .9 have .451 and .820. ``"pizza"``: both measures are on the
+    side of the former of the middle between these means; ``"clock"``: both are on the other side;
+    ``"mixed"``: they disagree, or the right answer's logit varies by less than 1 % of the logits'
+    deviation, so that distances say nothing. ``"neither"`` where fewer than 90 % of the rows are answered
+    or characters are less than half of the logits (sum of b^2); ``"unknown"`` without weights, and where
+    the group is not cyclic, of which nobody has said what a clock is.
 
     Attributes
     ----------
@@ -355,14 +359,12 @@ def _clock_pizza(
     right = logits[np.arange(len(logits)), task.answers]
     varies = float(right.std()) >= VARIES * float(spectrum.deviation[0])
     if varies:
-        words = f"distance irrelevance {irrelevance:.3f} (pizza: at most .5; clock: at least .6)"
+        words = f"distance irrelevance {irrelevance:.3f} (pizza: below {IRRELEVANT:.3f})"
     else:
         words = "the right answer's logit hardly varies: its distance irrelevance says nothing"
     evidence.append(words)
     if mean is not None:
-        evidence.append(
-            f"gradient symmetricity {mean:.3f} (pizza: at least .9; clock: at most .75)"
-        )
+        evidence.append(f"gradient symmetricity {mean:.3f} (pizza: above {SYMMETRIC:.3f})")
     for circle in found:
         better = "pizza" if circle.pizza > circle.clock else "clock"
         evidence.append(
@@ -388,9 +390,9 @@ def _verdict(symmetricity: float | None, irrelevance: float, accuracy: float, to
         return "neither"
     if symmetricity is None:
         return "unknown"
-    if symmetricity >= 0.9 and irrelevance <= 0.5:
+    if symmetricity > SYMMETRIC and irrelevance < IRRELEVANT:
         return "pizza"
-    if symmetricity <= 0.75 and irrelevance >= 0.6:
+    if symmetricity < SYMMETRIC and irrelevance > IRRELEVANT:
         return "clock"
     return "mixed"
 
