@@ -57,13 +57,13 @@ _NEEDS_WEIGHTS = "needs the weights, and there are logits alone"
 class ClockPizza:
     """Clock, pizza, both or neither, and what says so.
 
-    Of the authors' 817 networks, those with attention rate below .1 have mean gradient symmetricity .994
-    and distance irrelevance .289, those above .9 have .451 and .820. ``"pizza"``: both measures are on the
-    side of the former of the middle between these means; ``"clock"``: both are on the other side;
+    Of the authors' 817 networks, those with attention rate below .1 have mean gradient symmetricity
+    .994 and distance irrelevance .289, those above .9 have .451 and .820. ``"pizza"``: by both measures
+    on the side of the former of the middle between these means; ``"clock"``: by both on the other side;
     ``"mixed"``: they disagree, or the right answer's logit varies by less than 1 % of the logits'
-    deviation, so that distances say nothing. ``"neither"`` where fewer than 90 % of the rows are answered
-    or characters are less than half of the logits (sum of b^2); ``"unknown"`` without weights, and where
-    the group is not cyclic, of which nobody has said what a clock is.
+    deviation, so that distances say nothing. ``"neither"`` where fewer than 90 % of the rows are
+    answered, or characters are less than half of the logits (sum of b^2); ``"unknown"`` without weights,
+    and where the group is not cyclic, of which nobody has said what a clock is.
 
     Attributes
     ----------
