@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,7 +90,9 @@ def _measure_file(
         )
     seen = examine(found.logits, found.task, network=found.network, train=found.train)
     if as_json:
-        print_json({"format": found.form, "notes": list(found.notes), **seen.to_dict()})
+        stored = {name: v for name, v in found.stored.items() if math.isfinite(v)}
+        head = {"format": found.form, "notes": list(found.notes), "stored": stored}
+        print_json(head | seen.to_dict())
     else:
         _print_mechanism(seen, dict(found.stored))
 

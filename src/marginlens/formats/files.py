@@ -88,6 +88,11 @@ def read_file(path: str | Path) -> File:
     readers = {
         ".pt": _pickle, ".pth": _pickle, ".safetensors": _safetensors, ".npz": _npz,
     }  # fmt: skip
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            inside = sum(entry.file_size for entry in archive.infolist())
+        if inside > _LARGEST:
+            raise ValueError(f"{path.name} unpacks to {inside / 1e9:.1f} GB; expected megabytes")
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path.name} is not a {_KINDS} file")
@@ -107,8 +112,7 @@ def _pickle(path: Path) -> dict[str, Any]:
         else:
             words = f"{path.name} cannot be read as tensors ({first[:80]})"
         raise ValueError(f"{words}; save a state_dict, or a .safetensors file") from None
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError, TypeError,
-            AttributeError, UnicodeDecodeError) as error:  # fmt: skip
+    except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path.name} is truncated or no checkpoint ({first[:100]})") from None
     if not isinstance(content, Mapping):

@@ -23,6 +23,9 @@ _LETTERS = {
 }
 
 
+_SYMPY = {"S": "SymmetricGroup", "A": "AlternatingGroup", "D": "DihedralGroup"}
+
+
 def _read_chughtai(file: File, choices: Choices) -> Foreign:
     config = file.beside("cfg.json")
     left, right = take(file.tensors, "W_x", None, None), take(file.tensors, "W_y", None, None)
@@ -49,6 +52,8 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
         # their split: PyTorch's permutation of all pairs by this seed
         chosen = torch.randperm(order * order, generator=torch.Generator().manual_seed(seed))
         train = np.sort(chosen[: int(fraction * order * order)].numpy())
+        train = train if len(train) else None
+    if train is not None:
         notes.append(f"trained on {len(train)} rows, permuted by seed {seed}")
     summary = file.beside("summary_metrics.json")
     stored = {name: float(v) for name, v in summary.items() if isinstance(v, int | float)}
@@ -62,24 +67,29 @@ def _in_their_order(start: Task, logits: np.ndarray) -> tuple[Task, str]:
     own = square_table(logits, start.name)
     if own is not None:
         return own, "the elements' order is that of the network's own answers, which form the group"
-    if start.name.startswith("S") and start.name[1:].isdigit():
-        return symmetric_task(
-            int(start.name[1:])
-        ), "the elements' order is SymPy's, left factor first"
-    return start, f"the elements' order is taken to be that of {start.name} here"
+    orders = {f"that of {start.name} here": start}
+    letter, degree = start.name[:1], start.name[1:]
+    if letter in _SYMPY and degree.isdigit():
+        orders["SymPy's, left factor first"] = permutation_task(letter, int(degree))
+    right = {words: float((logits.argmax(1) == t.answers).mean()) for words, t in orders.items()}
+    best = max(right, key=right.__getitem__)
+    note = (
+        f"the elements' order is taken to be {best}: {right[best]:.1%} of the rows are then right"
+    )
+    return orders[best], note
 
 
-def symmetric_task(degree: int) -> Task:
-    """S_n with its elements as SymPy generates them, the left factor applied first."""
-    from sympy.combinatorics import Permutation
-    from sympy.combinatorics.named_groups import SymmetricGroup
+def permutation_task(letter: str, degree: int) -> Task:
+    """S_n, A_n or D_n with its elements as SymPy generates them, the left factor applied first."""
+    from sympy.combinatorics import Permutation, named_groups
 
-    elements = np.array([Permutation(p).array_form for p in SymmetricGroup(degree).generate()])
+    group = getattr(named_groups, _SYMPY[letter])(degree)
+    elements = np.array([Permutation(p).array_form for p in group.generate()])
     weights = degree ** np.arange(degree)
     number = {int(key): index for index, key in enumerate(elements @ weights)}
     keys = elements[:, elements].swapaxes(0, 1) @ weights  # of (i, j): first i, then j, as j[i]
     table = np.array([[number[int(key)] for key in row] for row in keys])
-    return task(FiniteGroup(table, f"S{degree}"))
+    return task(FiniteGroup(table, f"{letter}{degree}"))
 
 
 def _read_yagent(file: File, choices: Choices) -> Foreign:
@@ -90,6 +100,10 @@ def _read_yagent(file: File, choices: Choices) -> Foreign:
     order = out.shape[0]
     problem = task_of_order(order, choices)
     layers = {"u": inside[:, :order].T[None].contiguous(), "w": out[None].contiguous()}
+    if "mlp.b_in" in file.tensors:
+        layers["bias"] = take(file.tensors, "mlp.b_in", inside.shape[0])[None, None]
+    if "mlp.b_out" in file.tensors and bool(take(file.tensors, "mlp.b_out", None).any()):
+        raise ValueError("mlp.b_out is not zero; expected logits without biases")
     known = [choices.activation] if choices.activation else _named(file.path) or ["relu", "x^2"]
     networks = [MLP(layers, parse_activation(name), problem.slots) for name in known]
     found = [finished("yagent", network, problem, file) for network in networks]
@@ -120,7 +134,10 @@ def _read_uvw(file: File, choices: Choices) -> Foreign:
         weights["v"] = take(single, "v", u.shape[0], u.shape[1])[None]
     problem = task_of_order(u.shape[0], choices)
     name = choices.activation or "x^2"
-    ordered = {key: weights[key] for key in ("u", "v", "w") if key in weights}
+    if "bias" in file.tensors:
+        flat = {"bias": file.tensors["bias"].reshape(-1)}
+        weights["bias"] = take(flat, "bias", u.shape[1])[None, None]
+    ordered = {key: weights[key] for key in ("u", "v", "w", "bias") if key in weights}
     network = MLP(ordered, parse_activation(name), problem.slots if tied else ())
     note = "" if choices.activation else " (say another with --activation)"
     return finished("uvw", network, problem, file, notes=(f"activation {name}{note}",))

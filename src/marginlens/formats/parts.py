@@ -15,7 +15,9 @@ from marginlens.groups import FiniteGroup
 from marginlens.networks import Network
 from marginlens.tasks import Task, task
 
-__all__ = ["finished", "square_table", "take", "task_of_order"]
+_GREATEST_LOGITS = 600**3
+
+__all__ = ["finished", "require_memory", "square_table", "take", "task_of_order"]
 
 
 def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor:
@@ -36,6 +38,8 @@ def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor
     )
     if not fits:
         raise ValueError(f"{name} has shape {tuple(found.shape)}; expected {wanted}")
+    if not found.numel():
+        raise ValueError(f"{name} has shape {tuple(found.shape)}: it is empty")
     if found.is_complex() or not torch.isfinite(found).all():
         raise ValueError(f"{name} holds numbers that are not real and finite")
     return found.detach().double().contiguous()
@@ -78,6 +82,21 @@ def square_table(answers: Float[np.ndarray, "row class"], spec: str) -> Task | N
     return task(own) if same else None
 
 
+def require_memory(problem: Task) -> None:
+    """Refuse a table whose logits would take more than 2 GB, of which several copies are needed.
+
+    Raises
+    ------
+    ValueError
+        Naming its size.
+    """
+    if len(problem.answers) * problem.classes > _GREATEST_LOGITS:
+        raise ValueError(
+            f"{problem.name} has {len(problem.answers)} rows of {problem.classes} logits, more than can "
+            "be held; measured are groups of order up to 600"
+        )
+
+
 def finished(form: str, network: Network, problem: Task, file: File, **others: object) -> Foreign:
     """The network with its logits.
 
@@ -87,6 +106,7 @@ def finished(form: str, network: Network, problem: Task, file: File, **others: o
         If the network is none of the task, or its logits are not finite.
     """
     network.require_task(problem)
+    require_memory(problem)
     with torch.no_grad():
         logits = network.logits(problem)[0].double().numpy()
     if not np.isfinite(logits).all():

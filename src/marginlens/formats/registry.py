@@ -10,7 +10,7 @@ from marginlens.formats.arrays import NPZ
 from marginlens.formats.files import File, read_file
 from marginlens.formats.foreign import Choices, Foreign, Format
 from marginlens.formats.mlps import CHUGHTAI, UVW, YAGENT
-from marginlens.formats.transformers import NANDA, PIZZA
+from marginlens.formats.transformers import NANDA, PIZZA, pizza_config
 
 __all__ = ["FORMATS", "read_network"]
 
@@ -62,18 +62,23 @@ def read_network(
     tensors = file.tensors
     fitting = [one.name for one in FORMATS.values() if one.marks <= set(tensors)]
     if form is None:
-        form = _only(fitting, file)
+        form = _only(fitting, file, attention)
     elif form not in fitting:
         hint = f"; it looks like --as {fitting[0]}" if fitting else ""
         missing = sorted(FORMATS[form].marks - set(tensors))
         raise ValueError(f"{file.name} is no {form} file: it has no {', '.join(missing)}{hint}")
+    if attention is not None and form != "pizza":
+        raise ValueError(
+            f"an attention rate belongs to pizza files, and {file.name} is read as {form}"
+        )
     return FORMATS[form].read(file, Choices(group, activation, attention))
 
 
-def _only(fitting: list[str], file: File) -> str:
+def _only(fitting: list[str], file: File, attention: float | None) -> str:
     if len(fitting) == 1:
         return fitting[0]
-    if fitting == ["pizza", "nanda"]:  # they differ in the sequence
-        return "pizza" if len(file.tensors["pos_embed.W_pos"]) == 2 else "nanda"
+    if fitting == ["pizza", "nanda"]:  # they differ in the sequence, and in what is beside
+        says = attention is not None or "attn_coeff" in pizza_config(file)
+        return "pizza" if says or len(file.tensors["pos_embed.W_pos"]) == 2 else "nanda"
     what = f"may be {' or '.join(fitting)}" if fitting else "is of no known format"
     raise ValueError(f"{file.name} {what}; say which with --as, one of {', '.join(FORMATS)}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
 from marginlens.formats.parts import finished, take, task_of_order
 from marginlens.networks import Transformer, TransformerSettings
+from marginlens.tasks import Task
 
-__all__ = ["NANDA", "PIZZA"]
+__all__ = ["NANDA", "PIZZA", "pizza_config"]
 
 _MARKS = frozenset({"embed.W_E", "pos_embed.W_pos", "blocks.0.attn.W_K", "unembed.W_U"})
 _ACTIVATIONS = {"relu": "relu", "quad": "x^2"}
@@ -101,22 +103,86 @@ def _no_biases(tensors: Mapping[str, Tensor]) -> None:
         raise ValueError("unembed.b_U is not zero; expected an unembedding without biases")
 
 
-def _read_pizza(file: File, choices: Choices) -> Foreign:
+def pizza_config(file: File) -> dict[str, Any]:
+    """Zhong et al.'s settings beside a file; empty where there are none."""
     run = file.path.stem.removeprefix("model_")
-    config = file.beside(f"config_{run}.json", "config.json")
+    return file.beside(f"config_{run}.json", "config.json")
+
+
+def _read_pizza(file: File, choices: Choices) -> Foreign:
+    config = pizza_config(file)
     rate = choices.attention if choices.attention is not None else config.get("attn_coeff")
     if rate is None:
         raise ValueError(
-            f"the attention rate of {file.name} is in no config_{run}.json beside it; "
+            f"the attention rate of {file.name} is in no config_*.json beside it; "
             "say it, e.g. --attention 0"
         )
-    if config.get("diff_vocab"):
-        raise ValueError(f"{file.name} has a vocabulary of its own for b; expected one for both")
-    activation = choices.activation or _activation(str(config.get("act_fn", "ReLU")))
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise ValueError(f"attn_coeff is {rate!r}; expected a number from 0 to 1")
     order = config.get("C") if isinstance(config.get("C"), int) else None
-    network = _network(file.tensors, order, float(rate), activation)
+    note = f"attention rate {float(rate):g}"
+    name = str(choices.activation or config.get("act_fn", "ReLU")).lower()
+    separate = bool(config.get("diff_vocab"))
+    if separate or name in _SMOOTH or any(key.startswith("blocks.1.") for key in file.tensors):
+        return _by_logits(file, choices, order, float(rate), name, separate, note)
+    network = _network(file.tensors, order, float(rate), _activation(name))
     problem = task_of_order(network.parameters["unembed"].shape[1], choices)
-    return finished("pizza", network, problem, file, notes=(f"attention rate {float(rate):g}",))
+    return finished("pizza", network, problem, file, notes=(note,))
+
+
+def _by_logits(
+    file: File, choices: Choices, order: int | None, rate: float, name: str, separate: bool, note: str
+) -> Foreign:  # fmt: skip
+    """Variants that are none of our networks: several layers, other activations, a vocabulary for b."""
+    width = take(file.tensors, "pos_embed.W_pos", None, None).shape[1]
+    embed = take(file.tensors, "embed.W_E", width, None)
+    if order is None:
+        order = (embed.shape[1] - (len(file.tensors["pos_embed.W_pos"]) == 3)) // (1 + separate)
+    problem = task_of_order(order, choices)
+    act = {**_SMOOTH, "relu": torch.relu}.get(name)
+    if act is None:
+        raise ValueError(f"activation {name!r} is unknown; expected ReLU, GeLU or Tanh")
+    logits = _plain_logits(file.tensors, problem, embed, rate, act, separate)
+    if not np.isfinite(logits).all():
+        raise ValueError(f"the logits of {file.name} are not all finite")
+    why = "its logits alone: the network has a form that is not one of ours"
+    return Foreign("pizza", problem, logits, notes=(note, why))
+
+
+_SMOOTH = {"gelu": torch.nn.functional.gelu, "tanh": torch.tanh}
+
+
+def _plain_logits(
+    tensors: Mapping[str, Tensor], problem: Task, embed: Tensor, rate: float,
+    act: Callable[[Tensor], Tensor], separate: bool,
+) -> np.ndarray:  # fmt: skip
+    """All positions of all layers, without a causal mask, as Zhong et al. computed them."""
+    position = take(tensors, "pos_embed.W_pos", None, embed.shape[0])
+    tokens = torch.as_tensor(problem.inputs).clone()
+    tokens[:, 1] += problem.size * separate
+    if len(position) == 3:
+        tokens = torch.nn.functional.pad(tokens, (0, 1), value=embed.shape[1] - 1)
+    if int(tokens.max()) >= embed.shape[1]:
+        raise ValueError(f"embed.W_E has {embed.shape[1]} tokens, too few for {problem.name}")
+    x = embed.T[tokens] + position
+    layer = 0
+    while f"blocks.{layer}.attn.W_K" in tensors:
+        part = f"blocks.{layer}"
+        key, query, value = (
+            torch.einsum("hcw,rjw->rhjc", take(tensors, f"{part}.attn.W_{n}", None, None, None), x)
+            for n in "KQV"
+        )
+        scores = torch.einsum("rhic,rhjc->rhij", query, key) / key.shape[-1] ** 0.5
+        weights = rate * scores.softmax(-1) + (1 - rate)
+        mixed = torch.einsum("rhij,rhjc->rihc", weights, value).flatten(2)
+        x = x + mixed @ take(tensors, f"{part}.attn.W_O", None, mixed.shape[-1]).T
+        hidden = act(x @ take(tensors, f"{part}.mlp.W_in", None, None).T
+                     + take(tensors, f"{part}.mlp.b_in", None))  # fmt: skip
+        x = x + hidden @ take(tensors, f"{part}.mlp.W_out", None, hidden.shape[-1]).T
+        x = x + take(tensors, f"{part}.mlp.b_out", None)
+        layer += 1
+    unembed = take(tensors, "unembed.W_U", embed.shape[0], None)
+    return (x[:, -1] @ unembed[:, : problem.size]).numpy()
 
 
 def _read_nanda(file: File, choices: Choices) -> Foreign:
@@ -124,26 +190,35 @@ def _read_nanda(file: File, choices: Choices) -> Foreign:
     config = config if isinstance(config, Mapping) else {}
     function = config.get("fn_name", "add")
     if function != "add" and choices.group is None:
-        raise ValueError(f"{file.name} learned {function!r}, not addition; only addition is known")
+        raise ValueError(
+            f"{file.name} learned {function!r}, not addition; name its group with --group"
+        )
     order = config.get("p") if isinstance(config.get("p"), int) else None
     activation = choices.activation or _activation(str(config.get("act_type", "ReLU")))
     network = _network(file.tensors, order, 1.0, activation)
     size = network.parameters["unembed"].shape[1]
     problem = task_of_order(size, choices)
     train, notes = None, ["the class of the equals sign, which is never right, is left out"]
+    if function != "add":
+        notes.append(f"the file says it learned {function!r}; it is measured as {problem.name}")
     fraction, seed = config.get("frac_train"), config.get("seed")
     if isinstance(fraction, float) and isinstance(seed, int) and 0 < fraction < 1:
         # their split: the pairs in order, shuffled by Python's generator of this seed
         rows = list(range(size * size))
         random.Random(seed).shuffle(rows)
-        train = np.sort(rows[: int(fraction * len(rows))])
-        notes.append(f"trained on {len(train)} rows, shuffled by seed {seed}")
+        count = int(fraction * len(rows))
+        train = np.sort(rows[:count]) if count else None
+        notes.append(f"trained on {count} rows, shuffled by seed {seed}")
     stored = {
         name: float(torch.as_tensor(file.values[name]).detach())
         for name in ("train_loss", "test_loss")
-        if isinstance(file.values.get(name), Tensor | float)
+        if isinstance(file.values.get(name), float) or _is_number(file.values.get(name))
     }
     return finished("nanda", network, problem, file, train=train, stored=stored, notes=tuple(notes))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Tensor) and value.numel() == 1
 
 
 PIZZA = Format(

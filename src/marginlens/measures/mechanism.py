@@ -156,7 +156,7 @@ class Mechanism:
             return dict(zip(self.features, values.tolist(), strict=True))
 
         hidden, clock = self.hidden, self.clock_pizza
-        return {
+        values = {
             "task": self.task,
             "accuracy": self.accuracy,
             "loss": self.loss,
@@ -181,8 +181,8 @@ class Mechanism:
             "evidence": list(clock.evidence),
             "gradient_symmetricity": clock.gradient_symmetricity,
             "gradient_symmetricity_error_of_100": clock.symmetricity_error,
-            "distance_irrelevance": _number(clock.distance_irrelevance),
-            "distance_irrelevance_runner_up": _number(clock.distance_irrelevance_runner_up),
+            "distance_irrelevance": clock.distance_irrelevance,
+            "distance_irrelevance_runner_up": clock.distance_irrelevance_runner_up,
             "circularity": clock.circularity,
             "circles": [vars(circle) for circle in clock.circles],
             "weight_shares": None
@@ -201,6 +201,7 @@ class Mechanism:
             "cosets": None if self.cosets is None else dict(self.cosets),
             "unknown": dict(self.unknown),
         }
+        return _finite(values)
 
 
 def examine(
@@ -411,8 +412,13 @@ def _cosets(network: Network | None, task: Task) -> dict[str, float]:
     return result
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: Any) -> Any:
+    """The same with null in place of numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _above(values: np.ndarray, least: float) -> float:

@@ -39,7 +39,7 @@ class LogitAblations:
         where they are known, else over all.
     total_restricted, total_excluded
         Of the sum over the key features, and without it. The logits of the first are the network's best
-        fit by cosines or characters: their loss is Nanda et al.'s *trig loss*.
+        fit by one cosine or character each.
 
     Notes
     -----

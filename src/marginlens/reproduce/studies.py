@@ -70,10 +70,10 @@ class Study:
             If a field is impossible.
         """
         data = tomllib.loads(self.toml)
-        shared = data.get("recipe", {}) | (data.get("full", {}) if full else {})
+        shared = data.get("recipe", {})
         result = {}
         for label, own in data["runs"].items():
-            fields = shared | own | changes
+            fields = shared | own | (data.get("full", {}) if full else {}) | changes
             fields = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
             spec = str(fields.pop("task"))
             result[label] = recipe_for(task(spec), **fields)
