@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
-from marginlens.formats.parts import finished, square_table, take, task_of_order
+from marginlens.formats.parts import finished, square_table, take, task_of_order, trained_on
 from marginlens.groups import FiniteGroup
 from marginlens.networks import MLP, Factored
 from marginlens.tasks import Task, task
@@ -45,21 +48,18 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
     start = task_of_order(order, choices, default=spec)
     logits = network.logits(start)[0].numpy()
     problem, note = _in_their_order(start, logits)
-    train = None
-    fraction, seed = config.get("frac_train"), config.get("seed")
-    notes = [note]
-    if isinstance(fraction, float) and isinstance(seed, int) and 0 < fraction < 1:
-        # their split: PyTorch's permutation of all pairs by this seed
-        chosen = torch.randperm(order * order, generator=torch.Generator().manual_seed(seed))
-        train = np.sort(chosen[: int(fraction * order * order)].numpy())
-        train = train if len(train) else None
-    if train is not None:
-        notes.append(f"trained on {len(train)} rows, permuted by seed {seed}")
+    train, words = trained_on(config, order**2, partial(_permuted, order**2), "permuted")
+    notes = [note, *words]
     summary = file.beside("summary_metrics.json")
     stored = {name: float(v) for name, v in summary.items() if isinstance(v, int | float)}
     return finished(
         "chughtai", network, problem, file, train=train, stored=stored, notes=tuple(notes)
     )
+
+
+def _permuted(count: int, seed: int) -> np.ndarray:
+    """Chughtai et al.'s order: PyTorch's permutation of all pairs."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
 
 
 def _in_their_order(start: Task, logits: np.ndarray) -> tuple[Task, str]:

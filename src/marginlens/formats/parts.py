@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from marginlens.formats.files import File
@@ -17,7 +18,10 @@ from marginlens.tasks import Task, task
 
 _GREATEST_LOGITS = 600**3
 
-__all__ = ["finished", "require_memory", "square_table", "take", "task_of_order"]
+__all__ = [
+    "finished", "require_finite", "require_memory", "square_table", "take", "task_of_order",
+    "trained_on",
+]  # fmt: skip
 
 
 def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor:
@@ -97,6 +101,30 @@ def require_memory(problem: Task) -> None:
         )
 
 
+def trained_on(
+    config: Mapping[str, Any], count: int, order: Callable[[int], Sequence[int]], words: str
+) -> tuple[Int[np.ndarray, " row"] | None, list[str]]:
+    """The rows that a project's split trains on, from the first ones of its order, and a note on it.
+
+    ``order`` takes the seed. None where the settings do not say fraction and seed, or it leaves no row.
+    """
+    fraction, seed = config.get("frac_train"), config.get("seed")
+    if not isinstance(fraction, float) or not isinstance(seed, int) or not 0 < fraction < 1:
+        return None, []
+    rows = np.sort(np.asarray(order(seed))[: int(fraction * count)])
+    return (
+        (rows, [f"trained on {len(rows)} rows, {words} by seed {seed}"])
+        if len(rows)
+        else (None, [])
+    )
+
+
+def require_finite(logits: np.ndarray, file: File) -> None:
+    """Refuse logits that are not all finite."""
+    if not np.isfinite(logits).all():
+        raise ValueError(f"the logits of {file.name} are not all finite")
+
+
 def finished(form: str, network: Network, problem: Task, file: File, **others: object) -> Foreign:
     """The network with its logits.
 
@@ -109,6 +137,5 @@ def finished(form: str, network: Network, problem: Task, file: File, **others: o
     require_memory(problem)
     with torch.no_grad():
         logits = network.logits(problem)[0].double().numpy()
-    if not np.isfinite(logits).all():
-        raise ValueError(f"the logits of {file.name} are not all finite")
+    require_finite(logits, file)
     return Foreign(form, problem, logits, network, **others)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
-from marginlens.formats.parts import finished, take, task_of_order
+from marginlens.formats.parts import finished, require_finite, take, task_of_order, trained_on
 from marginlens.networks import Transformer, TransformerSettings
 from marginlens.tasks import Task
 
@@ -143,8 +144,7 @@ def _by_logits(
     if act is None:
         raise ValueError(f"activation {name!r} is unknown; expected ReLU, GeLU or Tanh")
     logits = _plain_logits(file.tensors, problem, embed, rate, act, separate)
-    if not np.isfinite(logits).all():
-        raise ValueError(f"the logits of {file.name} are not all finite")
+    require_finite(logits, file)
     why = "its logits alone: the network has a form that is not one of ours"
     return Foreign("pizza", problem, logits, notes=(note, why))
 
@@ -198,23 +198,24 @@ def _read_nanda(file: File, choices: Choices) -> Foreign:
     network = _network(file.tensors, order, 1.0, activation)
     size = network.parameters["unembed"].shape[1]
     problem = task_of_order(size, choices)
-    train, notes = None, ["the class of the equals sign, which is never right, is left out"]
+    notes = ["the class of the equals sign, which is never right, is left out"]
     if function != "add":
         notes.append(f"the file says it learned {function!r}; it is measured as {problem.name}")
-    fraction, seed = config.get("frac_train"), config.get("seed")
-    if isinstance(fraction, float) and isinstance(seed, int) and 0 < fraction < 1:
-        # their split: the pairs in order, shuffled by Python's generator of this seed
-        rows = list(range(size * size))
-        random.Random(seed).shuffle(rows)
-        count = int(fraction * len(rows))
-        train = np.sort(rows[:count]) if count else None
-        notes.append(f"trained on {count} rows, shuffled by seed {seed}")
+    train, words = trained_on(config, size * size, partial(_shuffled, size * size), "shuffled")
+    notes += words
     stored = {
         name: float(torch.as_tensor(file.values[name]).detach())
         for name in ("train_loss", "test_loss")
         if isinstance(file.values.get(name), float) or _is_number(file.values.get(name))
     }
     return finished("nanda", network, problem, file, train=train, stored=stored, notes=tuple(notes))
+
+
+def _shuffled(count: int, seed: int) -> list[int]:
+    """Nanda et al.'s order: the pairs as they come, shuffled by Python's generator."""
+    rows = list(range(count))
+    random.Random(seed).shuffle(rows)
+    return rows
 
 
 def _is_number(value: object) -> bool:

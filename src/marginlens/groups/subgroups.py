@@ -7,9 +7,9 @@ from jaxtyping import Bool, Int
 
 from marginlens.groups.finite_group import FiniteGroup
 
-__all__ = ["left_cosets", "right_cosets", "subgroups"]
+__all__ = ["GREATEST_ORDER", "left_cosets", "right_cosets", "subgroups"]
 
-_GREATEST_ORDER = 200
+GREATEST_ORDER = 200
 
 
 def subgroups(group: FiniteGroup) -> list[Bool[np.ndarray, " element"]]:
@@ -20,7 +20,7 @@ def subgroups(group: FiniteGroup) -> list[Bool[np.ndarray, " element"]]:
     Raises
     ------
     ValueError
-        If the group has more than 200 elements.
+        If the group has more than ``GREATEST_ORDER`` elements.
 
     Examples
     --------
@@ -29,9 +29,9 @@ def subgroups(group: FiniteGroup) -> list[Bool[np.ndarray, " element"]]:
     [1, 2, 2, 2, 3, 6]
     """
     n = group.order
-    if n > _GREATEST_ORDER:
+    if n > GREATEST_ORDER:
         raise ValueError(
-            f"{group.name} has {n} elements; subgroups are listed up to order {_GREATEST_ORDER}"
+            f"{group.name} has {n} elements; subgroups are listed up to order {GREATEST_ORDER}"
         )
     cyclic = {_generated(group, np.arange(n) == g).tobytes() for g in range(n)}
     found = set(cyclic)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from marginlens.measures.logit_spectrum import group_of, logit_spectrum
@@ -17,11 +17,19 @@ from marginlens.tasks import Task
 __all__ = [
     "TRIPLES", "Circle", "Symmetricity", "circles", "circularity", "distance_irrelevance",
     "gradient_symmetricity",
+    "key_frequencies",
 ]  # fmt: skip
 
 
 TRIPLES = 206_000
 """All triples (a, b, c) up to p = 59."""
+
+PUBLISHED_MEANS = (
+    (0.1, 0.994, 0.289), (0.5, 0.992, 0.297), (0.7, 0.827, 0.520), (0.9, 0.586, 0.732),
+    (1.1, 0.451, 0.820),
+)  # fmt: skip
+"""Zhong et al.'s 817 networks, by attention rates below the first number: mean gradient symmetricity and
+distance irrelevance."""
 
 
 def distance_irrelevance(
@@ -248,33 +256,36 @@ def circles(
     if frequencies is None:
         with torch.no_grad():
             found = logit_spectrum(network.logits(task).double().numpy(), task)
-        key = found.spectral_weights[0] >= KEY
-        frequencies = [
-            f.frequency or 0 for f, is_key in zip(task.features, key, strict=True) if is_key
-        ]
+        frequencies = key_frequencies(task, found.spectral_weights[0] >= KEY)
     parts = {name: _components(table[0]) for name, table in tables.items()}
-    first = next(iter(parts.values()))[0]
-    strongest = _power(first).argmax(0) + 1
+    strongest = {name: _power(part[0]).argmax(0) + 1 for name, part in parts.items()}
     result = []
     for k in frequencies:
-        chosen = np.flatnonzero(strongest == k)[:2]
-        if not len(chosen):
+        chosen = {name: np.flatnonzero(order == k)[:2] for name, order in strongest.items()}
+        components = tuple(next(iter(chosen.values())).tolist())
+        if not components:
             continue
         isolated = {
-            name: torch.as_tensor(_isolated(tables[name][0], part, k))[None]
-            for name, part in parts.items()
+            name: _isolated(tables[name], part, chosen[name]) for name, part in parts.items()
         }
         with torch.no_grad():
             logits = with_embeddings(network, isolated).logits(task)[0].numpy()
-        result.append(Circle(k, tuple(chosen.tolist()), *_explained(logits.reshape(p, p, p), k)))
+        result.append(Circle(k, components, *_explained(logits.reshape(p, p, p), k)))
     return tuple(result)
 
 
-def _isolated(table: Tensor, part: tuple[np.ndarray, np.ndarray, np.ndarray], k: int) -> np.ndarray:
+def key_frequencies(task: Task, key: Bool[np.ndarray, " feature"]) -> list[int]:
+    """The frequencies of a cyclic group's key features."""
+    return [f.frequency or 0 for f, is_key in zip(task.features, key, strict=True) if is_key]
+
+
+def _isolated(
+    table: Tensor, part: tuple[np.ndarray, np.ndarray, np.ndarray], chosen: np.ndarray
+) -> Tensor:
+    """The embedding of some components alone, and its mean."""
     left, values, right = part
-    chosen = np.flatnonzero(_power(left).argmax(0) + 1 == k)[:2]
-    mean = table.detach().double().cpu().numpy().mean(0)
-    return (left[:, chosen] * values[chosen]) @ right[chosen] + mean
+    kept = torch.as_tensor((left[:, chosen] * values[chosen]) @ right[chosen])
+    return kept[None] + table.detach().double().cpu().mean(1, keepdim=True)
 
 
 def _explained(logits: Float[np.ndarray, "a b c"], k: int) -> tuple[float, float, float]:

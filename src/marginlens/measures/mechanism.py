@@ -11,37 +11,41 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from marginlens.groups.subgroups import GREATEST_ORDER
 from marginlens.measures.clock_pizza import (
+    PUBLISHED_MEANS,
     TRIPLES,
     Circle,
     circles,
     circularity,
     distance_irrelevance,
     gradient_symmetricity,
+    key_frequencies,
 )
 from marginlens.measures.cosets import coset_concentration
 from marginlens.measures.logit_spectrum import LogitSpectrum, group_of, logit_spectrum
 from marginlens.measures.losses import mean_cross_entropy
-from marginlens.measures.observables import COUNT, KEY
+from marginlens.measures.observables import KEY, spectral_count
 from marginlens.measures.progress import Progress, embedding_gini, progress
 from marginlens.measures.representations import (
     HiddenShares,
     LogitAblations,
+    element_tables,
     hidden_shares,
     logit_ablations,
     weight_shares,
 )
-from marginlens.networks import Network, Transformer, as_mlp, squared_norm
+from marginlens.networks import Network, Transformer, squared_norm
 from marginlens.tasks import Task
 
 __all__ = ["ClockPizza", "Mechanism", "examine", "examine_network"]
 
 Kind = Literal["clock", "pizza", "mixed", "neither", "unknown"]
 
-PIZZA_MEANS, CLOCK_MEANS = (0.994, 0.289), (0.451, 0.820)
-"""Gradient symmetricity and distance irrelevance of Zhong et al.'s networks at either end."""
-
-SYMMETRIC, IRRELEVANT = ((a + b) / 2 for a, b in zip(PIZZA_MEANS, CLOCK_MEANS, strict=True))
+SYMMETRIC, IRRELEVANT = (
+    (a + b) / 2 for a, b in zip(PUBLISHED_MEANS[0][1:], PUBLISHED_MEANS[-1][1:], strict=True)
+)
+"""Gradient symmetricity and distance irrelevance in the middle between both ends' published means."""
 
 VARIES = 0.01
 """The right answer's logit varies if its deviation is at least this share of the logits'."""
@@ -246,8 +250,7 @@ def examine(
             f"{task.name} has {task.factors} factors; mechanisms are measured on pairs"
         )
     spectrum = logit_spectrum(logits[None], task)
-    weights = spectrum.spectral_weights[0]
-    key = weights >= KEY
+    key = spectrum.spectral_weights[0] >= KEY
     rows = np.arange(len(logits))
     right = logits[rows, task.answers]
     others = logits.copy()
@@ -267,9 +270,9 @@ def examine(
         test_loss=None if test is None else mean_cross_entropy(logits, task.answers, test),
         spectrum=spectrum,
         key=key,
-        spectral_count=_count(weights),
+        spectral_count=int(spectral_count(spectrum.spectral_weights)[0]),
         progress=progress(logits, task, key, train),
-        ablations=logit_ablations(logits, task, key, train),
+        ablations=logit_ablations(logits, task, key, train, spectrum=spectrum),
         clock_pizza=_clock_pizza(logits, task, network, accuracy, spectrum, key, triples),
         weights=None
         if network is None or "weight_shares" in unknown
@@ -307,11 +310,6 @@ def examine_network(
     return examine(logits, task, network=one, train=train, triples=triples)
 
 
-def _count(weights: Float[np.ndarray, " feature"]) -> int:
-    shares = np.sort(np.square(weights))[::-1].cumsum()
-    return int((shares < (1 - COUNT) * shares[-1]).sum()) + 1 if shares[-1] > 0 else 0
-
-
 def _unknown(task: Task, network: Network | None) -> dict[str, str]:
     group = task.group
     assert group is not None  # group_of has looked
@@ -327,8 +325,8 @@ def _unknown(task: Task, network: Network | None) -> dict[str, str]:
         )
     if isinstance(network, Transformer):
         unknown["cosets"] = "a transformer's neurons have no weights for each element"
-    elif group.order > 200:
-        unknown["cosets"] = "subgroups are listed up to order 200"
+    elif group.order > GREATEST_ORDER:
+        unknown["cosets"] = f"subgroups are listed up to order {GREATEST_ORDER}"
     elif not any(1 < group.element_orders[g] < group.order for g in range(group.order)):
         unknown["cosets"] = "the group has no subgroups but itself and the trivial one"
     return unknown
@@ -351,11 +349,10 @@ def _clock_pizza(
     total = float(spectrum.total[0])
     mean = None if symmetricity is None else symmetricity.mean
     found: tuple[Circle, ...] = ()
-    roundness = None
-    if network is not None and _in_order(task):
+    roundness, cyclic = None, _in_order(task)
+    if network is not None and cyclic:
         roundness = circularity(network)
-        frequencies = [f.frequency or 0 for f, k in zip(task.features, key, strict=True) if k]
-        found = circles(network, task, frequencies=frequencies)
+        found = circles(network, task, frequencies=key_frequencies(task, key))
     evidence = [f"answers {accuracy:.1%} of the rows; sum b^2 = {total:.3f}"]
     right = logits[np.arange(len(logits)), task.answers]
     varies = float(right.std()) >= VARIES * float(spectrum.deviation[0])
@@ -373,9 +370,7 @@ def _clock_pizza(
             f"pizza {circle.pizza:.1%}: rather a {better}"
         )
     return ClockPizza(
-        _verdict(mean, irrelevance if varies else np.nan, accuracy, total)
-        if _in_order(task)
-        else "unknown",
+        _verdict(mean, irrelevance if varies else np.nan, accuracy, total) if cyclic else "unknown",
         mean,
         None if symmetricity is None else symmetricity.standard_error(100),
         irrelevance,
@@ -401,8 +396,7 @@ def _verdict(symmetricity: float | None, irrelevance: float, accuracy: float, to
 def _cosets(network: Network | None, task: Task) -> dict[str, float]:
     assert network is not None
     assert task.group is not None
-    layers = as_mlp(network).untied().parameters
-    u, v = (layers[slot][0].detach().double().cpu().numpy() for slot in task.slots)
+    u, v = element_tables(network, task).values()
     found = coset_concentration(u, v, task.group)
     result = {}
     for name, values in (("left", found.left), ("right", found.right)):

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from marginlens.measures.logit_spectrum import group_of, logit_spectrum
-from marginlens.measures.losses import mean_cross_entropy
+from marginlens.measures.losses import ablate_products, mean_by_product
 from marginlens.measures.observables import KEY
-from marginlens.networks import Network, Transformer, as_mlp, embeddings_of
+from marginlens.measures.representations import element_tables
+from marginlens.networks import Network
 from marginlens.tasks import Task
 from marginlens.training import Training
 
@@ -78,24 +79,12 @@ def progress(
     >>> found.restricted < found.excluded, round(found.excluded, 6)
     (True, 1.94591)
     """
-    group = group_of(task)
+    group_of(task)
     mean = logits.mean(0)
-    by_product = np.zeros((group.order, task.classes))
-    np.add.at(by_product, task.answers, logits - mean)
-    by_product /= len(logits) / group.order
-    rows = np.arange(len(logits)) if train is None else train
-    seen, asked = logits[rows], task.answers[rows]
-    each, total = [], np.zeros_like(by_product)
-    for feature, is_key in zip(task.features, key, strict=True):
-        part = feature.project(by_product.T).T
-        each.append(mean_cross_entropy(seen - part[asked], asked))
-        if is_key:
-            total += part
-    return Progress(
-        restricted=mean_cross_entropy(total + mean, np.arange(group.order)),
-        excluded=mean_cross_entropy(seen - total[asked], asked),
-        excluded_each=np.array(each),
-    )
+    by_product = mean_by_product(logits - mean, task)
+    parts = [feature.project(by_product.T).T for feature in task.features]
+    found = ablate_products(logits, task, parts, key, train, kept=mean)
+    return Progress(found.total_restricted, found.total_excluded, found.excluded)
 
 
 def progress_path(
@@ -169,14 +158,7 @@ def embedding_gini(network: Network, task: Task) -> float:
 
     On C_p these are the cosines and sines, the constant left out; with a table for each slot, the mean.
     """
-    tables = (
-        embeddings_of(network)
-        if isinstance(network, Transformer)
-        else {slot: as_mlp(network).untied().parameters[slot] for slot in task.slots}
-    )
+    tables = element_tables(network, task)
     basis = np.concatenate([feature.basis for feature in task.features], axis=1)
-    found = [
-        gini(np.linalg.norm(basis.T @ table[0].detach().double().cpu().numpy(), axis=1))
-        for table in tables.values()
-    ]
+    found = [gini(np.linalg.norm(basis.T @ table, axis=1)) for table in tables.values()]
     return float(np.mean(found))

@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from marginlens.groups import FiniteGroup, IrrepClass
-from marginlens.measures.logit_spectrum import group_of, logit_spectrum
-from marginlens.measures.losses import mean_cross_entropy
+from marginlens.measures.logit_spectrum import LogitSpectrum, group_of, logit_spectrum
+from marginlens.measures.losses import ablate_products, mean_by_product, mean_cross_entropy
 from marginlens.networks import (
     Network,
     Transformer,
@@ -22,7 +23,10 @@ from marginlens.networks import (
 )
 from marginlens.tasks import Task
 
-__all__ = ["HiddenShares", "LogitAblations", "hidden_shares", "logit_ablations", "weight_shares"]
+__all__ = [
+    "HiddenShares", "LogitAblations", "element_tables", "hidden_shares", "logit_ablations",
+    "weight_shares",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +61,8 @@ def logit_ablations(
     task: Task,
     key: Bool[np.ndarray, " feature"],
     train: Int[np.ndarray, " chosen"] | None = None,
+    *,
+    spectrum: LogitSpectrum | None = None,
 ) -> LogitAblations:
     """Take characters out of the logits, or everything else.
 
@@ -68,9 +74,11 @@ def logit_ablations(
         Which features the totals are over.
     train
         Rows that the excluded losses are over; None: all.
+    spectrum
+        The logits' spectrum, where it is at hand.
     """
     group = group_of(task)
-    found = logit_spectrum(logits[None], task)
+    found = logit_spectrum(logits[None], task) if spectrum is None else spectrum
     length = found.deviation[0] * np.sqrt(logits.size)
     rows = np.arange(len(logits)) if train is None else train
     seen, answers = logits[rows], task.answers[rows]
@@ -113,18 +121,27 @@ def weight_shares(network: Network, task: Task) -> dict[str, Float[np.ndarray, "
     -----
     Chughtai et al. 2023: "fraction of variance explained" of W_a, W_b, W_U.
     """
+    tables = element_tables(network, task)
+    out = "unembed" if isinstance(network, Transformer) else "w"
+    weights = tables | {out: _as_array(unembedding_of(network)[0])}
+    return {name: _shares(value, task) for name, value in weights.items()}
+
+
+def element_tables(
+    network: Network, task: Task
+) -> dict[str, Float[np.ndarray, "element coordinate"]]:
+    """What each element is turned into: a transformer's embedding; of an MLP its neurons' weights.
+
+    Where an MLP's embeddings are factored these are the products; a slot each, also where they are tied.
+    """
     if isinstance(network, Transformer):
-        weights = {
-            "embed": embeddings_of(network)["embed"][0],
-            "unembed": unembedding_of(network)[0],
-        }
-    else:
-        layers = as_mlp(network).untied().parameters
-        weights = {name: layers[name][0] for name in (*task.slots, "w")}
-    return {
-        name: _shares(value.detach().double().cpu().numpy(), task)
-        for name, value in weights.items()
-    }
+        return {name: _as_array(table[0]) for name, table in embeddings_of(network).items()}
+    layers = as_mlp(network).untied().parameters
+    return {slot: _as_array(layers[slot][0]) for slot in task.slots}
+
+
+def _as_array(values: Tensor) -> np.ndarray:
+    return values.detach().double().cpu().numpy()
 
 
 def _shares(weights: Float[np.ndarray, "element other"], task: Task) -> np.ndarray:
@@ -177,38 +194,28 @@ def hidden_shares(
 ) -> HiddenShares:
     """Decompose the hidden layer of an ensemble of one on a group's table of pairs."""
     group_of(task)
-    n, answers = task.size, task.answers
+    n = task.size
     with torch.no_grad():
-        values = hidden_activations(network, task)[0].double().cpu().numpy()
-    out = unembedding_of(network)[0].detach().double().cpu().numpy()
+        values = _as_array(hidden_activations(network, task)[0])
+    out = _as_array(unembedding_of(network)[0])
     centred = values - values.mean(0)
     table = centred.reshape(n, n, -1)
     variance = max(float(np.square(centred).sum()), np.finfo(np.float64).tiny)
-    by_product = np.zeros((n, centred.shape[1]))
-    np.add.at(by_product, answers, centred)
-    by_product /= n
+    by_product = mean_by_product(centred, task)
     means = {"left": table.mean(1), "right": table.mean(0), "product": by_product}
     shares = {
         name: np.array([np.square(f.basis.T @ mean).sum() * n / variance for f in task.features])
         for name, mean in means.items()
     }
-    rows = np.arange(len(logits)) if train is None else train
-    seen, asked = logits[rows], answers[rows]
-    products = np.arange(n)  # what is a function of ab is the same at all n pairs with that product
-    restricted, excluded, total = [], [], np.zeros((n, task.classes))
-    for index, feature in enumerate(task.features):
-        part = feature.project(by_product.T).T @ out.T
-        restricted.append(mean_cross_entropy(part, products))
-        excluded.append(mean_cross_entropy(seen - part[asked], asked))
-        if key[index]:
-            total += part
+    parts = [feature.project(by_product.T).T @ out.T for feature in task.features]
+    found = ablate_products(logits, task, parts, key, train)
     frequency, share = _frequencies(table, task)
     return HiddenShares(
         **shares,
-        restricted=np.array(restricted),
-        excluded=np.array(excluded),
-        total_restricted=mean_cross_entropy(total, products),
-        total_excluded=mean_cross_entropy(seen - total[asked], asked),
+        restricted=found.restricted,
+        excluded=found.excluded,
+        total_restricted=found.total_restricted,
+        total_excluded=found.total_excluded,
         frequency=frequency,
         share=share,
     )

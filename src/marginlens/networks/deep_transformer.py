@@ -107,9 +107,7 @@ class DeepTransformerPopulation:
     def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
         """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
         members = parameters["embed"].shape[0]
-        columns = 3 if self.loss == "cross_entropy" else 4
-        results = parameters["embed"].new_zeros(members, columns, dtype=torch.float64)
-        results[:, 2] = math.inf  # cross-entropy, accuracy, margin, and the loss if another one
+        results = Evaluation.blank(self.loss, members, parameters["embed"])
         if gradients is not None:
             for gradient in gradients.values():
                 gradient.zero_()

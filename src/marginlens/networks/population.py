@@ -51,6 +51,14 @@ class Evaluation:
         """Mean over the rows of the loss whose gradient is taken."""
         return self.cross_entropy if self.other is None else self.other
 
+    @staticmethod
+    def blank(loss: str, members: int, like: Tensor) -> Float[Tensor, "member column"]:
+        """Where sums over rows begin: cross-entropy, right answers, least margin, and another loss."""
+        columns = 3 if loss == "cross_entropy" else 4
+        results = like.new_zeros(members, columns, dtype=torch.float64)
+        results[:, 2] = math.inf
+        return results
+
     @classmethod
     def of(cls, results: Float[Tensor, "member column"], count: int | None = None) -> Evaluation:
         """From sums over rows (cross-entropies, right answers; least margin; losses), or means.
@@ -237,10 +245,7 @@ class Population:
         parameters = {name: p.detach() for name, p in parameters.items()}
         w = parameters["w"]
         members = w.shape[0]
-        # cross-entropy, accuracy, margin, and the loss where it is another one
-        columns = 3 if self.loss == "cross_entropy" else 4
-        results = w.new_zeros(members, columns, dtype=torch.float64)
-        results[:, 2] = math.inf
+        results = Evaluation.blank(self.loss, members, w)
         embedded, touched = self._embedded, [*parameters.values(), *(gradients or {}).values()]
         if embedded is not None and embedded.takes(*touched):
             embedded(parameters, gradients, results)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, embedding_bag
@@ -117,9 +115,7 @@ class TransformerPopulation:
         """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
         parameters = {name: p.detach() for name, p in parameters.items()}
         members = parameters["embed"].shape[0]
-        columns = 3 if self.loss == "cross_entropy" else 4
-        results = parameters["embed"].new_zeros(members, columns, dtype=torch.float64)
-        results[:, 2] = math.inf  # cross-entropy, accuracy, margin, and the loss if another one
+        results = Evaluation.blank(self.loss, members, parameters["embed"])
         if gradients is not None:
             for gradient in gradients.values():
                 gradient.zero_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,15 +12,16 @@ from marginlens.figures import grokking_figure, lottery_chart
 from marginlens.measures import (
     Lottery,
     Mechanism,
+    ParityProgress,
     examine_network,
-    find_stages,
     parity_progress,
-    score_tickets,
+    time_to_learn,
 )
-from marginlens.networks import MLP, evaluate, gromov
+from marginlens.measures.clock_pizza import PUBLISHED_MEANS
+from marginlens.networks import evaluate, gromov
 from marginlens.runs import Run
 from marginlens.tasks import Task, task
-from marginlens.training import initial_network, recorded_rows, trained_rows
+from marginlens.training import recorded_rows, trained_rows
 from marginlens.verdict import Claim, at_least, claim
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "lottery",
     "lottery_figures",
     "lottery_row",
+    "names_of_s5",
     "nanda",
     "nanda_row",
     "nothing",
@@ -81,16 +84,15 @@ def _final(run: Run, name: str) -> float:
     return float(run.history[name][-1])
 
 
+@lru_cache(maxsize=32)  # for the claims and for the row
 def _mechanism(run: Run) -> Mechanism:
     return examine_network(run.training.network, run.task, train=trained_rows(run.task, run.recipe))
 
 
 def grokked_row(run: Run) -> Row:
     """Accuracies, and when they were reached."""
-    stages = find_stages(
-        run.history["step"], run.history["accuracy"], run.history["test_accuracy"],
-        run.history["test_cross_entropy"],
-    )  # fmt: skip
+    assert run.grokking is not None  # systems that grok hold rows back
+    stages = run.grokking.stages[0]
     steps = {
         "memorised at step": stages.memorised,
         "clean-up from step": stages.clean_up,
@@ -99,7 +101,7 @@ def grokked_row(run: Run) -> Row:
     return {
         "train accuracy": _final(run, "accuracy"),
         "test accuracy": _final(run, "test_accuracy"),
-        **{name: _LATE if step is None else str(step) for name, step in steps.items()},
+        **{name: _at(step) for name, step in steps.items()},
     }
 
 
@@ -113,9 +115,7 @@ def power(runs: Runs) -> list[Claim]:
                 "Power et al. 2022, Figure 1", promised=True,
             )
         )  # fmt: skip
-        stages = grokked_row(run)
-        late, early = stages["generalised at step"], stages["memorised at step"]
-        ratio = None if _LATE in (late, early) else float(late) / max(float(early), 1.0)
+        ratio = None if run.grokking is None else run.grokking.stages[0].ratio
         claims.append(
             at_least(
                 f"{label} delay",
@@ -187,17 +187,12 @@ def pizza_row(run: Run) -> Row:
     }
 
 
-_MEANS = ((0.1, 0.994, 0.289), (0.5, 0.992, 0.297), (0.7, 0.827, 0.520), (0.9, 0.586, 0.732),
-          (1.1, 0.451, 0.820))  # fmt: skip
-"""Attention rates below the first number: the published means of both measures over 817 networks."""
-
-
 def pizza(runs: Runs) -> list[Claim]:
     """Of Zhong et al.: a pizza without attention, a clock with it."""
     claims = []
     for label, run in runs.items():
         found, rate = _mechanism(run).clock_pizza, run.recipe.attention
-        _, symmetricity, irrelevance = next(mean for mean in _MEANS if rate < mean[0])
+        _, symmetricity, irrelevance = next(mean for mean in PUBLISHED_MEANS if rate < mean[0])
         if rate in (0, 1):
             wanted = "clock" if rate else "pizza"
             claims.append(
@@ -325,24 +320,26 @@ def gromov_claims(runs: Runs) -> list[Claim]:
     return claims
 
 
+@lru_cache(maxsize=32)
+def _hidden_progress(run: Run) -> ParityProgress:
+    return parity_progress(run.task, run.training, rows=recorded_rows(run.task, run.recipe))
+
+
+def _at(step: float | None) -> str:
+    return _LATE if step is None or np.isnan(step) else str(int(step))
+
+
 def barak_row(run: Run) -> Row:
     """When it was learned, and when the weights had moved half of their way."""
-    found = parity_progress(run.task, run.training, rows=recorded_rows(run.task, run.recipe))
-    accuracy = run.history["accuracy"]
-    reached = np.flatnonzero(accuracy >= 0.99)
-    learned = str(int(run.history["step"][reached[0]])) if len(reached) else _LATE
+    found = _hidden_progress(run)
     return {
         "bits": float(run.task.size),
         "relevant": float(len(run.task.subset or ())),
-        "accuracy": float(accuracy[-1]),
-        "learned at step": learned,
-        "one neuron's share halfway at step": _LATE
-        if found.neuron_step is None
-        else str(found.neuron_step),
-        "all neurons' share halfway at step": _LATE
-        if found.hidden_step is None
-        else str(found.hidden_step),
-        "accuracy .9 at step": _LATE if found.accuracy_step is None else str(found.accuracy_step),
+        "accuracy": _final(run, "accuracy"),
+        "learned at step": _at(float(time_to_learn(run.training)[0])),
+        "one neuron's share halfway at step": _at(found.neuron_step),
+        "all neurons' share halfway at step": _at(found.hidden_step),
+        "accuracy .9 at step": _at(found.accuracy_step),
         "share at the end": float(found.total_share[-1]),
         "positive Fourier gaps at the start": float((found.gaps[0] > 0).mean()),
     }
@@ -353,7 +350,7 @@ def barak(runs: Runs) -> list[Claim]:
     source = "Barak et al. 2022"
     claims = []
     for label, run in runs.items():
-        found = parity_progress(run.task, run.training, rows=recorded_rows(run.task, run.recipe))
+        found = _hidden_progress(run)
         claims.append(
             at_least(
                 f"{label} learned", f"{label}: accuracy", _final(run, "accuracy"), 0.99, source,
@@ -374,10 +371,9 @@ def barak(runs: Runs) -> list[Claim]:
 
 
 def _scored(run: Run) -> Lottery:
-    start, final = initial_network(run.task, run.recipe), run.training.network
-    if not isinstance(start, MLP) or not isinstance(final, MLP):
+    if run.lottery is None:
         raise ValueError(f"{run.recipe.network} networks have no lottery")
-    return score_tickets(start, final, run.task)
+    return run.lottery
 
 
 def lottery_row(run: Run) -> Row:

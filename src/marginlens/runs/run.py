@@ -106,7 +106,7 @@ class Run:
     def grokking(self) -> Grokking | None:
         """When each member memorised and generalised; None where no rows were held back."""
         training = self.training
-        if self.recipe.train_fraction == 1 or not len(training.steps):
+        if not self.recipe.holds_out or not len(training.steps):
             return None
         return grokking(training.steps, training.history)
 
