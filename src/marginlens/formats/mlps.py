@@ -57,9 +57,9 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
     )
 
 
-def _permuted(count: int, seed: int) -> np.ndarray:
+def _permuted(count: int, seed: int) -> list[int]:
     """Chughtai et al.'s order: PyTorch's permutation of all pairs."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def _in_their_order(start: Task, logits: np.ndarray) -> tuple[Task, str]:
