@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from marginlens.tasks import Task
 
 __all__ = [
+    "DrawnNeurons",
     "band_limited",
     "choose_neurons",
     "element_order",
+    "label_row",
     "neurons_caption",
     "neurons_figure",
+    "round_below",
     "spectra",
 ]
 
@@ -167,7 +170,7 @@ def neurons_figure(
     steps = [int(step) for step in np.asarray(run.snapshot_steps)[frames]]
     weights = np.moveaxis(np.asarray(run.snapshots[slot])[frames][:, :, shown], 1, 2)
     order = np.arange(task.size) if task.elements is None else element_order(task.elements)
-    data = _Drawn(task, weights[..., order], spectra(task, weights), order)
+    data = DrawnNeurons(task, weights[..., order], spectra(task, weights), order)
 
     figure = make_subplots(
         rows=len(shown), cols=2, column_widths=[0.66, 0.34], horizontal_spacing=0.05,
@@ -178,9 +181,9 @@ def neurons_figure(
         for column, trace in data.traces(row, int(features[row])):
             figure.add_trace(trace, row=row + 1, col=column)
         name = "" if task.elements is None else task.features[int(features[row])].name
-        _label_row(figure, row, neuron, name)
+        label_row(figure, row, neuron, name)
         reach = 1.12 * float(np.abs(weights[:, row]).max()) or 1.0
-        tick = _round_below(0.9 * reach)
+        tick = round_below(0.9 * reach)
         figure.update_yaxes(range=[-reach, reach], tickvals=[-tick, 0, tick], row=row + 1, col=1)
         figure.update_yaxes(
             range=[0, 1.04],
@@ -208,7 +211,7 @@ def neurons_figure(
     return figure.update_layout(showlegend=False, bargap=0.15, margin={"l": 40, "t": 76, "b": 132})
 
 
-class _Drawn:
+class DrawnNeurons:
     """What the rows show: weights in axis order and spectra, one entry a frame and neuron."""
 
     def __init__(
@@ -320,7 +323,7 @@ class _Drawn:
         return [style.plain(feature.name) for feature in self.task.features]
 
 
-def _round_below(value: float) -> float:
+def round_below(value: float) -> float:
     """Largest of 1, 2, 5 times a power of ten that is not above a positive value."""
     power = 10.0 ** np.floor(np.log10(value))
     return float(max(digit * power for digit in (1, 2, 5) if digit * power <= value))
@@ -331,7 +334,7 @@ def _frame_indices(snapshots: int) -> Int[np.ndarray, " frame"]:
     return np.unique(np.linspace(0, snapshots - 1, min(snapshots, MOST_FRAMES)).round().astype(int))
 
 
-def _label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:
+def label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:
     """Say which neuron a row shows, and what its bars are."""
     axis = "" if row == 0 else str(2 * row + 1)
     label = f"<b>neuron {neuron}</b>" + (f" · {style.plain(feature)}" if feature else "")

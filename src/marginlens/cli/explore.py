@@ -1,0 +1,46 @@
+"""The verb explore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from marginlens.cli.app import app, out
+
+_PANEL = "Seeing it"
+
+
+@app.command(
+    rich_help_panel=_PANEL,
+    epilog="Examples:\n\n  marginlens explore\n\n  marginlens explore runs --port 8051\n\n"
+    "  marginlens explore runs --no-browser\n\n"
+    "Ctrl-C ends it. Needs: pip install 'marginlens\\[explorer]'.",
+)
+def explore(
+    folder: Annotated[
+        Path, typer.Argument(help="Where runs lie, and where new ones are saved.")
+    ] = Path("runs"),
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")
+    ] = 8050,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; others than 127.0.0.1 let other machines in."),
+    ] = "127.0.0.1",
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+    ] = True,
+) -> None:
+    """Predict, watch training and look at runs in a local web page."""
+    from marginlens.explorer.server import explore as serve
+
+    def ready(url: str) -> None:
+        out.print(f"the explorer is at {url} (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            out.print(
+                "anybody who reaches this address can train and save runs there", style="yellow"
+            )
+
+    serve(folder, host=host, port=port, browser=browser, ready=ready)

@@ -1,0 +1,252 @@
+"""The application: one page whose content follows its address."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import dash_mantine_components as dmc
+from dash import ALL, MATCH, Dash, Input, Output, State, dcc, html
+from dash.exceptions import PreventUpdate
+
+from marginlens.explorer import parts
+from marginlens.explorer.views import VIEWS
+from marginlens.figures import DARK, LIGHT, Palette, template
+
+if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
+    from marginlens.explorer.site import Site, View
+
+__all__ = ["make_app"]
+
+_log = logging.getLogger(__name__)
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+{%metas%}
+<title>{%title%}</title>
+<link rel="icon" href="data:,">
+{%css%}
+<style>PALETTES</style>
+<script>
+document.documentElement.setAttribute("data-mantine-color-scheme", (() => {
+  let chosen = null;
+  try { chosen = localStorage.getItem("mantine-color-scheme-value"); } catch { }
+  if (chosen === "light" || chosen === "dark") return chosen;
+  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+})());
+</script>
+</head>
+<body>
+{%app_entry%}
+<footer>{%config%}{%scripts%}{%renderer%}</footer>
+</body>
+</html>"""
+
+
+def make_app(site: Site) -> Dash:
+    """Make the application.
+
+    Parameters
+    ----------
+    site
+        What it shows.
+
+    Returns
+    -------
+    A Dash application whose ``server`` is served by :func:`marginlens.explorer.server.serve`.
+    Everything it loads comes from there.
+    """
+    app = Dash(
+        "marginlens.explorer",
+        title="MarginLens",
+        update_title="",
+        serve_locally=True,
+        suppress_callback_exceptions=True,
+        index_string=_PAGE.replace("PALETTES", _variables()),
+        meta_tags=[
+            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "color-scheme", "content": "light dark"},
+        ],
+        add_log_handler=False,
+        on_error=_report,
+        compress=False,
+    )
+    app.layout = lambda: _shell()
+
+    @app.callback(
+        Output("page", "children"),
+        Output("page", "data-path"),
+        Output({"nav": ALL}, "active"),
+        Output("problem", "children", allow_duplicate=True),
+        Input("url", "pathname"),
+        State("url", "search"),
+        State({"nav": ALL}, "id"),
+        prevent_initial_call="initial_duplicate",
+    )
+    def route(path: str | None, search: str | None, links: list[dict[str, str]]) -> Any:
+        path = (path or "/").rstrip("/") or "/"
+        active = [link["nav"] == path for link in links]
+        view = VIEWS.get(path)
+        if view is None:
+            return _missing(path), path, active, []
+        return _drawn(view, site, search), path, active, []
+
+    app.clientside_callback(
+        "window.dash_clientside.marginlens.draw",
+        Output({"graph": MATCH}, "figure"),
+        Output({"title": MATCH}, "children"),
+        Output({"graph": MATCH}, "style"),
+        Input({"figure": MATCH}, "data"),
+        Input("scheme", "computedColorScheme"),
+        State("templates", "data"),
+    )
+    app.clientside_callback(
+        "window.dash_clientside.marginlens.opened",
+        Output("shell", "navbar"),
+        Input("burger", "opened"),
+        State("shell", "navbar"),
+    )
+    app.clientside_callback(
+        "() => false",
+        Output("burger", "opened"),
+        Input("url", "pathname"),
+        prevent_initial_call=True,
+    )
+    for view in VIEWS.values():
+        view.connect(app, site)
+    return app
+
+
+def _drawn(view: View, site: Site, search: str | None) -> Any:
+    """What a view shows, or why it cannot."""
+    query = dict(parse_qsl((search or "").lstrip("?"), keep_blank_values=True))
+    try:
+        return view.draw(site, query)
+    except (ValueError, OSError) as error:
+        return [
+            parts.heading(view.label, "This address asks for something that is not there."),
+            parts.message(error),
+        ]
+    except Exception:
+        _log.exception("the page %s failed", view.path)
+        return [
+            parts.heading(view.label, "This page could not be made."),
+            parts.message("The reason is in the log of the explorer.", title="A mistake of ours"),
+        ]
+
+
+def _missing(path: str) -> Component:
+    return html.Div(
+        [
+            parts.heading("Nothing here", f"There is no page {path!r}."),
+            html.P(["Go to ", dcc.Link("the start", href="/"), "."]),
+        ]
+    )
+
+
+def _shell() -> Component:
+    listed = [view for view in VIEWS.values() if view.listed]
+
+    def links() -> list[Component]:
+        return [
+            dmc.NavLink(
+                label=view.label, href=view.path, id={"nav": view.path}, variant="light", py=6
+            )
+            for view in listed
+        ]
+
+    return dmc.MantineProvider(
+        [
+            dcc.Location(id="url", refresh="callback-nav"),
+            dcc.Store(
+                id="templates",
+                data={
+                    palette.name: json.loads(json.dumps(template(palette), default=_as_json))
+                    for palette in (LIGHT, DARK)
+                },
+            ),
+            html.A("Skip to the page", href="#page", className="skip"),
+            dmc.AppShell(
+                [
+                    dmc.AppShellHeader(
+                        dmc.Group(
+                            [
+                                dmc.Burger(
+                                    id="burger",
+                                    size="sm",
+                                    hiddenFrom="sm",
+                                    opened=False,
+                                    **parts.aria(label="Navigation"),
+                                ),
+                                dcc.Link(
+                                    [html.B("MarginLens"), html.Span("predict · train · verdict")],
+                                    href="/",
+                                    className="brand",
+                                ),
+                                dmc.ColorSchemeToggle(
+                                    id="scheme",
+                                    lightIcon="☀",
+                                    darkIcon="☾",
+                                    variant="default",
+                                    size="lg",
+                                    ml="auto",
+                                    **parts.aria(label="Light or dark"),
+                                ),
+                            ],
+                            h="100%",
+                            px="md",
+                        ),
+                    ),
+                    dmc.AppShellNavbar(html.Nav(links(), **parts.aria(label="Pages")), p="sm"),
+                    dmc.AppShellMain(
+                        [
+                            html.Div(id="problem", **parts.aria(live="polite")),
+                            html.Main(html.Div(className="waiting"), id="page", tabIndex=-1),
+                        ]
+                    ),
+                ],
+                id="shell",
+                header={"height": 56},
+                navbar={
+                    "width": 190,
+                    "breakpoint": "sm",
+                    "collapsed": {"mobile": True, "desktop": False},
+                },
+                padding="md",
+            ),
+        ],
+        defaultColorScheme="auto",
+        theme={
+            "primaryColor": "indigo",
+            "fontFamily": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', "
+            "Arial, sans-serif",
+            "defaultRadius": "md",
+            "autoContrast": True,
+        },
+    )
+
+
+def _as_json(value: Any) -> Any:
+    return value.to_plotly_json()
+
+
+def _variables() -> str:
+    """The figures' palettes as the page's colours."""
+
+    def one(palette: Palette) -> str:
+        names = ("page", "card", "ink", "muted", "line", "accent", "good", "bad")
+        return "".join(f"--{name}:{getattr(palette, name)};" for name in names)
+
+    dark = ':root[data-mantine-color-scheme="dark"]'
+    return f":root{{{one(LIGHT)}}}{dark}{{{one(DARK)}}}"
+
+
+def _report(error: Exception) -> None:
+    """A callback that failed: a line in the log, and nothing changes on the page."""
+    _log.error("a callback failed", exc_info=error)
+    raise PreventUpdate

@@ -1,0 +1,112 @@
+"""The finished runs in a folder."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marginlens.explorer.names import inside
+from marginlens.runs import is_finished, load_run
+from marginlens.runs.folder import MARK
+
+if TYPE_CHECKING:
+    from marginlens.runs import Run
+
+__all__ = ["Entry", "Library"]
+
+_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as a list shows it.
+
+    Attributes
+    ----------
+    name
+        Its folder, relative to the library's, with forward slashes.
+    changed
+        When it was written, in seconds since 1970.
+    recipe
+        Its recipe's fields, as far as they can be read.
+    """
+
+    name: str
+    changed: float
+    recipe: dict[str, Any]
+
+
+class Library:
+    """The finished runs in a folder and the folders in it; the last few are kept in memory.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    kept
+        How many runs stay in memory.
+    """
+
+    def __init__(self, folder: Path, *, kept: int = 8) -> None:
+        self.folder, self._kept = folder, kept
+        self._runs: OrderedDict[tuple[str, int], Run] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def entries(self) -> list[Entry]:
+        """All of them, the latest first."""
+        import tomllib
+
+        found = []
+        for path in self._marks(self.folder, _DEPTH):
+            try:
+                if not is_finished(path.parent):
+                    continue
+                recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+                changed = (path.parent / "parameters.safetensors").stat().st_mtime
+            except (OSError, ValueError):
+                continue
+            found.append(Entry(path.parent.relative_to(self.folder).as_posix(), changed, recipe))
+        return sorted(found, key=lambda entry: (-entry.changed, entry.name))
+
+    def _marks(self, folder: Path, depth: int) -> list[Path]:
+        try:
+            inner = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+        except OSError:
+            return []
+        found: list[Path] = []
+        for path in inner:
+            if path.is_dir() and not path.is_symlink():
+                if (path / MARK).is_file():
+                    found.append(path / MARK)
+                elif depth > 1:
+                    found += self._marks(path, depth - 1)
+        return found
+
+    def run(self, name: str) -> Run:
+        """Read a run.
+
+        Raises
+        ------
+        ValueError
+            If the name leads out of the folder, or there is no finished run, in one line that says
+            what to do.
+        """
+        folder = inside(self.folder, name)
+        if not (folder / MARK).is_file():
+            known = [entry.name for entry in self.entries()][:3]
+            hint = f"; there are {', '.join(known)}" if known else "; train one on the Watch page"
+            raise ValueError(f"there is no run {name!r} here{hint}")
+        if not is_finished(folder):
+            raise ValueError(f"the run {name!r} is not finished; wait, or resume it")
+        changed = (folder / "parameters.safetensors").stat().st_mtime_ns
+        with self._lock:  # one reader at a time: ten visitors of one page read it once
+            key = (name, changed)
+            if key not in self._runs:
+                self._runs[key] = load_run(folder)
+                while len(self._runs) > self._kept:
+                    self._runs.popitem(last=False)
+            self._runs.move_to_end(key)
+            return self._runs[key]

@@ -1,0 +1,6 @@
+"""placeholder until merged."""
+
+
+class Trainings:
+    def __init__(self, folder): ...
+    def close(self): ...

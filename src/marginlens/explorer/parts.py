@@ -1,0 +1,207 @@
+"""Pieces that all views share: cards, headline numbers, figures, messages, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from dash.development.base_component import Component
+
+__all__ = [
+    "address",
+    "aria",
+    "card",
+    "chip",
+    "figure",
+    "figure_data",
+    "heading",
+    "headlines",
+    "message",
+    "no_message",
+    "table",
+]  # fmt: skip
+
+GRAPH = {
+    "displaylogo": False,
+    "responsive": True,
+    "scrollZoom": False,
+    "displayModeBar": "hover",
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    "toImageButtonOptions": {"format": "svg"},
+}
+
+
+def address(path: str, **query: object) -> str:
+    """Address of a view, with what is asked of it; entries that are None or empty are left out.
+
+    Examples
+    --------
+    >>> address("/predict", task="SL(2,3)", strength=None)
+    '/predict?task=SL%282%2C3%29'
+    """
+    given = {name: str(value) for name, value in query.items() if value not in (None, "")}
+    return path + ("?" + urlencode(given) if given else "")
+
+
+def heading(title: str, words: str) -> Component:
+    """A page's title, and what it is for."""
+    return html.Div(
+        [dmc.Title(title, order=1), html.P(words, className="lead")], className="page-heading"
+    )
+
+
+def aria(**words: str) -> Any:
+    """Attributes for screen readers, as the components take them.
+
+    Examples
+    --------
+    >>> aria(label="Pages")
+    {'aria-label': 'Pages'}
+    """
+    return {f"aria-{name}": value for name, value in words.items()}
+
+
+def card(*children: Any, title: str | None = None, label: str | None = None) -> Component:
+    """A card, with a heading if it has a title."""
+    head = [] if title is None else [dmc.Title(title, order=2)]
+    named = aria(label=label) if label else {}
+    return html.Section([*head, *children], className="card", **named)
+
+
+def headlines(numbers: Iterable[tuple[str, str, str]]) -> Component:
+    """Label, value, and what it is held against: the numbers to see first."""
+    return html.Dl(
+        [
+            html.Div([html.Dt(label), html.Dd(value, className="value"), html.Dd(against)])
+            for label, value, against in numbers
+        ],
+        className="headlines",
+    )
+
+
+def chip(text: str, mood: str = "neutral") -> Component:
+    """A word on a coloured ground: good, bad or neutral."""
+    return html.Span(text, className=f"chip {mood}")
+
+
+def message(error: object, *, title: str = "That cannot be done") -> Component:
+    """A problem, and what to type instead, announced to screen readers."""
+    return dmc.Alert(str(error), title=title, color="red", variant="light", role="alert")
+
+
+def no_message() -> list[Any]:
+    """Where a message would be."""
+    return []
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    label: str,
+    numeric: Iterable[int] = (),
+) -> Component:
+    """A table that scrolls by itself where it is wider than the page; first cells head their rows."""
+    right = set(numeric)
+    style = ["n" if index in right else "" for index in range(len(columns))]
+    head = html.Thead(
+        html.Tr([html.Th(c, scope="col", className=s) for c, s in zip(columns, style, strict=True)])
+    )
+    body = html.Tbody(
+        [
+            html.Tr(
+                [
+                    html.Th(cell, scope="row", className=s)
+                    if index == 0
+                    else html.Td(cell, className=s)
+                    for index, (cell, s) in enumerate(zip(row, style, strict=True))
+                ]
+            )
+            for row in rows
+        ]
+    )
+    return html.Div(
+        html.Table([head, body]),
+        className="scroll",
+        tabIndex=0,
+        role="region",
+        **aria(label=label),
+    )
+
+
+def figure_data(drawn: go.Figure) -> dict[str, Any]:
+    """A figure as the browser's store holds it: without its template, which the browser sets.
+
+    The title goes out too: it is the text above the figure.
+    """
+    content = json.loads(drawn.to_json() or "{}")
+    layout = content["layout"]
+    layout.pop("template", None)
+    title = layout.pop("title", {}).get("text", "")
+    margin = layout.setdefault("margin", {})
+    above = 40 if layout.get("showlegend", True) else 28
+    layout["height"] = layout.get("height", 400) - margin.get("t", 76) + above
+    margin["t"] = above
+    for control in ("sliders", "updatemenus"):
+        if layout.pop(control, None) is not None and control == "sliders":
+            layout["height"] -= 76
+            margin["b"] = 56
+    return {"title": title.replace("<br>", " "), "data": content["data"], "layout": layout}
+
+
+def figure(
+    name: str, drawn: go.Figure | None, *, caption: Sequence[str] = (), title: str | None = None
+) -> Component:
+    """A figure that follows the page's light or dark theme.
+
+    Its content is in a store ``{"figure": name}``; to change it, set the store's data to a
+    :func:`figure_data`.
+
+    Parameters
+    ----------
+    name
+        Of the figure, once a page.
+    drawn
+        What it shows; None for a place that is filled later.
+    caption
+        What to look for, and how it is computed.
+    title
+        Another title than the figure's own.
+    """
+    content = None if drawn is None else figure_data(drawn)
+    words = title if title is not None else ("" if content is None else content["title"])
+    height = 320 if content is None else content["layout"]["height"]
+    return html.Figure(
+        [
+            html.P(words, className="what", id={"title": name}),
+            dcc.Store(id={"figure": name}, data=content),
+            html.Div(
+                dcc.Graph(
+                    id={"graph": name},
+                    figure={"data": [], "layout": {"height": height}},
+                    config=GRAPH,
+                    responsive=True,
+                    style={"height": height},
+                ),
+                id={"plot": name},
+                role="group",
+                **aria(label=f"Figure: {words or name}"),
+            ),
+            html.Figcaption(
+                [html.Span(part, className="note" if i else "") for i, part in enumerate(caption)]
+            ),
+        ],
+        className="figure",
+    )
+
+
+def options(names: Mapping[str, str]) -> list[dict[str, str]]:
+    """Choices of a select, by value."""
+    return [{"value": value, "label": label} for value, label in names.items()]

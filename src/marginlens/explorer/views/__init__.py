@@ -1,0 +1,13 @@
+"""The pages, by address. To add one, write a file with a ``View`` and list it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from marginlens.explorer.site import View
+from marginlens.explorer.views.predict import PREDICT
+
+__all__ = ["VIEWS"]
+
+VIEWS: Mapping[str, View] = MappingProxyType({view.path: view for view in (PREDICT,)})
