@@ -28,7 +28,7 @@ __all__ = [
     "table",
 ]  # fmt: skip
 
-GRAPH = {
+GRAPH: Any = {
     "displaylogo": False,
     "responsive": True,
     "scrollZoom": False,
@@ -93,7 +93,7 @@ def chip(text: str, mood: str = "neutral") -> Component:
 
 def message(error: object, *, title: str = "That cannot be done") -> Component:
     """A problem, and what to type instead, announced to screen readers."""
-    return dmc.Alert(str(error), title=title, color="red", variant="light", role="alert")
+    return dmc.Alert(str(error), title=title, color="red", variant="light")
 
 
 def no_message() -> list[Any]:

@@ -119,14 +119,14 @@ def _answer(task: Task, prediction: Prediction, query: Query, spec: str) -> list
 
 
 def _headlines(prediction: Prediction) -> Component:
-    margin: tuple[str, str, str] = (
+    margin = (
         ("Maximum margin γ*", "unknown", "no theorem applies here")
         if prediction.margin is None
         else ("Maximum margin γ*", number(prediction.margin, 6), f"norm {prediction.norm}")
         if prediction.proved
         else ("Largest margin found", number(prediction.margin, 6), "by search; not proved")
     )
-    numbers = [margin]
+    numbers: list[tuple[str, str, str]] = [margin]
     if prediction.sufficient_width is not None:
         numbers.append(
             ("Width that suffices", str(prediction.sufficient_width), "neurons, written down below")
