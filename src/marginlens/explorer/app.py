@@ -24,6 +24,11 @@ __all__ = ["make_app"]
 
 _log = logging.getLogger(__name__)
 
+# what Mantine calls dark, from text to ground, around the figures' dark palette
+_DARK_SHADES = (
+    DARK.ink, "#c3cbd8", DARK.muted, "#6b7688", "#3a4557", DARK.line, "#1b2330", DARK.card,
+    DARK.page, "#07090e",
+)  # fmt: skip
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -102,7 +107,6 @@ def make_app(site: Site) -> Dash:
         Output({"title": MATCH}, "children"),
         Output({"graph": MATCH}, "style"),
         Input({"figure": MATCH}, "data"),
-        Input("scheme", "computedColorScheme"),
         State("templates", "data"),
     )
     app.clientside_callback(
@@ -110,6 +114,11 @@ def make_app(site: Site) -> Dash:
         Output("shell", "navbar"),
         Input("burger", "opened"),
         State("shell", "navbar"),
+    )
+    app.clientside_callback(
+        "window.dash_clientside.marginlens.arrived",
+        Output("page", "data-arrived"),
+        Input("page", "children"),
     )
     app.clientside_callback(
         "() => false",
@@ -227,6 +236,7 @@ def _shell() -> Component:
             "Arial, sans-serif",
             "defaultRadius": "md",
             "autoContrast": True,
+            "colors": {"dark": list(_DARK_SHADES)},
         },
     )
 

@@ -1,16 +1,42 @@
 "use strict";
-window.dash_clientside = Object.assign({}, window.dash_clientside, {
+{
+  const root = document.documentElement;
+  const isDark = () => root.dataset.mantineColorScheme === "dark";
+  let templates = null;
+
+  // The page's light or dark is an attribute of its root: figures follow it.
+  new MutationObserver(() => {
+    if (!templates || !window.Plotly) return;
+    for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+      window.Plotly.relayout(plot, { template: templates[isDark() ? "dark" : "light"] });
+    }
+  }).observe(root, { attributes: true, attributeFilter: ["data-mantine-color-scheme"] });
+
+  // A page is drawn anew when its address changes: the field one was in keeps the keyboard.
+  let last = null;
+  document.addEventListener("focusin", (event) => { last = event.target.id || null; });
+  const refocus = () => {
+    const field = last && document.activeElement === document.body && document.getElementById(last);
+    if (field) field.focus({ preventScroll: true });
+  };
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
   marginlens: {
     // A figure in the theme of the page: its content with the template of light or dark.
-    draw(content, scheme, templates) {
+    draw(content, given) {
       const same = window.dash_clientside.no_update;
+      templates = given;
       if (!content) return [same, same, same];
-      const dark = (scheme || document.documentElement.dataset.mantineColorScheme) === "dark";
-      const layout = { ...content.layout, template: templates[dark ? "dark" : "light"], dragmode: false };
+      const layout = { ...content.layout, template: templates[isDark() ? "dark" : "light"], dragmode: false };
       return [{ data: content.data, layout }, content.title || same, { height: layout.height }];
+    },
+    arrived() {
+      setTimeout(refocus, 0);
+      return window.dash_clientside.no_update;
     },
     opened(opened, navbar) {
       return { ...navbar, collapsed: { mobile: !opened, desktop: false } };
     },
   },
 });
+}
