@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/C71
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench atlas setup clean
+.PHONY: help run test slow check bench atlas groups setup clean
 
 help:            ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -44,6 +44,10 @@ bench: .venv/ready  ## our speed against the textbook's; irreps against the orde
 
 atlas: .venv/gap    ## all groups to order 63, with GAP
 	$(BIN)/marginlens atlas --max-order 63 --out atlas
+
+groups: atlas    ## the same, as the table that comes with the package
+	$(BIN)/python -c 'from marginlens.atlas import pack_atlas; \
+	  pack_atlas("atlas", "src/marginlens/atlas/groups.parquet")'
 
 clean:           ## remove what was set up
 	rm -rf .venv build src/*.egg-info

@@ -1,6 +1,16 @@
 """The atlas: one row a finite group, with what a network on it will learn."""
 
 from marginlens.atlas.build import atlas_row, atlas_totals, build_atlas, read_atlas
+from marginlens.atlas.packaged import family_spec, pack_atlas, packaged_atlas
 from marginlens.atlas.page import atlas_page
 
-__all__ = ["atlas_page", "atlas_row", "atlas_totals", "build_atlas", "read_atlas"]
+__all__ = [
+    "atlas_page",
+    "atlas_row",
+    "atlas_totals",
+    "build_atlas",
+    "family_spec",
+    "pack_atlas",
+    "packaged_atlas",
+    "read_atlas",
+]
