@@ -6,8 +6,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from marginlens.explorer.site import View
+from marginlens.explorer.views.atlas import ATLAS
+from marginlens.explorer.views.compare import COMPARE
 from marginlens.explorer.views.predict import PREDICT
 
 __all__ = ["VIEWS"]
 
-VIEWS: Mapping[str, View] = MappingProxyType({view.path: view for view in (PREDICT,)})
+VIEWS: Mapping[str, View] = MappingProxyType(
+    {
+        view.path: view
+        for view in (
+            PREDICT,
+            COMPARE,
+            ATLAS,
+        )
+    }
+)
