@@ -161,7 +161,7 @@ def figure(
 ) -> Component:
     """A figure that follows the page's light or dark theme.
 
-    Its content is in a store ``{"figure": name}``; to change it, set the store's data to a
+    Its content is in a store ``{"part": "figure", "name": name}``; to change it, set the store's data to a
     :func:`figure_data`.
 
     Parameters
@@ -180,17 +180,17 @@ def figure(
     height = 320 if content is None else content["layout"]["height"]
     return html.Figure(
         [
-            html.P(words, className="what", id={"title": name}),
-            dcc.Store(id={"figure": name}, data=content),
+            html.P(words, className="what", id={"part": "title", "name": name}),
+            dcc.Store(id={"part": "figure", "name": name}, data=content),
             html.Div(
                 dcc.Graph(
-                    id={"graph": name},
+                    id={"part": "graph", "name": name},
                     figure={"data": [], "layout": {"height": height}},
                     config=GRAPH,
                     responsive=True,
                     style={"height": height},
                 ),
-                id={"plot": name},
+                id={"part": "plot", "name": name},
                 role="group",
                 **aria(label=f"Figure: {words or name}"),
             ),

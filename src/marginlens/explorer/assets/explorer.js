@@ -30,6 +30,23 @@
       const layout = { ...content.layout, template: templates[isDark() ? "dark" : "light"], dragmode: false };
       return [{ data: content.data, layout }, content.title || same, { height: layout.height }];
     },
+    // The play button of a run: one snapshot a tick, from the first where it stood at the last.
+    play(clicks, ticks, still, value, most) {
+      const same = window.dash_clientside.no_update;
+      const pressed = window.dash_clientside.callback_context.triggered_id === "run-play";
+      if (pressed) return still ? [false, "Pause", value >= most ? 0 : same] : [true, "Play", same];
+      if (still) return [same, same, same];
+      return value >= most ? [true, "Play", same] : [same, same, value + 1];
+    },
+    // The step and the neurons that are looked at go into the address, for links.
+    remember(words, neurons) {
+      const here = new URL(location.href);
+      const step = /step (\d+)/.exec(words || "");
+      if (step) here.searchParams.set("step", step[1]);
+      if (neurons) here.searchParams.set("neurons", neurons);
+      history.replaceState(history.state, "", here);
+      return window.dash_clientside.no_update;
+    },
     arrived() {
       setTimeout(refocus, 0);
       return window.dash_clientside.no_update;

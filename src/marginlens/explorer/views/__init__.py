@@ -7,7 +7,9 @@ from types import MappingProxyType
 
 from marginlens.explorer.site import View
 from marginlens.explorer.views.predict import PREDICT
+from marginlens.explorer.views.run import RUN
+from marginlens.explorer.views.runs import RUNS
 
 __all__ = ["VIEWS"]
 
-VIEWS: Mapping[str, View] = MappingProxyType({view.path: view for view in (PREDICT,)})
+VIEWS: Mapping[str, View] = MappingProxyType({view.path: view for view in (PREDICT, RUNS, RUN)})
