@@ -125,6 +125,12 @@ def make_app(site: Site) -> Dash:
         State("shell", "navbar"),
     )
     app.clientside_callback(
+        "window.dash_clientside.marginlens.heights",
+        Output({"part": "plot", "name": MATCH}, "data-drawn"),
+        Input({"part": "heights", "name": MATCH}, "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
         "window.dash_clientside.marginlens.arrived",
         Output("page", "data-arrived"),
         Input("page", "children"),

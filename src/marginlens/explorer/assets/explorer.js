@@ -2,6 +2,7 @@
 {
   const root = document.documentElement;
   const isDark = () => root.dataset.mantineColorScheme === "dark";
+  const AT_ONCE = { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } };
   let templates = null;
 
   // The page's light or dark is an attribute of its root: figures follow it.
@@ -29,6 +30,22 @@
       if (!content) return [same, same, same];
       const layout = { ...content.layout, template: templates[isDark() ? "dark" : "light"], dragmode: false };
       return [{ data: content.data, layout }, content.title || same, { height: layout.height }];
+    },
+    // Other heights for the traces that are there; what else is drawn stays.
+    heights(content) {
+      const same = window.dash_clientside.no_update;
+      if (!content || !window.Plotly) return same;
+      const place = document.getElementById(JSON.stringify({ name: content.name, part: "graph" }));
+      const plot = place && place.querySelector(".js-plotly-plot");
+      if (!plot || !plot.data || plot.data.length !== content.y.length) return same;
+      if (Object.keys(content.layout).length) {
+        window.Plotly.update(plot, { y: content.y }, content.layout);
+      } else {  // without drawing the axes again
+        const data = content.y.map((y) => ({ y }));
+        window.Plotly.animate(plot, { data, traces: data.map((_, index) => index) }, AT_ONCE)
+          .catch(() => {});  // a later one took over
+      }
+      return same;
     },
     // The play button of a run: one snapshot a tick, from the first where it stood at the last.
     play(clicks, ticks, still, value, most) {

@@ -14,7 +14,7 @@ from marginlens.explorer import parts
 from marginlens.explorer.downloads import DOWNLOADS
 from marginlens.explorer.site import Query, Site, View
 from marginlens.figures import FIGURES, choose_neurons
-from marginlens.figures.moment import moment_figure
+from marginlens.figures.moment import moment_figure, moment_heights
 from marginlens.figures.style import number
 from marginlens.report import claim_value, described, headlines, outcome, sentence
 
@@ -266,11 +266,10 @@ def _connect(app: Dash, site: Site) -> None:
         return parts.card(shown, title=entry.heading), ""
 
     @app.callback(
-        Output({"part": "figure", "name": "moment"}, "data"),
+        Output({"part": "heights", "name": "moment"}, "data"),
         Output("run-step-words", "children"),
-        Output("run-problem", "children"),
         Input("run-step", "value"),
-        Input("run-neurons", "value"),
+        State("run-neurons", "value"),
         State("run-name", "data"),
         prevent_initial_call=True,
     )
@@ -279,10 +278,28 @@ def _connect(app: Dash, site: Site) -> None:
         index = min(max(int(index), 0), len(run.snapshot_steps) - 1)
         try:
             chosen = _asked_neurons(run, asked)
+        except ValueError:  # the message is there already
+            return no_update, no_update
+        weights = run.snapshots[run.task.slots[0]][index][:, chosen]
+        heights = moment_heights(run.task, weights.astype(np.float64))
+        return parts.heights_data("moment", heights), _step_words(run, index)
+
+    @app.callback(
+        Output({"part": "figure", "name": "moment"}, "data"),
+        Output("run-problem", "children"),
+        Input("run-neurons", "value"),
+        State("run-step", "value"),
+        State("run-name", "data"),
+        prevent_initial_call=True,
+    )
+    def choose(asked: str | None, index: int, name: str) -> Any:
+        run = site.library.run(name)
+        index = min(max(int(index), 0), len(run.snapshot_steps) - 1)
+        try:
+            chosen = _asked_neurons(run, asked)
         except ValueError as error:
-            return no_update, no_update, parts.message(error)
-        drawn = parts.figure_data(_moment(run, index, chosen))
-        return drawn, _step_words(run, index), parts.no_message()
+            return no_update, parts.message(error)
+        return parts.figure_data(_moment(run, index, chosen)), parts.no_message()
 
     app.clientside_callback(
         "window.dash_clientside.marginlens.play",
