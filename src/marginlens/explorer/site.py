@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dash import Dash
     from dash.development.base_component import Component
 
-    from marginlens.explorer.asking import Tables
+    from marginlens.explorer.typed import Tables
     from marginlens.explorer.library import Library
     from marginlens.explorer.live import Trainings
 

@@ -1,6 +1,0 @@
-"""placeholder until merged."""
-
-
-class Trainings:
-    def __init__(self, folder): ...
-    def close(self): ...
