@@ -1,0 +1,1 @@
+"""The explorer in the browser: runs looked at, and trainings outside the web process watched live."""
