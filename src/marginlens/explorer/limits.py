@@ -84,6 +84,6 @@ class Limits:
         if hours > self.hours:
             raise ValueError(
                 f"{recipe.steps:,} steps of {recipe.task} at width {recipe.width} take about "
-                f"{hours:.1f} hours, more than the {self.hours:g} of the explorer: choose fewer steps, a smaller "
-                f"task or width, {outside}"
+                f"{hours:.1f} hours, more than the {self.hours:g} of the explorer: choose fewer steps, "
+                f"a smaller task or width, {outside}"
             )

@@ -7,24 +7,21 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from marginlens.explorer.asking import asked
+from marginlens.explorer.entry import Entry, Live, Status
 from marginlens.explorer.frames import Frame
 from marginlens.explorer.limits import Limits
 from marginlens.explorer.process import Process
 from marginlens.explorer.scratch import Scratch
 from marginlens.runs.run import prediction_for
-from marginlens.tasks import Task, task
-from marginlens.training import Recipe, check_trainable, recipe_for
 from marginlens.training.recipe import checked_recipe
 
 __all__ = ["GoneError", "Live", "Status", "Trainings"]
-
-Status = Literal["queued", "running", "paused", "finished", "stopped", "failed"]
 
 _LOOK = 0.5  # seconds between two requests for frames
 _TICK = 0.2  # seconds between two looks at who has left
@@ -41,89 +38,6 @@ class GoneError(ValueError):
     """The training is no longer here; why, in one line."""
 
 
-@dataclass(frozen=True, eq=False)
-class Live:
-    """A training as it is now.
-
-    Attributes
-    ----------
-    id, owner, task, features, recipe
-        Which one; ``features`` are the names of the task's. ``recipe`` says the present strength.
-    status, place, message
-        Where it stands; where it is in the queue (from 1 on, else 0); why it ended.
-    steps, maximum, proved
-        Of the recipe and of the prediction: how many there will be, gamma* (None: not known), and whether
-        a theorem says so.
-    frame
-        Curves, weights, spectra: the latest :class:`marginlens.explorer.frames.Frame`. Its fields can be
-        read from here as well: ``step``, ``seconds``, ``steps_per_second``, ``history``, ``neurons``,
-        ``weights``, ``spectra``, ``dominant``, ``max_power``, ``share``, ``count``.
-    version
-        Larger whenever anything has changed.
-    saved_as
-        Its name in the explorer's folder, once it is saved.
-    """
-
-    id: str
-    owner: str
-    task: str
-    features: tuple[str, ...]
-    recipe: Recipe
-    status: Status
-    place: int
-    message: str
-    maximum: float | None
-    proved: bool
-    frame: Frame
-    version: int
-    saved_as: str | None
-
-    steps = property(lambda self: self.recipe.steps)
-    step = property(lambda self: self.frame.step)
-    seconds = property(lambda self: self.frame.seconds)
-    steps_per_second = property(lambda self: self.frame.steps_per_second)
-    history = property(lambda self: self.frame.history)
-    neurons = property(lambda self: self.frame.neurons)
-    weights = property(lambda self: self.frame.weights)
-    spectra = property(lambda self: self.frame.spectra)
-    dominant = property(lambda self: self.frame.dominant)
-    max_power = property(lambda self: self.frame.max_power)
-    share = property(lambda self: self.frame.share)
-    count = property(lambda self: self.frame.count)
-
-    @property
-    def ended(self) -> bool:
-        """Whether it will not go on."""
-        return self.status in ("finished", "stopped", "failed")
-
-
-@dataclass(eq=False)
-class _Entry:
-    """What is known of a training; it changes, and is shown as a :class:`Live`."""
-
-    id: str
-    owner: str
-    task: Task
-    recipe: Recipe
-    run: Path
-    maximum: float | None
-    proved: bool
-    status: Status = "queued"
-    message: str = ""
-    reason: str = ""
-    frame: Frame = field(default_factory=Frame)
-    version: int = 0
-    saved_as: str | None = None
-    process: Process | None = None
-    hold: bool = False
-    began: float = 0.0
-    looked: float = 0.0
-
-    @property
-    def ended(self) -> bool:
-        return self.status in ("finished", "stopped", "failed")
-
-
 class Trainings:
     """The trainings of an explorer, each in a process of its own; safe to use from several threads.
 
@@ -137,7 +51,8 @@ class Trainings:
 
     Notes
     -----
-    A process is kept ready while somebody is there and a training could begin, so that it begins at once.
+    A process is kept ready while somebody is there and a training could begin, so that it begins at
+    once.
     An owner is whoever gives the same ``owner``: a browser's tab or session. Any of the methods that
     name an owner, and :meth:`state`, are signs of its life.
     """
@@ -146,8 +61,8 @@ class Trainings:
         self.folder, self.limits = folder, limits or Limits()
         self._scratch = Scratch(folder)
         self._lock = threading.RLock()
-        self._entries: dict[str, _Entry] = {}
-        self._queue: list[_Entry] = []
+        self._entries: dict[str, Entry] = {}
+        self._queue: list[Entry] = []
         self._seen: dict[str, float] = {}
         self._gone: dict[str, str] = {}
         self._warm: Process | None = None
@@ -176,13 +91,13 @@ class Trainings:
         self.seen(owner)
         with self._lock:
             self._require_place(owner)
-        chosen, recipe = _asked(recipe_fields)
+        chosen, recipe = asked(recipe_fields)
         self.limits.check(chosen, recipe)
         prediction = prediction_for(chosen, recipe)
         with self._lock:
             self._require_place(owner)
             name = secrets.token_hex(6)
-            entry = _Entry(
+            entry = Entry(
                 name, owner, chosen, recipe, self._scratch.new(name),
                 None if prediction.margin is None else float(prediction.margin), prediction.proved,
             )  # fmt: skip
@@ -203,7 +118,7 @@ class Trainings:
         with self._lock:
             entry = self._entry(id)
             self._look(entry)
-            return self._shown(entry)
+            return entry.shown(self._place(entry))
 
     def of_owner(self, owner: str) -> list[Live]:
         """All trainings of an owner that are kept, the oldest first."""
@@ -212,7 +127,7 @@ class Trainings:
             mine = [entry for entry in self._entries.values() if entry.owner == owner]
             for entry in mine:
                 self._look(entry)
-            return [self._shown(entry) for entry in mine]
+            return [entry.shown(self._place(entry)) for entry in mine]
 
     def pause(self, id: str) -> None:
         """Let it wait, where it is; a queued one will begin by waiting."""
@@ -304,7 +219,7 @@ class Trainings:
 
     # what follows is called with the lock held
 
-    def _entry(self, id: str) -> _Entry:
+    def _entry(self, id: str) -> Entry:
         entry = self._entries.get(id)
         if entry is None:
             why = self._gone.get(id, "it was stopped, or the explorer was started anew")
@@ -312,30 +227,16 @@ class Trainings:
         self._seen[entry.owner] = time.monotonic()
         return entry
 
-    def _at_work(self, id: str) -> _Entry:
+    def _at_work(self, id: str) -> Entry:
         entry = self._entry(id)
         if entry.ended:
             raise ValueError(f"this training has ended ({entry.message}); start another one")
         return entry
 
-    def _shown(self, entry: _Entry) -> Live:
-        return Live(
-            id=entry.id,
-            owner=entry.owner,
-            task=entry.task.name,
-            features=tuple(feature.name for feature in entry.task.features),
-            recipe=entry.recipe,
-            status=entry.status,
-            place=self._queue.index(entry) + 1 if entry in self._queue else 0,
-            message=entry.message,
-            maximum=entry.maximum,
-            proved=entry.proved,
-            frame=entry.frame,
-            version=entry.version,
-            saved_as=entry.saved_as,
-        )
+    def _place(self, entry: Entry) -> int:
+        return self._queue.index(entry) + 1 if entry in self._queue else 0
 
-    def _look(self, entry: _Entry) -> None:
+    def _look(self, entry: Entry) -> None:
         now = time.monotonic()
         if entry.process is not None and now - entry.looked > _LOOK:
             entry.looked = now
@@ -393,7 +294,7 @@ class Trainings:
             if entry.process is not None:
                 entry.process.tell({"do": "pause" if hold else "go_on"})
 
-    def _stop(self, entry: _Entry, reason: str) -> None:
+    def _stop(self, entry: Entry, reason: str) -> None:
         if entry.ended:
             return
         entry.reason = entry.reason or reason
@@ -403,7 +304,7 @@ class Trainings:
         else:
             entry.process.tell({"do": "stop"})
 
-    def _end(self, entry: _Entry, status: Status, message: str) -> None:
+    def _end(self, entry: Entry, status: Status, message: str) -> None:
         entry.status, entry.message, entry.process = status, message, None
         entry.version += 1
         if status == "failed":
@@ -416,7 +317,7 @@ class Trainings:
             self._seen.pop(owner, None)
             self._advance()
 
-    def _discard(self, entry: _Entry, why: str) -> None:
+    def _discard(self, entry: Entry, why: str) -> None:
         process, entry.process = entry.process, None
         if process is not None:
             process.kill()
@@ -441,7 +342,7 @@ class Trainings:
             elif entry is not None:
                 self._take_in(entry, header, arrays)
 
-    def _has_ended(self, process: Process, entry: _Entry | None) -> None:
+    def _has_ended(self, process: Process, entry: Entry | None) -> None:
         if process is self._warm:
             self._warm = None
             self._started = time.monotonic() + 10  # whatever it was, not at once again
@@ -450,9 +351,7 @@ class Trainings:
         if not self._closed.is_set():
             self._advance()
 
-    def _take_in(
-        self, entry: _Entry, header: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> None:
+    def _take_in(self, entry: Entry, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         kind = header["kind"]
         if kind == "frame":
             entry.frame = Frame.from_message(header, arrays)
@@ -498,28 +397,3 @@ class Trainings:
                 self._warm = Process(self._heard)
             except OSError:
                 self._started = now + 10
-
-
-def _asked(recipe_fields: Mapping[str, object]) -> tuple[Task, Recipe]:
-    """The task and the recipe that a page asks for.
-
-    Raises
-    ------
-    ValueError
-        If they are impossible, or the task is a file: the browser is not to read any.
-    """
-    fields = {name: value for name, value in recipe_fields.items() if value is not None}
-    spec = fields.pop("task", "")
-    if not isinstance(spec, str) or not spec.strip():
-        raise ValueError("say what to train: a task such as C23, S5 or parity(10,4)")
-    if ".csv" in spec.lower() or ".npy" in spec.lower():
-        raise ValueError(
-            "files of tables are not read from the browser: marginlens train "
-            f"{spec[:80].strip()!r} does that, or choose a group such as C23"
-        )
-    chosen = task(spec)
-    if not fields.get("online"):
-        chosen.require_rows()
-    recipe = recipe_for(chosen, **fields)
-    check_trainable(chosen, recipe)
-    return chosen, recipe

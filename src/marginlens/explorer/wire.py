@@ -5,18 +5,40 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import safetensors.numpy
 
-__all__ = ["receive", "send"]
+__all__ = ["Readable", "Writable", "receive", "send"]
 
 _LENGTHS = struct.Struct(">II")
 
 
+@runtime_checkable
+class Writable(Protocol):
+    """Where bytes go."""
+
+    def write(self, content: bytes, /) -> Any:
+        """Take bytes in."""
+        ...
+
+    def flush(self) -> Any:
+        """Send them off."""
+        ...
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Where bytes come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, or fewer at the end."""
+        ...
+
+
 def send(
-    file: BinaryIO, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None
+    file: Writable, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None
 ) -> None:
     """Write a message: the lengths of its two parts, JSON, and arrays as safetensors.
 
@@ -34,7 +56,7 @@ def send(
     file.flush()
 
 
-def receive(file: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+def receive(file: Readable) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
     """Read a message; None where they end, also in the middle of one, whose writer was killed.
 
     Examples

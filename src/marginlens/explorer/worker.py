@@ -15,10 +15,10 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from marginlens.explorer.frames import Frames
-from marginlens.explorer.wire import send
+from marginlens.explorer.wire import Writable, send
 from marginlens.measures import measure
 from marginlens.networks import MLP
 from marginlens.runs.execute import checkpointer
@@ -51,7 +51,7 @@ class Worker:
         Where messages go: ``frame``, ``paused`` (or no longer), ``strength`` (it has changed), ``end``.
     """
 
-    def __init__(self, job: dict[str, Any], commands: queue.Queue, out: BinaryIO) -> None:
+    def __init__(self, job: dict[str, Any], commands: queue.Queue, out: Writable) -> None:
         self.recipe = Recipe(**job["recipe"])
         self.folder, self.maximum = Path(job["folder"]), job["maximum"]
         self.task = task(self.recipe.task)
