@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from marginlens.theory import Prediction
     from marginlens.verdict import Claim, Verdict
 
-__all__ = ["CITATION", "report", "write_report"]
+__all__ = [
+    "CITATION", "claim_value", "described", "feature_summary", "headlines", "outcome", "percent",
+    "report", "sentence", "write_report",
+]  # fmt: skip
 
 CITATION = """\
 @inproceedings{morwani2024feature,
@@ -72,10 +75,10 @@ def report(run: Run) -> str:
             run=run,
             prediction=run.prediction,
             verdict=run.verdict,
-            sentence=_sentence(run.verdict, proved=run.prediction.proved),
-            described=_described(run),
-            headlines=_headlines(run),
-            feature_summary=_feature_summary(run.prediction),
+            sentence=sentence(run.verdict, proved=run.prediction.proved),
+            described=described(run),
+            headlines=headlines(run),
+            feature_summary=feature_summary(run.prediction),
             figures=_shown(run, payload["figures"]),
             recipe=run.recipe.to_toml(),
             citation=CITATION,
@@ -153,7 +156,7 @@ def _shown(run: Run, payloads: dict[str, dict[str, Any]]) -> list[dict[str, Any]
     ]
 
 
-def _described(run: Run) -> str:
+def described(run: Run) -> str:
     """The task in a phrase."""
     task = run.task
     if task.kind == "parity":
@@ -167,14 +170,14 @@ def _described(run: Run) -> str:
     return f"composition in {task.name}, a group of order {task.size}"
 
 
-def _sentence(verdict: Verdict, *, proved: bool) -> str:
+def sentence(verdict: Verdict, *, proved: bool) -> str:
     """The verdict in one sentence."""
     promised = [claim for claim in verdict.claims if claim.promised]
     failed = [claim for claim in promised if not claim.holds]
     reached = (
         ""
         if verdict.margin_ratio is None
-        else f"The network reached {_percent(verdict.margin_ratio)} of the "
+        else f"The network reached {percent(verdict.margin_ratio)} of the "
         f"{'maximum margin' if proved else 'largest margin found'}"
     )
     if not promised:
@@ -198,7 +201,7 @@ def _sentence(verdict: Verdict, *, proved: bool) -> str:
     return f"{reached}, {'and' if not failed else 'but'} {claims}."
 
 
-def _headlines(run: Run) -> list[dict[str, str]]:
+def headlines(run: Run) -> list[dict[str, str]]:
     """The few numbers to see first: label, value, and what it is held against."""
     prediction, measured, verdict = run.prediction, run.measurement, run.verdict
     at_penalty = prediction.at_penalty
@@ -220,7 +223,7 @@ def _headlines(run: Run) -> list[dict[str, str]]:
         result.append(
             _headline(
                 "Share of γ* reached",
-                _percent(verdict.margin_ratio),
+                percent(verdict.margin_ratio),
                 f"margin {number(measured.normalized_margin, 6)}",
             )
         )
@@ -238,7 +241,7 @@ def _headlines(run: Run) -> list[dict[str, str]]:
             f"predicted {number(at_penalty.norm, 6)}" if at_penalty else "no prediction",
         )
     )
-    result.append(_headline("Accuracy", _percent(measured.accuracy), "over the whole table"))
+    result.append(_headline("Accuracy", percent(measured.accuracy), "over the whole table"))
     if verdict.training_seconds is not None:
         result.append(
             _headline(
@@ -254,7 +257,7 @@ def _headline(label: str, value: str, against: str) -> dict[str, str]:
     return {"label": label, "value": value, "against": against}
 
 
-def _feature_summary(prediction: Prediction) -> str:
+def feature_summary(prediction: Prediction) -> str:
     """The predicted use of features in a sentence."""
     counts = Counter(feature.status for feature in prediction.features)
     total = len(prediction.features)
@@ -268,7 +271,7 @@ def _feature_summary(prediction: Prediction) -> str:
     }
     parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
     shares = {
-        (_percent(feature.least_share), _percent(feature.greatest_share))
+        (percent(feature.least_share), percent(feature.greatest_share))
         for feature in prediction.features
         if feature.status == "must"
     }
@@ -284,12 +287,12 @@ def _between(low: str, high: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
     """Write a share in per cent; what falls short by more than rounding errors is not 100 %.
 
     Examples
     --------
-    >>> [" ".join(_percent(share).split()) for share in (0.99987, 1.0, 0.9999999, 0.0285714)]
+    >>> [" ".join(percent(share).split()) for share in (0.99987, 1.0, 0.9999999, 0.0285714)]
     ['99.987 %', '100 %', '99.999 %', '2.8571 %']
     """
     if share is None or share != share:
@@ -298,7 +301,7 @@ def _percent(share: float | None) -> str:
     return f"{hundredths:.5g}\N{NO-BREAK SPACE}%"
 
 
-def _value(value: Any) -> str:
+def claim_value(value: Any) -> str:
     """A claim's predicted or measured value as text."""
     if value is None:
         return "–"
@@ -307,13 +310,13 @@ def _value(value: Any) -> str:
     if isinstance(value, int | float):
         return number(float(value), 6)
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_value(entry)}" for key, entry in value.items())
+        return ", ".join(f"{key}: {claim_value(entry)}" for key, entry in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_value(entry) for entry in value) or "none"
+        return ", ".join(claim_value(entry) for entry in value) or "none"
     return str(value)
 
 
-def _outcome(claim: Claim) -> str:
+def outcome(claim: Claim) -> str:
     if not claim.promised:
         return "not promised here"
     return "holds" if claim.holds else "does not hold"
@@ -334,6 +337,6 @@ def _script_source() -> Markup:
 def _environment() -> Environment:
     environment = page_environment()
     environment.filters.update(
-        number=number, percent=_percent, value=_value, outcome=_outcome, between=_between
+        number=number, percent=percent, value=claim_value, outcome=outcome, between=_between
     )
     return environment

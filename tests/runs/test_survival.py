@@ -1,5 +1,6 @@
 """Runs survive: kill -9, signals, a second process, damaged files, a full disk, and divergence."""
 
+import json
 import os
 import random
 import re
@@ -18,7 +19,7 @@ import pytest
 from marginlens.runs import execute, follow, load_run, resume
 from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, read_checkpoint
 from marginlens.tasks import task
-from marginlens.training import DivergedError, initial_network, recipe_for
+from marginlens.training import DivergedError, initial_network, recipe_for, train
 
 FIELDS = {"width": 8, "dtype": "float64", "steps": 400, "snapshots": 5}
 OPTIONS = ("--width", "8", "--dtype", "float64", "--steps", "3000", "--checkpoint-every", "20")
@@ -477,3 +478,54 @@ def test_no_warning_where_all_is_well(tmp_path):
         warnings.simplefilter("error")
         trained(tmp_path / "run", stop=60)
         resume(tmp_path / "run")
+
+
+def test_the_penalty_may_change_on_the_way(copy, tmp_path):
+    """Against one training stopped by hand and gone on from its state with the other recipe."""
+    run = resume(copy, strength=3e-3)
+    was = recipe_for(task("C5"), **FIELDS)
+    assert was.strength not in (3e-3, 0)
+    assert run.recipe.strength == load_run(copy).recipe.strength == 3e-3
+    assert run.prediction.penalty.strength == 3e-3
+    assert json.loads((copy / "changes.json").read_text()) == [
+        {"step": 220, "field": "strength", "from": was.strength, "to": 3e-3}
+    ]
+    kept = []
+    train(
+        task("C5"),
+        was,
+        watch=lambda state: (kept.append(state), state.step < 220)[1],
+        watch_seconds=0.0,
+    )
+    right = train(task("C5"), was.model_copy(update={"strength": 3e-3}), state=kept[-1])
+    assert kept[-1].step == 400
+    for name, values in right.history.items():
+        np.testing.assert_array_equal(run.training.history[name], values)
+    # the loss is cross-entropy + strength * norm, each row at the strength of its time
+    history = right.history
+    strength = (history["loss"] - history["cross_entropy"])[:, 0] / history["norm"][:, 0]
+    np.testing.assert_allclose(strength[right.steps <= 220], was.strength, rtol=1e-9)
+    np.testing.assert_allclose(strength[right.steps > 220], 3e-3, rtol=1e-9)
+
+
+def test_along_a_path_the_new_strength_is_where_it_falls_from(tmp_path):
+    trained(tmp_path / "run", stop=200, strength=1e-2, anneal_to=1e-4)
+    assert "anneal_to is a strength above 0 and at most 1e-05" in refused(
+        tmp_path / "run", strength=1e-5
+    )
+    run = resume(tmp_path / "run", strength=1e-3)
+    history, steps = run.history, run.history["step"]
+    strength = (history["loss"] - history["cross_entropy"]) / history["norm"]
+    part = np.clip(2 * steps / 400 - 0.5, 0, 1)
+    first = np.where(steps <= 200, 1e-2, 1e-3)
+    np.testing.assert_allclose(strength, first * (1e-4 / first) ** part, rtol=1e-9)
+    assert run.prediction.penalty.strength == 1e-4
+
+
+def test_the_command_line_changes_the_penalty_of_what_goes_on(copy, call):
+    code, printed, error = call("train", "--resume", copy, "--strength", "2e-3", "--json")
+    assert (code, error) == (0, "")
+    assert load_run(copy).recipe.strength == 2e-3
+    assert json.loads(printed)
+    code, _, error = call("train", "--resume", copy, "--seed", "3")
+    assert "(--learning-rate, --strength, --steps and --device may be changed)" in error

@@ -111,7 +111,10 @@ PenaltyName = Annotated[
 ]
 Strength = Annotated[
     float | None,
-    typer.Option(rich_help_panel=_PENALTY, help="Strength of the penalty, such as 1e-4."),
+    typer.Option(
+        rich_help_panel=_PENALTY,
+        help="Strength of the penalty, such as 1e-4; --resume may change it.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Out = Annotated[

@@ -297,8 +297,8 @@ def _go_on(
             fixed[0], f"--{fixed[0].replace('_', '-')}"
         )
         raise ValueError(
-            f"--resume goes on with the run's own recipe: leave {name} out (--learning-rate, --steps "
-            "and --device may be changed)"
+            f"--resume goes on with the run's own recipe: leave {name} out (--learning-rate, "
+            "--strength, --steps and --device may be changed)"
         )
     with ExitStack() as stack:
 

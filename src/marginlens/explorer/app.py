@@ -12,8 +12,10 @@ from dash import ALL, MATCH, Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
 from marginlens.explorer import parts
+from marginlens.explorer.downloads import connect_downloads
 from marginlens.explorer.views import VIEWS
 from marginlens.figures import DARK, LIGHT, Palette, template
+from marginlens.figures.style import FONT
 
 if TYPE_CHECKING:
     from dash.development.base_component import Component
@@ -29,6 +31,13 @@ _DARK_SHADES = (
     DARK.ink, "#c3cbd8", DARK.muted, "#6b7688", "#3a4557", DARK.line, "#1b2330", DARK.card,
     DARK.page, "#07090e",
 )  # fmt: skip
+_THEME: Any = {
+    "primaryColor": "indigo",
+    "fontFamily": FONT,
+    "defaultRadius": "md",
+    "autoContrast": True,
+    "colors": {"dark": list(_DARK_SHADES)},
+}
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -103,10 +112,10 @@ def make_app(site: Site) -> Dash:
 
     app.clientside_callback(
         "window.dash_clientside.marginlens.draw",
-        Output({"graph": MATCH}, "figure"),
-        Output({"title": MATCH}, "children"),
-        Output({"graph": MATCH}, "style"),
-        Input({"figure": MATCH}, "data"),
+        Output({"part": "graph", "name": MATCH}, "figure"),
+        Output({"part": "title", "name": MATCH}, "children"),
+        Output({"part": "graph", "name": MATCH}, "style"),
+        Input({"part": "figure", "name": MATCH}, "data"),
         State("templates", "data"),
     )
     app.clientside_callback(
@@ -114,6 +123,12 @@ def make_app(site: Site) -> Dash:
         Output("shell", "navbar"),
         Input("burger", "opened"),
         State("shell", "navbar"),
+    )
+    app.clientside_callback(
+        "window.dash_clientside.marginlens.heights",
+        Output({"part": "plot", "name": MATCH}, "data-drawn"),
+        Input({"part": "heights", "name": MATCH}, "data"),
+        prevent_initial_call=True,
     )
     app.clientside_callback(
         "window.dash_clientside.marginlens.arrived",
@@ -126,6 +141,7 @@ def make_app(site: Site) -> Dash:
         Input("url", "pathname"),
         prevent_initial_call=True,
     )
+    connect_downloads(app.server, site.library)
     for view in VIEWS.values():
         view.connect(app, site)
     return app
@@ -230,14 +246,7 @@ def _shell() -> Component:
             ),
         ],
         defaultColorScheme="auto",
-        theme={
-            "primaryColor": "indigo",
-            "fontFamily": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', "
-            "Arial, sans-serif",
-            "defaultRadius": "md",
-            "autoContrast": True,
-            "colors": {"dark": list(_DARK_SHADES)},
-        },
+        theme=_THEME,
     )
 
 

@@ -1,153 +1,50 @@
-"""What visitors type: tasks, numbers, choices, checked before anything is done with them."""
+"""What a page asks to be trained: from fields of a form to a task and a recipe."""
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import OrderedDict
-from typing import TYPE_CHECKING
-
-import numpy as np
+from collections.abc import Mapping
 
 from marginlens.tasks import Task, task
+from marginlens.training import Recipe, check_trainable, recipe_for
 
-if TYPE_CHECKING:
-    from marginlens.groups import FiniteGroup
-
-__all__ = ["GREATEST_TRAINED", "Tables", "asked_number", "asked_task", "asked_whole"]
-
-GREATEST_TRAINED = 150
-"""Greatest order of a group that is trained in the page, where it is to move while one looks."""
-
-_LONGEST = 200
-_TABLE = "table:"
+__all__ = ["asked"]
 
 
-class Tables:
-    """Cayley tables that visitors uploaded, as long as the explorer runs; the latest few.
+def asked(recipe_fields: Mapping[str, object]) -> tuple[Task, Recipe]:
+    """Return the task and the recipe that a page asks for.
 
     Parameters
     ----------
-    kept
-        How many.
-    """
-
-    def __init__(self, *, kept: int = 32) -> None:
-        self._kept = kept
-        self._groups: OrderedDict[str, FiniteGroup] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def add(self, group: FiniteGroup) -> str:
-        """Keep a group; return the spec that names it on this site."""
-        content = np.ascontiguousarray(group.table, dtype="<i8").tobytes()
-        token = hashlib.sha256(content).hexdigest()[:12]
-        with self._lock:
-            self._groups[token] = group
-            self._groups.move_to_end(token)
-            while len(self._groups) > self._kept:
-                self._groups.popitem(last=False)
-        return _TABLE + token
-
-    def get(self, spec: str) -> FiniteGroup:
-        """The group that :meth:`add` named so.
-
-        Raises
-        ------
-        ValueError
-            If it is not kept any more.
-        """
-        with self._lock:
-            found = self._groups.get(spec.removeprefix(_TABLE))
-        if found is None:
-            raise ValueError(f"the table {spec!r} is not kept any more; upload the file again")
-        return found
-
-
-def asked_task(spec: str | None, tables: Tables) -> Task:
-    """The task that a visitor names. Files of this machine are not read, whoever asks.
-
-    Parameters
-    ----------
-    spec
-        As :func:`marginlens.tasks.task` takes it, but no path; or an uploaded table's name.
-    tables
-        What was uploaded.
+    recipe_fields
+        ``task``, and any other field of :class:`marginlens.training.Recipe`; what is None or left out
+        suits the task.
 
     Raises
     ------
     ValueError
-        In one line that says what to type instead.
+        If they are impossible, or the task is a file: the browser is not to read any.
 
     Examples
     --------
-    >>> asked_task("S3", Tables())
-    Task(S3, 36 rows, 6 classes)
-    >>> asked_task("/tmp/group.csv", Tables())
+    >>> asked({"task": "C5", "width": 20, "steps": None})[1].width
+    20
+    >>> asked({"task": "/home/somebody/table.csv"})
     Traceback (most recent call last):
     ...
-    ValueError: files are not read by name here; upload the table instead
+    ValueError: files of tables are not read from the browser: ...
     """
-    words = (spec or "").strip()
-    if not words:
-        raise ValueError("type a task, such as C23, S4, A5, SL(2,3), S3xC4 or parity(10,4)")
-    if len(words) > _LONGEST:
-        raise ValueError(f"a task's name has at most {_LONGEST} characters; upload a table instead")
-    if words.startswith(_TABLE):
-        return task(tables.get(words))
-    modular = " mod " in words or words.startswith("<")  # x/y mod 97 divides
-    if words.lower().endswith((".csv", ".npy")) or "\\" in words or ("/" in words and not modular):
-        raise ValueError("files are not read by name here; upload the table instead")
-    return task(words)
-
-
-def asked_number(
-    text: str | None, name: str, *, least: float = 0.0, usual: float | None = None
-) -> float | None:
-    """A finite number of at least ``least``, or ``usual`` where nothing was typed.
-
-    Raises
-    ------
-    ValueError
-        If it is none, naming what came.
-
-    Examples
-    --------
-    >>> asked_number("1e-4", "the strength"), asked_number("", "the strength", usual=0.0)
-    (0.0001, 0.0)
-    """
-    words = (text or "").strip()
-    if not words:
-        return usual
-    try:
-        value = float(words)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value) or value < least:
+    fields = {name: value for name, value in recipe_fields.items() if value is not None}
+    spec = fields.pop("task", "")
+    if not isinstance(spec, str) or not spec.strip():
+        raise ValueError("say what to train: a task such as C23, S5 or parity(10,4)")
+    if ".csv" in spec.lower() or ".npy" in spec.lower():
         raise ValueError(
-            f"{name} must be a number of at least {least:g}, such as 1e-4; got {words!r}"
+            "files of tables are not read from the browser: marginlens train "
+            f"{spec[:80].strip()!r} does that, or choose a group such as C23"
         )
-    return value
-
-
-def asked_whole(
-    text: str | None, name: str, *, least: int, most: int, usual: int | None = None
-) -> int | None:
-    """A whole number from ``least`` to ``most``, or ``usual`` where nothing was typed.
-
-    Raises
-    ------
-    ValueError
-        If it is none, naming what came.
-
-    Examples
-    --------
-    >>> asked_whole("12", "the width", least=1, most=100)
-    12
-    """
-    words = (text or "").strip()
-    if not words:
-        return usual
-    value = int(words) if words.isdecimal() and len(words) < 12 else least - 1
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}; got {words!r}")
-    return value
+    chosen = task(spec)
+    if not fields.get("online"):
+        chosen.require_rows()
+    recipe = recipe_for(chosen, **fields)
+    check_trainable(chosen, recipe)
+    return chosen, recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tomllib
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,6 @@ class Library:
 
     def entries(self) -> list[Entry]:
         """All of them, the latest first."""
-        import tomllib
-
         found = []
         for path in self._marks(self.folder, _DEPTH):
             try:
@@ -85,8 +84,8 @@ class Library:
                     found += self._marks(path, depth - 1)
         return found
 
-    def run(self, name: str) -> Run:
-        """Read a run.
+    def folder_of(self, name: str) -> Path:
+        """Where a finished run lies.
 
         Raises
         ------
@@ -101,6 +100,11 @@ class Library:
             raise ValueError(f"there is no run {name!r} here{hint}")
         if not is_finished(folder):
             raise ValueError(f"the run {name!r} is not finished; wait, or resume it")
+        return folder
+
+    def run(self, name: str) -> Run:
+        """Read a run; a ``ValueError`` as for :meth:`folder_of`."""
+        folder = self.folder_of(name)
         changed = (folder / "parameters.safetensors").stat().st_mtime_ns
         with self._lock:  # one reader at a time: ten visitors of one page read it once
             key = (name, changed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
+import numpy as np
 from dash import dcc, html
 
 if TYPE_CHECKING:
@@ -156,13 +157,22 @@ def figure_data(drawn: go.Figure) -> dict[str, Any]:
     return {"title": title.replace("<br>", " "), "data": content["data"], "layout": layout}
 
 
+def heights_data(
+    name: str, heights: Iterable[Any], layout: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """New heights of a figure's traces, first to last, to four digits, and what changes around them."""
+    rounded = [[float(f"{value:.4g}") for value in np.asarray(trace)] for trace in heights]
+    return {"name": name, "y": rounded, "layout": dict(layout or {})}
+
+
 def figure(
     name: str, drawn: go.Figure | None, *, caption: Sequence[str] = (), title: str | None = None
 ) -> Component:
     """A figure that follows the page's light or dark theme.
 
-    Its content is in a store ``{"figure": name}``; to change it, set the store's data to a
-    :func:`figure_data`.
+    Its content is in the store ``{"part": "figure", "name": name}``; to change it, set its data to a
+    :func:`figure_data`. Where only heights of its traces change, set those of the store
+    ``{"part": "heights", "name": name}`` to a :func:`heights_data`: many times faster.
 
     Parameters
     ----------
@@ -180,17 +190,18 @@ def figure(
     height = 320 if content is None else content["layout"]["height"]
     return html.Figure(
         [
-            html.P(words, className="what", id={"title": name}),
-            dcc.Store(id={"figure": name}, data=content),
+            html.P(words, className="what", id={"part": "title", "name": name}),
+            dcc.Store(id={"part": "figure", "name": name}, data=content),
+            dcc.Store(id={"part": "heights", "name": name}),
             html.Div(
                 dcc.Graph(
-                    id={"graph": name},
+                    id={"part": "graph", "name": name},
                     figure={"data": [], "layout": {"height": height}},
                     config=GRAPH,
                     responsive=True,
                     style={"height": height},
                 ),
-                id={"plot": name},
+                id={"part": "plot", "name": name},
                 role="group",
                 **aria(label=f"Figure: {words or name}"),
             ),

@@ -74,5 +74,5 @@ def atlas_figure(
     figure.update_xaxes(title_text="order n of the group", type="log")
     figure.update_yaxes(title_text="γ* · n³ᐟ²", rangemode="tozero")
     return style.styled(
-        figure, "Maximum margin of every group, without its fall with the order", height=440
+        figure, "Maximum margin of every group, less its fall with the order", height=440
     )

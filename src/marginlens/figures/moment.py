@@ -19,7 +19,7 @@ from marginlens.figures.neurons import (
 )
 from marginlens.tasks import Task
 
-__all__ = ["moment_figure"]
+__all__ = ["moment_figure", "moment_heights"]
 
 
 def moment_figure(
@@ -48,11 +48,8 @@ def moment_figure(
     dominant
         The feature whose colour each neuron has; by default that of the most energy.
     """
-    features = len(task.features)
-    power = spectra(task, weights.T[None])[0]
-    found = power.argmax(1) if dominant is None else dominant
-    order = np.arange(task.size) if task.elements is None else element_order(task.elements)
-    data = DrawnNeurons(task, weights.T[None][..., order], power[None], order)
+    data = _drawn(task, weights)
+    found = data.power[0].argmax(1) if dominant is None else dominant
     rows = len(neurons)
     figure = make_subplots(
         rows=rows, cols=2, column_widths=[0.66, 0.34], horizontal_spacing=0.05,
@@ -61,7 +58,7 @@ def moment_figure(
     for row, neuron in enumerate(neurons):
         for column, trace in data.traces(row, int(found[row])):
             figure.add_trace(trace, row=row + 1, col=column)
-        name = "" if task.elements is None or not features else task.features[int(found[row])].name
+        name = "" if task.elements is None else task.features[int(found[row])].name
         label_row(figure, row, int(neuron), name)
         own = 1.12 * float(np.abs(weights[:, row]).max()) if reach is None else float(reach[row])
         own = own or 1.0
@@ -78,3 +75,25 @@ def moment_figure(
     data.axes(figure, rows)
     style.styled(figure, f"{style.plain(task.name)}: {what}", height=120 + 150 * rows)
     return figure.update_layout(showlegend=False, bargap=0.15, margin={"l": 40, "b": 56})
+
+
+def moment_heights(
+    task: Task, weights: Float[np.ndarray, "element neuron"]
+) -> list[Float[np.ndarray, " point"]]:
+    """Heights of the traces of :func:`moment_figure`, in their order: all that another moment changes.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> weights = np.cos(2 * np.pi * np.arange(5) / 5)[:, None]
+    >>> curve, points, bars = moment_heights(task("C5"), weights)
+    >>> points.shape, bars.round(6).tolist()
+    ((5,), [1.0, 0.0])
+    """
+    return _drawn(task, weights).heights(0)
+
+
+def _drawn(task: Task, weights: Float[np.ndarray, "element neuron"]) -> DrawnNeurons:
+    order = np.arange(task.size) if task.elements is None else element_order(task.elements)
+    rows = np.ascontiguousarray(weights.T[None], dtype=np.float64)
+    return DrawnNeurons(task, rows[..., order], spectra(task, rows), order)

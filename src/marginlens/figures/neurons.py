@@ -266,17 +266,27 @@ class DrawnNeurons:
         result.append((2, spectrum))
         return result
 
+    def heights(self, frame: int) -> list[Float[np.ndarray, " point"]]:
+        """Heights of every trace at a frame, in the order of `traces`."""
+        result = []
+        for row in range(self.weights.shape[1]):
+            if self.cyclic:
+                result.append(self.curve[frame, row])
+            result += [self.weights[frame, row], self.power[frame, row]]
+        return result
+
     def updates(self, frame: int) -> list[Any]:
         """New heights of every trace at a frame."""
+        heights = iter(self.heights(frame))
         result: list[Any] = []
-        for row in range(self.weights.shape[1]):
+        for _ in range(self.weights.shape[1]):
             if self.task.elements is None:
-                result.append(go.Bar(y=self.weights[frame, row]))
+                result.append(go.Bar(y=next(heights)))
             else:
                 if self.cyclic:
-                    result.append(go.Scatter(y=self.curve[frame, row]))
-                result.append(go.Scatter(y=self.weights[frame, row]))
-            result.append(go.Bar(y=self.power[frame, row]))
+                    result.append(go.Scatter(y=next(heights)))
+                result.append(go.Scatter(y=next(heights)))
+            result.append(go.Bar(y=next(heights)))
         return result
 
     def axes(self, figure: go.Figure, rows: int) -> None:

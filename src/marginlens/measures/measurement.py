@@ -11,17 +11,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marginlens.measures.mechanism import Mechanism, examine
+from marginlens.measures.neurons import LIVE, neurons_of
 from marginlens.measures.parity import measure_parity
 from marginlens.measures.phases import cyclic_phases
-from marginlens.measures.spectrum import power_spectra
 from marginlens.networks import MLP, Rows, evaluate
 from marginlens.tasks import Task
 from marginlens.tasks import task as task_of
 
 __all__ = ["LIVE", "Measurement", "measure"]
-
-LIVE = 1e-3
-"""A neuron is live if its ||omega||^nu is above this share of the largest neuron's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,46 +202,31 @@ def _of_network(network: MLP, task: Task, member: int, rows: Rows | None) -> Mea
         )
     one = network.untied().member(member).to(torch.float64)
     result = evaluate(one, task, rows=rows)
-    weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}
-    degree = one.homogeneity
-    norms = np.sqrt(sum(np.square(w).sum(0) for w in weights.values()))
-    masses = norms**degree
-    live = masses > LIVE * masses.max(initial=0.0)
-    spectrum = power_spectra(task, weights, live)
-    whole = np.where(live[:, None], spectrum["all"], -1.0)
-    dominant = np.where(live, whole.argmax(1), -1)
-    agrees = live.copy()
-    for slot in (*task.slots, *(("w",) if task.kind == "table" else ())):
-        part = np.where(live[:, None], spectrum[slot], 0.0)
-        agrees &= (part.argmax(1) == dominant) & (part.max(1) > 0)
-    total = float(masses.sum())
+    found = neurons_of(network, task, member)
+    weights, live, spectrum, dominant = found.weights, found.live, found.spectrum, found.dominant
+    total = float(found.masses.sum())
     extra = measure_parity(task, weights) if task.kind == "parity" else {}
-    if task.kind == "parity":
-        parts = masses[:, None] * np.nan_to_num(spectrum["u"])
-        share = parts.sum(0) / max(parts.sum(), 1e-300)
-    else:
-        share = np.bincount(dominant[live], masses[live], len(task.features)) / max(total, 1e-300)
-        if task.group is not None and task.group.generator is not None:
-            extra = cyclic_phases(task, weights, dominant, live, spectrum)
+    if task.kind == "table" and task.group is not None and task.group.generator is not None:
+        extra = cyclic_phases(task, weights, dominant, live, spectrum)
     margin = float(result.margin[0])
     return Measurement(
         task=task.name,
         activation=network.activation.name,
-        degree=degree,
+        degree=one.homogeneity,
         accuracy=float(result.accuracy[0]),
         cross_entropy=float(result.cross_entropy[0]),
         norm=total,
         margin=margin,
         normalized_margin=margin / total if total > 0 else 0.0,
         features=tuple(feature.name for feature in task.features),
-        neuron_norms=norms,
+        neuron_norms=found.neuron_norms,
         live=live,
         spectrum=spectrum,
         dominant=dominant,
-        max_power=np.where(live, whole.max(1), np.nan),
-        agrees=agrees,
-        share=share,
-        count=np.bincount(dominant[live], minlength=len(task.features)),
+        max_power=found.max_power,
+        agrees=found.agrees,
+        share=found.share,
+        count=found.count,
         sampled=0 if rows is None else len(rows),
         **extra,
     )

@@ -32,7 +32,7 @@ __all__ = [
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
-MAY_CHANGE = ("learning_rate", "steps", "device")
+MAY_CHANGE = ("learning_rate", "strength", "steps", "device")
 """Fields of a recipe that may be others after a resume."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
 
@@ -96,8 +96,8 @@ def _require_recipe(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) 
         if was[name] != now[name]:
             raise OtherRecipeError(
                 f"the recipe in {str(path.parent)!r} says {name} = {now[name]!r}, but {path.name} was "
-                f"trained with {was[name]!r}; put that back: only --learning-rate, --steps and "
-                "--device may change"
+                f"trained with {was[name]!r}; put that back: only --learning-rate, --strength, "
+                "--steps and --device may change"
             )
 
 

@@ -28,7 +28,9 @@ from marginlens.training import (
 )
 from marginlens.training.trackers import Tracker, open_tracker, require_tracker
 
-__all__ = ["Progress", "by_leader", "execute", "finish_training", "follow", "start_tracker"]
+__all__ = [
+    "Progress", "by_leader", "checkpointer", "execute", "finish_training", "follow", "start_tracker",
+]  # fmt: skip
 
 Progress = Callable[[int, dict[str, np.ndarray]], None]
 Made = TypeVar("Made")
@@ -161,19 +163,6 @@ def finish_training(
         If the finished run cannot be written; its checkpoint stays.
     """
 
-    def save(state: TrainingState) -> None:
-        assert folder is not None
-        if not all(p.isfinite().all() for p in state.network.parameters.values()):
-            return  # the next record says that it diverged; the good ones must outlive it
-        try:
-            write_checkpoint(state, folder, recipe.model_dump(mode="json"))
-        except OSError as error:
-            warnings.warn(
-                f"no checkpoint at step {state.step} ({error.strerror or error}); training goes on, "
-                "and the one before it is kept",
-                stacklevel=2,
-            )
-
     def show(step: int, row: dict[str, np.ndarray]) -> None:
         if tracker is not None:
             tracker.log(step, row)
@@ -181,6 +170,7 @@ def finish_training(
             progress(step, row)
 
     leads = Ranks.here().leads
+    save = None if folder is None else checkpointer(recipe, folder)
     try:
         training = train(
             chosen,
@@ -188,17 +178,18 @@ def finish_training(
             margin=prediction.margin,
             progress=show if leads else None,
             state=state,
-            checkpoint=save if folder is not None and leads else None,
+            checkpoint=save if leads else None,
             checkpoint_every=checkpoint_every,
         )
     except DivergedError as error:
-        if folder is None or not leads:
+        if folder is None or save is None or not leads:
             raise
         save(error.state)
         raise DivergedError(
             f"{error}: the last good state, of step {error.state.step}, is kept; go on from it with: "
             f"marginlens train --resume {folder} --learning-rate {recipe.learning_rate / 10:g}",
             error.state,
+            error.why,
         ) from None
     if tracker is not None:
         tracker.close(training.stopped)
@@ -213,6 +204,24 @@ def finish_training(
                 f"room, then: marginlens train --resume {folder}"
             ) from None
     return run
+
+
+def checkpointer(recipe: Recipe, folder: Path) -> Callable[[TrainingState], None]:
+    """What writes a training's states into its folder; one that it cannot write costs a warning."""
+
+    def save(state: TrainingState) -> None:
+        if not all(p.isfinite().all() for p in state.network.parameters.values()):
+            return  # the next record says that it diverged; the good ones must outlive it
+        try:
+            write_checkpoint(state, folder, recipe.model_dump(mode="json"))
+        except OSError as error:
+            warnings.warn(
+                f"no checkpoint at step {state.step} ({error.strerror or error}); training goes on, "
+                "and the one before it is kept",
+                stacklevel=2,
+            )
+
+    return save
 
 
 def start_tracker(

@@ -4,7 +4,7 @@ While it is trained: ``recipe.toml``, ``table.npy`` if the task came from a tabl
 ``checkpoint.safetensors`` with the one before it. When it is finished, in place of the checkpoints:
 ``history.parquet`` (one row a record and member), ``snapshots.safetensors``,
 ``parameters.safetensors`` (every member), ``prediction.json`` and ``verdict.json``. An interrupted
-run has all of these. No pickles.
+run has all of these. ``changes.json`` is there where a recipe was changed on the way. No pickles.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ from marginlens.tasks import Task, name_of_elements, task, task_over
 from marginlens.training import Recipe, Training, initial_network
 
 __all__ = [
-    "MARK", "begin_run", "check_folder", "finish_run", "is_finished", "load_run", "save_run",
-    "task_of_folder",
+    "CHANGES", "MARK", "begin_run", "check_folder", "finish_run", "is_finished", "load_run",
+    "note_changes", "save_run", "task_of_folder",
 ]  # fmt: skip
 
 MARK = "recipe.toml"
+CHANGES = "changes.json"
 _FILES = {
     MARK, "history.parquet", "snapshots.safetensors", "parameters.safetensors",
-    "prediction.json", "verdict.json", "table.npy", "report.html", CHECKPOINT, PREVIOUS,
+    "prediction.json", "verdict.json", "table.npy", "report.html", CHANGES, CHECKPOINT, PREVIOUS,
     "tensorboard", "mlflow", "wandb",
 }  # fmt: skip
 _BEGUN = f".{MARK}.begun"  # is there while a folder is emptied, and until the recipe is in it
@@ -105,6 +106,32 @@ def begin_run(recipe: Recipe, chosen: Task, folder: Path, *, overwrite: bool) ->
         write_whole(folder / MARK, recipe.to_toml())  # the last: what has it can be resumed
         (folder / _BEGUN).unlink()
         yield
+
+
+def note_changes(folder: Path, step: int, was: Recipe, now: Recipe) -> None:
+    """Write the recipe that holds from a step on, and which of its fields changed there.
+
+    ``changes.json`` is a list of ``{"step", "field", "from", "to"}``, in the order of the changes.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written.
+    """
+    before, after = was.model_dump(mode="json"), now.model_dump(mode="json")
+    path = folder / CHANGES
+    try:
+        changes = json.loads(path.read_text())
+    except (OSError, ValueError):  # the first change; or a damaged list, which nothing depends on
+        changes = []
+    changes += [
+        {"step": step, "field": name, "from": before[name], "to": after[name]}
+        for name in after
+        if after[name] != before[name]
+    ]
+    if changes:
+        write_whole(path, json.dumps(changes, indent=2) + "\n")
+    write_whole(folder / MARK, now.to_toml())
 
 
 def is_finished(folder: Path) -> bool:

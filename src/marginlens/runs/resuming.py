@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from marginlens.files import write_whole
 from marginlens.runs.checkpoint import (
     CHECKPOINT,
     PREVIOUS,
@@ -18,7 +17,7 @@ from marginlens.runs.checkpoint import (
     remove_unfinished,
 )
 from marginlens.runs.execute import Progress, by_leader, finish_training, start_tracker
-from marginlens.runs.folder import MARK, is_finished, task_of_folder
+from marginlens.runs.folder import MARK, is_finished, note_changes, task_of_folder
 from marginlens.runs.run import Run, prediction_for
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
@@ -53,8 +52,12 @@ def resume(
     checkpoint_every, track
         As for :func:`follow`.
     changed
-        ``learning_rate``, ``steps`` or ``device``: other values of these fields of the recipe from
-        here on.
+        ``learning_rate``, ``strength``, ``steps`` or ``device``: other values of these fields of the
+        recipe from here on. The recipe then says the last ones, and the prediction is that of the last
+        strength; ``changes.json`` says at which step they changed. Rows of the history from before
+        keep the loss at the strength of their time. Along a regularization path the new strength is
+        the one it falls from, by the same share of the steps, to the same ``anneal_to``: in the last
+        quarter nothing changes.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def resume(
     with ExitStack() as stack:
         by_leader(lambda: stack.enter_context(_held(path)))
         recipe, chosen = _read_recipe(path)
-        given = {name: value for name, value in changed.items() if value is not None}
+        given, was = {name: value for name, value in changed.items() if value is not None}, recipe
         if given:
             recipe = checked_recipe({**recipe.model_dump(), **given})
         find_device(recipe.device)
@@ -83,7 +86,7 @@ def resume(
             if previous and not _is_whole(path / CHECKPOINT, recipe, chosen):
                 (path / PREVIOUS).replace(path / CHECKPOINT)  # or the damaged one would follow it
             if given:
-                write_whole(path / MARK, recipe.to_toml())
+                note_changes(path, step, was, recipe)
             tracker = start_tracker(stack, track, path, recipe, step)
             if tracker is not None and state is not None:
                 for i, recorded in enumerate(state.steps):  # what it holds already is passed over

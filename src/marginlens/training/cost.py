@@ -6,7 +6,7 @@ from marginlens.tasks import Task
 from marginlens.training.compiled import COMPILE_SECONDS, kernel_seconds, worth_compiling
 from marginlens.training.recipe import Recipe
 
-__all__ = ["estimated_seconds", "step_operations"]
+__all__ = ["estimated_megabytes", "estimated_seconds", "step_operations"]
 
 _OPERATORS = 0.6e-3  # of a step's operators, whatever they work on
 _OPERATIONS = 5e10  # floating-point operations a second, in float32
@@ -35,6 +35,37 @@ def estimated_seconds(task: Task, recipe: Recipe) -> float:
         step = double * kernel_seconds(task, recipe.members, recipe.width, int(recipe.rows(task)))
         return COMPILE_SECONDS + recipe.steps * step
     return recipe.steps * (_OPERATORS + double * step_operations(task, recipe) / _OPERATIONS)
+
+
+def estimated_megabytes(task: Task, recipe: Recipe) -> float:
+    """Megabytes of a process that trains and measures on a CPU: to a factor of two.
+
+    320 for Python, PyTorch and what else is loaded, with the buffers of a step. A parameter is there ten
+    times: itself, gradient, two moments, and twice three of them in the last good and the present state;
+    member 0 also in float64 while it is measured, and in the snapshots (64 MB at most). A row is there
+    three times, with its answer, and a basis of the features twice.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> 320 < estimated_megabytes(task("C23"), Recipe(task="C23", width=200)) < 330
+    True
+    """
+    size, classes, width = task.size, task.classes, recipe.width
+    slots = 1 if recipe.tied or task.kind == "parity" else task.factors
+    if recipe.network == "mlp":
+        one = width * (slots * size + classes)
+    elif recipe.network == "factored":
+        one = recipe.embedding * slots * (size + width) + width * classes
+    else:
+        layer = 4 * width * width + 2 * width * recipe.hidden
+        one = width * (size + classes + task.factors + 2) + recipe.layers * layer
+    itemsize = 8 if recipe.dtype == "float64" else 4
+    snapshots = min(64 << 20, 4 * one * recipe.snapshots)
+    bases = 16 * size * size if task.features else 0
+    rows = 24 * len(task.answers) * (task.factors + 1)
+    state = (10 * itemsize * recipe.members + 24) * one
+    return 320 + (state + snapshots + bases + rows) / 2**20
 
 
 def step_operations(task: Task, recipe: Recipe) -> float:

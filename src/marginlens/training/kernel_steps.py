@@ -21,7 +21,7 @@ __all__ = ["KernelSteps"]
 
 Parameters = dict[str, Tensor]
 
-_CALL = 0.2  # seconds of a call, after which signals are looked at
+_CALL = 0.05  # seconds of a call, after which signals and those who watch are looked at
 
 
 class KernelSteps:

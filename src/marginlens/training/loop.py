@@ -19,20 +19,23 @@ from marginlens.training.recipe import Recipe
 from marginlens.training.start import copy_of, find_device, initial_network, moved
 from marginlens.training.state import Training, TrainingState, snapshot_steps
 
-__all__ = ["CHECKPOINT_SECONDS", "DivergedError", "train"]
+__all__ = ["CHECKPOINT_SECONDS", "DivergedError", "Watch", "train"]
 
 CHECKPOINT_SECONDS = 60.0
 _WORTH_THREADS = 1 << 17  # hidden activations a step
 _WINDOW = 100  # steps over which convergence is judged
 _EXPLODED = 1e12  # times the first norm
 
+Watch = Callable[[TrainingState], bool]
+"""Looks at a training while it runs; says whether it is to go on."""
+
 
 class DivergedError(FloatingPointError):
-    """Training left the finite numbers; ``state`` is the last good one."""
+    """Training left the finite numbers; ``state`` is the last good one, ``why`` what happened."""
 
-    def __init__(self, words: str, state: TrainingState) -> None:
+    def __init__(self, words: str, state: TrainingState, why: str = "") -> None:
         super().__init__(words)
-        self.state = state
+        self.state, self.why = state, why or words
 
 
 def train(
@@ -45,6 +48,8 @@ def train(
     state: TrainingState | None = None,
     checkpoint: Callable[[TrainingState], None] | None = None,
     checkpoint_every: int | None = None,
+    watch: Watch | None = None,
+    watch_seconds: float = 0.1,
 ) -> Training:
     """Minimise mean cross-entropy + penalty over the rows to train on.
 
@@ -64,6 +69,12 @@ def train(
         Where an earlier training by the same recipe was, to go on from.
     checkpoint
         Called with the state every minute, every ``checkpoint_every`` steps, and when interrupted.
+    watch, watch_seconds
+        Called with the state at the start, whenever so many seconds have passed since it last
+        returned, and at the end. Where it returns False training stops as after Ctrl-C; what it
+        returns at the end is ignored. Its own time is none of the state's ``seconds``, and numbers
+        are the same to the bit with it and without. Of several processes the first one's is called,
+        between records. The state is the training's own: to keep one, copy it.
 
     Returns
     -------
@@ -112,8 +123,9 @@ def train(
         compiled_passes(way == "passes") as compile_seconds,
     ):
         loop = _Loop(
-            task, recipe, state, margin, progress, checkpoint, checkpoint_every, signals, started
-        )
+            task, recipe, state, margin, progress, checkpoint, checkpoint_every, signals, started,
+            watch, watch_seconds,
+        )  # fmt: skip
         stopped = loop.run()
     return state.finish(stopped, compile_seconds + loop.steps.compile_seconds)
 
@@ -132,6 +144,8 @@ class _Loop:
         checkpoint_every: int | None,
         signals: Signals,
         started: float,
+        watch: Watch | None,
+        watch_seconds: float,
     ) -> None:
         self.recipe, self.state, self.margin = recipe, state, margin
         self.progress, self.checkpoint, self.every = progress, checkpoint, checkpoint_every
@@ -143,6 +157,8 @@ class _Loop:
             self.good = state.step, self.steps.kept()
         self.before, self.started = state.seconds, started
         self.saved = time.perf_counter()
+        self.watch = watch if self.ranks.leads else None
+        self.watch_seconds, self.watched = watch_seconds, -math.inf
 
     def run(self) -> str:
         state, recipe = self.state, self.recipe
@@ -159,8 +175,9 @@ class _Loop:
                     self._gather()
                     state.end(state.active, step, "steps")
                 if not len(state.active):
+                    self._look()
                     return "steps"
-                if self.ranks.any(self.signals.received):
+                if self.ranks.any(not self._look_if_due() or self.signals.received):
                     self._save()
                     return "interrupted"
                 self._save_if_due()
@@ -182,7 +199,28 @@ class _Loop:
     def _proceed(self) -> bool:
         if self.ranks.world > 1:  # all of them stop at the same step: at the next record
             return True
-        return not self.signals.received and not self._is_due()
+        return not (self.signals.received or self._is_due() or self._is_look_due())
+
+    def _is_look_due(self) -> bool:
+        if self.watch is None:
+            return False
+        return time.perf_counter() - self.watched >= self.watch_seconds
+
+    def _look_if_due(self) -> bool:
+        """Whether training is to go on."""
+        return not self._is_look_due() or self._look()
+
+    def _look(self) -> bool:
+        """Show the state to whom watches; whether training is to go on."""
+        if self.watch is None:
+            return True
+        self._gather()
+        begun = time.perf_counter()
+        try:
+            return self.watch(self.state)
+        finally:
+            self.watched = time.perf_counter()
+            self.started += self.watched - begun  # its time is not training's
 
     def _is_due(self) -> bool:
         return self.checkpoint is not None and time.perf_counter() - self.saved > CHECKPOINT_SECONDS

@@ -2,6 +2,7 @@
 {
   const root = document.documentElement;
   const isDark = () => root.dataset.mantineColorScheme === "dark";
+  const AT_ONCE = { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } };
   let templates = null;
 
   // The page's light or dark is an attribute of its root: figures follow it.
@@ -29,6 +30,39 @@
       if (!content) return [same, same, same];
       const layout = { ...content.layout, template: templates[isDark() ? "dark" : "light"], dragmode: false };
       return [{ data: content.data, layout }, content.title || same, { height: layout.height }];
+    },
+    // Other heights for the traces that are there; what else is drawn stays.
+    heights(content) {
+      const same = window.dash_clientside.no_update;
+      if (!content || !window.Plotly) return same;
+      const place = document.getElementById(JSON.stringify({ name: content.name, part: "graph" }));
+      const plot = place && place.querySelector(".js-plotly-plot");
+      if (!plot || !plot.data || plot.data.length !== content.y.length) return same;
+      if (Object.keys(content.layout).length) {
+        window.Plotly.update(plot, { y: content.y }, content.layout);
+      } else {  // without drawing the axes again
+        const data = content.y.map((y) => ({ y }));
+        window.Plotly.animate(plot, { data, traces: data.map((_, index) => index) }, AT_ONCE)
+          .catch(() => {});  // a later one took over
+      }
+      return same;
+    },
+    // The play button of a run: one snapshot a tick, from the first where it stood at the last.
+    play(clicks, ticks, still, value, most) {
+      const same = window.dash_clientside.no_update;
+      const pressed = window.dash_clientside.callback_context.triggered_id === "run-play";
+      if (pressed) return still ? [false, "Pause", value >= most ? 0 : same] : [true, "Play", same];
+      if (still) return [same, same, same];
+      return value >= most ? [true, "Play", same] : [same, same, value + 1];
+    },
+    // The step and the neurons that are looked at go into the address, for links.
+    remember(words, neurons) {
+      const here = new URL(location.href);
+      const step = /step (\d+)/.exec(words || "");
+      if (step) here.searchParams.set("step", step[1]);
+      if (neurons) here.searchParams.set("neurons", neurons);
+      history.replaceState(history.state, "", here);
+      return window.dash_clientside.no_update;
     },
     arrived() {
       setTimeout(refocus, 0);

@@ -9,16 +9,11 @@ from marginlens.explorer.site import View
 from marginlens.explorer.views.atlas import ATLAS
 from marginlens.explorer.views.compare import COMPARE
 from marginlens.explorer.views.predict import PREDICT
+from marginlens.explorer.views.run import RUN
+from marginlens.explorer.views.runs import RUNS
 
 __all__ = ["VIEWS"]
 
 VIEWS: Mapping[str, View] = MappingProxyType(
-    {
-        view.path: view
-        for view in (
-            PREDICT,
-            COMPARE,
-            ATLAS,
-        )
-    }
+    {view.path: view for view in (PREDICT, RUNS, RUN, COMPARE, ATLAS)}
 )

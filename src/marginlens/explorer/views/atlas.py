@@ -190,9 +190,9 @@ def _draw(site: Site, query: Query) -> list[Any]:
                 "atlas",
                 atlas_figure(rows, [row["link"] for row in short]),
                 caption=(
-                    "Margins fall with the order n, about as n to the power −3/2. What is left tells groups "
-                    "apart: the higher the degrees of its irreps, the lower a group lies. Choose a point "
-                    "to predict its group.",
+                    "Margins fall with the order n, about as n to the power −3/2. What is left tells "
+                    "groups apart: the higher the degrees of its irreps, the lower a group lies. "
+                    "Choose a point to predict its group.",
                     "Computed from characters alone, each with a certificate.",
                 ),
             )
@@ -302,7 +302,7 @@ def _connect(app: Dash, site: Site) -> None:
     app.clientside_callback(
         "window.dash_clientside.atlas.chosen",
         Output("atlas-count", "data-chosen"),
-        Input({"graph": "atlas"}, "clickData"),
+        Input({"part": "graph", "name": "atlas"}, "clickData"),
         prevent_initial_call=True,
     )
 

@@ -22,6 +22,7 @@ from marginlens.figures.compare import (
 )
 from marginlens.figures.style import number
 from marginlens.measures import observe, selection_law
+from marginlens.measures.observables import KEY
 from marginlens.networks import Transformer
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def _draw(site: Site, query: Query) -> list[Any]:
     top = [
         parts.heading(
             "Compare",
-            f"Up to {_MOST} runs side by side: margins, shares and loss; and, of runs that differ in the "
-            "seed alone, how often each set of features is learned.",
+            f"Up to {_MOST} runs side by side: margins, shares and loss; and, of runs that differ in "
+            "the seed alone, how often each set of features is learned.",
         ),
         _picker(entries, names),
     ]
@@ -275,12 +276,15 @@ def _laws(runs: Mapping[str, Run]) -> list[Component]:
         )
         caption = (
             f"How often each set of features is learned, over the seeds of {', '.join(names)}.",
-            "A feature is key where its part of the logits is at least "
-            "0.5\N{NO-BREAK SPACE}% of them; a seed that comes twice counts once.",
+            "Lines are 95\N{NO-BREAK SPACE}% intervals, of the sets together, of the features one by "
+            f"one. A feature is key where its spectral weight is at least {KEY:g}; a seed that comes "
+            "twice counts once.",
         )
         pieces.append(
             parts.card(
-                parts.figure(f"compare-law-{place}", law_figure(law, title), caption=caption)
+                parts.figure(
+                    f"compare-law-{place}", law_figure(law, title), title=title, caption=caption
+                )
             )
         )
     return pieces

@@ -1,0 +1,50 @@
+"""Files of a run that a browser may fetch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, abort, send_file
+
+from marginlens.explorer.library import Library
+from marginlens.report import report
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Response as Answer
+
+__all__ = ["DOWNLOADS", "connect_downloads"]
+
+DOWNLOADS = (
+    "report.html",
+    "recipe.toml",
+    "history.parquet",
+    "verdict.json",
+    "prediction.json",
+    "parameters.safetensors",
+    "snapshots.safetensors",
+)
+"""Names of files; no other file of a run is given out."""
+
+
+def connect_downloads(server: Flask, library: Library) -> None:
+    """Serve ``/download/RUN/FILE``: the page of a run is written when it is asked for."""
+
+    @server.get("/download/<path:name>/<file>")
+    def download(name: str, file: str) -> Answer:
+        if file not in DOWNLOADS:
+            abort(404)
+        try:
+            folder = library.folder_of(name)
+            if file == "report.html":
+                page = report(library.run(name))
+                return Response(
+                    page,
+                    mimetype="text/html",
+                    headers={"Content-Disposition": "attachment; filename=report.html"},
+                )
+        except ValueError:
+            abort(404)
+        path = folder / file
+        if not path.is_file() or path.is_symlink():
+            abort(404)
+        return send_file(path.absolute(), as_attachment=True, download_name=file)
