@@ -14,8 +14,8 @@ from dash import Input, Output, State, dcc, html
 
 from marginlens.atlas import atlas_totals, family_spec, packaged_atlas, read_atlas
 from marginlens.explorer import parts
-from marginlens.explorer.asking import asked_whole
 from marginlens.explorer.site import Query, Site, View
+from marginlens.explorer.typed import asked_whole
 from marginlens.figures.atlas import atlas_figure
 from marginlens.figures.style import number
 
