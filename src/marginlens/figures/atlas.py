@@ -71,8 +71,13 @@ def atlas_figure(
         figure.update_xaxes(
             range=[np.log10(0.93 * low), np.log10(1.07 * high)], **style.decades(low, high)
         )
+        low, high = min(heights), max(heights)
+        figure.update_yaxes(
+            range=[np.log10(0.93 * low), np.log10(1.07 * high)],
+            **style.decades(low / 1.2, high * 1.2),
+        )
     figure.update_xaxes(title_text="order n of the group", type="log")
-    figure.update_yaxes(title_text="γ* · n³ᐟ²", rangemode="tozero")
+    figure.update_yaxes(title_text="γ* · n³ᐟ²", type="log")
     return style.styled(
         figure, "Maximum margin of every group, less its fall with the order", height=440
     )

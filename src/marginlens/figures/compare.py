@@ -154,7 +154,7 @@ def shares_by_run_figure(compared: Sequence[Compared], colors: Sequence[int]) ->
         )  # fmt: skip
     _ranges(figure, [one for _, one in measured], axis)
     kind = "frequency k" if cyclic else "coordinate" if task.kind == "parity" else "feature"
-    figure.update_xaxes(title_text=kind)
+    figure.update_xaxes(title_text=kind, **({"dtick": max(1, len(axis) // 12)} if cyclic else {}))
     figure.update_yaxes(title_text="share of norm", tickformat=".2~%", rangemode="tozero")
     title = f"{style.plain(task.name)}: share of the norm of each feature"
     return style.styled(figure, title, height=400).update_layout(barmode="group", bargap=0.25)
@@ -170,7 +170,7 @@ def _ranges(figure: go.Figure, compared: Sequence[Compared], axis: list[Any]) ->
         return
     low, high = np.array(ranges[0], dtype=float).reshape(-1, 2).T
     figure.add_scatter(
-        x=axis, y=(low + high) / 2, mode="markers", name="at the maximum margin",
+        x=axis, y=(low + high) / 2, mode="markers", name="at γ*",
         error_y={"type": "data", "array": (high - low) / 2},
         marker={"symbol": "line-ew", "size": 16 if len(axis) <= 24 else 7, "line": {"width": 2}},
         customdata=np.stack([low, high], axis=-1),

@@ -162,8 +162,8 @@ def _answer(runs: Mapping[str, Run]) -> list[Any]:
         drawn = shares_by_run_figure([one for _, one in chosen], [i for i, _ in chosen])
         if drawn is not None:
             caption = (
-                "Bars of one feature are the networks' shares of it; ticks are the range of shares at "
-                "the maximum margin, where it is the same for all.",
+                "Bars of one feature are the networks' shares of it; ticks are the shares at the "
+                "maximum margin γ*, where they are the same for all.",
                 "Each live neuron counts for its dominant feature, with its norm.",
             )
             figure = parts.figure(f"compare-shares-{place}", drawn, caption=caption)
@@ -213,11 +213,12 @@ def _table(compared: Sequence[Compared]) -> Component:
                 f"{int(ends[one.member]) if one.member < len(ends) else run.recipe.steps}",
                 "–" if np.isnan(last) else f"{last:.3%}",
                 _verdict(one),
-                "–" if found is None else f"{int(found.live.sum())} of {len(found.live)}",
-                "–" if found is None else f"{int((found.count > 0).sum())} of {len(found.count)}",
+                "–" if found is None else f"{int(found.live.sum())} / {len(found.live)}",
+                "–" if found is None else f"{int((found.count > 0).sum())} / {len(found.count)}",
             ]
         )
-    return parts.table(columns, rows, label="Runs compared", numeric=(3, 4, 5, 6, 7, 9, 10))
+    shown = parts.table(columns, rows, label="Runs compared", numeric=(3, 4, 5, 6, 7, 9, 10))
+    return html.Div(shown, className="dense")
 
 
 def _name(one: Compared) -> Any:
@@ -274,19 +275,14 @@ def _laws(runs: Mapping[str, Run]) -> list[Component]:
             np.stack([first[seed] for seed in sorted(first)]),
             [feature.name for feature in group[0].task.features],
         )
+        drawn = law_figure(law, title).update_layout(title_text=title)
         caption = (
             f"How often each set of features is learned, over the seeds of {', '.join(names)}.",
             "Lines are 95\N{NO-BREAK SPACE}% intervals, of the sets together, of the features one by "
             f"one. A feature is key where its spectral weight is at least {KEY:g}; a seed that comes "
             "twice counts once.",
         )
-        pieces.append(
-            parts.card(
-                parts.figure(
-                    f"compare-law-{place}", law_figure(law, title), title=title, caption=caption
-                )
-            )
-        )
+        pieces.append(parts.card(parts.figure(f"compare-law-{place}", drawn, caption=caption)))
     return pieces
 
 
