@@ -40,12 +40,10 @@ def dial_figure(order: int, frequency: int, first: int, second: int) -> go.Figur
     ring = _place(np.arange(order), order, frequency)
     figure = go.Figure()
     step = 1 if order <= _LABELLED else int(np.ceil(order / 16))
-    # at one place of the dial may be several numbers, where k and n have a common divisor
+    # a place of the dial has several numbers where k and n have a common divisor: the first names it
+    period = order // int(np.gcd(order, frequency))
     named = [
-        str(x)
-        if order // np.gcd(order, frequency) == order and (x * frequency) % order % step == 0
-        else ""
-        for x in range(order)
+        str(x) if x < period and (x * frequency % order) % step == 0 else "" for x in range(order)
     ]
     figure.add_scatter(
         x=ring[0], y=ring[1], mode="markers", marker={"size": 5, "color": _OTHER}, showlegend=False,
@@ -55,8 +53,11 @@ def dial_figure(order: int, frequency: int, first: int, second: int) -> go.Figur
         x=1.15 * ring[0], y=1.15 * ring[1], mode="text", text=named, showlegend=False,
         hoverinfo="skip", textfont={"size": 11},
     )  # fmt: skip
-    hands = ((f"a = {first}", first, _HANDS[0], 0.62, "dot"), (f"b = {second}", second, _HANDS[1], 0.8, "dash"),
-             (f"a + b = {total}", total, _RIGHT, 0.96, "solid"))  # fmt: skip
+    hands = (
+        (f"a = {first}", first, _HANDS[0], 0.62, "dot"),
+        (f"b = {second}", second, _HANDS[1], 0.8, "dash"),
+        (f"a + b = {total}", total, _RIGHT, 0.96, "solid"),
+    )
     for name, value, color, length, dash in hands:
         x, y = _place(np.array([value]), order, frequency)
         figure.add_scatter(
@@ -184,19 +185,18 @@ def ranges_figure(prediction: Prediction, chosen: int) -> go.Figure:
     names = [style.plain(feature.name) for feature in features]
     figure = go.Figure(
         go.Bar(
-            x=names, y=high, marker_line_width=0, showlegend=False, base=0,
+            x=names, y=high, marker_line_width=0, showlegend=False, textposition="outside",
+            text=["cannot" if f.status == "cannot" else f"{y:.1%}" for f, y in zip(features, high, strict=True)],
+            cliponaxis=False, textangle=0,
             marker_color=[style.feature_color(i, len(features)) for i in range(len(features))],
             marker_opacity=[1.0 if i == chosen else 0.45 for i in range(len(features))],
             customdata=[
-                f"{name}, degree² × type = {f.dimension}: <i>{f.status}</i><br>{a:.3%} to {b:.3%}"
+                f"{name}, dimension {f.dimension}: <i>{f.status}</i><br>{a:.3%} to {b:.3%}"
                 for name, f, a, b in zip(names, features, low, high, strict=True)
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
     )  # fmt: skip
-    for name, feature, most in zip(names, features, high, strict=True):
-        words = "cannot" if feature.status == "cannot" else f"{most:.1%}"
-        figure.add_annotation(x=name, y=most, text=words, yanchor="bottom")
     figure.update_xaxes(title_text="irrep class, by degree")
     figure.update_yaxes(
         title_text="share of norm", tickformat=".0%", range=[0, 1.18 * float(high.max(initial=0.1))]
@@ -221,20 +221,12 @@ def signs_figure(weights: Float[np.ndarray, "coordinate neuron"]) -> go.Figure:
             x=[f"x{i + 1}".translate(_SUBSCRIPTS) for i in range(coordinates)],
             y=[str(i + 1) for i in range(neurons)],
             colorscale=[(0, _RIGHT), (0.5, "rgba(138,147,163,0.16)"), (1, style.MEASURED)],
-            customdata=weights.T,
+            text=[["" if not v else "+" if v > 0 else "−" for v in row] for row in weights.T],
+            texttemplate="%{text}" if neurons <= 16 else None,
+            textfont={"color": "#ffffff", "size": 15 if neurons <= 8 else 12}, customdata=weights.T,
             hovertemplate="neuron %{y}, %{x}: %{customdata:.4f}<extra></extra>",
         )
     )  # fmt: skip
-    if neurons <= 8:
-        for i, row in enumerate(weights.T):
-            for j, value in enumerate(row):
-                if value:
-                    figure.add_annotation(
-                        x=j,
-                        y=i,
-                        text="+" if value > 0 else "−",
-                        font={"color": "#ffffff", "size": 15},
-                    )
     figure.update_xaxes(title_text="coordinate", showline=False, ticks="")
     figure.update_yaxes(
         title_text="neuron", autorange="reversed", showgrid=False, ticks="", nticks=9

@@ -11,9 +11,10 @@ from marginlens.explorer.views.compare import COMPARE
 from marginlens.explorer.views.predict import PREDICT
 from marginlens.explorer.views.run import RUN
 from marginlens.explorer.views.runs import RUNS
+from marginlens.explorer.views.tour import TOUR
 
 __all__ = ["VIEWS"]
 
 VIEWS: Mapping[str, View] = MappingProxyType(
-    {view.path: view for view in (PREDICT, RUNS, RUN, COMPARE, ATLAS)}
+    {view.path: view for view in (TOUR, PREDICT, RUNS, RUN, COMPARE, ATLAS)}
 )
