@@ -15,7 +15,7 @@ from jaxtyping import Float
 from marginlens.explorer.parts import address
 from marginlens.explorer.recorded import recorded
 from marginlens.figures.moment import moment_figure, moment_heights
-from marginlens.figures.style import number
+from marginlens.figures.style import SUPERSCRIPTS, number
 from marginlens.figures.tour import (
     answer_figure,
     cancelling_figure,
@@ -138,13 +138,11 @@ def _moment_heights(values: Values) -> tuple[list[Float[np.ndarray, " point"]], 
 def _moment_words(moment: int) -> str:
     kept = recorded()
     when = "Before training" if moment == 0 else f"After {kept.steps[moment]} steps"
-    right = (
-        f"{kept.accuracy[moment]:.0%}" if moment else f"{kept.accuracy[moment]:.0%}, as by chance,"
-    )
+    chance = "" if moment else ", as by chance"
     power = _purities()[moment]
     return (
-        f"{when} the network answers {right} of the 529 sums rightly; of each of these neurons' energy, "
-        f"{power.min():.0%} or more is in its strongest frequency."
+        f"{when} the network answers {kept.accuracy[moment]:.0%} of the 529 sums rightly{chance}; of the "
+        f"energy of each of these neurons at least {power.min():.0%} is in its strongest frequency."
     )
 
 
@@ -249,11 +247,14 @@ def _groups(values: Values) -> Shown:
             f"Irrep {feature.name} of {spec} cannot be used: no network of maximum margin has a neuron "
             "in it. What is drawn is its character, which no neuron has."
         )
-    figures = {
-        "irrep": moment_figure(chosen, np.asarray(shown, dtype=float)[:, None], [neuron], what=what,
-                               dominant=np.array([place])),
-        "ranges": ranges_figure(prediction, place),
-    }  # fmt: skip
+    drawn = moment_figure(
+        chosen, np.asarray(shown, dtype=float)[:, None], [neuron],
+        what=what, dominant=np.array([place]),
+    )  # fmt: skip
+    if not len(own):
+        for label in drawn.layout.annotations:
+            label.text = label.text.replace(f"neuron {neuron}", "character")
+    figures = {"irrep": drawn, "ranges": ranges_figure(prediction, place)}
     links = (
         (f"Everything about {spec}", address("/predict", task=spec)),
         ("All groups with an irrep that cannot be used", address("/atlas", irreps="cannot")),
@@ -268,9 +269,10 @@ def _parity(values: Values) -> Shown:
     n = max(2, min(values["n"], 12))
     k = max(1, min(values["k"], n, 6))
     gamma = factorial(k) * sqrt(2 * (k + 1) ** -(k + 1))
+    power = f"-{k + 1}".translate(SUPERSCRIPTS)
     weights = construct(task(f"parity({n},{k})")).parameters["u"][0].numpy().astype(np.float64)
     words = (
-        f"γ* = {k}! √(2 · {k + 1}^−{k + 1}) = {gamma:.6f}, whatever n is; {2 ** (k - 1)} "
+        f"γ* = {k}! √(2 · {k + 1}{power}) = {gamma:.6f}, whatever n is; {2 ** (k - 1)} "
         f"neuron{'s' * (k > 1)} reach it, and look at {k} of the {n} coordinates."
     )
     links = (
@@ -287,7 +289,8 @@ STEPS: tuple[Step, ...] = (
         "Nobody tells the network what a wave is. Its neurons become waves all the same.",
         (
             "Take all sums of two numbers modulo 23, and train a network with one hidden layer on them. "
-            "To the network the numbers are symbols without an order: a weight for each, drawn at random.",
+            "To the network the numbers are symbols without an order: each has a weight of its own, "
+            "drawn at random.",
             "Move the slider through its training. Noise turns into sinusoids, each neuron with one "
             "frequency of its own. A table of sums can be fitted in many ways: why in this one?",
         ),
@@ -295,7 +298,7 @@ STEPS: tuple[Step, ...] = (
         {
             "mystery": (
                 "Left: a neuron's weight for each number. Right: how its energy is spread over "
-                "frequencies.",
+                "frequencies. Each has the colour of the frequency that it ends with.",
                 "A real training, recorded: marginlens train C23 --steps 1000, x² neurons, seed 0. The "
                 "line through the points is their band-limited interpolation.",
             )
@@ -364,7 +367,7 @@ STEPS: tuple[Step, ...] = (
         "Not only numbers: every finite group",
         "Frequencies become irreducible representations, and some are never used.",
         (
-            "Shuffles of cards and turns of a cube are added too, and the order matters: they form "
+            "Shuffles of cards and turns of a cube are combined too, one after the other: they form "
             "groups. In place of a frequency each neuron takes one irreducible representation (irrep) "
             "of the group, and its weights are one of the irrep's matrix coefficients.",
             "For many groups Theorem 9 of the article says how much of the norm each irrep carries. "

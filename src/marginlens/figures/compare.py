@@ -154,7 +154,9 @@ def shares_by_run_figure(compared: Sequence[Compared], colors: Sequence[int]) ->
         )  # fmt: skip
     _ranges(figure, [one for _, one in measured], axis)
     kind = "frequency k" if cyclic else "coordinate" if task.kind == "parity" else "feature"
-    figure.update_xaxes(title_text=kind, **({"dtick": max(1, len(axis) // 12)} if cyclic else {}))
+    figure.update_xaxes(title_text=kind)
+    if cyclic:
+        figure.update_xaxes(dtick=max(1, len(axis) // 12))
     figure.update_yaxes(title_text="share of norm", tickformat=".2~%", rangemode="tozero")
     title = f"{style.plain(task.name)}: share of the norm of each feature"
     return style.styled(figure, title, height=400).update_layout(barmode="group", bargap=0.25)

@@ -63,7 +63,7 @@ def dial_figure(order: int, frequency: int, first: int, second: int) -> go.Figur
         figure.add_scatter(
             x=[0, length * x[0]], y=[0, length * y[0]], mode="lines+markers", name=name,
             line={"color": color, "width": 4, "dash": dash},
-            marker={"color": color, "size": [0, 9]}, hoverinfo="name",
+            marker={"color": color, "size": [0, 9], "opacity": 1}, hoverinfo="name",
         )  # fmt: skip
     across = {"visible": False, "range": [-1.3, 1.3], "fixedrange": True}
     figure.update_xaxes(**across)
@@ -126,6 +126,7 @@ def cancelling_figure(order: int, frequencies: Sequence[int]) -> go.Figure:
         x=differences, y=average, mode="lines+markers", name="average",
         line={"color": style.MEASURED, "width": 2.5},
         marker={
+            "opacity": 1,
             "size": [10 if d == 0 else 5 for d in differences],
             "color": [_RIGHT if d == 0 else style.MEASURED for d in differences],
         },
@@ -157,6 +158,7 @@ def frequencies_figure(found: Interference, chosen: int) -> go.Figure:
             x=found.sizes, y=share, mode="lines+markers", showlegend=False,
             line={"color": style.MEASURED, "width": 2},
             marker={
+                "opacity": 1,
                 "size": [13 if m == chosen else 6 for m in found.sizes],
                 "color": [_RIGHT if m == chosen else style.MEASURED for m in found.sizes],
             },
@@ -186,8 +188,7 @@ def ranges_figure(prediction: Prediction, chosen: int) -> go.Figure:
     figure = go.Figure(
         go.Bar(
             x=names, y=high, marker_line_width=0, showlegend=False, textposition="outside",
-            text=["cannot" if f.status == "cannot" else f"{y:.1%}" for f, y in zip(features, high, strict=True)],
-            cliponaxis=False, textangle=0,
+            text=["cannot" if not y else f"{y:.1%}" for y in high], cliponaxis=False, textangle=0,
             marker_color=[style.feature_color(i, len(features)) for i in range(len(features))],
             marker_opacity=[1.0 if i == chosen else 0.45 for i in range(len(features))],
             customdata=[
@@ -229,7 +230,12 @@ def signs_figure(weights: Float[np.ndarray, "coordinate neuron"]) -> go.Figure:
     )  # fmt: skip
     figure.update_xaxes(title_text="coordinate", showline=False, ticks="")
     figure.update_yaxes(
-        title_text="neuron", autorange="reversed", showgrid=False, ticks="", nticks=9
+        title_text="neuron",
+        type="category",
+        autorange="reversed",
+        showgrid=False,
+        ticks="",
+        nticks=9,
     )
     height = 150 + 34 * min(neurons, 8) if neurons <= 8 else 460
     return style.styled(figure, "Input weights of every neuron", height=height)

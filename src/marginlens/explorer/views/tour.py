@@ -99,7 +99,7 @@ def _progress(place: int) -> Component:
                     [html.Span(str(index), className="dot"), html.Span(step.short)],
                     href=parts.address("/", step=index),
                     className="here" if index == place else "been" if index < place else "",
-                    **({"title": f"Step {index}: {step.short}"}),
+                    title=f"Step {index}: {step.short}",
                 ),
                 **here,
             )
