@@ -141,8 +141,8 @@ def _moment_words(moment: int) -> str:
     chance = "" if moment else ", as by chance"
     power = _purities()[moment]
     return (
-        f"{when} the network answers {kept.accuracy[moment]:.0%} of the 529 sums rightly{chance}; of the "
-        f"energy of each of these neurons at least {power.min():.0%} is in its strongest frequency."
+        f"{when} the network answers {kept.accuracy[moment]:.0%} of the 529 sums rightly{chance}; of "
+        f"the energy of each of these neurons at least {power.min():.0%} is in its strongest frequency."
     )
 
 

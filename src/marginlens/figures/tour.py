@@ -185,10 +185,14 @@ def ranges_figure(prediction: Prediction, chosen: int) -> go.Figure:
     low = np.array([feature.least_share or 0.0 for feature in features])
     high = np.array([feature.greatest_share or 0.0 for feature in features])
     names = [style.plain(feature.name) for feature in features]
+    labels = [
+        "cannot" if feature.status == "cannot" else f"{most:.1%}"
+        for feature, most in zip(features, high, strict=True)
+    ]
     figure = go.Figure(
         go.Bar(
             x=names, y=high, marker_line_width=0, showlegend=False, textposition="outside",
-            text=["cannot" if not y else f"{y:.1%}" for y in high], cliponaxis=False, textangle=0,
+            text=labels, cliponaxis=False, textangle=0,
             marker_color=[style.feature_color(i, len(features)) for i in range(len(features))],
             marker_opacity=[1.0 if i == chosen else 0.45 for i in range(len(features))],
             customdata=[

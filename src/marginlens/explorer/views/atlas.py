@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dash import Dash
     from dash.development.base_component import Component
 
-__all__ = ["ATLAS", "Listed", "atlas_of", "compact_rows"]
+__all__ = ["ATLAS", "Listed", "asked_filters", "atlas_of", "compact_rows"]
 
 _COLUMNS = {
     "structure": "Group", "order": "Order", "number": "Number", "classes": "Classes",
@@ -135,13 +135,19 @@ def _share(least: float, most: float) -> str:
     return low if most - least < 1e-5 else f"{low} to {high}"
 
 
-def _asked(query: Query) -> dict[str, Any]:
-    """The filters that an address asks for.
+def asked_filters(query: Query) -> dict[str, Any]:
+    """The filters and the order that an address asks for.
 
     Raises
     ------
     ValueError
         If one of them is none.
+
+    Examples
+    --------
+    >>> found = asked_filters({"irreps": "cannot", "to": "48", "sort": "-margin"})
+    >>> found["irreps"], found["from"], found["to"], found["sort"]
+    ('cannot', None, 48, '-margin')
     """
     for name, choices in _CHOICES.items():
         if query.get(name, "") not in choices:
@@ -167,9 +173,9 @@ def _draw(site: Site, query: Query) -> list[Any]:
     rows, short, totals = atlas.rows, atlas.short, atlas.totals
     greatest = max(row["order"] for row in rows)
     try:
-        asked, problem = _asked(query), parts.no_message()
+        asked, problem = asked_filters(query), parts.no_message()
     except ValueError as error:
-        asked, problem = _asked({}), [parts.message(error, title="All groups are shown")]
+        asked, problem = asked_filters({}), [parts.message(error, title="All groups are shown")]
     return [
         parts.heading(
             "Atlas",

@@ -187,21 +187,21 @@ def _live(app: Dash, place: int, step: Step) -> None:
     sliders = [control for control in step.controls if not control.choices]
 
     @app.callback(
-        [Output({"part": "figure", "name": name}, "data") for name in step.captions],
+        *[Output({"part": "figure", "name": name}, "data") for name in step.captions],
         Output(f"tour-words-{place}", "children"),
         Output(f"tour-links-{place}", "children"),
-        [Output(_id(place, control), "max") for control in sliders],
-        [Input(_id(place, control), "value") for control in step.controls],
+        *[Output(_id(place, control), "max") for control in sliders],
+        *[Input(_id(place, control), "value") for control in step.controls],
         prevent_initial_call=True,
     )
-    def change(given: list[Any]) -> Any:
+    def change(*given: Any) -> Any:
         texts = {c.name: str(value) for c, value in zip(step.controls, given, strict=True)}
         shown = step.draw(asked_values(step, texts))
         return (
-            [parts.figure_data(shown.figures[name]) for name in step.captions],
+            *(parts.figure_data(shown.figures[name]) for name in step.captions),
             shown.words,
             _links(shown),
-            [shown.most.get(control.name, control.most) for control in sliders],
+            *(shown.most.get(control.name, control.most) for control in sliders),
         )
 
 
@@ -214,10 +214,10 @@ def _moving(app: Dash, place: int, step: Step) -> None:
     @app.callback(
         Output({"part": "heights", "name": name}, "data"),
         Output(f"tour-words-{place}", "children"),
-        [Input(_id(place, control), "value") for control in step.controls],
+        *[Input(_id(place, control), "value") for control in step.controls],
         prevent_initial_call=True,
     )
-    def move(given: list[Any]) -> Any:
+    def move(*given: Any) -> Any:
         texts = {c.name: str(value) for c, value in zip(step.controls, given, strict=True)}
         found, words = heights(asked_values(step, texts))
         return parts.heights_data(name, found), words
