@@ -76,10 +76,10 @@ def explore(
     from waitress.server import create_server
 
     from marginlens.explorer.app import make_app
-    from marginlens.explorer.typed import Tables
     from marginlens.explorer.library import Library
     from marginlens.explorer.live import Trainings
     from marginlens.explorer.site import Site
+    from marginlens.explorer.typed import Tables
 
     if folder.exists() and not folder.is_dir():
         raise ValueError(

@@ -9,7 +9,10 @@ from marginlens.explorer.site import View
 from marginlens.explorer.views.predict import PREDICT
 from marginlens.explorer.views.run import RUN
 from marginlens.explorer.views.runs import RUNS
+from marginlens.explorer.views.watch import WATCH
 
 __all__ = ["VIEWS"]
 
-VIEWS: Mapping[str, View] = MappingProxyType({view.path: view for view in (PREDICT, RUNS, RUN)})
+VIEWS: Mapping[str, View] = MappingProxyType(
+    {view.path: view for view in (PREDICT, WATCH, RUNS, RUN)}
+)

@@ -11,8 +11,8 @@ from dash import Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
 from marginlens.explorer import parts
-from marginlens.explorer.typed import GREATEST_TRAINED, asked_number, asked_task
 from marginlens.explorer.site import Query, Site, View
+from marginlens.explorer.typed import GREATEST_TRAINED, asked_number, asked_task
 from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_group
 from marginlens.figures.moment import moment_figure
 from marginlens.figures.style import number
