@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flask import Flask, abort, jsonify, request
+from jaxtyping import Float, Int
 
 from marginlens.explorer.live import GoneError, Trainings
 from marginlens.figures.moment import moment_figure, moment_heights
@@ -30,13 +31,13 @@ def moment_of(task: Task, live: Live) -> go.Figure | None:
     if not len(live.neurons):
         return None
     slot = task.slots[0]
-    shown = live.neurons[:ROWS]
+    shown, weights = _shown(task, live)
     return moment_figure(
         task,
-        live.weights[slot][:, :ROWS].astype(np.float64),
+        weights,
         [int(neuron) for neuron in shown],
         what=f"weights {slot} of {len(shown)} neurons, and their power spectra",
-        reach=np.array([_reach(live.weights[slot][:, row]) for row in range(len(shown))]),
+        reach=np.array([_reach(weights[:, row]) for row in range(len(shown))]),
         dominant=np.maximum(live.dominant[shown], 0),
     )
 
@@ -86,8 +87,7 @@ def _words(live: Live, ratio: float | None) -> str:
 def _moment(task: Task, live: Live) -> dict[str, Any] | None:
     if not len(live.neurons):
         return None
-    shown = live.neurons[:ROWS]
-    weights = live.weights[task.slots[0]][:, :ROWS].astype(np.float64)
+    shown, weights = _shown(task, live)
     dominant = np.maximum(live.dominant[shown], 0)
     total = len(task.features)
     names = ["" if task.elements is None else plain(task.features[f].name) for f in dominant]
@@ -100,6 +100,17 @@ def _moment(task: Task, live: Live) -> dict[str, Any] | None:
         ],
         "colors": [feature_color(int(feature), total) for feature in dominant],
     }
+
+
+def _shown(
+    task: Task, live: Live
+) -> tuple[Int[np.ndarray, " shown"], Float[np.ndarray, "element shown"]]:
+    """Which neurons are drawn, with different features as far as there are, and their weights."""
+    features = live.dominant[live.neurons]
+    firsts = sorted(np.unique(features, return_index=True)[1].tolist())
+    others = [place for place in range(len(features)) if place not in firsts]
+    places = (firsts + others)[:ROWS]
+    return live.neurons[places], live.weights[task.slots[0]][:, places].astype(np.float64)
 
 
 def _reach(weights: np.ndarray) -> float:

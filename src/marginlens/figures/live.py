@@ -56,7 +56,7 @@ def growing_loss_figure(prediction: Prediction, steps: int) -> go.Figure:
     if at is not None and at.loss > 0:
         label = f"predicted loss: {style.number(at.loss)}"
         style.reference_line(figure, at.loss, label, dash="dot", end="right", logarithmic=True)
-    figure.update_yaxes(title_text="loss (nats)", type="log")
+    figure.update_yaxes(title_text="loss (nats)", type="log", dtick=1)
     figure.update_xaxes(title_text="training step", range=[0, steps])
     return style.styled(figure, "Loss", height=340)
 

@@ -26,7 +26,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
     const shares = (frame) => {
       const plot = byName("moving-shares");
       if (plot && frame.shares.length) {
-        window.Plotly.animate(plot, { data: [{ y: frame.shares }], traces: [0] }, AT_ONCE).catch(() => {});
+        window.Plotly.restyle(plot, { y: [frame.shares] }, [0]);
       }
     };
     // Neurons: heights alone, unless a label, a colour or an axis has changed as well.
