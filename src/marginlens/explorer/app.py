@@ -14,6 +14,7 @@ from dash.exceptions import PreventUpdate
 from marginlens.explorer import parts
 from marginlens.explorer.downloads import connect_downloads
 from marginlens.explorer.pictures import connect_pictures
+from marginlens.explorer.uploads import LARGEST_UPLOAD
 from marginlens.explorer.views import VIEWS
 from marginlens.figures import DARK, LIGHT, Palette, template
 from marginlens.figures.style import FONT
@@ -141,6 +142,7 @@ def make_app(site: Site) -> Dash:
         "window.dash_clientside.marginlens.arrived",
         Output("page", "data-arrived"),
         Input("page", "children"),
+        State("largest-upload", "data"),
     )
     app.clientside_callback(
         "() => false",
@@ -205,6 +207,7 @@ def _shell() -> Component:
                     for palette in (LIGHT, DARK)
                 },
             ),
+            dcc.Store(id="largest-upload", data=LARGEST_UPLOAD),
             html.A("Skip to the page", href="#page", className="skip"),
             dmc.AppShell(
                 [

@@ -14,7 +14,15 @@ from marginlens.tasks import Task, task
 if TYPE_CHECKING:
     from marginlens.groups import FiniteGroup
 
-__all__ = ["GREATEST_TRAINED", "UPLOADED", "Tables", "asked_number", "asked_task", "asked_whole"]
+__all__ = [
+    "GREATEST_TRAINED",
+    "UPLOADED",
+    "Tables",
+    "asked_number",
+    "asked_task",
+    "asked_whole",
+    "not_a_path",
+]
 
 GREATEST_TRAINED = 150
 """Greatest order of a group that is trained in the page, where it is to move while one looks."""
@@ -95,10 +103,26 @@ def asked_task(spec: str | None, tables: Tables) -> Task:
         raise ValueError(f"a task's name has at most {_LONGEST} characters; upload a table instead")
     if words.startswith(UPLOADED):
         return task(tables.get(words))
-    modular = " mod " in words or words.startswith("<")  # x/y mod 97 divides
+    return task(not_a_path(words))
+
+
+def not_a_path(words: str) -> str:
+    """What was typed, unless it would name a file.
+
+    Raises
+    ------
+    ValueError
+        If it would.
+
+    Examples
+    --------
+    >>> not_a_path("x/y mod 97")
+    'x/y mod 97'
+    """
+    modular = " mod " in words or " in " in words or words.startswith("<")  # x/y mod 97 divides
     if words.lower().endswith((".csv", ".npy")) or "\\" in words or ("/" in words and not modular):
         raise ValueError("files are not read by name here; upload the table instead")
-    return task(words)
+    return words
 
 
 def asked_number(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from marginlens.explorer.site import View
+from marginlens.explorer.views.measure import MEASURE
 from marginlens.explorer.views.predict import PREDICT
 from marginlens.explorer.views.run import RUN
 from marginlens.explorer.views.runs import RUNS
@@ -14,5 +15,5 @@ from marginlens.explorer.views.watch import WATCH
 __all__ = ["VIEWS"]
 
 VIEWS: Mapping[str, View] = MappingProxyType(
-    {view.path: view for view in (PREDICT, WATCH, RUNS, RUN)}
+    {view.path: view for view in (PREDICT, WATCH, RUNS, RUN, MEASURE)}
 )
