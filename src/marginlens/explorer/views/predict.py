@@ -338,12 +338,14 @@ def _connect(app: Dash, site: Site) -> None:
         Input("predict-go", "n_clicks"),
         Input("predict-task", "n_submit"),
         Input("predict-strength", "n_submit"),
-        Input("predict-activation", "value"),
+        State("predict-activation", "value"),
         State("predict-task", "value"),
         State("predict-strength", "value"),
         prevent_initial_call=True,
     )
-    def ask(clicks: Any, a: Any, b: Any, activation: str, spec: str, strength: str) -> str:
+    def ask(go: Any, enter: Any, or_here: Any, activation: str, spec: str, strength: str) -> str:
+        if not (go or enter or or_here):  # the form has only just been drawn
+            raise PreventUpdate
         return parts.address(
             "",
             task=(spec or "").strip()[:300],
