@@ -74,7 +74,7 @@ class Worker:
                 status, why = self._train()
         except DivergedError as error:
             self._show(error.state)
-            why = error.why
+            why = str(error)
         except MemoryError:
             why = "the machine has not enough memory for it; choose a smaller task or width"
         except OSError as error:
