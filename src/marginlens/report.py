@@ -317,6 +317,7 @@ def claim_value(value: Any) -> str:
 
 
 def outcome(claim: Claim) -> str:
+    """Whether a claim holds, in words."""
     if not claim.promised:
         return "not promised here"
     return "holds" if claim.holds else "does not hold"

@@ -47,7 +47,7 @@ def test_it_is_watched_paused_changed_stopped_and_saved_as_a_run(made, tmp_path)
     first = moving(trainings, id)
     assert (first.owner, first.task, first.features) == ("me", "C5", ("k=1", "k=2"))
     assert (first.status, first.place, first.steps) == ("running", 0, 200_000)
-    assert first.maximum == pytest.approx(0.0277, abs=1e-3)
+    assert first.maximum == pytest.approx((2 / 27) ** 0.5 / 5**0.5 / 4, rel=1e-9)  # Morwani et al.
     assert first.proved
     later = moving(trainings, id, first.step)
     assert later.version > first.version
@@ -61,7 +61,7 @@ def test_it_is_watched_paused_changed_stopped_and_saved_as_a_run(made, tmp_path)
     trainings.set_strength(id, 2e-3)  # also while it waits
     until(lambda: trainings.state(id).recipe.strength == 2e-3)
     assert trainings.state(id).status == "paused"
-    assert trainings.state(id).step - paused.step < 3
+    assert trainings.state(id).step == still.step >= paused.step
     with pytest.raises(ValueError, match="it is paused; stop it, or wait for its end"):
         trainings.save(id, "mine")
     trainings.go_on(id)
@@ -99,7 +99,7 @@ def test_a_reloaded_page_finds_its_own_trainings_and_no_others(made):
     assert ended.step == 30
     reached(trainings, other, "finished")
     assert trainings.save(mine, "a").name == "a"
-    with pytest.raises(ValueError, match="'a' exists; type another name, e.g. a-2"):
+    with pytest.raises(ValueError, match=r"'a' exists; type another name, e\.g\. a-2"):
         trainings.save(other, "a")
     assert load_run(trainings.folder / "a").recipe.seed == 0
 
@@ -130,7 +130,7 @@ def test_a_queue_has_places_and_an_end(made):
         trainings.save(third, "a")
     trainings.stop(second)
     assert trainings.state(second).message == "stopped by hand, before it had begun"
-    with pytest.raises(ValueError, match="there is nothing to save: stopped by hand, before"):
+    with pytest.raises(ValueError, match=r"there is nothing to save: stopped by hand, before"):
         trainings.save(second, "a")
     assert trainings.state(third).place == 1
     trainings.stop(first)
@@ -172,9 +172,7 @@ def test_what_is_impossible_or_too_large_is_refused_in_one_line(made, tmp_path):
 def test_the_penalty_of_a_path_and_of_an_ended_training_are_left_alone(made):
     trainings = made()
     path = trainings.start("me", {**LONG, "anneal_to": 1e-5})
-    with pytest.raises(
-        ValueError, match="falls to 1e-05 by itself; to change it by hand start one"
-    ):
+    with pytest.raises(ValueError, match="falls to 1e-05 by itself; to change"):
         trainings.set_strength(path, 1e-4)
     short = trainings.start("me", SHORT)
     with pytest.raises(ValueError, match="strength: input should be greater than or equal to 0"):
@@ -270,7 +268,7 @@ def test_a_process_is_kept_ready_only_while_somebody_is_there_and_there_is_room(
 def test_a_folder_that_cannot_be_written_to_is_named(made, tmp_path):
     (tmp_path / ".live").write_text("no folder")
     trainings = made()
-    with pytest.raises(ValueError, match="cannot write in .*; make room or make it writable"):
+    with pytest.raises(ValueError, match=r"cannot write in .*; make room or make it writable"):
         trainings.start("me", SHORT)
     (tmp_path / ".live").unlink()
     (tmp_path / "elsewhere").mkdir()

@@ -125,26 +125,12 @@ def _measure_run(finished: Run, *, as_json: bool) -> None:
     out.print(shares)
 
 
-_SHOWN = {
-    "accuracy": "accuracy", "loss": "cross-entropy", "train_loss": "on the rows trained on",
-    "test_loss": "on the other rows", "margin": "margin", "sum_b2": "sum b^2",
-    "logit_variance_explained": "logit variance that characters explain",
-    "spectral_count": "features that carry 95 % of it", "restricted_loss": "restricted (trig) loss",
-    "excluded_loss": "excluded loss", "total_logit_restricted_loss": "loss of the key characters alone",
-    "total_logit_excluded_loss": "loss without the key characters",
-    "total_hidden_restricted_loss": "loss of rho(ab) in the hidden layer alone",
-    "total_hidden_excluded_loss": "loss without it",
-    "gradient_symmetricity": "gradient symmetricity", "distance_irrelevance": "distance irrelevance",
-    "distance_irrelevance_runner_up": "the same of the runner-up", "circularity": "circularity",
-    "neurons_of_one_feature": "neurons with a feature of 85 % or more",
-    "gini": "Gini coefficient of the embedding", "squared_weights": "sum of squared weights",
-}  # fmt: skip
-
-
 def _print_mechanism(seen: Mechanism, stored: dict[str, float]) -> None:
+    from marginlens.measures import MEASURE_WORDS
+
     values = seen.to_dict()
     table = Table("quantity", "value", title=f"{seen.task}: how it composes")
-    for name, words in _SHOWN.items():
+    for name, words in MEASURE_WORDS.items():
         if values[name] is not None:
             table.add_row(words, text(values[name]))
     for name in ("train_loss", "test_loss"):

@@ -13,6 +13,8 @@ from dash.exceptions import PreventUpdate
 
 from marginlens.explorer import parts
 from marginlens.explorer.downloads import connect_downloads
+from marginlens.explorer.pictures import connect_pictures
+from marginlens.explorer.uploads import LARGEST_UPLOAD
 from marginlens.explorer.views import VIEWS
 from marginlens.figures import DARK, LIGHT, Palette, template
 from marginlens.figures.style import FONT
@@ -98,7 +100,7 @@ def make_app(site: Site) -> Dash:
         Output({"nav": ALL}, "active"),
         Output("problem", "children", allow_duplicate=True),
         Input("url", "pathname"),
-        State("url", "search"),
+        Input("url", "search"),
         State({"nav": ALL}, "id"),
         prevent_initial_call="initial_duplicate",
     )
@@ -125,6 +127,12 @@ def make_app(site: Site) -> Dash:
         State("shell", "navbar"),
     )
     app.clientside_callback(
+        "window.dash_clientside.watching.owner",
+        Output("owner", "data"),
+        Input("owner", "modified_timestamp"),
+        State("owner", "data"),
+    )
+    app.clientside_callback(
         "window.dash_clientside.marginlens.heights",
         Output({"part": "plot", "name": MATCH}, "data-drawn"),
         Input({"part": "heights", "name": MATCH}, "data"),
@@ -134,6 +142,7 @@ def make_app(site: Site) -> Dash:
         "window.dash_clientside.marginlens.arrived",
         Output("page", "data-arrived"),
         Input("page", "children"),
+        State("largest-upload", "data"),
     )
     app.clientside_callback(
         "() => false",
@@ -142,6 +151,7 @@ def make_app(site: Site) -> Dash:
         prevent_initial_call=True,
     )
     connect_downloads(app.server, site.library)
+    connect_pictures(app.server, site.trainings)
     for view in VIEWS.values():
         view.connect(app, site)
     return app
@@ -188,6 +198,8 @@ def _shell() -> Component:
     return dmc.MantineProvider(
         [
             dcc.Location(id="url", refresh="callback-nav"),
+            dcc.Store(id="owner", storage_type="session"),
+            dcc.Store(id="watch-drawn"),
             dcc.Store(
                 id="templates",
                 data={
@@ -195,6 +207,7 @@ def _shell() -> Component:
                     for palette in (LIGHT, DARK)
                 },
             ),
+            dcc.Store(id="largest-upload", data=LARGEST_UPLOAD),
             html.A("Skip to the page", href="#page", className="skip"),
             dmc.AppShell(
                 [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from marginlens.tasks import Task, task
+from marginlens.explorer.typed import Tables, asked_task
+from marginlens.tasks import Task
 from marginlens.training import Recipe, check_trainable, recipe_for
 
 __all__ = ["asked"]
 
 
-def asked(recipe_fields: Mapping[str, object]) -> tuple[Task, Recipe]:
+def asked(recipe_fields: Mapping[str, object], tables: Tables) -> tuple[Task, Recipe]:
     """Return the task and the recipe that a page asks for.
 
     Parameters
@@ -18,6 +19,8 @@ def asked(recipe_fields: Mapping[str, object]) -> tuple[Task, Recipe]:
     recipe_fields
         ``task``, and any other field of :class:`marginlens.training.Recipe`; what is None or left out
         suits the task.
+    tables
+        Where uploaded tables are.
 
     Raises
     ------
@@ -26,23 +29,16 @@ def asked(recipe_fields: Mapping[str, object]) -> tuple[Task, Recipe]:
 
     Examples
     --------
-    >>> asked({"task": "C5", "width": 20, "steps": None})[1].width
+    >>> asked({"task": "C5", "width": 20, "steps": None}, Tables())[1].width
     20
-    >>> asked({"task": "/home/somebody/table.csv"})
+    >>> asked({"task": "/home/somebody/table.csv"}, Tables())
     Traceback (most recent call last):
     ...
-    ValueError: files of tables are not read from the browser: ...
+    ValueError: files are not read by name here; upload the table instead
     """
     fields = {name: value for name, value in recipe_fields.items() if value is not None}
     spec = fields.pop("task", "")
-    if not isinstance(spec, str) or not spec.strip():
-        raise ValueError("say what to train: a task such as C23, S5 or parity(10,4)")
-    if ".csv" in spec.lower() or ".npy" in spec.lower():
-        raise ValueError(
-            "files of tables are not read from the browser: marginlens train "
-            f"{spec[:80].strip()!r} does that, or choose a group such as C23"
-        )
-    chosen = task(spec)
+    chosen = asked_task(spec if isinstance(spec, str) else "", tables)
     if not fields.get("online"):
         chosen.require_rows()
     recipe = recipe_for(chosen, **fields)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from marginlens.explorer.frames import Frame
 from marginlens.explorer.process import Process
+from marginlens.explorer.typed import UPLOADED
 from marginlens.tasks import Task
 from marginlens.training import Recipe
 
@@ -84,6 +85,7 @@ class Entry:
     run: Path
     maximum: float | None
     proved: bool
+    spec: str
     status: Status = "queued"
     message: str = ""
     reason: str = ""
@@ -99,6 +101,12 @@ class Entry:
     def ended(self) -> bool:
         """Whether it will not go on."""
         return self.status in ("finished", "stopped", "failed")
+
+    @property
+    def table(self) -> list[list[int]] | None:
+        """The Cayley table, where the task's name does not say it."""
+        uploaded = self.spec.startswith(UPLOADED) and self.task.group is not None
+        return self.task.group.table.tolist() if uploaded and self.task.group else None
 
     def shown(self, place: int) -> Live:
         """As it is now, at a place in the queue."""

@@ -18,7 +18,9 @@ from marginlens.explorer.frames import Frame
 from marginlens.explorer.limits import Limits
 from marginlens.explorer.process import Process
 from marginlens.explorer.scratch import Scratch
+from marginlens.explorer.typed import Tables
 from marginlens.runs.run import prediction_for
+from marginlens.tasks import Task
 from marginlens.training.recipe import checked_recipe
 
 __all__ = ["GoneError", "Live", "Status", "Trainings"]
@@ -72,7 +74,9 @@ class Trainings:
         self._keeper.start()
         atexit.register(self.close)
 
-    def start(self, owner: str, recipe_fields: Mapping[str, object]) -> str:
+    def start(
+        self, owner: str, recipe_fields: Mapping[str, object], tables: Tables | None = None
+    ) -> str:
         """Begin a training, or put it into the queue; returns its id.
 
         Parameters
@@ -82,6 +86,8 @@ class Trainings:
         recipe_fields
             ``task``, and any other field of :class:`marginlens.training.Recipe`; what is None or left
             out suits the task.
+        tables
+            Where uploaded tables are, whose names are tasks as well.
 
         Raises
         ------
@@ -91,7 +97,7 @@ class Trainings:
         self.seen(owner)
         with self._lock:
             self._require_place(owner)
-        chosen, recipe = asked(recipe_fields)
+        chosen, recipe = asked(recipe_fields, tables or Tables())
         self.limits.check(chosen, recipe)
         prediction = prediction_for(chosen, recipe)
         with self._lock:
@@ -100,6 +106,7 @@ class Trainings:
             entry = Entry(
                 name, owner, chosen, recipe, self._scratch.new(name),
                 None if prediction.margin is None else float(prediction.margin), prediction.proved,
+                str(recipe_fields.get("task", "")).strip(),
             )  # fmt: skip
             self._entries[name] = entry
             self._queue.append(entry)
@@ -119,6 +126,16 @@ class Trainings:
             entry = self._entry(id)
             self._look(entry)
             return entry.shown(self._place(entry))
+
+    def task(self, id: str) -> Task:
+        """What it learns."""
+        with self._lock:
+            return self._entry(id).task
+
+    def spec(self, id: str) -> str:
+        """What its task was called when it was asked for."""
+        with self._lock:
+            return self._entry(id).spec
 
     def of_owner(self, owner: str) -> list[Live]:
         """All trainings of an owner that are kept, the oldest first."""
@@ -196,6 +213,15 @@ class Trainings:
                     "the explorer is being shut down; start it again: marginlens explore"
                 )
             self._seen[owner] = time.monotonic()
+
+    def leaving(self, owner: str, *, grace: float = 15.0) -> None:
+        """Note that an owner's page was closed, or is loaded anew: without a sign of life within
+        ``grace`` seconds, the owner has left.
+        """
+        with self._lock:
+            if owner in self._seen:
+                gone = time.monotonic() - self.limits.idle_seconds + grace
+                self._seen[owner] = min(self._seen[owner], gone)
 
     def leave(self, owner: str) -> None:
         """Stop the trainings of an owner, and discard what was not saved."""
@@ -282,6 +308,7 @@ class Trainings:
                     "folder": str(entry.run),
                     "maximum": entry.maximum,
                     "paused": entry.hold,
+                    "table": entry.table,
                 }
             )
         for waiting in self._queue:

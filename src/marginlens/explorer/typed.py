@@ -14,13 +14,22 @@ from marginlens.tasks import Task, task
 if TYPE_CHECKING:
     from marginlens.groups import FiniteGroup
 
-__all__ = ["GREATEST_TRAINED", "Tables", "asked_number", "asked_task", "asked_whole"]
+__all__ = [
+    "GREATEST_TRAINED",
+    "UPLOADED",
+    "Tables",
+    "asked_number",
+    "asked_task",
+    "asked_whole",
+    "not_a_path",
+]
 
 GREATEST_TRAINED = 150
 """Greatest order of a group that is trained in the page, where it is to move while one looks."""
 
 _LONGEST = 200
-_TABLE = "table:"
+UPLOADED = "table:"
+"""How the names of uploaded tables begin."""
 
 
 class Tables:
@@ -46,7 +55,7 @@ class Tables:
             self._groups.move_to_end(token)
             while len(self._groups) > self._kept:
                 self._groups.popitem(last=False)
-        return _TABLE + token
+        return UPLOADED + token
 
     def get(self, spec: str) -> FiniteGroup:
         """The group that :meth:`add` named so.
@@ -57,7 +66,7 @@ class Tables:
             If it is not kept any more.
         """
         with self._lock:
-            found = self._groups.get(spec.removeprefix(_TABLE))
+            found = self._groups.get(spec.removeprefix(UPLOADED))
         if found is None:
             raise ValueError(f"the table {spec!r} is not kept any more; upload the file again")
         return found
@@ -92,12 +101,28 @@ def asked_task(spec: str | None, tables: Tables) -> Task:
         raise ValueError("type a task, such as C23, S4, A5, SL(2,3), S3xC4 or parity(10,4)")
     if len(words) > _LONGEST:
         raise ValueError(f"a task's name has at most {_LONGEST} characters; upload a table instead")
-    if words.startswith(_TABLE):
+    if words.startswith(UPLOADED):
         return task(tables.get(words))
-    modular = " mod " in words or words.startswith("<")  # x/y mod 97 divides
+    return task(not_a_path(words))
+
+
+def not_a_path(words: str) -> str:
+    """What was typed, unless it would name a file.
+
+    Raises
+    ------
+    ValueError
+        If it would.
+
+    Examples
+    --------
+    >>> not_a_path("x/y mod 97")
+    'x/y mod 97'
+    """
+    modular = " mod " in words or " in " in words or words.startswith("<")  # x/y mod 97 divides
     if words.lower().endswith((".csv", ".npy")) or "\\" in words or ("/" in words and not modular):
         raise ValueError("files are not read by name here; upload the table instead")
-    return task(words)
+    return words
 
 
 def asked_number(

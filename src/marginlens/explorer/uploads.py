@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
+from marginlens.formats import Foreign, read_network
 from marginlens.groups import FiniteGroup, group
 
-__all__ = ["LARGEST_UPLOAD", "uploaded_bytes", "uploaded_group"]
+__all__ = ["LARGEST_UPLOAD", "uploaded_bytes", "uploaded_group", "uploaded_network"]
 
 LARGEST_UPLOAD = 4_000_000
 """Bytes of an uploaded file; a table of 2000 elements as 16-bit ``.npy`` is twice as large."""
@@ -25,8 +28,8 @@ def uploaded_bytes(contents: str, name: str) -> bytes:
     """
     if len(contents) > LARGEST_UPLOAD * 4 / 3 + 200:
         raise ValueError(
-            f"{name}: larger than {LARGEST_UPLOAD / 1e6:g} MB; for a larger one use the command line: "
-            "marginlens predict table.npy"
+            f"{name} is larger than {LARGEST_UPLOAD / 1e6:g} MB, the most that is taken here; the "
+            "command line takes larger ones: marginlens predict table.npy, marginlens measure network.pt"
         )
     _, comma, coded = contents.partition(",")
     try:
@@ -50,17 +53,57 @@ def uploaded_group(contents: str, filename: str) -> FiniteGroup:
     ValueError
         With the command line's own words, about the visitor's file.
     """
-    name = PurePath(filename.replace("\\", "/")).name[:80] or "table.csv"
+    with _as_file(contents, filename, (".csv", ".npy"), "a table") as path:
+        return group(path, name=PurePath(_last_part(filename)).stem)
+
+
+def uploaded_network(
+    contents: str,
+    filename: str,
+    form: str | None = None,
+    *,
+    group: str | None = None,
+    activation: str | None = None,
+    attention: float | None = None,
+) -> Foreign:
+    """The network whose file was uploaded; nothing in it is executed.
+
+    Parameters
+    ----------
+    contents, filename
+        As for :func:`uploaded_group`.
+    form, group, activation, attention
+        As for :func:`marginlens.formats.read_network`.
+
+    Raises
+    ------
+    ValueError
+        With the command line's own words, about the visitor's file.
+    """
+    with _as_file(contents, filename, (".pt", ".pth", ".safetensors", ".npz"), "a network") as path:
+        return read_network(path, form, group=group, activation=activation, attention=attention)
+
+
+@contextmanager
+def _as_file(contents: str, filename: str, suffixes: tuple[str, ...], what: str) -> Iterator[Path]:
+    """What was uploaded, as a file of a plain name; errors about it speak of the visitor's name."""
+    name = _last_part(filename)
+    suffix = PurePath(name).suffix.lower()
     content = uploaded_bytes(contents, name)
-    if PurePath(name).suffix.lower() not in (".csv", ".npy"):
-        raise ValueError(f"{name}: a table is read from a .csv or .npy file, e.g. group.csv")
+    if suffix not in suffixes:
+        raise ValueError(f"{name}: {what} is read from a file that ends in {', '.join(suffixes)}")
     with tempfile.TemporaryDirectory(prefix="marginlens-") as folder:
-        path = Path(folder) / ("table" + PurePath(name).suffix.lower())
+        path = Path(folder) / f"upload{suffix}"
         path.write_bytes(content)
         try:
-            return group(path, name=PurePath(name).stem)
+            yield path
         except ValueError as error:
-            raise ValueError(str(error).replace(str(path), name)) from None
+            words = str(error).replace(str(path), name).replace(path.name, name)
+            raise ValueError(words) from None
+
+
+def _last_part(filename: str) -> str:
+    return PurePath(filename.replace("\\", "/")).name[:80] or "upload"
 
 
 def _refuse(name: str) -> bytes:

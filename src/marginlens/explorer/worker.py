@@ -19,12 +19,13 @@ from typing import Any
 
 from marginlens.explorer.frames import Frames
 from marginlens.explorer.wire import Writable, send
+from marginlens.groups import group
 from marginlens.measures import measure
 from marginlens.networks import MLP
 from marginlens.runs.execute import checkpointer
 from marginlens.runs.folder import begin_run, finish_run, note_changes
 from marginlens.runs.run import prediction_for, run_record
-from marginlens.tasks import task
+from marginlens.tasks import name_of_elements, task
 from marginlens.training import DivergedError, Recipe, TrainingState, recipe_for, train
 from marginlens.training.recipe import checked_recipe
 
@@ -54,7 +55,9 @@ class Worker:
     def __init__(self, job: dict[str, Any], commands: queue.Queue, out: Writable) -> None:
         self.recipe = Recipe(**job["recipe"])
         self.folder, self.maximum = Path(job["folder"]), job["maximum"]
-        self.task = task(self.recipe.task)
+        table = job.get("table")  # of a group whose name does not say it
+        name = self.recipe.task
+        self.task = task(name if table is None else group(table, name=name_of_elements(name)))
         self.commands, self.out = commands, out
         self.paused, self.stopped = bool(job["paused"]), False
         self.strength: float | None = None
@@ -71,7 +74,7 @@ class Worker:
                 status, why = self._train()
         except DivergedError as error:
             self._show(error.state)
-            why = error.why
+            why = str(error)
         except MemoryError:
             why = "the machine has not enough memory for it; choose a smaller task or width"
         except OSError as error:

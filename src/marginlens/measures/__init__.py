@@ -31,7 +31,13 @@ from marginlens.measures.lottery import (
 )
 from marginlens.measures.lottery_alone import grow_alone
 from marginlens.measures.measurement import Measurement, measure
-from marginlens.measures.mechanism import ClockPizza, Mechanism, examine, examine_network
+from marginlens.measures.mechanism import (
+    MEASURE_WORDS,
+    ClockPizza,
+    Mechanism,
+    examine,
+    examine_network,
+)
 from marginlens.measures.norm_share import norm_shares
 from marginlens.measures.observables import Observables, key_set_name, observe
 from marginlens.measures.parity_progress import (
@@ -54,6 +60,7 @@ from marginlens.measures.selection_law import KeySet, SelectionLaw, selection_la
 from marginlens.measures.waveform import WaveformFit, fit_waveform
 
 __all__ = [
+    "MEASURE_WORDS",
     "RULES",
     "AlgorithmFit",
     "Circle",

@@ -38,7 +38,23 @@ from marginlens.measures.representations import (
 from marginlens.networks import Network, Transformer, squared_norm
 from marginlens.tasks import Task
 
-__all__ = ["ClockPizza", "Mechanism", "examine", "examine_network"]
+__all__ = ["MEASURE_WORDS", "ClockPizza", "Mechanism", "examine", "examine_network"]
+
+MEASURE_WORDS: Mapping[str, str] = {
+    "accuracy": "accuracy", "loss": "cross-entropy", "train_loss": "on the rows trained on",
+    "test_loss": "on the other rows", "margin": "margin", "sum_b2": "sum b^2",
+    "logit_variance_explained": "logit variance that characters explain",
+    "spectral_count": "features that carry 95 % of it", "restricted_loss": "restricted (trig) loss",
+    "excluded_loss": "excluded loss", "total_logit_restricted_loss": "loss of the key characters alone",
+    "total_logit_excluded_loss": "loss without the key characters",
+    "total_hidden_restricted_loss": "loss of rho(ab) in the hidden layer alone",
+    "total_hidden_excluded_loss": "loss without it",
+    "gradient_symmetricity": "gradient symmetricity", "distance_irrelevance": "distance irrelevance",
+    "distance_irrelevance_runner_up": "the same of the runner-up", "circularity": "circularity",
+    "neurons_of_one_feature": "neurons with a feature of 85 % or more",
+    "gini": "Gini coefficient of the embedding", "squared_weights": "sum of squared weights",
+}  # fmt: skip
+"""What the numbers of :meth:`Mechanism.to_dict` are called, in the order to be read."""
 
 Kind = Literal["clock", "pizza", "mixed", "neither", "unknown"]
 

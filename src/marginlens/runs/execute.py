@@ -189,7 +189,6 @@ def finish_training(
             f"{error}: the last good state, of step {error.state.step}, is kept; go on from it with: "
             f"marginlens train --resume {folder} --learning-rate {recipe.learning_rate / 10:g}",
             error.state,
-            error.why,
         ) from None
     if tracker is not None:
         tracker.close(training.stopped)

@@ -31,11 +31,11 @@ Watch = Callable[[TrainingState], bool]
 
 
 class DivergedError(FloatingPointError):
-    """Training left the finite numbers; ``state`` is the last good one, ``why`` what happened."""
+    """Training left the finite numbers; ``state`` is the last good one."""
 
-    def __init__(self, words: str, state: TrainingState, why: str = "") -> None:
+    def __init__(self, words: str, state: TrainingState) -> None:
         super().__init__(words)
-        self.state, self.why = state, why or words
+        self.state = state
 
 
 def train(

@@ -21,6 +21,23 @@
     if (field) field.focus({ preventScroll: true });
   };
 
+  // What is too large is not sent at all; the server would refuse it as well.
+  let most = Infinity;
+  const guard = (event) => {
+    const files = (event.dataTransfer || event.target).files;
+    const upload = event.target.closest && event.target.closest(".upload");
+    if (!upload || !files || !files.length || files[0].size <= most) return;
+    event.stopPropagation();
+    event.preventDefault();
+    const say = upload.id.replace("-upload", upload.id.startsWith("predict") ? "-problem" : "-answer");
+    const words = `${files[0].name} is larger than ${most / 1e6} MB, the most that is taken here; the command `
+      + "line takes larger ones: marginlens predict table.npy, marginlens measure network.pt";
+    window.dash_clientside.set_props(say, { children: words });
+    if (event.target.value) event.target.value = "";
+  };
+  document.addEventListener("change", guard, true);
+  document.addEventListener("drop", guard, true);
+
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
   marginlens: {
     // A figure in the theme of the page: its content with the template of light or dark.
@@ -64,7 +81,8 @@
       history.replaceState(history.state, "", here);
       return window.dash_clientside.no_update;
     },
-    arrived() {
+    arrived(_, largest) {
+      most = largest;
       setTimeout(refocus, 0);
       return window.dash_clientside.no_update;
     },

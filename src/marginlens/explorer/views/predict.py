@@ -13,7 +13,7 @@ from dash.exceptions import PreventUpdate
 from marginlens.explorer import parts
 from marginlens.explorer.site import Query, Site, View
 from marginlens.explorer.typed import GREATEST_TRAINED, asked_number, asked_task
-from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_group
+from marginlens.explorer.uploads import uploaded_group
 from marginlens.figures.moment import moment_figure
 from marginlens.figures.style import number
 from marginlens.networks import construct
@@ -99,7 +99,7 @@ def _form(query: Query) -> Component:
         ),
         dcc.Upload(
             html.Span(["or ", html.Button("upload a Cayley table", type="button"), " (.csv, .npy)"]),
-            id="predict-upload", className="upload", max_size=2 * LARGEST_UPLOAD,
+            id="predict-upload", className="upload", max_size=-1,
         ),
         html.Div(id="predict-problem", role="status"),
         label="What to predict",
@@ -338,12 +338,14 @@ def _connect(app: Dash, site: Site) -> None:
         Input("predict-go", "n_clicks"),
         Input("predict-task", "n_submit"),
         Input("predict-strength", "n_submit"),
-        Input("predict-activation", "value"),
+        State("predict-activation", "value"),
         State("predict-task", "value"),
         State("predict-strength", "value"),
         prevent_initial_call=True,
     )
-    def ask(clicks: Any, a: Any, b: Any, activation: str, spec: str, strength: str) -> str:
+    def ask(go: Any, enter: Any, or_here: Any, activation: str, spec: str, strength: str) -> str:
+        if not (go or enter or or_here):  # the form has only just been drawn
+            raise PreventUpdate
         return parts.address(
             "",
             task=(spec or "").strip()[:300],

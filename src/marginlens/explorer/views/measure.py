@@ -1,0 +1,192 @@
+"""Measure: how a network that other code trained composes, from an uploaded file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html
+from dash.exceptions import PreventUpdate
+
+from marginlens.explorer import parts
+from marginlens.explorer.site import Query, Site, View
+from marginlens.explorer.typed import asked_number, not_a_path
+from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_network
+from marginlens.figures.style import number
+from marginlens.formats import FORMATS
+from marginlens.measures import MEASURE_WORDS, examine
+
+if TYPE_CHECKING:
+    from dash import Dash
+    from dash.development.base_component import Component
+
+    from marginlens.formats import Foreign
+    from marginlens.measures import Mechanism
+
+__all__ = ["MEASURE"]
+
+_one_at_a_time = threading.Lock()  # one such measurement takes seconds and hundreds of megabytes
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    if not _one_at_a_time.acquire(timeout=20):
+        raise ValueError("another network is being measured; try again in a minute")
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
+
+
+def _draw(site: Site, query: Query) -> list[Any]:
+    formats = {"": "as its tensors say", **{name: name for name in FORMATS}}
+    return [
+        parts.heading(
+            "Measure",
+            "Clock or pizza, which representations, how much of the logits they explain: upload a "
+            "network that other code trained. Nothing in the file is executed.",
+        ),
+        parts.card(
+            html.Div(
+                [
+                    dmc.Select(
+                        id="measure-form", label="Format", data=parts.options(formats), value="",
+                        allowDeselect=False,
+                    ),
+                    dmc.TextInput(
+                        id="measure-group", label="Group", placeholder="where the file leaves it open",
+                        spellCheck=False, autoComplete="off",
+                    ),
+                    dmc.TextInput(
+                        id="measure-activation", label="Activation", placeholder="likewise",
+                        spellCheck=False, autoComplete="off",
+                    ),
+                    dmc.TextInput(
+                        id="measure-attention", label="Attention rate", placeholder="likewise",
+                    ),
+                ],
+                className="controls",
+            ),
+            dcc.Upload(
+                html.Span(
+                    [
+                        html.Button("Upload a network", type="button"),
+                        f" (.pt, .pth, .safetensors, .npz; up to {LARGEST_UPLOAD / 1e6:g} MB)",
+                    ]
+                ),
+                id="measure-upload", className="upload", max_size=-1,
+            ),
+            html.P(
+                ["On the command line: ", html.Code("marginlens measure FILE --as pizza")],
+                className="note",
+            ),
+            label="What to measure",
+        ),
+        dcc.Loading(html.Div(id="measure-answer", role="status"), delay_show=300),
+    ]  # fmt: skip
+
+
+def _answer(found: Foreign, seen: Mechanism) -> list[Any]:
+    values = seen.to_dict()
+    rows = [
+        [words, number(float(values[name]), 6)]
+        for name, words in MEASURE_WORDS.items()
+        if values[name] is not None
+    ]
+    verdict = seen.clock_pizza
+    known = "clock_or_pizza" not in seen.unknown
+    pieces: list[Any] = [
+        parts.headlines(
+            [
+                ("Task", seen.task, f"read as {found.form}"),
+                ("Accuracy", f"{seen.accuracy:.4%}", f"cross-entropy {number(seen.loss, 5)}"),
+                (
+                    "Clock or pizza",
+                    verdict.verdict if known else "unknown",
+                    "by Zhong et al.'s measures" if known else seen.unknown["clock_or_pizza"],
+                ),
+            ]
+        )
+    ]
+    if found.notes:
+        pieces.append(
+            parts.card(html.Ul([html.Li(note) for note in found.notes]), title="Taken as")
+        )
+    if known:
+        evidence = html.Ul([html.Li(sentence) for sentence in verdict.evidence])
+        pieces.append(parts.card(evidence, title="What says so"))
+    pieces.append(
+        parts.card(
+            parts.table(("Quantity", "Value"), rows, label="Measures", numeric=(1,)),
+            title="By the field's measures",
+        )
+    )
+    pieces.append(parts.card(_key_features(seen), title="Key features of the logits"))
+    unknown = dict.fromkeys(seen.unknown.values())
+    if unknown:
+        reasons = []
+        for reason in unknown:
+            names = [name.replace("_", " ") for name, why in seen.unknown.items() if why == reason]
+            reasons.append(html.Li(f"{', '.join(names)}: {reason}"))
+        pieces.append(parts.card(html.Ul(reasons), title="Unknown"))
+    return pieces
+
+
+def _key_features(seen: Mechanism) -> Component:
+    key = [index for index in range(len(seen.features)) if seen.key[index]]
+    rows = [
+        [
+            seen.features[index],
+            f"{seen.spectrum.spectral_weights[0][index]:.4g}",
+            f"{seen.spectrum.similarity[0][index]:.4g}",
+            f"{seen.ablations.restricted[index]:.4g}",
+            f"{seen.ablations.excluded[index]:.4g}",
+        ]
+        for index in key
+    ]
+    columns = ("Feature", "b", "Similarity", "Loss alone", "Loss without")
+    return parts.table(columns, rows, label="Key features", numeric=range(1, 5))
+
+
+def _connect(app: Dash, site: Site) -> None:
+    @app.callback(
+        Output("measure-answer", "children"),
+        Input("measure-upload", "contents"),
+        State("measure-upload", "filename"),
+        State("measure-form", "value"),
+        State("measure-group", "value"),
+        State("measure-activation", "value"),
+        State("measure-attention", "value"),
+        prevent_initial_call=True,
+    )
+    def upload(
+        contents: str | None,
+        filename: str | None,
+        form: str,
+        group: str,
+        activation: str,
+        rate: str,
+    ) -> Any:
+        if not contents:
+            raise PreventUpdate
+        try:
+            with _alone():
+                attention = asked_number(rate, "the attention rate")
+                found = uploaded_network(
+                    contents,
+                    filename or "",
+                    form or None,
+                    group=not_a_path((group or "").strip()) or None,
+                    activation=(activation or "").strip() or None,
+                    attention=attention,
+                )
+                seen = examine(found.logits, found.task, network=found.network, train=found.train)
+            return _answer(found, seen)
+        except (ValueError, ArithmeticError, OSError) as error:
+            return parts.message(error, title="This file is not measured")
+
+
+MEASURE = View("/measure", "Measure", "Measure", _draw, _connect)

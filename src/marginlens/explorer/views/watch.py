@@ -1,0 +1,264 @@
+"""Watch: train a network and see its weights, spectra and margin move while it is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+from dash.exceptions import PreventUpdate
+
+from marginlens.explorer import parts
+from marginlens.explorer.pictures import moment_of
+from marginlens.explorer.site import Query, Site, View
+from marginlens.explorer.typed import asked_number, asked_whole
+from marginlens.figures.live import (
+    growing_loss_figure,
+    growing_margin_figure,
+    moving_shares_figure,
+)
+from marginlens.runs.run import prediction_for
+
+if TYPE_CHECKING:
+    from dash import Dash
+    from dash.development.base_component import Component
+
+    from marginlens.explorer.live import Live
+    from marginlens.tasks import Task
+
+__all__ = ["WATCH"]
+
+_EXAMPLES = (
+    ("C23 with x²", {"task": "C23"}),
+    ("C23 with ReLU", {"task": "C23", "activation": "relu"}),
+    ("S4", {"task": "S4"}),
+    ("A5", {"task": "A5"}),
+    ("parity(10,4)", {"task": "parity(10,4)"}),
+)
+_ACTIVATIONS = {"": "as the theory covers", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
+_FIELDS = ("task", "activation", "width", "strength", "seed", "steps")
+
+
+def _draw(site: Site, query: Query) -> list[Any]:
+    top = parts.heading(
+        "Watch",
+        "Train a network here, and see its neurons settle into features while its margin climbs to "
+        "the maximum. The penalty can be changed on the way.",
+    )
+    asked = query.get("id")
+    if not asked:
+        return [top, _form(query), html.Div(id="watch-live")]
+    live = site.trainings.state(asked)
+    recipe = live.recipe
+    fields = {name: getattr(recipe, name) for name in ("width", "seed", "steps")}
+    shown = {
+        **{name: str(value) for name, value in fields.items()},
+        "strength": f"{recipe.strength:g}",
+    }
+    given = {"task": site.trainings.spec(asked), "activation": recipe.activation, **shown}
+    return [top, _form(given), _live(site.trainings.task(asked), live)]
+
+
+def _form(query: Query) -> Component:
+    def field(name: str, label: str, placeholder: str, **more: Any) -> Component:
+        return dmc.TextInput(
+            id=f"watch-{name}", label=label, value=query.get(name, ""), placeholder=placeholder,
+            spellCheck=False, autoComplete="off", **more,
+        )  # fmt: skip
+
+    activations = dict(_ACTIVATIONS)
+    chosen = query.get("activation", "")
+    activations.setdefault(chosen, chosen)
+    return parts.card(
+        html.Div(
+            [
+                dmc.TextInput(
+                    id="watch-task", label="Task", value=query.get("task", "C23"), flex="2 1 10rem",
+                    spellCheck=False, autoComplete="off", placeholder="C23",
+                ),
+                dmc.Select(
+                    id="watch-activation", label="Activation", value=chosen,
+                    data=parts.options(activations), allowDeselect=False,
+                ),
+                field("width", "Width", "as suits"),
+                field("strength", "Strength", "1e-4"),
+                field("seed", "Seed", "0"),
+                field("steps", "Steps", "as suits"),
+                dmc.Button("Train", id="watch-train"),
+            ],
+            className="controls",
+        ),
+        html.Div(
+            [
+                html.Span("Try "),
+                *(
+                    dcc.Link(words, href=parts.address("/watch", **example))
+                    for words, example in _EXAMPLES
+                ),
+            ],
+            className="examples",
+        ),
+        html.Div(id="watch-problem", role="status"),
+        label="What to train",
+    )  # fmt: skip
+
+
+def _live(task: Task, live: Live) -> Component:
+    prediction = prediction_for(task, live.recipe)
+    steps = live.recipe.steps
+    figures = [
+        parts.card(parts.figure("growing-margin", growing_margin_figure(prediction, steps))),
+        parts.card(parts.figure("growing-loss", growing_loss_figure(prediction, steps))),
+    ]
+    if task.features and live.recipe.network != "transformer":
+        shares = moving_shares_figure(task, prediction)
+        figures.append(parts.card(parts.figure("moving-shares", shares)))
+    return html.Div(
+        [
+            dcc.Store(id="watch-id", data=live.id),
+            parts.card(
+                html.Div(
+                    [
+                        html.Span(live.status, id="watch-status", className="chip neutral"),
+                        html.Span(id="watch-words", className="watch-words"),
+                        dmc.Button("Pause", id="watch-pause", variant="default"),
+                        dmc.Button("Stop", id="watch-stop", variant="default"),
+                    ],
+                    className="controls watch-bar",
+                ),
+                html.Div(html.Div(id="watch-progress"), className="progress"),
+                html.Div(
+                    [
+                        dmc.TextInput(
+                            id="watch-new-strength", label="Strength from here on",
+                            value=f"{live.recipe.strength:g}",
+                        ),
+                        dmc.Button("Change", id="watch-change", variant="default"),
+                        dmc.TextInput(
+                            id="watch-name", label="Save as", placeholder="a name, such as C23-relu",
+                            spellCheck=False, autoComplete="off",
+                        ),
+                        dmc.Button("Save", id="watch-save", variant="default"),
+                    ],
+                    className="controls",
+                ),
+                html.Div(id="watch-answer", role="status"),
+                label="This training",
+            ),
+            html.Div(
+                parts.card(parts.figure("live-moment", None, title="Neurons"), label="Neurons"),
+                id="watch-neurons",
+                hidden=not task.features or live.recipe.network == "transformer",
+            ),
+            html.Div(figures, className="columns"),
+        ],
+        id="watch-live",
+    )  # fmt: skip
+
+
+def _fields(values: tuple[Any, ...]) -> dict[str, Any]:
+    """What was typed, as fields of a recipe."""
+    spec, activation, width, strength, seed, steps = values
+    return {
+        "task": (spec or "").strip(),
+        "activation": activation or None,
+        "width": asked_whole(width, "the width", least=1, most=10**6),
+        "strength": asked_number(strength, "the strength"),
+        "seed": asked_whole(seed, "the seed", least=0, most=2**31 - 1),
+        "steps": asked_whole(steps, "steps", least=1, most=10**9),
+    }
+
+
+def _connect(app: Dash, site: Site) -> None:
+    trainings = site.trainings
+
+    @app.callback(
+        Output("url", "search", allow_duplicate=True),
+        Output("watch-problem", "children"),
+        Input("watch-train", "n_clicks"),
+        *(Input(f"watch-{name}", "n_submit") for name in _FIELDS if name != "activation"),
+        State("owner", "data"),
+        *(State(f"watch-{name}", "value") for name in _FIELDS),
+        running=[(Output("watch-train", "loading"), True, False)],
+        prevent_initial_call=True,
+    )
+    def begin(*given: Any) -> Any:
+        clicks, owner, values = given[:6], given[6], given[7:]
+        if not any(clicks):
+            raise PreventUpdate
+        try:
+            name = trainings.start(owner or "nobody", _fields(values), site.tables)
+        except (ValueError, OSError) as error:
+            return no_update, parts.message(error)
+        return parts.address("", id=name), parts.no_message()
+
+    @app.callback(
+        Output("watch-answer", "children"),
+        Input("watch-pause", "n_clicks"),
+        Input("watch-stop", "n_clicks"),
+        Input("watch-change", "n_clicks"),
+        Input("watch-save", "n_clicks"),
+        Input("watch-new-strength", "n_submit"),
+        Input("watch-name", "n_submit"),
+        State("watch-id", "data"),
+        State("watch-new-strength", "value"),
+        State("watch-name", "value"),
+        prevent_initial_call=True,
+    )
+    def command(*given: Any) -> Any:
+        from dash import ctx
+
+        name, strength, save_as = given[6:]
+        if not any(given[:6]):
+            raise PreventUpdate
+        try:
+            return _commands(site, str(ctx.triggered_id), name, strength, save_as)
+        except (ValueError, OSError) as error:
+            return parts.message(error)
+
+    @app.callback(
+        Output({"part": "figure", "name": "live-moment"}, "data"),
+        Input("watch-drawn", "data"),
+        State("watch-id", "data"),
+        prevent_initial_call=True,
+    )
+    def neurons(drawn: Any, name: str) -> Any:
+        """The figure of neurons, once there is a first frame."""
+        live = trainings.state(name)
+        figure = moment_of(trainings.task(name), live)
+        return no_update if figure is None else parts.figure_data(figure)
+
+    app.clientside_callback(
+        "window.dash_clientside.watching.start",
+        Output("watch-id", "data-watching"),
+        Input("watch-id", "data"),
+    )
+
+
+def _commands(site: Site, asked: str, name: str, strength: str, save_as: str) -> Any:
+    trainings = site.trainings
+    if asked == "watch-pause":
+        live = trainings.state(name)
+        held = live.status == "paused"
+        (trainings.go_on if held else trainings.pause)(name)
+        return parts.no_message()
+    if asked == "watch-stop":
+        trainings.stop(name)
+        return parts.no_message()
+    if asked in ("watch-change", "watch-new-strength"):
+        value = asked_number(strength, "the strength")
+        if value is None:
+            raise ValueError("type a strength, such as 1e-4")
+        trainings.set_strength(name, value)
+        return html.P(
+            f"From the next step on the strength is {value:g}; γ* stays, the marks at this penalty are "
+            "those of the strength before.",
+            className="note",
+        )
+    folder = trainings.save(name, save_as or "")
+    return html.P(
+        ["Saved as ", dcc.Link(folder.name, href=parts.address("/run", name=folder.name))]
+    )
+
+
+WATCH = View("/watch", "Watch", "Watch", _draw, _connect)
