@@ -1,6 +1,7 @@
 "use strict";
 {
   const all = { rows: [], filters: {}, sort: "order" };
+  const made = new Map();  // a group's row in the page, made once
   const rise = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
 
   // Rows that are asked for, in the order asked for.
@@ -20,13 +21,14 @@
   };
 
   const cell = (row, tag, text, name) => {
-    const made = document.createElement(tag);
-    made.textContent = text;
-    if (name) made.className = name;
-    row.append(made);
-    return made;
+    const one = document.createElement(tag);
+    one.textContent = text;
+    if (name) one.className = name;
+    row.append(one);
+    return one;
   };
   const drawn = (group) => {
+    if (made.has(group)) return made.get(group);
     const row = document.createElement("tr");
     const head = cell(row, "th", "");
     head.scope = "row";
@@ -44,6 +46,7 @@
       one.append(` ${share}`);
       irreps.append(" ");
     }
+    made.set(group, row);
     return row;
   };
 
@@ -74,8 +77,8 @@
   };
 
   const go = (href) => {
-    const to = new URL(href, location.href);
-    window.dash_clientside.set_props("url", { pathname: to.pathname, search: to.search });
+    history.pushState({}, "", new URL(href, location.href));
+    window.dispatchEvent(new PopStateEvent("popstate"));  // the page follows its address
     window.scrollTo(0, 0);
   };
 
@@ -99,7 +102,10 @@
       select,
       show(rows, search, irreps, theorem9, kind, from, to, sort) {
         if (!rows) return window.dash_clientside.no_update;
-        if (all.rows !== rows) all.sort = sort || "order";
+        if (all.rows !== rows) {
+          all.sort = sort || "order";
+          made.clear();
+        }
         all.rows = rows;
         all.filters = { search, irreps, theorem9, kind, from, to };
         fill();
