@@ -2,6 +2,8 @@
 {
   const all = { rows: [], filters: {}, sort: "order" };
   const made = new Map();  // a group's row in the page, made once
+  const AT_ONCE = 40;
+  let turns = 0;
   const rise = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
 
   // Rows that are asked for, in the order asked for.
@@ -54,7 +56,9 @@
     const body = document.getElementById("atlas-body");
     if (!body) return tries ? void requestAnimationFrame(() => fill(tries - 1)) : undefined;
     const shown = select(all.rows, all.filters, all.sort);
-    body.replaceChildren(...shown.map(drawn));
+    const turn = ++turns;  // what is seen first comes first, the rest a moment later
+    body.replaceChildren(...shown.slice(0, AT_ONCE).map(drawn));
+    setTimeout(() => { if (turn === turns) body.append(...shown.slice(AT_ONCE).map(drawn)); }, 30);
     if (!shown.length) {
       const none = cell(cell(body, "tr", ""), "td", "No group is like that: take a filter away.", "faint");
       none.colSpan = 8;
