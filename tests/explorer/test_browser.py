@@ -264,7 +264,7 @@ def test_bad_input_is_answered_in_words(chrome, served, tmp_path):
         page.set_input_files("#predict-upload input", path)
         page.wait_for_function("() => location.search.includes('table%3A')")
         page.wait_for_function(
-            "() => /0.0785674/.test(document.querySelector('.headlines').textContent)"
+            "() => /0.0785674/.test(document.querySelector('.headlines')?.textContent)"
         )
         visitor.go("/run?name=../secret")
         assert "no path" in visitor.text("[role=alert]")
