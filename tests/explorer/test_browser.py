@@ -29,6 +29,13 @@ PAGES = {
 }  # fmt: skip
 
 
+class Lenient(urllib.request.HTTPErrorProcessor):
+    """Gives answers back whatever their status."""
+
+    def http_response(self, request, response):
+        return response
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     from marginlens.runs import execute
@@ -239,7 +246,7 @@ def test_bad_input_is_answered_in_words(chrome, served, tmp_path):
     with Visitor(chrome, served) as visitor:
         page = visitor.page
         visitor.go("/predict?task=Q9")
-        assert "unknown" in visitor.text("[role=alert]")
+        assert "order 8, 16, 32" in visitor.text("[role=alert]")
         visitor.go("/predict?task=/etc/passwd")
         assert "upload the table" in visitor.text("[role=alert]")
         for content, name, words in (
@@ -255,9 +262,9 @@ def test_bad_input_is_answered_in_words(chrome, served, tmp_path):
         path = tmp_path / "mine.csv"
         path.write_text("0,1,2\n1,2,0\n2,0,1\n")
         page.set_input_files("#predict-upload input", path)
-        page.wait_for_url(re.compile("table%3A"))
+        page.wait_for_function("() => location.search.includes('table%3A')")
         page.wait_for_function(
-            "() => /0.0785674/.test(document.querySelector('.headlines').textContent)"
+            "() => /0.0785674/.test(document.querySelector('.headlines')?.textContent)"
         )
         visitor.go("/run?name=../secret")
         assert "no path" in visitor.text("[role=alert]")
@@ -268,18 +275,17 @@ def test_bad_input_is_answered_in_words(chrome, served, tmp_path):
 @pytest.mark.parametrize(
     "path",
     [
-        "/download/../secret.txt", "/download/..%2f../secret.txt", "/download/first/..%2F..%2Fsecret.txt",
+        "/download/../secret.txt", "/download/..%2f../secret.txt",
+        "/download/first/..%2F..%2Fsecret.txt",
         "/download/first/%2e%2e/secret.txt", "/download/.live/x", "/download/first/table.npy",
         "/assets/../app.py", "/assets/..%2fapp.py", "/live/..%2f..%2fsecret.txt/x",
     ],
 )  # fmt: skip
 def test_no_path_leads_out_of_the_folder(served, path):
-    try:
-        with urllib.request.urlopen(served + path) as answer:
-            content = answer.read()
-    except urllib.error.HTTPError as error:
-        content = error.read()
-        assert error.code in (400, 404, 405)
+    opener = urllib.request.build_opener(Lenient)
+    with opener.open(served + path) as answer:
+        content = answer.read()
+    assert answer.status in (200, 400, 404, 405)
     assert b"not for visitors" not in content
     assert b"def make_app" not in content
 

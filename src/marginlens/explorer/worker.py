@@ -59,7 +59,8 @@ class Worker:
         name = self.recipe.task
         self.task = task(name if table is None else group(table, name=name_of_elements(name)))
         self.commands, self.out = commands, out
-        self.paused, self.stopped = bool(job["paused"]), False
+        self.paused = self.told = bool(job["paused"])
+        self.stopped = False
         self.strength: float | None = None
         self.state: TrainingState | None = None
         self.frames = Frames(self.task)
@@ -113,6 +114,10 @@ class Worker:
             self._show(state)
             return True
         while not self.stopped and self.strength is None:
+            if self.told != self.paused:
+                self._show(state)  # where it waits is seen before it is said to wait
+                self.told = self.paused
+                send(self.out, {"kind": "paused", "paused": self.paused})
             now = time.monotonic()
             if now - self.looked < _WANTED and now >= self.next_frame and state.step != self.shown:
                 self._show(state)
@@ -135,7 +140,6 @@ class Worker:
                     self.strength = float(command["value"])
                 elif what in ("pause", "go_on"):
                     self.paused = what == "pause"
-                    send(self.out, {"kind": "paused", "paused": self.paused})
                 command = self.commands.get_nowait()
         except queue.Empty:
             pass

@@ -25,7 +25,7 @@
   let most = Infinity;
   const guard = (event) => {
     const files = (event.dataTransfer || event.target).files;
-    const upload = event.target.closest && event.target.closest(".upload");
+    const upload = event.target.closest && event.target.closest("[id$='-upload']");
     if (!upload || !files || !files.length || files[0].size <= most) return;
     event.stopPropagation();
     event.preventDefault();
