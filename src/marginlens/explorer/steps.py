@@ -139,10 +139,10 @@ def _moment_words(moment: int) -> str:
     kept = recorded()
     when = "Before training" if moment == 0 else f"After {kept.steps[moment]} steps"
     chance = "" if moment else ", as by chance"
-    power = _purities()[moment]
+    least = np.floor(1000 * _purities()[moment].min()) / 1000
     return (
         f"{when} the network answers {kept.accuracy[moment]:.0%} of the 529 sums rightly{chance}; of "
-        f"the energy of each of these neurons at least {power.min():.0%} is in its strongest frequency."
+        f"the energy of each of these neurons at least {least:.1%} is in its strongest frequency."
     )
 
 
@@ -382,7 +382,7 @@ STEPS: tuple[Step, ...] = (
         {
             "irrep": (
                 "Weights over the group's elements, by conjugacy class, and their energy by irrep.",
-                "Of an optimal network that is written down, not trained.",
+                "Weights are those of an optimal network that is written down, not trained.",
             ),
             "ranges": ("The shares that a network of maximum margin gives its irreps.",),
         },
