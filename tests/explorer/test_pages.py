@@ -1,5 +1,6 @@
 """Tour, Atlas and Compare: every page draws for what an address can ask, and says what is wrong."""
 
+import contextlib
 import json
 import re
 from urllib.parse import parse_qs, urlparse
@@ -11,6 +12,7 @@ from gap_oracle import needs_gap
 from marginlens.atlas import packaged_atlas
 from marginlens.explorer.app import make_app
 from marginlens.explorer.library import Library
+from marginlens.explorer.live import Trainings
 from marginlens.explorer.recorded import recorded
 from marginlens.explorer.site import Site
 from marginlens.explorer.steps import STEPS
@@ -40,7 +42,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(folder):
-    return Site(folder, Library(folder), None, Tables())
+    with contextlib.closing(Trainings(folder)) as trainings:
+        yield Site(folder, Library(folder), trainings, Tables())
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +165,7 @@ def test_a_larger_atlas_in_the_folder_is_shown(tmp_path):
 
 def test_nothing_chosen_and_nothing_there(site, tmp_path):
     assert "Compare the latest" in drawn(site, "/compare")
-    empty = Site(tmp_path, Library(tmp_path), None, Tables())
+    empty = Site(tmp_path, Library(tmp_path), site.trainings, Tables())
     assert "no finished runs" in drawn(empty, "/compare")
 
 
