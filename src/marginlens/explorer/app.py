@@ -92,7 +92,9 @@ def make_app(site: Site) -> Dash:
         on_error=_report,
         compress=False,
     )
-    app.layout = lambda: _shell()
+    # made once, before there are several threads: what Plotly imports with its first figure cannot be
+    # imported by two at a time
+    app.layout = _shell()
 
     @app.callback(
         Output("page", "children"),
