@@ -3,6 +3,7 @@
 from marginlens.cli import (  # noqa: F401  (they register their verbs)
     atlas,
     dynamics,
+    figure,
     measure,
     numerical,
     progress,

@@ -90,11 +90,17 @@ class FigureEntry:
         From a run to the figure, or to None where the run has no such figure.
     caption
         From a run to what to look for, and how it is computed.
+    needs
+        What a run has to have for it.
+    in_report
+        Whether the page of a run shows it.
     """
 
     heading: str
     draw: Callable[[Run], go.Figure | None]
     caption: Callable[[Run], tuple[str, str]]
+    needs: str = "neurons that are measured"
+    in_report: bool = True
 
 
 FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
@@ -104,18 +110,22 @@ FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
             "The margin on its way to the maximum", margin_figure, margin_caption
         ),
         "waveform": FigureEntry(
-            "The predicted waveform beside trained neurons", waveform_figure, waveform_caption
+            "The predicted waveform beside trained neurons", waveform_figure, waveform_caption,
+            "an activation without a closed form, such as relu, on addition modulo a prime",
         ),
         "power": FigureEntry("How concentrated each neuron is", power_figure, power_caption),
         "shares": FigureEntry(
             "Which features are used, and how much", shares_figure, shares_caption
         ),
-        "phases": FigureEntry("Do the phases add up?", phases_figure, phases_caption),
+        "phases": FigureEntry("Do the phases add up?", phases_figure, phases_caption,
+            "a cyclic group, whose neurons have phases"),
         "grokking": FigureEntry(
-            "From memorising to generalising", grokking_figure, grokking_caption
+            "From memorising to generalising", grokking_figure, grokking_caption,
+            "rows that were held back, as by --train-fraction 0.4",
         ),
         "lottery": FigureEntry(
-            "Which frequency each neuron was to win", lottery_figure, lottery_caption
+            "Which frequency each neuron was to win", lottery_figure, lottery_caption,
+            "an MLP with x^2 or ReLU on addition modulo a prime",
         ),
         "loss": FigureEntry("Loss and accuracy", loss_figure, loss_caption),
     }

@@ -1,0 +1,353 @@
+"""Figures as files: pages, SVG, PDF and PNG; and films of them, as pages, MP4 and GIF.
+
+Images are drawn by the Chrome or Chromium that is there, through Kaleido: the extra
+``marginlens[images]``. Nothing is asked of a network, and every file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from marginlens import pages
+from marginlens.files import write_whole
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = [
+    "FILMS", "IMAGES", "at_frame", "figure_images", "missing", "still", "write_figure", "write_film",
+]  # fmt: skip
+
+IMAGES = (".html", ".svg", ".pdf", ".png")
+"""Endings of files that a figure can be written to."""
+FILMS = (".html", ".mp4", ".gif")
+"""Endings of files that an animation can be written to."""
+
+WIDTH = 900
+"""Pixels of a figure's width, unless told."""
+RATE = 25
+"""Pictures a second of an MP4; a frame that is to stand longer is repeated."""
+COLORS = 64
+"""Colours of a GIF, from its last frame."""
+
+Progress = Callable[[int, int], None]
+
+
+def missing(suffix: str) -> str | None:
+    """Why files of this ending cannot be written here, and what to do; None where they can.
+
+    Examples
+    --------
+    >>> missing(".html") is None
+    True
+    """
+    if suffix == ".html":
+        return None
+    instead = f"or end the file's name in .html, which needs nothing ({suffix} was asked for)"
+    try:
+        import kaleido  # noqa: F401  (is it there?)
+
+        if suffix in FILMS:
+            import imageio_ffmpeg  # noqa: F401
+            import PIL  # noqa: F401
+    except ImportError:
+        return f"images need an extra: pip install 'marginlens[images]', {instead}"
+    if _browser() is None:
+        return (
+            "images are drawn by Chrome or Chromium, and none was found: install one (for example "
+            "with plotly_get_chrome, or apt install chromium), or set BROWSER_PATH to where it is, "
+            + instead
+        )
+    return None
+
+
+def _browser() -> str | None:
+    """Where a browser that can draw is, by the search that Kaleido makes."""
+    from choreographer.browsers.chromium import Chromium
+
+    try:
+        found = Chromium.find_browser(skip_local=False)
+    except (RuntimeError, ValueError, OSError):
+        return None
+    return str(found) if found and Path(found).exists() else None
+
+
+def still(figure: go.Figure) -> go.Figure:
+    """A figure without what only a page can do: its slider and its buttons, and their room.
+
+    Examples
+    --------
+    >>> figure = go.Figure(layout={"height": 500, "margin": {"b": 132}, "sliders": [{}]})
+    >>> bare = still(figure)
+    >>> len(bare.layout.sliders), bare.layout.height, bare.layout.margin.b
+    (0, 424, 56)
+    """
+    content = figure.to_dict()
+    layout = content["layout"]
+    if layout.pop("sliders", None) and layout.get("height"):
+        below = layout.get("margin", {}).get("b", 132)
+        layout["height"] -= below - 56
+        layout["margin"] = {**layout.get("margin", {}), "b": 56}
+    layout.pop("updatemenus", None)
+    return go.Figure({"data": content["data"], "layout": layout}, skip_invalid=True)
+
+
+def at_frame(figure: go.Figure, index: int, *, prefix: str = "training step ") -> go.Figure:
+    """One frame of an animated figure as a figure of its own, with its name below the plot.
+
+    Parameters
+    ----------
+    figure
+        With frames, each naming the traces that it changes.
+    index
+        Which frame.
+    prefix
+        Said before the frame's name.
+
+    Examples
+    --------
+    >>> frames = [go.Frame(name=str(s), data=[go.Bar(y=[s])], traces=[0]) for s in (1, 5)]
+    >>> figure = go.Figure(data=[go.Bar(y=[5])], frames=frames)
+    >>> at_frame(figure, 0).data[0].y, at_frame(figure, 0).layout.annotations[0].text
+    ((1,), 'training step <b>1</b>')
+    """
+    frame = figure.frames[index]
+    one = still(figure)
+    for place, change in zip(frame.traces or (), frame.data, strict=False):
+        one.data[place].update(
+            {name: value for name, value in change.to_plotly_json().items() if name != "type"}
+        )
+    return one.add_annotation(
+        x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="top", yshift=-28,
+        text=f"{prefix}<b>{frame.name}</b>", showarrow=False, font={"size": 14},
+    )  # fmt: skip
+
+
+def figure_images(
+    figures: Sequence[go.Figure],
+    suffix: str,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    scale: float = 1.0,
+    progress: Progress | None = None,
+) -> list[bytes]:
+    """Draw figures, one after the other in one browser.
+
+    Parameters
+    ----------
+    figures
+        To be drawn, without players.
+    suffix
+        ``".svg"``, ``".pdf"`` or ``".png"``.
+    width, height
+        Pixels; the figures' own, or 900 wide, by default.
+    scale
+        Pixels of a PNG to each of these.
+    progress
+        Called with the number of figures drawn, and of all.
+
+    Raises
+    ------
+    ValueError
+        If the extra is not installed, no browser is there, or it could not draw.
+    """
+    reason = missing(suffix)
+    if reason is not None:
+        raise ValueError(reason)
+    return _finished(
+        _draw(list(figures), suffix.removeprefix("."), width, height, scale, progress)
+    )
+
+
+def _finished(work: Coroutine[Any, Any, list[bytes]]) -> list[bytes]:
+    """The result of a coroutine, also where a loop already runs, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+async def _draw(
+    figures: list[go.Figure],
+    form: str,
+    width: int | None,
+    height: int | None,
+    scale: float,
+    progress: Progress | None,
+) -> list[bytes]:
+    from kaleido import Kaleido
+
+    drawn: list[bytes] = []
+    # MathJax would be fetched from a network
+    async with Kaleido(n=1, mathjax=False, timeout=60) as browser:
+        for figure in figures:
+            size = {
+                "width": width or figure.layout.width or WIDTH,
+                "height": height or figure.layout.height or 450,
+            }
+            try:
+                drawn.append(
+                    await browser.calc_fig(figure, opts={"format": form, "scale": scale, **size})
+                )
+            except (RuntimeError, TimeoutError) as error:
+                raise ValueError(f"the browser could not draw the figure: {error}") from error
+            if progress is not None:
+                progress(len(drawn), len(figures))
+    return drawn
+
+
+def write_figure(
+    figure: go.Figure,
+    path: Path,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    scale: float = 2.0,
+) -> None:
+    """Write a figure by the ending of the file's name: whole, or not at all.
+
+    Parameters
+    ----------
+    figure
+        What to write; the size may be given where it is not a page, which fits its window.
+    path
+        Ends in .html (a page that needs nothing else), .svg, .pdf or .png.
+    width, height, scale
+        As in :func:`figure_images`; a page has no scale.
+
+    Raises
+    ------
+    ValueError
+        If the ending is another, or images cannot be drawn here; the message says what to do.
+    """
+    suffix = _suffix(path, IMAGES)
+    if suffix != ".html":
+        (drawn,) = figure_images([still(figure)], suffix, width=width, height=height, scale=scale)
+        write_whole(path, drawn)
+        return
+    if width or height:
+        figure = go.Figure(figure).update_layout(
+            width=width, height=height or figure.layout.height
+        )
+    pages.write_figure(figure, path)
+
+
+def write_film(
+    figure: go.Figure,
+    path: Path,
+    *,
+    seconds: float | None = None,
+    width: int | None = None,
+    scale: float = 1.0,
+    progress: Progress | None = None,
+) -> None:
+    """Write an animated figure as a film: whole, or not at all.
+
+    Parameters
+    ----------
+    figure
+        With frames.
+    path
+        Ends in .html (a page with a slider and a play button), .mp4 or .gif.
+    seconds
+        How long it takes; by default 0.15 seconds a frame. The last frame stands a second longer.
+    width, scale, progress
+        As in :func:`figure_images`.
+
+    Raises
+    ------
+    ValueError
+        If there are no frames, the ending is another, or images cannot be drawn here.
+    """
+    suffix = _suffix(path, FILMS)
+    count = len(figure.frames)
+    if not count:
+        raise ValueError("the figure has no frames, so there is nothing to animate")
+    if suffix == ".html":
+        if seconds is not None:
+            figure = _paced(figure, 1000 * seconds / count)
+        pages.write_figure(figure, path)
+        return
+    each = (0.15 * count if seconds is None else seconds) / count
+    drawn = figure_images(
+        [at_frame(figure, index) for index in range(count)],
+        ".png", width=width, scale=scale, progress=progress,
+    )  # fmt: skip
+    write_whole(path, _gif(drawn, each) if suffix == ".gif" else _mp4(drawn, each))
+
+
+def _paced(figure: go.Figure, milliseconds: float) -> go.Figure:
+    """The figure with another pace of its play button."""
+    paced = go.Figure(figure)
+    for menu in paced.layout.updatemenus:
+        for button in menu.buttons:
+            if button.args and button.args[0] is None:
+                frame = {**button.args[1]["frame"], "duration": milliseconds}
+                button.args = [None, {**button.args[1], "frame": frame}]
+    return paced
+
+
+def _suffix(path: Path, known: tuple[str, ...]) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        words = f"{', '.join(known[:-1])} or {known[-1]}"
+        raise ValueError(f"{str(path)!r} must end in {words}")
+    return suffix
+
+
+def _pictures(drawn: Sequence[bytes]) -> list[Image.Image]:
+    """PNGs as pictures whose sides are even, as films need them."""
+    from PIL import Image
+
+    pictures = [Image.open(io.BytesIO(one)).convert("RGB") for one in drawn]
+    width, height = pictures[0].size
+    return [picture.crop((0, 0, width - width % 2, height - height % 2)) for picture in pictures]
+
+
+def _gif(drawn: Sequence[bytes], each: float) -> bytes:
+    """A film that repeats; all frames share the last one's colours, so that nothing flickers."""
+    pictures = _pictures(drawn)
+    palette = pictures[-1].quantize(COLORS)
+    flat = [picture.quantize(palette=palette, dither=0) for picture in pictures]
+    times = [round(1000 * each)] * len(flat)
+    times[-1] += 1000
+    target = io.BytesIO()
+    flat[0].save(
+        target, format="GIF", save_all=True, append_images=flat[1:], duration=times, loop=0,
+        optimize=True, disposal=1,
+    )  # fmt: skip
+    return target.getvalue()
+
+
+def _mp4(drawn: Sequence[bytes], each: float) -> bytes:
+    """H.264 that every browser plays."""
+    import imageio_ffmpeg
+
+    pictures = _pictures(drawn)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "film.mp4"
+        writer = imageio_ffmpeg.write_frames(
+            str(file), pictures[0].size, fps=RATE, codec="libx264", macro_block_size=2,
+            pix_fmt_out="yuv420p", quality=7, output_params=["-movflags", "+faststart"],
+            ffmpeg_log_level="error",
+        )  # fmt: skip
+        writer.send(None)
+        shown = 0
+        for index, picture in enumerate(pictures):
+            end = round(RATE * (each * (index + 1) + (index == len(pictures) - 1)))
+            for _ in range(max(end - shown, 0)):
+                writer.send(picture.tobytes())
+            shown = max(end, shown)
+        writer.close()
+        return file.read_bytes()
