@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "FILMS", "IMAGES", "at_frame", "figure_images", "missing", "still", "write_figure", "write_film",
+    "FILMS", "IMAGES", "at_frame", "figure_images", "fitted", "missing", "still", "write_figure",
+    "write_film",
 ]  # fmt: skip
 
 IMAGES = (".html", ".svg", ".pdf", ".png")
@@ -33,6 +35,8 @@ FILMS = (".html", ".mp4", ".gif")
 
 WIDTH = 900
 """Pixels of a figure's width, unless told."""
+LETTER, LINE, EDGE = 8.2, 22, 44
+"""Pixels of a letter of a title and of its lines, and left and right of it."""
 RATE = 25
 """Pictures a second of an MP4; a frame that is to stand longer is repeated."""
 COLORS = 64
@@ -100,6 +104,38 @@ def still(figure: go.Figure) -> go.Figure:
     return go.Figure({"data": content["data"], "layout": layout}, skip_invalid=True)
 
 
+def fitted(figure: go.Figure, width: int) -> go.Figure:
+    """The figure with its title broken into lines that fit a width, and room for them.
+
+    Examples
+    --------
+    >>> figure = go.Figure(layout={"title": {"text": "a title in<br>so many words"}, "height": 300})
+    >>> fitted(figure, 140).layout.title.text
+    'a title in so<br>many words'
+    """
+    if not figure.layout.title.text or not figure.layout.height:
+        return figure
+    before = figure.layout.title.text.split("<br>")
+    room = max(12, int((width - 2 * EDGE) / LETTER))
+    lines = [""]
+    for word in " ".join(before).split():
+        joined = f"{lines[-1]} {word}".strip()
+        if lines[-1] and len(re.sub(r"<[^>]*>|&[a-z]+;", "", joined)) > room:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    more = LINE * (len(lines) - len(before))
+    height = figure.layout.height + more
+    top = figure.layout.margin.t or figure.layout.template.layout.margin.t or 100
+    figure = go.Figure(figure)
+    figure.update_layout(
+        height=height,
+        title={"text": "<br>".join(lines), "y": 0.985 - LINE / 2 * (len(lines) - 1) / height},
+        margin={"t": top + more},
+    )
+    return figure
+
+
 def at_frame(figure: go.Figure, index: int, *, prefix: str = "training step ") -> go.Figure:
     """One frame of an animated figure as a figure of its own, with its name below the plot.
 
@@ -125,8 +161,11 @@ def at_frame(figure: go.Figure, index: int, *, prefix: str = "training step ") -
         one.data[place].update(
             {name: value for name, value in change.to_plotly_json().items() if name != "type"}
         )
+    if one.layout.height is not None:
+        below = one.layout.margin.b or 56
+        one.update_layout(height=one.layout.height + 28, margin={"b": below + 28})
     return one.add_annotation(
-        x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="top", yshift=-28,
+        x=0, y=0, xref="paper", yref="paper", xanchor="left", yanchor="top", yshift=-52,
         text=f"{prefix}<b>{frame.name}</b>", showarrow=False, font={"size": 14},
     )  # fmt: skip
 
@@ -163,9 +202,7 @@ def figure_images(
     reason = missing(suffix)
     if reason is not None:
         raise ValueError(reason)
-    return _finished(
-        _draw(list(figures), suffix.removeprefix("."), width, height, scale, progress)
-    )
+    return _finished(_draw(list(figures), suffix.removeprefix("."), width, height, scale, progress))
 
 
 def _finished(work: Coroutine[Any, Any, list[bytes]]) -> list[bytes]:
@@ -192,10 +229,9 @@ async def _draw(
     # MathJax would be fetched from a network
     async with Kaleido(n=1, mathjax=False, timeout=60) as browser:
         for figure in figures:
-            size = {
-                "width": width or figure.layout.width or WIDTH,
-                "height": height or figure.layout.height or 450,
-            }
+            wide = width or figure.layout.width or WIDTH
+            figure = fitted(figure, wide)
+            size = {"width": wide, "height": height or figure.layout.height or 450}
             try:
                 drawn.append(
                     await browser.calc_fig(figure, opts={"format": form, "scale": scale, **size})
@@ -237,9 +273,7 @@ def write_figure(
         write_whole(path, drawn)
         return
     if width or height:
-        figure = go.Figure(figure).update_layout(
-            width=width, height=height or figure.layout.height
-        )
+        figure = go.Figure(figure).update_layout(width=width, height=height or figure.layout.height)
     pages.write_figure(figure, path)
 
 

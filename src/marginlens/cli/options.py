@@ -314,5 +314,7 @@ Track = Annotated[
 ]
 FigureFile = Annotated[
     Path | None,
-    typer.Option("--figure", help="Write the figure (.html; .svg, .pdf, .png by a Chrome there is)."),
+    typer.Option(
+        "--figure", help="Write the figure (.html; .svg, .pdf, .png by a Chrome there is)."
+    ),
 ]

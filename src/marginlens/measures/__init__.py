@@ -9,6 +9,7 @@ from marginlens.measures.clock_pizza import (
     gradient_symmetricity,
 )
 from marginlens.measures.cosets import CosetConcentration, coset_concentration
+from marginlens.measures.displacement import Displacement, displacement
 from marginlens.measures.grokking import (
     Grokking,
     Stages,
@@ -59,6 +60,7 @@ __all__ = [
     "Circle",
     "ClockPizza",
     "CosetConcentration",
+    "Displacement",
     "Grokking",
     "HiddenShares",
     "KeySet",
@@ -80,6 +82,7 @@ __all__ = [
     "compare_logits",
     "coset_concentration",
     "departures",
+    "displacement",
     "distance_irrelevance",
     "draw_tickets",
     "embedding_gini",

@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Float, Int
 
 from marginlens.measures import (
+    Displacement,
     Grokking,
     Lottery,
     Measurement,
+    displacement,
     grokking,
     measure,
     score_tickets,
@@ -121,6 +123,16 @@ class Run:
             return None
         start = initial_network(self.task, self.recipe.model_copy(update={"members": 1}))
         return score_tickets(as_mlp(start), final.member(0), self.task)
+
+    @cached_property
+    def displacement(self) -> Displacement | None:
+        """The final logits by displacement from the right answer; None where the task is no group's.
+
+        Of member 0; :func:`marginlens.measures.displacement` takes any.
+        """
+        if self.task.group is None or not self.task.is_listed:
+            return None
+        return displacement(self.training.network, self.task)
 
     def _measured(self) -> Measured:
         if self.measured is None:

@@ -1,0 +1,101 @@
+"""The atlas as one figure: the maximum margin of every group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from marginlens.figures import style
+
+__all__ = ["atlas_figure", "margin_times_power"]
+
+_KINDS: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], bool]], ...] = (
+    ("an irrep cannot be used", "#d0590e", "diamond", lambda row: row["cannot"] > 0),
+    ("Theorem 9 applies", "#3b74e0", "circle", lambda row: bool(row["theorem9"])),
+    ("every irrep must be used", "#0c9468", "circle-open", lambda row: row["may"] == 0),
+    ("shares are not unique", "#b8559a", "square", lambda row: True),
+)
+"""Kinds of groups; a group is of the first that it fits."""
+
+
+def margin_times_power(row: Mapping[str, Any]) -> float:
+    """Maximum margin times n^(3/2): what is left of it when the order's own decrease is taken out.
+
+    The margin's linear program has the factor 2 / (3 √3 n^(3/2)) in front, so that this is
+    2 / (3 √3) times the value of a game over classes and irreps.
+
+    Parameters
+    ----------
+    row
+        Of an atlas, with ``margin`` and ``order``.
+
+    Examples
+    --------
+    >>> round(margin_times_power({"order": 4, "margin": 0.1}), 6)
+    0.8
+    """
+    return row["margin"] * row["order"] ** 1.5
+
+
+def atlas_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw the scaled maximum margin of every group against its order.
+
+    Up goes γ* n^(3/2); across the order, a little apart for groups of the same order. Colours and shapes
+    say whether an irrep cannot be used, the hypotheses of Theorem 9 (Morwani et al. 2024) hold, all
+    irreps must be used, or shares are not unique; a diamond grows with the number of irreps that cannot.
+
+    Parameters
+    ----------
+    rows
+        Rows of an atlas (:func:`marginlens.atlas.read_atlas`, ``.to_pylist()``).
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if not rows:
+        raise ValueError("the atlas has no rows; build one with: marginlens atlas --max-order 31")
+    figure = go.Figure()
+    left = list(rows)
+    for name, color, symbol, fits in _KINDS:
+        some = [row for row in left if fits(row)]
+        left = [row for row in left if not fits(row)]
+        if not some:
+            continue
+        same = {
+            order: [r for r in rows if r["order"] == order] for order in {r["order"] for r in some}
+        }
+        spread = [_apart(row, same[row["order"]]) for row in some]
+        figure.add_scatter(
+            x=np.array(spread, dtype=np.float32),
+            y=np.array([margin_times_power(row) for row in some], dtype=np.float32),
+            mode="markers", name=f"{name} ({len(some)})",
+            marker={
+                "color": color, "symbol": symbol, "opacity": 0.8,
+                "size": [6 + 2 * min(row["cannot"], 6) for row in some], "line": {"width": 1},
+            },
+            customdata=[_about(row) for row in some],
+            hovertemplate="%{customdata}<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title_text="order n of the group")
+    figure.update_yaxes(title_text="maximum margin γ* · n<sup>3/2</sup>")
+    title = f"Maximum margins of {len(rows)} groups, and what their networks use"
+    style.styled(figure, title, height=520)
+    return figure.update_layout(legend={"y": -0.16, "yanchor": "top"}, margin={"t": 60, "b": 120})
+
+
+def _apart(row: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> float:
+    """The order, moved by less than a half so that groups of one order lie side by side."""
+    return row["order"] + 0.7 * ((row["number"] - 0.5) / max(len(same), row["number"]) - 0.5)
+
+
+def _about(row: Mapping[str, Any]) -> str:
+    return (
+        f"<b>{style.plain(row['structure'])}</b>, SmallGroup({row['order']},{row['number']})<br>"
+        f"γ* = {style.number(row['margin'], 6)}<br>irreps: {row['must']} must, {row['may']} may, "
+        f"{row['cannot']} cannot"
+    )
