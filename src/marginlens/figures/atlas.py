@@ -76,7 +76,7 @@ def atlas_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             mode="markers", name=f"{name} ({len(some)})",
             marker={
                 "color": color, "symbol": symbol, "opacity": 0.8,
-                "size": [6 + 2 * min(row["cannot"], 6) for row in some], "line": {"width": 1},
+                "size": [7 + 1.5 * min(row["cannot"], 6) for row in some], "line": {"width": 1},
             },
             customdata=[_about(row) for row in some],
             hovertemplate="%{customdata}<extra></extra>",
@@ -85,7 +85,9 @@ def atlas_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure.update_yaxes(title_text="maximum margin γ* · n<sup>3/2</sup>")
     title = f"Maximum margins of {len(rows)} groups, and what their networks use"
     style.styled(figure, title, height=520)
-    return figure.update_layout(legend={"y": -0.16, "yanchor": "top"}, margin={"t": 60, "b": 120})
+    return figure.update_layout(
+        legend={"y": -0.16, "yanchor": "top", "itemsizing": "constant"}, margin={"t": 60, "b": 120}
+    )
 
 
 def _apart(row: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> float:

@@ -50,7 +50,8 @@ def logits_figure(run: Run) -> go.Figure | None:
     for index in sorted(int(key) for key in keys):
         name = style.plain(task.features[index].name)
         figure.add_scatter(
-            **_curve(found.parts[index], places, order, factor), mode="lines", line=_line(style.feature_color(index, total), 1.5, cyclic=cyclic),
+            **_curve(found.parts[index], places, order, factor), mode="lines",
+            line=_line(style.feature_color(index, total), 1.5, cyclic=cyclic),
             opacity=0.8 if len(keys) <= 8 else 0.45, name=f"{name}: {found.explained[index]:.0%}",
             legendgroup=name, showlegend=len(keys) <= 8,
             hovertemplate=f"{name}, {found.explained[index]:.1%} of the variance<br>%{{y:.4f}}"
@@ -59,7 +60,8 @@ def logits_figure(run: Run) -> go.Figure | None:
     share = float(found.explained.sum())
     words = "all cosines together" if cyclic else "all characters together"
     figure.add_scatter(
-        **_curve(found.parts.sum(0), places, order, factor), mode="lines", name=f"{words}: {share:.1%}", hoverinfo="skip", opacity=0.75,
+        **_curve(found.parts.sum(0), places, order, factor), mode="lines",
+            name=f"{words}: {share:.1%}", hoverinfo="skip", opacity=0.75,
         line={"width": 2, "dash": "dot", **({} if cyclic else {"shape": "hvh"})},
     )  # fmt: skip
     figure.add_scatter(

@@ -23,6 +23,8 @@ _LOOKS = {
     "neither": ("x", "#7a8394"),
     "unknown": ("square", "#7a8394"),
 }
+APART = 0.045
+"""Least distance of two names on the same side, on the vertical axis."""
 LABELLED = 12
 """Of more networks than this the names are left to the pointer."""
 
@@ -67,7 +69,6 @@ def plane_figure(networks: Sequence[tuple[str, ClockPizza]]) -> go.Figure:
         customdata=[f"attention rate below {min(rate, 1.0):g}" for rate in rates],
         hovertemplate="%{customdata}<br>symmetricity %{x:.3f}, irrelevance %{y:.3f}<extra></extra>",
     )  # fmt: skip
-    few = len(networks) <= LABELLED
     for kind, (symbol, color) in _LOOKS.items():
         some = [(name, found) for name, found in networks if found.verdict == kind]
         if not some:
@@ -75,10 +76,8 @@ def plane_figure(networks: Sequence[tuple[str, ClockPizza]]) -> go.Figure:
         points = [(found.gradient_symmetricity, found.distance_irrelevance) for _, found in some]
         names = [style.plain(name) for name, _ in some]
         figure.add_scatter(
-            x=[x for x, _ in points], y=[y for _, y in points], name=kind,
-            mode="markers+text" if few else "markers", text=names,
-            textposition=["middle left" if x > 0.5 else "middle right" for x, _ in points],
-            textfont={"size": 11}, marker={"symbol": symbol, "color": color, "size": 10},
+            x=[x for x, _ in points], y=[y for _, y in points], name=kind, mode="markers",
+            text=names, marker={"symbol": symbol, "color": color, "size": 10},
             error_x={
                 "type": "data", "array": [found.symmetricity_error or 0.0 for _, found in some],
                 "color": color, "thickness": 1, "width": 0,
@@ -86,6 +85,8 @@ def plane_figure(networks: Sequence[tuple[str, ClockPizza]]) -> go.Figure:
             hovertemplate="<b>%{text}</b>: " + kind + "<br>gradient symmetricity %{x:.4f}"
             "<br>distance irrelevance %{y:.4f}<extra></extra>",
         )  # fmt: skip
+    if len(networks) <= LABELLED:
+        _name(figure, networks)
     for line in (
         {"x0": SYMMETRIC, "x1": SYMMETRIC, "y0": 0, "y1": 1, "yref": "y domain"},
         {"y0": IRRELEVANT, "y1": IRRELEVANT, "x0": 0, "x1": 1, "xref": "x domain"},
@@ -106,3 +107,23 @@ def plane_figure(networks: Sequence[tuple[str, ClockPizza]]) -> go.Figure:
     words = "1 network" if len(networks) == 1 else f"{len(networks)} networks"
     style.styled(figure, f"Clock or pizza: {words}, and what was published", height=520)
     return figure.update_layout(legend={"y": -0.18, "yanchor": "top"}, margin={"t": 56, "b": 110})
+
+
+def _name(figure: go.Figure, networks: Sequence[tuple[str, ClockPizza]]) -> None:
+    """Write names beside the points, one above the other where points lie close together."""
+    above: list[tuple[bool, float]] = []
+    ranked = sorted(networks, key=lambda network: network[1].distance_irrelevance)
+    for name, found in ranked:
+        x = found.gradient_symmetricity or 0.0
+        right = x > 0.5
+        height = found.distance_irrelevance
+        taken = [y for side, y in above if side == right]
+        if taken and height < max(taken) + APART:
+            height = max(taken) + APART
+        above.append((right, height))
+        shift = (height - found.distance_irrelevance) / APART * 15
+        figure.add_annotation(
+            x=x, y=found.distance_irrelevance, text=style.plain(name), showarrow=True, arrowhead=0,
+            arrowwidth=0.7, ax=-34 if right else 34, ay=-shift, font={"size": 11}, standoff=6,
+            xanchor="right" if right else "left",
+        )  # fmt: skip
