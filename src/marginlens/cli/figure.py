@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from marginlens.measures import ClockPizza
 
 _PANEL = "Figures"
+_MOST_FRAMES = 200
 
 Dark = Annotated[bool, typer.Option("--dark", help="Dark background.")]
 Wide = Annotated[int | None, typer.Option("--width", min=100, help="Pixels; default 900.")]
@@ -89,13 +91,7 @@ def figure(
         if not as_json:
             written(file)
     if as_json:
-        print_json(_plain(drawn))
-
-
-def _plain(drawn: go.Figure) -> object:
-    import json
-
-    return json.loads(drawn.to_json() or "{}")
+        print_json(json.loads(drawn.to_json() or "{}"))
 
 
 def _drawer(name: str) -> Callable[[list[str]], go.Figure]:
@@ -212,25 +208,23 @@ def animate(
     scale: Scale = 1.0,
 ) -> None:
     """Film weights and power spectra of a run's neurons through training."""
-    from marginlens import images
     from marginlens.figures import choose_neurons, neurons_figure
+    from marginlens.films import write_film
+    from marginlens.images import FILMS
     from marginlens.runs import load_run
 
-    check_file(file, suffixes=images.FILMS)
+    check_file(file, suffixes=FILMS)
     run = load_run(folder)
     chosen = choose_neurons(run.measurement, neurons)
-    drawn = neurons_figure(run, chosen=chosen, slot=slot, most_frames=MOST_FRAMES)
+    drawn = neurons_figure(run, chosen=chosen, slot=slot, most_frames=_MOST_FRAMES)
     if drawn is None:
         raise ValueError(
             f"{folder!r} has nothing to animate: it kept no snapshots of its weights, or no neuron is "
             "live; train with --snapshots 60"
         )
     with counting("frames", quiet=False) as show:
-        images.write_film(
+        write_film(
             _themed(drawn, dark=dark), file, seconds=seconds, width=width, scale=scale,
             progress=show,
         )  # fmt: skip
     written(file)
-
-
-MOST_FRAMES = 200

@@ -52,17 +52,19 @@ def irreps_figure(group: FiniteGroup) -> go.Figure:
     for row, irrep in enumerate(irreps, start=1):
         for column, element in enumerate(shown, start=1):
             matrix = irrep.orthogonal[element]
-            _draw_matrix(figure, matrix, row, column, 1.0, f"{irrep.name} at element {element}")
             axis = _axis(columns, row, column)
+            words = f"{irrep.name} at element {element}"
+            _draw_matrix(figure, matrix, row, column, axis, 1.0, words)
             figure.add_annotation(
                 x=0.5, xref=f"x{axis} domain", y=0, yref=f"y{axis} domain", yanchor="top", yshift=-1,
                 text=_short(float(np.trace(matrix))), font={"size": 10.5},
             )  # fmt: skip
             if row == 1:
-                about = f"{group.class_sizes[group.class_of[element]]} ×"
+                about = f"{group.class_sizes[group.class_of[element]]} ×<br>order "
+                about += str(group.element_orders[element])
                 figure.add_annotation(
                     x=0.5, xref=f"x{axis} domain", y=1, yref=f"y{axis} domain", yanchor="bottom",
-                    yshift=4, text=f"{about}<br>order {group.element_orders[element]}", font={"size": 10},
+                    yshift=4, text=about, font={"size": 10},
                 )  # fmt: skip
             if column == 1:
                 figure.add_annotation(
@@ -128,10 +130,9 @@ def matrices_figure(run: Run) -> go.Figure | None:
             weights = np.asarray(run.snapshots[slot][-1][:, neuron], dtype=float)
             matrix = coefficient_matrix(weights, irrep)
             share = rank_one_share(matrix, irrep)
-            norm = float(np.linalg.norm(matrix))
             reach = float(np.abs(matrix).max()) or 1.0
-            _draw_matrix(figure, matrix / (norm or 1.0), row, column, reach / (norm or 1.0), slot)
             axis = _axis(len(slots), row, column)
+            _draw_matrix(figure, matrix, row, column, axis, reach, slot)
             figure.add_annotation(
                 x=0.5, xref=f"x{axis} domain", y=0, yref=f"y{axis} domain", yanchor="top", yshift=-2,
                 text=f"rank one: {share:.1%}", font={"size": 11},
@@ -157,11 +158,11 @@ def _draw_matrix(
     matrix: Float[np.ndarray, "row column"],
     row: int,
     column: int,
+    axis: str,
     reach: float,
     words: str,
 ) -> None:
     """A matrix as squares, row 1 on top."""
-    axis = _axis(len(figure._grid_ref[0]), row, column)
     size = len(matrix)
     figure.add_heatmap(
         z=matrix.astype(np.float32), zmin=-reach, zmax=reach, colorscale=DIVERGING, showscale=False,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from marginlens.display import Displayed, Shown
 from marginlens.measures import (
     Displacement,
     Grokking,
@@ -30,6 +31,10 @@ from marginlens.verdict import Verdict, judge
 __all__ = ["Measured", "Run", "prediction_for", "run_record"]
 
 
+_LAST = ("accuracy", "test_accuracy", "loss", "cross_entropy", "normalized_margin")
+"""Columns of the history whose last values a notebook shows."""
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """What was found in the neurons of a run.
@@ -48,7 +53,7 @@ class Measured:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Displayed):
     """Everything about a finished run; curves and measurements are those of member 0.
 
     Attributes
@@ -103,6 +108,27 @@ class Run:
     def verdict(self) -> Verdict:
         """Prediction against measurement; a ValueError where nothing is measured."""
         return self._measured().verdict
+
+    def shown(self) -> Shown:
+        """What a notebook shows: how it was trained, where it ended, and the verdict."""
+        recipe, training = self.recipe, self.training
+        last = {name: float(values[-1]) for name, values in self.history.items() if len(values)}
+        facts = [
+            ("network", f"{recipe.network}, width {recipe.width}, {recipe.activation}"),
+            ("trained", f"{int(last.get('step', 0))} steps in {training.seconds:.3g} s"),
+            ("stopped", training.stopped),
+            *((name.replace("_", " "), last[name]) for name in _LAST if name in last),
+            (
+                "share of γ*",
+                None if np.isnan(last.get("margin_ratio", np.nan)) else last["margin_ratio"],
+            ),
+            ("folder", None if self.folder is None else str(self.folder)),
+        ]
+        heading = f"{self.task.name}: a run"
+        if self.measured is None:
+            return Shown(heading, facts)
+        verdict = self.measured.verdict.shown()
+        return Shown(heading, facts, verdict.columns, verdict.rows, verdict.sentence)
 
     @cached_property
     def grokking(self) -> Grokking | None:
