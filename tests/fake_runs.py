@@ -145,7 +145,8 @@ def _run(
     task = SimpleNamespace(
         name=name, kind="table" if group else "parity", features=tuple(features),
         group=group, elements=group, classes=len(next(iter(final.values()))) if group else 2,
-        slots=("u", "v") if group else ("u",), factors=2 if group else 1, size=features[0].basis.shape[0], subset=subset,
+        slots=("u", "v") if group else ("u",), factors=2 if group else 1, subset=subset,
+        size=features[0].basis.shape[0],
     )  # fmt: skip
     last = _measure(task, activation, degree, {s: p[-1] for s, p in paths.items()}, dead, phases)
     first = _measure(task, activation, degree, {s: p[0] for s, p in paths.items()}, dead, phases)

@@ -22,7 +22,7 @@ __all__ = ["at_frame", "write_film"]
 RATE = 25
 """Pictures a second of an MP4; a frame that is to stand longer is repeated."""
 COLORS = 64
-"""Colours of a GIF, from its last frame."""
+"""Colours of a GIF: those of its first, middle and last frame."""
 PACE = 0.15
 """Seconds of a frame, unless told."""
 
@@ -127,11 +127,16 @@ def _pictures(drawn: Sequence[bytes]) -> list[Image.Image]:
 
 
 def _gif(drawn: Sequence[bytes], each: float) -> bytes:
-    """A film that repeats; all frames share the last one's colours, so that nothing flickers."""
+    """A film that repeats; all frames share the colours of three, so that nothing flickers."""
     from PIL import Image
 
     pictures = _pictures(drawn)
-    palette = pictures[-1].quantize(COLORS)
+    width, height = pictures[0].size
+    places = sorted({0, len(pictures) // 2, len(pictures) - 1})
+    some = Image.new("RGB", (width, height * len(places)))
+    for row, place in enumerate(places):
+        some.paste(pictures[place], (0, row * height))
+    palette = some.quantize(COLORS)
     flat = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     times = [round(1000 * each)] * len(flat)
     times[-1] += 1000

@@ -18,6 +18,7 @@ from marginlens.measures.grokking import (
     grokking,
     onset_of_fall,
 )
+from marginlens.measures.irrep_matrices import coefficient_matrix, rank_one_share
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
 from marginlens.measures.lottery import (
     RULES,
@@ -79,6 +80,7 @@ __all__ = [
     "WaveformFit",
     "circles",
     "circularity",
+    "coefficient_matrix",
     "compare_logits",
     "coset_concentration",
     "departures",
@@ -109,6 +111,7 @@ __all__ = [
     "parity_progress",
     "progress",
     "progress_path",
+    "rank_one_share",
     "score_tickets",
     "selection_law",
     "threshold_coefficient",
