@@ -37,6 +37,8 @@ FILMS = (".html", ".mp4", ".gif")
 
 WIDTH = 900
 """Pixels of a figure's width, unless told."""
+TABS = 2
+"""Pages of the browser that draw at the same time."""
 LETTER, LINE, EDGE = 8.2, 22, 44
 """Pixels of a letter of a title and of its lines, and left and right of it."""
 
@@ -143,7 +145,7 @@ def figure_images(
     scale: float = 1.0,
     progress: Progress | None = None,
 ) -> list[bytes]:
-    """Draw figures, one after the other in one browser.
+    """Draw figures in one browser, in their order.
 
     Parameters
     ----------
@@ -189,23 +191,28 @@ async def _draw(
 ) -> list[bytes]:
     from kaleido import Kaleido
 
-    drawn: list[bytes] = []
+    done = 0
+
+    async def draw(browser: Kaleido, figure: go.Figure) -> bytes:
+        nonlocal done
+        wide = width or figure.layout.width or WIDTH
+        figure = fitted(figure, wide)
+        options: Any = {
+            "format": form, "scale": scale, "width": wide,
+            "height": height or figure.layout.height or 450,
+        }  # fmt: skip
+        try:
+            drawn = await browser.calc_fig(figure, opts=options)
+        except (RuntimeError, TimeoutError) as error:
+            raise ValueError(f"the browser could not draw the figure: {error}") from error
+        done += 1
+        if progress is not None:
+            progress(done, len(figures))
+        return drawn
+
     # MathJax would be fetched from a network
-    async with Kaleido(n=1, mathjax=False, timeout=60) as browser:
-        for figure in figures:
-            wide = width or figure.layout.width or WIDTH
-            figure = fitted(figure, wide)
-            options: Any = {
-                "format": form, "scale": scale, "width": wide,
-                "height": height or figure.layout.height or 450,
-            }  # fmt: skip
-            try:
-                drawn.append(await browser.calc_fig(figure, opts=options))
-            except (RuntimeError, TimeoutError) as error:
-                raise ValueError(f"the browser could not draw the figure: {error}") from error
-            if progress is not None:
-                progress(len(drawn), len(figures))
-    return drawn
+    async with Kaleido(n=min(TABS, len(figures)), mathjax=False, timeout=90) as browser:
+        return await asyncio.gather(*(draw(browser, figure) for figure in figures))
 
 
 def write_figure(

@@ -10,11 +10,10 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 
 from marginlens.figures import style
-from marginlens.figures.neurons import choose_neurons
 from marginlens.measures.irrep_matrices import coefficient_matrix, rank_one_share
 
 if TYPE_CHECKING:
-    from marginlens.groups import FiniteGroup
+    from marginlens.groups import FiniteGroup, IrrepClass
     from marginlens.runs import Run
 
 __all__ = ["irreps_caption", "irreps_figure", "matrices_caption", "matrices_figure", "run_irreps"]
@@ -98,9 +97,9 @@ def run_irreps(run: Run) -> go.Figure | None:
 def matrices_figure(run: Run) -> go.Figure | None:
     """Draw trained neurons as matrices in the coordinates of their irrep.
 
-    One row a neuron, of those that :func:`choose_neurons` finds in irreps of degree 2 or more; one
-    column for u, v (or more inputs) and w: the matrix A with the neuron's weights tr(R(g)ᵀ A), and the
-    share of its energy that is of rank one.
+    One row a neuron, of the largest in irreps of degree 2 or more, each irrep in turn; one column for
+    u, v (or more inputs) and w: the matrix A with the neuron's weights tr(R(g)ᵀ A), and the share of its
+    energy that is of rank one.
 
     Returns
     -------
@@ -110,14 +109,7 @@ def matrices_figure(run: Run) -> go.Figure | None:
     group = task.elements
     if group is None or group.is_abelian:
         return None
-    chosen = []
-    for neuron in choose_neurons(run.measurement, max(4, len(task.features))):
-        feature = task.features[int(run.measurement.dominant[neuron])]
-        irrep = feature.irrep
-        if irrep is None or irrep.degree < 2 or len(irrep.orthogonal[0]) > GREATEST_SIZE:
-            continue
-        chosen.append((neuron, irrep))
-    chosen = chosen[:: max(1, len(chosen) // 4)][:4]
+    chosen = _choose(run)
     if not chosen or not len(run.snapshot_steps):
         return None
     slots = [slot for slot in (*task.slots, "w") if run.snapshots[slot].shape[1] == task.size]
@@ -151,6 +143,22 @@ def matrices_figure(run: Run) -> go.Figure | None:
     title = f"{style.plain(task.name)}: neurons as matrices of their irreps"
     style.styled(figure, title, height=100 + 170 * len(chosen))
     return figure.update_layout(margin={"l": 100, "r": 16, "t": 76, "b": 36}, showlegend=False)
+
+
+def _choose(run: Run, count: int = 4) -> list[tuple[int, IrrepClass]]:
+    """Large live neurons of irreps whose matrices can be read: one of each first, then the next."""
+    measurement, features = run.measurement, run.task.features
+    ranked: list[tuple[int, float, int, IrrepClass]] = []
+    seen: dict[int, int] = {}
+    for neuron in np.argsort(-measurement.neuron_norms, kind="stable"):
+        index = int(measurement.dominant[neuron])
+        irrep = features[index].irrep if measurement.live[neuron] else None
+        if irrep is None or irrep.degree < 2 or len(irrep.orthogonal[0]) > GREATEST_SIZE:
+            continue
+        turn = seen[index] = seen.get(index, -1) + 1
+        ranked.append((turn, -float(measurement.neuron_norms[neuron]), int(neuron), irrep))
+    first = sorted(ranked, key=lambda entry: entry[:3])[:count]
+    return [(neuron, irrep) for _, _, neuron, irrep in sorted(first, key=lambda e: e[3].index)]
 
 
 def _draw_matrix(
