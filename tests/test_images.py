@@ -80,7 +80,10 @@ def test_a_gif_has_every_frame_for_its_time():
 
 
 def test_a_film_has_a_frame_a_snapshot(run, monkeypatch, tmp_path):
-    colors = [((250, 0, 0), (0, 250, 0), (0, 0, 250), (9, 9, 9))[i] for i in range(len(run.snapshot_steps))]
+    colors = [
+        ((250, 0, 0), (0, 250, 0), (0, 0, 250), (9, 9, 9))[i]
+        for i in range(len(run.snapshot_steps))
+    ]
     drawn = []
 
     def draw(figures, suffix, **options):
