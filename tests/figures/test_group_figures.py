@@ -48,12 +48,15 @@ def run_of(network, known):
 @pytest.mark.parametrize("make", [cyclic_run, lambda: cyclic_run(7), parity_run])
 def test_the_heat_map_holds_the_spectrum_in_the_features_colours(make):
     run = make()
-    (cells,) = heatmap_figure(run).data
+    figure = heatmap_figure(run)
+    (cells,) = figure.data
     neurons = [int(name) for name in cells.y]
     assert neurons == list(sorted_neurons(run.measurement))[: len(neurons)]
     dominant = run.measurement.dominant[neurons]
     assert (np.diff(dominant) >= 0).all()
     spectrum = run.measurement.spectrum["all"][neurons]
+    reach = spectrum.max() if run.task.kind == "parity" else 1
+    assert f"full colour: {reach:.0%}" in figure.layout.title.text.replace("<br>", " ")
     # a cell's colour, read back from the colour scale as a browser would
     stops = np.array([place for place, _ in cells.colorscale]) * cells.zmax
     colors = [color for _, color in cells.colorscale]
@@ -64,7 +67,7 @@ def test_the_heat_map_holds_the_spectrum_in_the_features_colours(make):
         expected = feature_color(column, spectrum.shape[1])
         assert "#" + "".join(f"{int(c):02x}" for c in (red, green, blue)) == expected
         opacity = (cells.z[row, column] - stops[upper - 1]) / (stops[upper] - stops[upper - 1])
-        assert opacity == pytest.approx(spectrum[row, column], abs=1e-3)
+        assert opacity == pytest.approx(spectrum[row, column] / reach, abs=1e-3)
 
 
 def test_of_many_neurons_the_heat_map_says_how_many_it_draws():

@@ -42,8 +42,9 @@ def heatmap_figure(run: Run) -> go.Figure | None:
     """Draw the share of each neuron's energy in each feature, in the feature's colour.
 
     Rows are live neurons (all weights of each together; the input weights of a parity), sorted by
-    :func:`sorted_neurons`; columns are features. A cell is as opaque as its share. Of more neurons
-    than can be told apart, equally spaced ones of that order are drawn, and the title says how many.
+    :func:`sorted_neurons`; columns are features. A cell is as opaque as its share, of the largest where
+    none comes near to all. Of more neurons than can be told apart, equally spaced ones of that order are
+    drawn; the title says how many, and what full colour is.
 
     Returns
     -------
@@ -59,6 +60,8 @@ def heatmap_figure(run: Run) -> go.Figure | None:
     if len(order) > most:
         shown = order[np.linspace(0, len(order) - 1, most).round().astype(int)]
     power = np.clip(measurement.spectrum["all"][shown], 0, 1)
+    # a parity's neurons share their energy between coordinates: no cell comes near all of it
+    reach = float(power.max()) if power.max() < 0.8 else 1.0
     names = [style.plain(feature.name) for feature in task.features]
     cyclic = all(feature.frequency is not None for feature in task.features)
     axis: list[Any] = [feature.frequency for feature in task.features] if cyclic else names
@@ -66,7 +69,7 @@ def heatmap_figure(run: Run) -> go.Figure | None:
         go.Heatmap(
             x=axis,
             y=[str(neuron) for neuron in shown],
-            z=_cells(power),
+            z=_cells(power / (reach or 1.0)),
             customdata=np.round(100 * power).astype(np.uint8),
             colorscale=_colors(total),
             zmin=0,
@@ -90,8 +93,8 @@ def heatmap_figure(run: Run) -> go.Figure | None:
     )
     of = "" if len(shown) == len(order) else f" {len(shown)} of"
     title = (
-        f"{style.plain(task.name)}: the spectra of{of} {len(order)} live neurons (full colour: all of "
-        "a neuron's energy)"
+        f"{style.plain(task.name)}: the spectra of{of} {len(order)} live neurons (full colour: "
+        f"{reach:.0%} of a neuron's energy)"
     )
     return style.styled(figure, title, height=480)
 

@@ -85,9 +85,11 @@ def wheel_figure(run: Run) -> go.Figure | None:
             "gridcolor": "rgba(128, 138, 155, 0.2)", "linecolor": "rgba(128, 138, 155, 0.4)",
         },
     )  # fmt: skip
-    rings = f"{len(shown)} of {len(used)} frequencies" if len(shown) < len(used) else "frequencies"
+    rings = (
+        "frequency" if len(shown) == len(used) else f"of {len(shown)} of {len(used)} frequencies"
+    )
     title = (
-        f"{style.plain(task.name)}: phases of neurons, a ring for each of {rings} "
+        f"{style.plain(task.name)}: phases of neurons, a ring for each {rings} "
         f"(dots: θ<sub>w</sub>, circles: {words})"
     )
     style.styled(figure, title, height=600)
