@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import plotly.graph_objects as go
@@ -168,20 +170,42 @@ def figure_images(
     reason = missing(suffix)
     if reason is not None:
         raise ValueError(reason)
-    return _finished(_draw(list(figures), suffix.removeprefix("."), width, height, scale, progress))
+    form = suffix.removeprefix(".")
+    return _Drawing(
+        lambda drawing: _draw(drawing, list(figures), form, width, height, scale, progress)
+    ).finished()
 
 
-def _finished(work: Coroutine[Any, Any, list[bytes]]) -> list[bytes]:
-    """The result of a coroutine, also where a loop already runs, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+class _Drawing:
+    """Figures being drawn in a thread of their own: also where a loop already runs, as in a notebook.
+
+    Kaleido waits for a page that is being drawn when it is cancelled, and may wait for ever. So an
+    interrupted drawing is not cancelled: its browser is ended, and its thread left behind.
+    """
+
+    def __init__(self, work: Callable[[_Drawing], Coroutine[Any, Any, list[bytes]]]) -> None:
+        self.work = work
+        self.browser: subprocess.Popen[Any] | None = None
+        self.result: Future[list[bytes]] = Future()
+
+    def finished(self) -> list[bytes]:
+        Thread(target=self._run, daemon=True).start()
+        try:
+            return self.result.result()
+        except BaseException:
+            if self.browser is not None and self.browser.poll() is None:
+                self.browser.kill()
+            raise
+
+    def _run(self) -> None:
+        try:
+            self.result.set_result(asyncio.run(self.work(self)))
+        except BaseException as error:  # it is raised where it is waited for
+            self.result.set_exception(error)
 
 
 async def _draw(
+    drawing: _Drawing,
     figures: list[go.Figure],
     form: str,
     width: int | None,
@@ -212,6 +236,7 @@ async def _draw(
 
     # MathJax would be fetched from a network
     async with Kaleido(n=min(TABS, len(figures)), mathjax=False, timeout=90) as browser:
+        drawing.browser = browser.subprocess
         return await asyncio.gather(*(draw(browser, figure) for figure in figures))
 
 
