@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from marginlens.measures import Lottery, RuleScore, Tickets, grokking
+from marginlens.measures import Displacement, Lottery, RuleScore, Tickets, grokking
 
 
 class FakeRecipe(SimpleNamespace):
@@ -145,7 +145,8 @@ def _run(
     task = SimpleNamespace(
         name=name, kind="table" if group else "parity", features=tuple(features),
         group=group, elements=group, classes=len(next(iter(final.values()))) if group else 2,
-        slots=("u", "v") if group else ("u",), size=features[0].basis.shape[0], subset=subset,
+        slots=("u", "v") if group else ("u",), factors=2 if group else 1, subset=subset,
+        size=features[0].basis.shape[0],
     )  # fmt: skip
     last = _measure(task, activation, degree, {s: p[-1] for s, p in paths.items()}, dead, phases)
     first = _measure(task, activation, degree, {s: p[0] for s, p in paths.items()}, dead, phases)
@@ -229,8 +230,17 @@ def _run(
         measurement=last, first=first, verdict=verdict, history=history,
         snapshot_steps=steps, snapshots={s: p.astype(np.float32) for s, p in paths.items()},
         grokking=held_out,
+        displacement=None if group is None else _displacement(features, group, rng),
         lottery=None if phases is None else _lottery(name, features, last.dominant, rng),
     )  # fmt: skip
+
+
+def _displacement(features, group, rng) -> Displacement:
+    """Logits that are a sum of class functions, and a little of everything."""
+    parts = np.stack([feature.basis[0] @ feature.basis.T for feature in features])
+    mean = parts.sum(0)
+    explained = np.square(parts).sum(1) / np.square(mean).sum()
+    return Displacement(mean, rng.uniform(0, 0.1, len(mean)) * mean.max(), parts, explained)
 
 
 def _lottery(name, features, final, rng) -> Lottery:

@@ -27,7 +27,8 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs/C23/report.html").stat().st_size > 1e6
 
 
-COMMANDS = re.findall(r"^(?:\$ )?marginlens (.*?)(?:#.*)?$", README, re.MULTILINE)
+FIGURES = (ROOT / "docs" / "figures.md").read_text()
+COMMANDS = re.findall(r"^(?:\$ )?marginlens (.*?)(?:#.*)?$", README + FIGURES, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -53,7 +54,14 @@ def test_every_make_target_is_one_that_there_is():
 
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/selection.md", "docs/sweeps.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/figures.md",
+        "docs/selection.md",
+        "docs/sweeps.md",
+    ],
 )
 def test_every_link_to_a_file_leads_somewhere(name):
     page = ROOT / name
@@ -61,6 +69,17 @@ def test_every_link_to_a_file_leads_somewhere(name):
     for link in links:
         if not link.startswith("http"):
             assert (page.parent / link).exists(), link
+
+
+def test_the_table_of_figures_is_that_of_the_code():
+    from marginlens import figures
+
+    assert re.findall(r"^\| `(\w+)` \|", FIGURES, re.MULTILINE) == list(figures.FIGURES)
+
+
+def test_pictures_are_small():
+    for picture in (ROOT / "docs" / "images").iterdir():
+        assert picture.stat().st_size < (1.5e6 if picture.suffix == ".gif" else 4e5), picture
 
 
 def test_the_predictions_shown_are_those_computed():

@@ -89,10 +89,13 @@ def test_figures_are_those_of_the_run(page):
             ("waveform", run.prediction.waveform),
             ("grokking", run.grokking),
             ("lottery", run.lottery),
+            ("wheel", run.measurement.phases),
+            ("logits", run.displacement),
+            ("matrices", None),  # no irreps in these runs
         )
         if needed is None
     }
-    expected = [name for name in FIGURES if name not in absent]
+    expected = [name for name, entry in FIGURES.items() if entry.in_report and name not in absent]
     assert list(parsed.payload["figures"]) == expected
     assert list(parsed.payload["templates"]) == ["light", "dark"]
     shown = [

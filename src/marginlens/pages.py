@@ -36,4 +36,11 @@ def inside_script(text: str) -> Markup:
 
 def write_figure(figure: go.Figure, path: Path) -> None:
     """Write a figure as a page that needs nothing else: whole, or not at all."""
-    write_whole(path, figure.to_html(include_plotlyjs=True, config={"displaylogo": False}))
+    page = figure.to_html(include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+    behind = figure.layout.template.layout.paper_bgcolor or "#ffffff"
+    head = (
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'
+    )
+    page = page.replace("<head>", f"<head>{head}", 1)
+    write_whole(path, page.replace("<body>", f'<body style="margin: 0; background: {behind}">', 1))

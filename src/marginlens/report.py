@@ -115,7 +115,7 @@ def write_report(run: Run, path: str | Path) -> Path:
 
 def _payloads(run: Run) -> dict[str, dict[str, Any]]:
     """Every figure that the run has, by name."""
-    drawn = {name: entry.draw(run) for name, entry in FIGURES.items()}
+    drawn = {name: entry.draw(run) for name, entry in FIGURES.items() if entry.in_report}
     return {name: _payload(figure) for name, figure in drawn.items() if figure is not None}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from marginlens.display import Displayed, Shown
 from marginlens.measures import Measurement
 from marginlens.theory import Prediction
 
@@ -51,7 +52,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Displayed):
     """All claims about one network.
 
     Attributes
@@ -75,6 +76,25 @@ class Verdict:
     def holds(self) -> bool:
         """Whether every promised claim holds."""
         return all(claim.holds for claim in self.claims if claim.promised)
+
+    def shown(self) -> Shown:
+        """What a notebook shows: every claim, and how many hold."""
+        rows = [
+            [
+                ("✓" if claim.holds else "✗") if claim.promised else "·", claim.statement,
+                claim.predicted, claim.measured,
+                f"{claim.tolerance:g}{' relative' if claim.relative else ''}",
+            ]
+            for claim in self.claims
+        ]  # fmt: skip
+        promised = [claim for claim in self.claims if claim.promised]
+        sentence = (
+            f"{sum(claim.holds for claim in promised)} of {len(promised)} promised claims hold"
+        )
+        if not promised:
+            sentence = "the theory promises nothing in this setting; the measurements stand above"
+        columns = ["", "claim", "predicted", "measured", "tolerance"]
+        return Shown(f"{self.task}: verdict", (), columns, rows, sentence)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""

@@ -4,6 +4,7 @@ from marginlens.cli import (  # noqa: F401  (they register their verbs)
     atlas,
     dynamics,
     explore,
+    figure,
     measure,
     numerical,
     progress,

@@ -315,4 +315,9 @@ Track = Annotated[
     str | None,
     typer.Option(rich_help_panel=_RUN, help="Mirror the history: tensorboard, wandb or mlflow."),
 ]
-FigureFile = Annotated[Path | None, typer.Option("--figure", help="Write the figure (.html).")]
+FigureFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--figure", help="Write the figure (.html; .svg, .pdf, .png by a Chrome there is)."
+    ),
+]

@@ -63,29 +63,39 @@ def numbers(text: str) -> list[float]:
         raise ValueError(f"{text!r} is not a list of numbers; write e.g. 1e-3,1e-4") from None
 
 
-def check_file(path: Path, *, suffixes: tuple[str, ...] = (".html",)) -> None:
-    """Refuse a file that could not be written, before any work.
+def check_file(path: Path, *, suffixes: tuple[str, ...] | None = None) -> None:
+    """Refuse a file that could not be written, before any work; by default, a figure's.
 
     Raises
     ------
     ValueError
-        If its folder does not exist, it is a folder itself, or it has another ending than those
-        known.
+        If its folder does not exist, it is a folder itself, it has another ending than those
+        known, or the ending is an image's and images cannot be drawn here.
     """
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"{str(path)!r} must end in {' or '.join(suffixes)}")
+    if suffixes is None:
+        from marginlens.images import IMAGES as suffixes  # noqa: N811  (plotly takes a while)
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        known = " or ".join((", ".join(suffixes[:-1]), suffixes[-1])).removeprefix(" or ")
+        raise ValueError(f"{str(path)!r} must end in {known}")
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; choose another file")
     if not path.absolute().parent.is_dir():
         raise ValueError(f"the folder {str(path.absolute().parent)!r} does not exist")
+    if suffix in (".svg", ".pdf", ".png", ".mp4", ".gif"):
+        from marginlens.images import missing
+
+        reason = missing(suffix)
+        if reason is not None:
+            raise ValueError(reason)
 
 
 def write_figure(figure: go.Figure, path: Path) -> None:
-    """Write a figure as a page that needs nothing else."""
-    from marginlens import pages
+    """Write a figure as a page that needs nothing else, or as an image, by the file's ending."""
+    from marginlens import images
 
     check_file(path)
-    pages.write_figure(figure, path)
+    images.write_figure(figure, path)
 
 
 def written(path: Path | None) -> None:

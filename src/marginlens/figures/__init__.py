@@ -5,8 +5,8 @@ of its own and add an entry here.
 
 Examples
 --------
->>> list(FIGURES)
-['neurons', 'margin', 'waveform', 'power', 'shares', 'phases', 'grokking', 'lottery', 'loss']
+>>> list(FIGURES)[:6]
+['neurons', 'margin', 'waveform', 'heatmap', 'power', 'shares']
 """
 
 from __future__ import annotations
@@ -17,17 +17,28 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from marginlens.figures.algorithms import algorithms_figure
+from marginlens.figures.atlas import atlas_figure
 from marginlens.figures.degree import degree_law_figure
 from marginlens.figures.grokking import grokking_caption, grokking_chart, grokking_figure
+from marginlens.figures.heatmap import heatmap_caption, heatmap_figure
 from marginlens.figures.interference import interference_figure
+from marginlens.figures.logits import logits_caption, logits_figure
 from marginlens.figures.loss import loss_caption, loss_figure
 from marginlens.figures.lottery import lottery_caption, lottery_chart, lottery_figure
 from marginlens.figures.margin import margin_caption, margin_figure
+from marginlens.figures.matrices import (
+    irreps_caption,
+    irreps_figure,
+    matrices_caption,
+    matrices_figure,
+    run_irreps,
+)
 from marginlens.figures.memorizing import memorizing_figure
 from marginlens.figures.multiplicities import Multiplicities, multiplicities_figure
 from marginlens.figures.neurons import band_limited, choose_neurons, neurons_caption, neurons_figure
 from marginlens.figures.penalty_path import penalty_path_figure
 from marginlens.figures.phases import phases_caption, phases_figure
+from marginlens.figures.plane import plane_figure
 from marginlens.figures.power import power_caption, power_figure
 from marginlens.figures.selection_law import law_figure
 from marginlens.figures.selection_settings import laws_by_setting_figure
@@ -35,6 +46,7 @@ from marginlens.figures.shares import shares_caption, shares_figure
 from marginlens.figures.spectral_counts import SpectralCounts, spectral_counts_figure
 from marginlens.figures.style import DARK, LIGHT, Palette, feature_color, template
 from marginlens.figures.waveform import waveform_caption, waveform_figure
+from marginlens.figures.wheel import wheel_caption, wheel_figure
 from marginlens.figures.widths import widths_figure
 
 if TYPE_CHECKING:
@@ -51,29 +63,36 @@ __all__ = [
     "Palette",
     "SpectralCounts",
     "algorithms_figure",
+    "atlas_figure",
     "band_limited",
     "choose_neurons",
     "degree_law_figure",
     "feature_color",
     "grokking_chart",
     "grokking_figure",
+    "heatmap_figure",
     "interference_figure",
+    "irreps_figure",
     "law_figure",
     "laws_by_setting_figure",
+    "logits_figure",
     "loss_figure",
     "lottery_chart",
     "lottery_figure",
     "margin_figure",
+    "matrices_figure",
     "memorizing_figure",
     "multiplicities_figure",
     "neurons_figure",
     "penalty_path_figure",
     "phases_figure",
+    "plane_figure",
     "power_figure",
     "shares_figure",
     "spectral_counts_figure",
     "template",
     "waveform_figure",
+    "wheel_figure",
     "widths_figure",
 ]
 
@@ -90,11 +109,17 @@ class FigureEntry:
         From a run to the figure, or to None where the run has no such figure.
     caption
         From a run to what to look for, and how it is computed.
+    needs
+        What a run has to have for it.
+    in_report
+        Whether the page of a run shows it.
     """
 
     heading: str
     draw: Callable[[Run], go.Figure | None]
     caption: Callable[[Run], tuple[str, str]]
+    needs: str = "neurons that are measured"
+    in_report: bool = True
 
 
 FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
@@ -104,18 +129,58 @@ FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
             "The margin on its way to the maximum", margin_figure, margin_caption
         ),
         "waveform": FigureEntry(
-            "The predicted waveform beside trained neurons", waveform_figure, waveform_caption
+            "The predicted waveform beside trained neurons",
+            waveform_figure,
+            waveform_caption,
+            "an activation without a closed form, such as relu, on addition modulo a prime",
         ),
+        "heatmap": FigureEntry("Every neuron's spectrum", heatmap_figure, heatmap_caption),
         "power": FigureEntry("How concentrated each neuron is", power_figure, power_caption),
         "shares": FigureEntry(
             "Which features are used, and how much", shares_figure, shares_caption
         ),
-        "phases": FigureEntry("Do the phases add up?", phases_figure, phases_caption),
+        "phases": FigureEntry(
+            "Do the phases add up?",
+            phases_figure,
+            phases_caption,
+            "a cyclic group, whose neurons have phases",
+        ),
+        "wheel": FigureEntry(
+            "Phases on the circle",
+            wheel_figure,
+            wheel_caption,
+            "a cyclic group, whose neurons have phases",
+        ),
+        "matrices": FigureEntry(
+            "Neurons as matrices",
+            matrices_figure,
+            matrices_caption,
+            "a group that is not abelian, with neurons in an irrep of degree 2 to 24",
+        ),
+        "irreps": FigureEntry(
+            "Irreps as matrices",
+            run_irreps,
+            irreps_caption,
+            "a group that is not abelian",
+            in_report=False,
+        ),
+        "logits": FigureEntry(
+            "Logits against characters",
+            logits_figure,
+            logits_caption,
+            "a group's multiplication table",
+        ),
         "grokking": FigureEntry(
-            "From memorising to generalising", grokking_figure, grokking_caption
+            "From memorising to generalising",
+            grokking_figure,
+            grokking_caption,
+            "rows that were held back, as by --train-fraction 0.4",
         ),
         "lottery": FigureEntry(
-            "Which frequency each neuron was to win", lottery_figure, lottery_caption
+            "Which frequency each neuron was to win",
+            lottery_figure,
+            lottery_caption,
+            "an MLP on two inputs of a cyclic group, with an activation that is not odd",
         ),
         "loss": FigureEntry("Loss and accuracy", loss_figure, loss_caption),
     }

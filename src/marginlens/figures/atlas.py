@@ -1,8 +1,8 @@
-"""The maximum margin of every group of an atlas, against its order."""
+"""The atlas as one figure: the maximum margin of every group."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,74 +10,101 @@ import plotly.graph_objects as go
 
 from marginlens.figures import style
 
-__all__ = ["ATLAS_KINDS", "atlas_figure", "atlas_kind"]
+__all__ = ["atlas_figure", "margin_times_power"]
 
-ATLAS_KINDS = (
-    "Theorem 9 applies",
-    "another closed form applies",
-    "an irrep cannot be used",
+_KINDS: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], bool]], ...] = (
+    ("an irrep cannot be used", "#d0590e", "diamond", lambda row: row["cannot"] > 0),
+    ("Theorem 9 applies", "#3b74e0", "circle", lambda row: bool(row["theorem9"])),
+    ("every irrep must be used", "#0c9468", "circle-open", lambda row: row["may"] == 0),
+    ("shares are not unique", "#b8559a", "square", lambda row: True),
 )
-"""What tells groups apart in the figure, in the order of its traces."""
-
-_COLORS = (style.CATEGORICAL[0], style.CATEGORICAL[7], style.CATEGORICAL[1])
-_SYMBOLS = ("circle", "diamond", "x")
+"""Kinds of groups; a group is of the first that it fits."""
 
 
-def atlas_kind(row: Mapping[str, Any]) -> str:
-    """Which of ``ATLAS_KINDS`` a group is: where no irrep is forbidden there is a closed form.
+def margin_times_power(row: Mapping[str, Any]) -> float:
+    """Maximum margin times n^(3/2): what is left of it when the order's own decrease is taken out.
+
+    The margin's linear program has the factor 2 / (3 √3 n^(3/2)) in front, so that this is
+    2 / (3 √3) times the value of a game over classes and irreps.
+
+    Parameters
+    ----------
+    row
+        Of an atlas, with ``margin`` and ``order``.
 
     Examples
     --------
-    >>> atlas_kind({"theorem9": False, "cannot": 2})
-    'an irrep cannot be used'
+    >>> round(margin_times_power({"order": 4, "margin": 0.1}), 6)
+    0.8
     """
-    return ATLAS_KINDS[0 if row["theorem9"] else 2 if row["cannot"] else 1]
+    return row["margin"] * row["order"] ** 1.5
 
 
 def atlas_figure(
     rows: Sequence[Mapping[str, Any]], links: Sequence[str] | None = None
 ) -> go.Figure:
-    """Draw gamma* n^(3/2) against the order n of the group, by what theorem gives gamma*.
+    """Draw the scaled maximum margin of every group against its order.
 
-    gamma* = 2 / (3 sqrt(3) n^(3/2)) t*, so that the height is t* up to a constant: what is left of the
-    margin when its fall with the order is taken away.
+    Up goes γ* n^(3/2); across the order, a little apart for groups of the same order. Colours and shapes
+    say whether an irrep cannot be used, the hypotheses of Theorem 9 (Morwani et al. 2024) hold, all
+    irreps must be used, or shares are not unique; a diamond grows with the number of irreps that cannot.
 
     Parameters
     ----------
     rows
-        Rows of the atlas, with ``order``, ``number``, ``structure``, ``margin``, ``theorem9`` and
-        ``cannot``.
+        Rows of an atlas (:func:`marginlens.atlas.read_atlas`, ``.to_pylist()``).
     links
-        Where a point leads, kept in its ``customdata``.
+        Where each row's point leads, kept in its ``customdata``.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
     """
+    if not rows:
+        raise ValueError("the atlas has no rows; build one with: marginlens atlas --max-order 31")
     figure = go.Figure()
-    heights = [row["margin"] * row["order"] ** 1.5 for row in rows]
-    for kind, color, symbol in zip(ATLAS_KINDS, _COLORS, _SYMBOLS, strict=True):
-        chosen = [index for index, row in enumerate(rows) if atlas_kind(row) == kind]
-        names = [
-            f"<b>{style.plain(rows[i]['structure'])}</b>, order {rows[i]['order']}, "
-            f"number {rows[i]['number']}<br>γ* = {style.number(rows[i]['margin'], 6)}<br>{kind}"
-            for i in chosen
-        ]
+    leads = [""] * len(rows) if links is None else links
+    left = list(zip(rows, leads, strict=True))
+    for name, color, symbol, fits in _KINDS:
+        found = [(row, link) for row, link in left if fits(row)]
+        left = [(row, link) for row, link in left if not fits(row)]
+        if not found:
+            continue
+        some = [row for row, _ in found]
+        same = {
+            order: [r for r in rows if r["order"] == order] for order in {r["order"] for r in some}
+        }
+        spread = [_apart(row, same[row["order"]]) for row in some]
         figure.add_scatter(
-            x=[rows[i]["order"] for i in chosen], y=[heights[i] for i in chosen],
-            mode="markers", name=f"{kind}: {len(chosen)}", hovertext=names,
+            x=np.array(spread, dtype=np.float32),
+            y=np.array([margin_times_power(row) for row in some], dtype=np.float32),
+            mode="markers", name=f"{name} ({len(some)})",
+            marker={
+                "color": color, "symbol": symbol, "opacity": 0.8,
+                "size": [7 + 1.5 * min(row["cannot"], 6) for row in some], "line": {"width": 1},
+            },
+            hovertext=[_about(row) for row in some],
+            customdata=None if links is None else [link for _, link in found],
             hovertemplate="%{hovertext}<extra></extra>",
-            customdata=None if links is None else [links[i] for i in chosen],
-            marker={"color": color, "symbol": symbol, "size": 7, "opacity": 0.8},
         )  # fmt: skip
-    if len(rows):
-        low, high = (float(end([row["order"] for row in rows])) for end in (min, max))
-        figure.update_xaxes(
-            range=[np.log10(0.93 * low), np.log10(1.07 * high)], **style.decades(low, high)
-        )
-        low, high = min(heights), max(heights)
-        figure.update_yaxes(
-            range=[np.log10(0.93 * low), np.log10(1.07 * high)],
-            **style.decades(low / 1.2, high * 1.2),
-        )
-    figure.update_xaxes(title_text="order n of the group", type="log")
-    figure.update_yaxes(title_text="γ* · n³ᐟ²", type="log")
-    return style.styled(
-        figure, "Maximum margin of every group, less its fall with the order", height=440
+    figure.update_xaxes(title_text="order n of the group")
+    figure.update_yaxes(title_text="maximum margin γ* · n<sup>3/2</sup>")
+    title = f"Maximum margins of {len(rows)} groups, and what their networks use"
+    style.styled(figure, title, height=520)
+    return figure.update_layout(
+        legend={"y": -0.16, "yanchor": "top", "itemsizing": "constant"}, margin={"t": 60, "b": 120}
+    )
+
+
+def _apart(row: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> float:
+    """The order, moved by less than a half so that groups of one order lie side by side."""
+    return row["order"] + 0.7 * ((row["number"] - 0.5) / max(len(same), row["number"]) - 0.5)
+
+
+def _about(row: Mapping[str, Any]) -> str:
+    return (
+        f"<b>{style.plain(row['structure'])}</b>, SmallGroup({row['order']},{row['number']})<br>"
+        f"γ* = {style.number(row['margin'], 6)}<br>irreps: {row['must']} must, {row['may']} may, "
+        f"{row['cannot']} cannot"
     )

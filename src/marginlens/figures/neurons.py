@@ -131,7 +131,11 @@ def spectra(
 
 
 def neurons_figure(
-    run: Run, *, chosen: Sequence[int] | None = None, slot: str | None = None
+    run: Run,
+    *,
+    chosen: Sequence[int] | None = None,
+    slot: str | None = None,
+    most_frames: int = MOST_FRAMES,
 ) -> go.Figure | None:
     """Weights of chosen neurons and their power spectra, with a slider over training steps.
 
@@ -148,6 +152,8 @@ def neurons_figure(
     slot
         Which weights: a slot of the task (by default the first), or ``"w"`` (the output weights of a
         table).
+    most_frames
+        Of more snapshots so many are shown, the first and the last among them.
 
     Returns
     -------
@@ -166,7 +172,7 @@ def neurons_figure(
     shown = choose_neurons(run.measurement) if chosen is None else list(chosen)
     if not shown or not len(run.snapshot_steps):
         return None
-    frames = _frame_indices(len(run.snapshot_steps))
+    frames = _frame_indices(len(run.snapshot_steps), most_frames)
     steps = [int(step) for step in np.asarray(run.snapshot_steps)[frames]]
     weights = np.moveaxis(np.asarray(run.snapshots[slot])[frames][:, :, shown], 1, 2)
     order = np.arange(task.size) if task.elements is None else element_order(task.elements)
@@ -339,9 +345,9 @@ def round_below(value: float) -> float:
     return float(max(digit * power for digit in (1, 2, 5) if digit * power <= value))
 
 
-def _frame_indices(snapshots: int) -> Int[np.ndarray, " frame"]:
-    """At most MOST_FRAMES snapshots, the first and the last among them."""
-    return np.unique(np.linspace(0, snapshots - 1, min(snapshots, MOST_FRAMES)).round().astype(int))
+def _frame_indices(snapshots: int, most: int) -> Int[np.ndarray, " frame"]:
+    """At most so many snapshots, the first and the last among them."""
+    return np.unique(np.linspace(0, snapshots - 1, min(snapshots, most)).round().astype(int))
 
 
 def label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:

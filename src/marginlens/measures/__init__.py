@@ -9,6 +9,7 @@ from marginlens.measures.clock_pizza import (
     gradient_symmetricity,
 )
 from marginlens.measures.cosets import CosetConcentration, coset_concentration
+from marginlens.measures.displacement import Displacement, displacement
 from marginlens.measures.grokking import (
     Grokking,
     Stages,
@@ -17,6 +18,7 @@ from marginlens.measures.grokking import (
     grokking,
     onset_of_fall,
 )
+from marginlens.measures.irrep_matrices import coefficient_matrix, rank_one_share
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
 from marginlens.measures.lottery import (
     RULES,
@@ -66,6 +68,7 @@ __all__ = [
     "Circle",
     "ClockPizza",
     "CosetConcentration",
+    "Displacement",
     "Grokking",
     "HiddenShares",
     "KeySet",
@@ -84,9 +87,11 @@ __all__ = [
     "WaveformFit",
     "circles",
     "circularity",
+    "coefficient_matrix",
     "compare_logits",
     "coset_concentration",
     "departures",
+    "displacement",
     "distance_irrelevance",
     "draw_tickets",
     "embedding_gini",
@@ -113,6 +118,7 @@ __all__ = [
     "parity_progress",
     "progress",
     "progress_path",
+    "rank_one_share",
     "score_tickets",
     "selection_law",
     "threshold_coefficient",

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from marginlens.display import Displayed, Shown
 from marginlens.measures import (
+    Displacement,
     Grokking,
     Lottery,
     Measurement,
+    displacement,
     grokking,
     measure,
     score_tickets,
@@ -26,6 +29,10 @@ from marginlens.training import Recipe, Training, initial_network, recorded_rows
 from marginlens.verdict import Verdict, judge
 
 __all__ = ["Measured", "Run", "prediction_for", "run_record"]
+
+
+_LAST = ("accuracy", "test_accuracy", "loss", "cross_entropy", "normalized_margin")
+"""Columns of the history whose last values a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,7 @@ class Measured:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Displayed):
     """Everything about a finished run; curves and measurements are those of member 0.
 
     Attributes
@@ -102,6 +109,27 @@ class Run:
         """Prediction against measurement; a ValueError where nothing is measured."""
         return self._measured().verdict
 
+    def shown(self) -> Shown:
+        """What a notebook shows: how it was trained, where it ended, and the verdict."""
+        recipe, training = self.recipe, self.training
+        last = {name: float(values[-1]) for name, values in self.history.items() if len(values)}
+        facts = [
+            ("network", f"{recipe.network}, width {recipe.width}, {recipe.activation}"),
+            ("trained", f"{int(last.get('step', 0))} steps in {training.seconds:.3g} s"),
+            ("stopped", training.stopped),
+            *((name.replace("_", " "), last[name]) for name in _LAST if name in last),
+            (
+                "share of γ*",
+                None if np.isnan(last.get("margin_ratio", np.nan)) else last["margin_ratio"],
+            ),
+            ("folder", None if self.folder is None else str(self.folder)),
+        ]
+        heading = f"{self.task.name}: a run"
+        if self.measured is None:
+            return Shown(heading, facts)
+        verdict = self.measured.verdict.shown()
+        return Shown(heading, facts, verdict.columns, verdict.rows, verdict.sentence)
+
     @cached_property
     def grokking(self) -> Grokking | None:
         """When each member memorised and generalised; None where no rows were held back."""
@@ -121,6 +149,16 @@ class Run:
             return None
         start = initial_network(self.task, self.recipe.model_copy(update={"members": 1}))
         return score_tickets(as_mlp(start), final.member(0), self.task)
+
+    @cached_property
+    def displacement(self) -> Displacement | None:
+        """The final logits by displacement from the right answer; None where the task is no group's.
+
+        Of member 0; :func:`marginlens.measures.displacement` takes any.
+        """
+        if self.task.group is None or not self.task.is_listed:
+            return None
+        return displacement(self.training.network, self.task)
 
     def _measured(self) -> Measured:
         if self.measured is None:

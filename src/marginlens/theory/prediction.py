@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from marginlens.display import Displayed, Shown
 from marginlens.tasks import Task
 from marginlens.theory.certificate import Certificate
 from marginlens.theory.penalty import Penalty
@@ -91,7 +92,7 @@ class AtPenalty:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Prediction(Displayed):
     """What a network on a task will learn, with the theorem that says so.
 
     Attributes
@@ -169,6 +170,37 @@ class Prediction:
             )
         return np.array(known)
 
+    def shown(self) -> Shown:
+        """What a notebook shows: the margin, what it rests on, and each feature's part."""
+        at = self.at_penalty
+        facts: list[tuple[str, Any]] = [
+            ("maximum margin γ*" if self.proved else "largest margin found", self.margin),
+            ("rests on", self.theorem),
+            ("width that suffices", self.sufficient_width),
+        ]
+        if self.certificate is not None:
+            facts.append(("certificate's relative gap", f"{self.certificate.gap:.1e}"))
+        if at is not None and self.penalty is not None:
+            words = f"loss {at.loss:.6g}, norm {at.norm:.6g}, margin {at.margin:.6g}"
+            facts.append((f"at strength {self.penalty.strength:g}", words))
+        columns = ["feature", "dimension", "type", "a network of maximum margin", "share"]
+        shares = at.shares if at is not None else {}
+        if shares:
+            columns.append("at this strength")
+        rows = [
+            [
+                feature.name, feature.dimension, feature.type,
+                {"must": "must use it", "may": "may use it", "cannot": "cannot use it"}.get(
+                    feature.status, "–"
+                ),
+                _range(feature.least_share, feature.greatest_share),
+                *([f"{shares[feature.name]:.4f}"] if shares else []),
+            ]
+            for feature in self.features
+        ]  # fmt: skip
+        heading = f"{self.task}, activation {self.activation}: the prediction"
+        return Shown(heading, facts, columns, rows, self.note)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold.
 
@@ -213,3 +245,11 @@ class Prediction:
                 "masses": certificate.masses.tolist(),
             },
         }
+
+
+def _range(least: float | None, greatest: float | None) -> str:
+    """A share, or from where to where."""
+    if least is None or greatest is None:
+        return "–"
+    low, high = f"{least:.4f}", f"{greatest:.4f}"
+    return low if low == high else f"{low} to {high}"

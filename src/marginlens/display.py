@@ -1,0 +1,147 @@
+"""How records show themselves in a notebook: a heading, facts and a table, as HTML and as text.
+
+The HTML has no colours of its own but those that are readable on white and on dark, loads nothing,
+and escapes everything it is given.
+"""
+
+from __future__ import annotations
+
+import html
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Displayed", "Shown", "short"]
+
+MOST_ROWS = 12
+"""Rows of a table that are shown at once; the others unfold."""
+
+_CELL = "padding: 0.15em 0.8em 0.15em 0; text-align: left; vertical-align: top"
+_LINE = "border-bottom: 1px solid rgba(128, 138, 155, 0.35)"
+
+
+def short(value: Any) -> str:
+    """A value in a few characters, as people read it.
+
+    Examples
+    --------
+    >>> short(0.00046143), short(True), short(None), short("must"), short(1443.4451)
+    ('0.00046143', 'yes', '–', 'must', '1443.45')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of a record.
+
+    Attributes
+    ----------
+    heading
+        One line.
+    facts
+        Names and values.
+    columns, rows
+        Of a table.
+    sentence
+        Below all.
+
+    Examples
+    --------
+    >>> shown = Shown("a < b", [("margin", 0.5)], ["claim", "holds"], [["every", True]], "Done.")
+    >>> print(shown.text())
+    a < b
+      margin  0.5
+      claim  holds
+      every  yes
+    Done.
+    >>> "a &lt; b" in shown.html()
+    True
+    """
+
+    heading: str
+    facts: Sequence[tuple[str, Any]] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    sentence: str = field(default="")
+
+    def text(self) -> str:
+        """Lines for where there is no HTML; of long tables the first rows."""
+        lines = [self.heading]
+        lines += _aligned([[name, short(value)] for name, value in self.facts])
+        rows = [[short(cell) for cell in row] for row in self.rows[:MOST_ROWS]]
+        lines += _aligned([list(self.columns), *rows] if rows else [])
+        if len(self.rows) > MOST_ROWS:
+            lines.append(f"  … and {len(self.rows) - MOST_ROWS} more")
+        return "\n".join([*lines, self.sentence] if self.sentence else lines)
+
+    def html(self) -> str:
+        """The same as HTML that loads nothing."""
+        facts = "".join(
+            f'<tr><th style="{_CELL}; font-weight: normal; opacity: 0.75">{_safe(name)}</th>'
+            f'<td style="{_CELL}">{_safe(short(value))}</td></tr>'
+            for name, value in self.facts
+        )
+        parts = [f"<p style='margin: 0 0 0.3em'><strong>{_safe(self.heading)}</strong></p>"]
+        if facts:
+            parts.append(
+                f'<table style="border-collapse: collapse; margin: 0; color: inherit">{facts}</table>'
+            )
+        if self.rows:
+            parts.append(self._table(self.rows[:MOST_ROWS]))
+        if len(self.rows) > MOST_ROWS:
+            more = len(self.rows) - MOST_ROWS
+            parts.append(
+                f"<details><summary>{more} more</summary>{self._table(self.rows[MOST_ROWS:])}</details>"
+            )
+        if self.sentence:
+            parts.append(f"<p style='margin: 0.3em 0 0'>{_safe(self.sentence)}</p>")
+        return f'<div class="marginlens">{"".join(parts)}</div>'
+
+    def _table(self, rows: Sequence[Sequence[Any]]) -> str:
+        head = "".join(
+            f'<th scope="col" style="{_CELL}; {_LINE}">{_safe(name)}</th>' for name in self.columns
+        )
+        body = "".join(
+            "<tr>"
+            + "".join(f'<td style="{_CELL}">{_safe(short(cell))}</td>' for cell in row)
+            + "</tr>"
+            for row in rows
+        )
+        return (
+            '<table style="border-collapse: collapse; margin: 0.4em 0 0; color: inherit; '
+            "font-variant-numeric: "
+            f'tabular-nums"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        )
+
+
+class Displayed:
+    """A record that notebooks show as a table, and other terminals as text."""
+
+    @abstractmethod
+    def shown(self) -> Shown:
+        """What a notebook shows."""
+
+    def _repr_html_(self) -> str:
+        return self.shown().html()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        shown = self.shown()
+        return {"text/plain": shown.text(), "text/html": shown.html()}
+
+
+def _safe(text: str) -> str:
+    return html.escape(text, quote=True)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
