@@ -67,15 +67,14 @@ def slider(page: Page, base: str, moves: int) -> list[float]:
     return times
 
 
-def steps_of(base: str, name: str) -> int:
-    """Steps that a training has taken, as the page is told."""
-    for _ in range(100):
+def steps_of(base: str, name: str) -> tuple[int, float]:
+    """Steps that a training has taken, and when; frames are made only while somebody asks."""
+    for _ in range(2):  # the first answer may be an old frame
         with urllib.request.urlopen(f"{base}/live/{name}?version=-1") as answer:
             curves = json.load(answer)["curves"]
-        if curves.get("step"):
-            return curves["step"][-1]
-        time.sleep(0.1)
-    raise RuntimeError("the training does not begin")
+        now = time.perf_counter()
+        time.sleep(0.4)
+    return curves["step"][-1], now
 
 
 def training(page: Page, base: str, steps: int, *, looked_at: bool) -> tuple[float, float]:
@@ -89,20 +88,27 @@ def training(page: Page, base: str, steps: int, *, looked_at: bool) -> tuple[flo
     page.wait_for_function("() => location.search.includes('id=') && window.marginlensLoop")
     name = re.search(r"id=(\w+)", page.evaluate("location.search"))
     assert name
-    page.wait_for_function("() => window.marginlensLoop.frames > 2")
+    begun = "() => /step [1-9]/.test(document.querySelector('#watch-words')?.textContent)"
+    page.wait_for_function(begun)
     if not looked_at:
         page.goto("about:blank")
         time.sleep(1)
-    first = steps_of(base, name[1])
+    first, start = steps_of(base, name[1])
     frames = page.evaluate("window.marginlensLoop?.frames || 0")
     began = time.perf_counter()
     time.sleep(6)
     drawn = page.evaluate("window.marginlensLoop?.frames || 0") - frames
     seconds = time.perf_counter() - began
-    last = steps_of(base, name[1])
-    if looked_at:
-        page.click("#watch-stop")
-    return drawn / seconds, (last - first) / seconds
+    last, end = steps_of(base, name[1])
+    if not looked_at:
+        page.goto(f"{base}/watch?id={name[1]}")
+        page.wait_for_selector("#watch-stop")
+        page.wait_for_function("() => window.marginlensLoop?.frames > 0")
+    page.click("#watch-stop")
+    page.wait_for_function(
+        "() => document.querySelector('#watch-status').textContent === 'stopped'"
+    )
+    return drawn / seconds, (last - first) / (end - start)
 
 
 def main() -> None:

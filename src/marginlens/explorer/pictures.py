@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROWS", "connect_pictures", "moment_of", "picture"]
 
-ROWS = 4
+ROWS = 3
 """Neurons that are drawn."""
 
 

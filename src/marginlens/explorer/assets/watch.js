@@ -3,6 +3,7 @@
 window.dash_clientside = Object.assign({}, window.dash_clientside, {
   watching: (() => {
     const AT_ONCE = { mode: "immediate", frame: { duration: 0, redraw: false }, transition: { duration: 0 } };
+    const FRAME = 180, CURVES = 1200;  // milliseconds between two pictures of neurons, and of curves
     const same = () => window.dash_clientside.no_update;
     const byName = (name) => {
       const place = document.getElementById(JSON.stringify({ name, part: "graph" }));
@@ -85,8 +86,12 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
       if (pause && pause.textContent !== word) pause.textContent = word;
       if (!window.Plotly) return;
       neurons(frame, loop);
-      curves(frame);
-      shares(frame);
+      const now = performance.now();
+      if (frame.ended || now - loop.curved > CURVES) {  // dearer to draw, and slower to change
+        loop.curved = now;
+        curves(frame);
+        shares(frame);
+      }
     };
     const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
     const run = async (loop) => {
@@ -109,7 +114,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
           failures += 1;
           if (failures > 2) put("watch-words", "the explorer does not answer; is it running?");
         }
-        const least = ended ? 1000 : document.hidden ? 2000 : failures ? 1000 : 100;
+        const least = ended ? 1000 : document.hidden ? 2000 : failures ? 1000 : FRAME;
         await pause(Math.max(0, least - (performance.now() - began)));
       }
     };
@@ -127,7 +132,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
       },
       start(id) {
         if (!id) { current = null; return same(); }
-        current = { id, asked: -1e9, around: null, frames: 0 };
+        current = { id, asked: -1e9, curved: -1e9, around: null, frames: 0 };
         window.marginlensLoop = current;
         run(current);
         return same();
