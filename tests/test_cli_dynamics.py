@@ -69,7 +69,7 @@ def test_grokking_of_a_transformer_that_has_not_memorised(call, folders):
     [
         (("lottery", "transformer"), "neurons"),
         (("lottery", "mlp", "--member", "2"), "members are 0 to 1"),
-        (("lottery", "mlp", "--figure", "a.png"), ".html"),
+        (("lottery", "mlp", "--figure", "a.txt"), ".html"),
         (("grokking", "mlp"), "--train-fraction"),
         (("grokking", "held", "--member", "3"), "members are 0 to 0"),
         (("grokking", "held", "--threshold", "2"), "threshold"),

@@ -28,7 +28,10 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
 
 
 FIGURES = (ROOT / "docs" / "figures.md").read_text()
-COMMANDS = re.findall(r"^(?:\$ )?marginlens (.*?)(?:#.*)?$", README + FIGURES, re.MULTILINE)
+EXPLORER = (ROOT / "docs" / "explorer.md").read_text()
+COMMANDS = re.findall(
+    r"^(?:\$ )?marginlens (.*?)(?:#.*)?$", README + FIGURES + EXPLORER, re.MULTILINE
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -58,6 +61,7 @@ def test_every_make_target_is_one_that_there_is():
         "README.md",
         "CONTRIBUTING.md",
         "docs/architecture.md",
+        "docs/explorer.md",
         "docs/figures.md",
         "docs/selection.md",
         "docs/sweeps.md",

@@ -112,7 +112,7 @@ class Visitor:
     def settle(self):
         """Until nothing is being loaded and every figure is drawn."""
         self.page.wait_for_function(
-            "() => !document.querySelector('[data-dash-is-loading=\"true\"], .pending')"
+            "() => !document.querySelector('[data-dash-is-loading=\"true\"], .pending, .waiting')"
             " && document.title && document.querySelector('main h1')"
         )
 
@@ -187,7 +187,8 @@ def test_a_training_reaches_the_maximum_on_screen_over_a_reload(chrome, served, 
         page.click("#watch-answer a")
         page.wait_for_url(re.compile("name=from-the-page"))
         visitor.settle()
-        assert "claims of the theory hold" in visitor.text("#run-head")
+        held = "() => /claims of the theory hold/.test(document.querySelector('#run-head')?.textContent)"
+        page.wait_for_function(held)
     assert (folder / "from-the-page" / "parameters.safetensors").is_file()
 
 
@@ -300,6 +301,24 @@ def test_too_large_a_request_is_refused_by_the_server_too(served):
         assert answer.status == 200
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Origin": "http://evil.example", "Content-Type": "application/json"},
+    ],
+)
+def test_pages_of_others_are_not_answered(served, headers):
+    body = b"{}" if "Origin" in headers else None
+    path = "/_dash-update-component" if body else "/"
+    opener = urllib.request.build_opener(Lenient)
+    request = urllib.request.Request(served + path, data=body, headers=headers)
+    with opener.open(request) as answer:
+        assert answer.status == 403
+    with opener.open(served) as answer:
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
 def test_downloads_are_the_runs_own_files(served, folder):
     with urllib.request.urlopen(f"{served}/download/first/recipe.toml") as answer:
         assert answer.read() == (folder / "first" / "recipe.toml").read_bytes()
@@ -335,7 +354,7 @@ def test_by_keyboard_alone(chrome, served):
         page.keyboard.press("Control+A")
         page.keyboard.type("D4")
         page.keyboard.press("Enter")
-        page.wait_for_url(re.compile("task=D4"))
+        page.wait_for_function("() => location.search.includes('task=D4')")
         page.wait_for_function("() => document.activeElement.id === 'predict-task'")
         page.focus("#scheme")
         page.keyboard.press("Enter")

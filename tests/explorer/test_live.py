@@ -141,12 +141,13 @@ def test_a_queue_has_places_and_an_end(made):
 def test_what_is_impossible_or_too_large_is_refused_in_one_line(made, tmp_path):
     trainings = made(steps=1000, width=100, memory_mb=400.0, hours=0.5)
     for fields, words in (
-        ({}, "say what to train: a task such as C23"),
+        ({}, "type a task, such as C23"),
         ({"task": "C0"}, "C0"),
         ({"task": "Z23"}, "unknown task 'Z23'; write a group, e.g. C12"),
-        ({"task": "/etc/group.npy"}, "files of tables are not read from the browser"),
-        ({"task": "compose(../x.CSV,3)"}, "files of tables are not read from the browser"),
-        ({"task": "/etc/passwd"}, "a table is read from a .csv or .npy file"),
+        ({"task": "/etc/group.npy"}, "files are not read by name here"),
+        ({"task": "xy in /etc/x.npy mod 5"}, "files are not read by name here"),
+        ({"task": "compose(../x.CSV,3)"}, "files are not read by name here"),
+        ({"task": "/etc/passwd"}, "files are not read by name here"),
         ({**SHORT, "width": -1}, "width: input should be greater than or equal to 1, got -1"),
         ({**SHORT, "wide": 3}, "wide: extra inputs are not permitted"),
         ({**SHORT, "strength": float("nan")}, "strength: input should be a finite number"),

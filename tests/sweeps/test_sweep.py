@@ -177,6 +177,7 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
         return []
 
 
+@pytest.mark.slow
 def test_workers_killed_at_random_and_then_the_sweep_itself(tmp_path, undisturbed):
     spec, wanted = undisturbed
     path, out = spec_file(tmp_path), tmp_path / "a"

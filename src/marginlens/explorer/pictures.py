@@ -125,7 +125,8 @@ def _reach(weights: np.ndarray) -> float:
     if not (math.isfinite(most) and most > 0):
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))
-    return next(m * power for m in (1.2, 1.6, 2, 3, 4, 6, 8, 12) if m * power >= 1.06 * most)
+    steps = (1.2, 1.6, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+    return next(float(f"{m * power:.2g}") for m in steps if m * power >= 1.06 * most)
 
 
 def _rounded(values: Any) -> list[float | None]:

@@ -76,6 +76,7 @@ def explore(
     from waitress.server import create_server
 
     from marginlens.explorer.app import make_app
+    from marginlens.explorer.guard import connect_guard
     from marginlens.explorer.library import Library
     from marginlens.explorer.live import Trainings
     from marginlens.explorer.site import Site
@@ -90,6 +91,7 @@ def explore(
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     with contextlib.closing(Trainings(folder)) as trainings:
         app = make_app(Site(folder, Library(folder), trainings, Tables()))
+        connect_guard(app.server, host)
         server = create_server(
             app.server,
             sockets=[listening],

@@ -104,7 +104,7 @@ def _apart(row: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> float:
 
 def _about(row: Mapping[str, Any]) -> str:
     return (
-        f"<b>{style.plain(row['structure'])}</b>, SmallGroup({row['order']},{row['number']})<br>"
+        f"<b>{style.plain(row['structure'])}</b>, order {row['order']}, number {row['number']}<br>"
         f"γ* = {style.number(row['margin'], 6)}<br>irreps: {row['must']} must, {row['may']} may, "
         f"{row['cannot']} cannot"
     )

@@ -57,14 +57,17 @@ def _draw(site: Site, query: Query) -> list[Any]:
                         allowDeselect=False,
                     ),
                     dmc.TextInput(
+                        debounce=True,
                         id="measure-group", label="Group", placeholder="where the file leaves it open",
                         spellCheck=False, autoComplete="off",
                     ),
                     dmc.TextInput(
+                        debounce=True,
                         id="measure-activation", label="Activation", placeholder="likewise",
                         spellCheck=False, autoComplete="off",
                     ),
                     dmc.TextInput(
+                        debounce=True,
                         id="measure-attention", label="Attention rate", placeholder="likewise",
                     ),
                 ],

@@ -69,6 +69,7 @@ def _form(query: Query) -> Component:
         html.Div(
             [
                 dmc.TextInput(
+                    debounce=True,
                     id="predict-task", label="Task", value=spec, spellCheck=False,
                     autoComplete="off", placeholder="S4", flex="2 1 14rem",
                     description="A group, generators, or a parity",
@@ -79,6 +80,7 @@ def _form(query: Query) -> Component:
                     description="Of the hidden neurons", checkIconPosition="right",
                 ),
                 dmc.TextInput(
+                    debounce=True,
                     id="predict-strength", label="Strength of the penalty",
                     value=query.get("strength", ""), placeholder="0: the limit",
                     description="λ · Σ‖ω‖^ν",

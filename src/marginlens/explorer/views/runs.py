@@ -103,7 +103,7 @@ def _ago(seconds: float) -> str:
 
     Examples
     --------
-    >>> _ago(30), _ago(90), _ago(7300), _ago(200_000)
+    >>> _ago(30.0), _ago(90.0), _ago(7300.0), _ago(200_000.0)
     ('just now', '1 minute ago', '2 hours ago', '2 days ago')
     """
     for size, unit in _UNITS:

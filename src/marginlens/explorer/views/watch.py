@@ -36,7 +36,9 @@ _EXAMPLES = (
     ("parity(10,4)", {"task": "parity(10,4)"}),
 )
 _ACTIVATIONS = {"": "as the theory covers", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
-_FIELDS = ("task", "activation", "width", "strength", "seed", "steps")
+_PENALTIES = {"": "as suits", "homogeneous": "Σ‖ω‖^ν", "l2": "squared L2"}
+_FIELDS = ("task", "activation", "width", "penalty", "strength", "seed", "steps")
+_TYPED = ("task", "width", "strength", "seed", "steps")
 
 
 def _draw(site: Site, query: Query) -> list[Any]:
@@ -55,13 +57,19 @@ def _draw(site: Site, query: Query) -> list[Any]:
         **{name: str(value) for name, value in fields.items()},
         "strength": f"{recipe.strength:g}",
     }
-    given = {"task": site.trainings.spec(asked), "activation": recipe.activation, **shown}
+    given = {
+        "task": site.trainings.spec(asked),
+        "activation": recipe.activation,
+        "penalty": recipe.penalty,
+        **shown,
+    }
     return [top, _form(given), _live(site.trainings.task(asked), live)]
 
 
 def _form(query: Query) -> Component:
     def field(name: str, label: str, placeholder: str, **more: Any) -> Component:
         return dmc.TextInput(
+            debounce=True,
             id=f"watch-{name}", label=label, value=query.get(name, ""), placeholder=placeholder,
             spellCheck=False, autoComplete="off", **more,
         )  # fmt: skip
@@ -73,6 +81,7 @@ def _form(query: Query) -> Component:
         html.Div(
             [
                 dmc.TextInput(
+                    debounce=True,
                     id="watch-task", label="Task", value=query.get("task", "C23"), flex="2 1 10rem",
                     spellCheck=False, autoComplete="off", placeholder="C23",
                 ),
@@ -81,6 +90,10 @@ def _form(query: Query) -> Component:
                     data=parts.options(activations), allowDeselect=False,
                 ),
                 field("width", "Width", "as suits"),
+                dmc.Select(
+                    id="watch-penalty", label="Penalty", value=query.get("penalty", ""),
+                    data=parts.options(_PENALTIES), allowDeselect=False,
+                ),
                 field("strength", "Strength", "1e-4"),
                 field("seed", "Seed", "0"),
                 field("steps", "Steps", "as suits"),
@@ -130,11 +143,13 @@ def _live(task: Task, live: Live) -> Component:
                 html.Div(
                     [
                         dmc.TextInput(
+                            debounce=True,
                             id="watch-new-strength", label="Strength from here on",
                             value=f"{live.recipe.strength:g}",
                         ),
                         dmc.Button("Change", id="watch-change", variant="default"),
                         dmc.TextInput(
+                            debounce=True,
                             id="watch-name", label="Save as", placeholder="a name, such as C23-relu",
                             spellCheck=False, autoComplete="off",
                         ),
@@ -158,11 +173,12 @@ def _live(task: Task, live: Live) -> Component:
 
 def _fields(values: tuple[Any, ...]) -> dict[str, Any]:
     """What was typed, as fields of a recipe."""
-    spec, activation, width, strength, seed, steps = values
+    spec, activation, width, penalty, strength, seed, steps = values
     return {
         "task": (spec or "").strip(),
         "activation": activation or None,
         "width": asked_whole(width, "the width", least=1, most=10**6),
+        "penalty": penalty or None,
         "strength": asked_number(strength, "the strength"),
         "seed": asked_whole(seed, "the seed", least=0, most=2**31 - 1),
         "steps": asked_whole(steps, "steps", least=1, most=10**9),
@@ -176,7 +192,7 @@ def _connect(app: Dash, site: Site) -> None:
         Output("url", "search", allow_duplicate=True),
         Output("watch-problem", "children"),
         Input("watch-train", "n_clicks"),
-        *(Input(f"watch-{name}", "n_submit") for name in _FIELDS if name != "activation"),
+        *(Input(f"watch-{name}", "n_submit") for name in _TYPED),
         State("owner", "data"),
         *(State(f"watch-{name}", "value") for name in _FIELDS),
         running=[(Output("watch-train", "loading"), True, False)],
