@@ -216,6 +216,16 @@ def test_a_training_is_paused_changed_and_stopped(chrome, served):
         page.wait_for_function(_status("running"))
         page.click("#watch-stop")
         page.wait_for_function(_status("stopped"))
+        page.click("nav a[href='/predict']")  # and back, by the list of one's own
+        page.wait_for_selector("#predict-task")
+        page.click("nav a[href='/watch']")
+        page.click("#watch-mine a")
+        page.wait_for_function(_status("stopped"))
+        page.fill("#watch-name", "stopped")
+        page.click("#watch-save")
+        page.click("#watch-answer a")
+        page.wait_for_selector("#run-step-words")
+        assert visitor.text("h1").startswith("C11")
 
 
 def test_a_step_and_neurons_are_in_the_address(chrome, served, folder):

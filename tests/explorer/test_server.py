@@ -46,7 +46,9 @@ def test_a_file_is_no_folder(call, tmp_path):
     [
         ("127.0.0.1", "127.0.0.1:8050", 200), ("127.0.0.1", "localhost", 200),
         ("127.0.0.1", "[::1]:8050", 200), ("127.0.0.1", "evil.example", 403),
-        ("127.0.0.1", "127.0.0.1.evil.example", 403), ("0.0.0.0", "lab.example:8050", 200),
+        ("127.0.0.1", "127.0.0.1.evil.example", 403), ("127.0.0.1", "192.168.1.2:8050", 403),
+        ("0.0.0.0", "192.168.1.2:8050", 200), ("0.0.0.0", "evil.example", 403),
+        ("0.0.0.0", "LENS.example.org", 200), ("127.0.0.1", "lens.example.org", 200),
     ],
 )  # fmt: skip
 def test_which_names_are_answered(host, asked, status):
@@ -54,7 +56,7 @@ def test_which_names_are_answered(host, asked, status):
 
     app = Flask("guarded")
     app.add_url_rule("/", view_func=lambda: "here", methods=["GET", "POST"])
-    connect_guard(app, host)
+    connect_guard(app, host, ["lens.example.org"])
     client = app.test_client()
     answer = client.get("/", headers={"Host": asked})
     assert answer.status_code == status
@@ -62,7 +64,8 @@ def test_which_names_are_answered(host, asked, status):
     if status == 200:
         own = client.post("/", headers={"Host": asked, "Origin": f"http://{asked}"})
         other = client.post("/", headers={"Host": asked, "Origin": "http://evil.example"})
-        assert (own.status_code, other.status_code) == (200, 403)
+        proxy = client.post("/", headers={"Host": asked, "Origin": "https://lens.example.org"})
+        assert (own.status_code, other.status_code, proxy.status_code) == (200, 403, 200)
 
 
 def test_what_may_be_fetched_is_of_a_run():

@@ -29,6 +29,10 @@ def explore(
         str,
         typer.Option(help="Address to listen on; others than 127.0.0.1 let other machines in."),
     ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name to be answered too, such as a proxy's; may be repeated."),
+    ] = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
@@ -43,4 +47,4 @@ def explore(
                 "anybody who reaches this address can train and save runs there", style="yellow"
             )
 
-    serve(folder, host=host, port=port, browser=browser, ready=ready)
+    serve(folder, host=host, port=port, browser=browser, allowed=allow_host or (), ready=ready)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import dash_mantine_components as dmc
-from dash import ALL, MATCH, Dash, Input, Output, State, dcc, html
+from dash import ALL, MATCH, Dash, Input, Output, State, dcc, html, set_props
 from dash.exceptions import PreventUpdate
 
 from marginlens.explorer import parts
@@ -281,6 +281,9 @@ def _variables() -> str:
 
 
 def _report(error: Exception) -> None:
-    """A callback that failed: a line in the log, and nothing changes on the page."""
+    """A callback that failed: a line in the log, and a message on the page."""
     _log.error("a callback failed", exc_info=error)
+    known = isinstance(error, ValueError | OSError)
+    words = str(error) if known else "The reason is in the log of the explorer."
+    set_props("problem", {"children": parts.message(words, title="That did not work")})
     raise PreventUpdate

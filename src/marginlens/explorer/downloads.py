@@ -12,7 +12,9 @@ from marginlens.report import report
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response as Answer
 
-__all__ = ["DOWNLOADS", "connect_downloads"]
+    from marginlens.runs import Run
+
+__all__ = ["DOWNLOADS", "connect_downloads", "downloads_of"]
 
 DOWNLOADS = (
     "report.html",
@@ -24,6 +26,13 @@ DOWNLOADS = (
     "snapshots.safetensors",
 )
 """Names of files; no other file of a run is given out."""
+
+
+def downloads_of(run: Run) -> list[str]:
+    """Those of ``DOWNLOADS`` that a run has; a page only where its neurons are measured."""
+    folder = run.folder
+    there = [name for name in DOWNLOADS[1:] if folder is not None and (folder / name).is_file()]
+    return ([DOWNLOADS[0]] if run.measured is not None else []) + there
 
 
 def connect_downloads(server: Flask, library: Library) -> None:
@@ -42,7 +51,7 @@ def connect_downloads(server: Flask, library: Library) -> None:
                     mimetype="text/html",
                     headers={"Content-Disposition": "attachment; filename=report.html"},
                 )
-        except ValueError:
+        except (ValueError, OSError):
             abort(404)
         path = folder / file
         if not path.is_file() or path.is_symlink():

@@ -39,6 +39,8 @@ class Live:
         Larger whenever anything has changed.
     saved_as
         Its name in the explorer's folder, once it is saved.
+    held
+        Whether it is asked to wait, which a queued one does once it has begun.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Live:
     frame: Frame
     version: int
     saved_as: str | None
+    held: bool
 
     steps = property(lambda self: self.recipe.steps)
     step = property(lambda self: self.frame.step)
@@ -124,4 +127,5 @@ class Entry:
             frame=self.frame,
             version=self.version,
             saved_as=self.saved_as,
+            held=self.hold,
         )

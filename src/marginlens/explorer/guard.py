@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,29 +28,41 @@ _HEADERS = {
 }
 
 
-def connect_guard(server: Flask, host: str) -> None:
-    """Refuse other names than this machine's, and tell browsers to load nothing from elsewhere.
+def connect_guard(server: Flask, host: str, allowed: Collection[str] = ()) -> None:
+    """Refuse names that are not this machine's, and tell browsers to load nothing from elsewhere.
 
-    Where the explorer listens to this machine alone, a request under another name comes from a page
-    whose name was made to point here (DNS rebinding); one with another page's ``Origin`` is not ours
-    either.
+    A request under another name comes from a page whose name was made to point here (DNS rebinding);
+    one with another page's ``Origin`` is not ours either.
 
     Parameters
     ----------
     server
         The application's Flask server.
     host
-        Where it listens.
+        Where it listens. On loopback only loopback's names are answered, else also addresses in figures
+        and this machine's own names.
+    allowed
+        More names, such as that of a proxy in front.
     """
+    extra = {name.lower() for name in allowed}
+    known = LOOPBACK | extra
     local = host in LOOPBACK
+    if not local:
+        known |= {socket.gethostname().lower(), socket.getfqdn().lower(), host.lower()}
+
+    def is_known(place: str) -> bool:
+        name = (urlsplit(f"//{place}").hostname or "").lower()
+        return name in known or (not local and _is_address(name))
 
     @server.before_request
     def refuse_strangers() -> None:
-        asked = urlsplit(f"//{request.host}").hostname or ""
-        if local and asked not in LOOPBACK:
+        if not is_known(request.host):
             abort(403)
         origin = request.headers.get("Origin")
-        if origin and request.method == "POST" and urlsplit(origin).netloc != request.host:
+        if origin is None or request.method == "GET":
+            return
+        place = urlsplit(origin)
+        if place.netloc != request.host and (place.hostname or "").lower() not in extra:
             abort(403)
 
     @server.after_request
@@ -55,3 +70,11 @@ def connect_guard(server: Flask, host: str) -> None:
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marginlens.explorer.names import inside
-from marginlens.runs import is_finished, load_run
+from marginlens.runs import load_run
 from marginlens.runs.folder import MARK
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Library:
         found = []
         for path in self._marks(self.folder, _DEPTH):
             try:
-                if not is_finished(path.parent):
+                if not _is_there(path.parent):
                     continue
                 recipe = tomllib.loads(path.read_text(encoding="utf-8"))
                 changed = (path.parent / "parameters.safetensors").stat().st_mtime
@@ -98,7 +98,7 @@ class Library:
             known = [entry.name for entry in self.entries()][:3]
             hint = f"; there are {', '.join(known)}" if known else "; train one on the Watch page"
             raise ValueError(f"there is no run {name!r} here{hint}")
-        if not is_finished(folder):
+        if not _is_there(folder):
             raise ValueError(f"the run {name!r} is not finished; wait, or resume it")
         return folder
 
@@ -114,3 +114,8 @@ class Library:
                     self._runs.popitem(last=False)
             self._runs.move_to_end(key)
             return self._runs[key]
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a run can be looked at: finished, or stopped and measured, though it may go on."""
+    return (folder / "parameters.safetensors").is_file()

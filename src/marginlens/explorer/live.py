@@ -214,6 +214,12 @@ class Trainings:
                 )
             self._seen[owner] = time.monotonic()
 
+    def alive(self, owner: str) -> None:
+        """Note that a tab is open, on whatever page; of no effect for who has trained nothing."""
+        with self._lock:
+            if owner in self._seen:
+                self._seen[owner] = time.monotonic()
+
     def leaving(self, owner: str, *, grace: float = 15.0) -> None:
         """Note that an owner's page was closed, or is loaded anew: without a sign of life within
         ``grace`` seconds, the owner has left.
@@ -318,6 +324,7 @@ class Trainings:
         with self._lock:
             entry = self._at_work(id)
             entry.hold = hold
+            entry.version += 1
             if entry.process is not None:
                 entry.process.tell({"do": "pause" if hold else "go_on"})
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
 
 __all__ = [
-    "address",
+    "ACTIVATIONS",     "address",
     "aria",
     "card",
     "chip",
@@ -28,6 +28,9 @@ __all__ = [
     "no_message",
     "table",
 ]  # fmt: skip
+
+ACTIVATIONS = {"": "as the theory covers", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
+"""Activations that forms offer."""
 
 GRAPH: Any = {
     "displaylogo": False,

@@ -58,7 +58,7 @@ def picture(task: Task, live: Live) -> dict[str, Any]:
         "ended": live.ended,
         "words": _words(live, ratio),
         "progress": live.step / max(live.steps, 1),
-        "paused": live.status == "paused",
+        "paused": live.held,
         "curves": {name: _rounded(at[name]) for name in _CURVES if name in at},
         "shares": _rounded(live.share),
         "moment": _moment(task, live),
@@ -135,7 +135,7 @@ def _rounded(values: Any) -> list[float | None]:
 
 
 def connect_pictures(server: Flask, trainings: Trainings) -> None:
-    """Serve ``/live/ID?version=N`` (empty while nothing is new), and ``/leave`` for closing tabs."""
+    """Serve ``/live/ID?version=N``, and what tabs say of themselves: ``/here`` and ``/leave``."""
 
     @server.get("/live/<name>")
     def live(name: str) -> Response:
@@ -147,9 +147,17 @@ def connect_pictures(server: Flask, trainings: Trainings) -> None:
         except GoneError as error:
             return jsonify({"gone": str(error)})
 
-    @server.post("/leave")
-    def leave() -> tuple[str, int]:
+    def owner() -> str:
         if request.content_length is None or request.content_length > 200:
             abort(413)
-        trainings.leaving(request.get_data(as_text=True))
+        return request.get_data(as_text=True)
+
+    @server.post("/leave")
+    def leave() -> tuple[str, int]:
+        trainings.leaving(owner())
+        return "", 204
+
+    @server.post("/here")
+    def here() -> tuple[str, int]:
+        trainings.alive(owner())
         return "", 204

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -52,6 +53,7 @@ def explore(
     host: str = "127.0.0.1",
     port: int = 8050,
     browser: bool = True,
+    allowed: Collection[str] = (),
     ready: Any = None,
 ) -> None:
     """Serve the explorer until Ctrl-C or SIGTERM; then stop what is being trained.
@@ -64,6 +66,8 @@ def explore(
         Where to listen; port 0 takes a free one.
     browser
         Whether to open the page.
+    allowed
+        Names that are answered besides this machine's, such as a proxy's.
     ready
         Called with the address once the server listens.
 
@@ -91,7 +95,7 @@ def explore(
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     with contextlib.closing(Trainings(folder)) as trainings:
         app = make_app(Site(folder, Library(folder), trainings, Tables()))
-        connect_guard(app.server, host)
+        connect_guard(app.server, host, allowed)
         server = create_server(
             app.server,
             sockets=[listening],

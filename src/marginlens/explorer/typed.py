@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from marginlens.groups import FiniteGroup
 
 __all__ = [
-    "GREATEST_TRAINED",
+    "GREATEST_OFFERED",
     "UPLOADED",
     "Tables",
     "asked_number",
@@ -24,8 +24,8 @@ __all__ = [
     "not_a_path",
 ]
 
-GREATEST_TRAINED = 150
-"""Greatest order of a group that is trained in the page, where it is to move while one looks."""
+GREATEST_OFFERED = 150
+"""Greatest order of a group whose training Predict offers: larger ones hardly move while one looks."""
 
 _LONGEST = 200
 UPLOADED = "table:"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ __all__ = ["LARGEST_UPLOAD", "uploaded_bytes", "uploaded_group", "uploaded_netwo
 LARGEST_UPLOAD = 4_000_000
 """Bytes of an uploaded file; a table of 2000 elements as 16-bit ``.npy`` is twice as large."""
 
+_TOO_LARGE = (
+    f"{{}} is larger than {LARGEST_UPLOAD / 1e6:g} MB, the most that is taken here; the command line "
+    "takes larger ones: marginlens predict table.npy, marginlens measure network.pt"
+)
+_UNPACKED = 200_000_000  # bytes of a network's tensors
+
 
 def uploaded_bytes(contents: str, name: str) -> bytes:
     """The bytes of what a browser sent as ``data:...;base64,...``.
@@ -26,16 +33,18 @@ def uploaded_bytes(contents: str, name: str) -> bytes:
     ValueError
         If it is too large, or not such a text.
     """
-    if len(contents) > LARGEST_UPLOAD * 4 / 3 + 200:
-        raise ValueError(
-            f"{name} is larger than {LARGEST_UPLOAD / 1e6:g} MB, the most that is taken here; the "
-            "command line takes larger ones: marginlens predict table.npy, marginlens measure network.pt"
-        )
+    if len(contents) > 1.4 * LARGEST_UPLOAD + 200:  # in base64 four characters are three bytes
+        raise ValueError(_TOO_LARGE.format(name))
     _, comma, coded = contents.partition(",")
     try:
-        return base64.b64decode(coded, validate=True) if comma else _refuse(name)
+        content = base64.b64decode(coded, validate=True) if comma else None
     except (binascii.Error, ValueError):
-        return _refuse(name)
+        content = None
+    if content is None:
+        raise ValueError(f"{name}: the upload is damaged; choose the file again")
+    if len(content) > LARGEST_UPLOAD:
+        raise ValueError(_TOO_LARGE.format(name))
+    return content
 
 
 def uploaded_group(contents: str, filename: str) -> FiniteGroup:
@@ -54,7 +63,7 @@ def uploaded_group(contents: str, filename: str) -> FiniteGroup:
         With the command line's own words, about the visitor's file.
     """
     with _as_file(contents, filename, (".csv", ".npy"), "a table") as path:
-        return group(path, name=PurePath(_last_part(filename)).stem)
+        return group(path, name=_group_name(filename))
 
 
 def uploaded_network(
@@ -81,7 +90,9 @@ def uploaded_network(
         With the command line's own words, about the visitor's file.
     """
     with _as_file(contents, filename, (".pt", ".pth", ".safetensors", ".npz"), "a network") as path:
-        return read_network(path, form, group=group, activation=activation, attention=attention)
+        return read_network(
+            path, form, group=group, activation=activation, attention=attention, largest=_UNPACKED
+        )
 
 
 @contextmanager
@@ -102,9 +113,13 @@ def _as_file(contents: str, filename: str, suffixes: tuple[str, ...], what: str)
             raise ValueError(words) from None
 
 
+def _group_name(filename: str) -> str:
+    """A file's stem, without what a task's name would mean something by."""
+    return (
+        re.sub(r"[^A-Za-z0-9_-]+", "-", PurePath(_last_part(filename)).stem)[:40].strip("-")
+        or "table"
+    )
+
+
 def _last_part(filename: str) -> str:
     return PurePath(filename.replace("\\", "/")).name[:80] or "upload"
-
-
-def _refuse(name: str) -> bytes:
-    raise ValueError(f"{name}: the upload is damaged; choose the file again")

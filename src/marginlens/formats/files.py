@@ -66,11 +66,18 @@ class File:
         return {}
 
 
-def read_file(path: str | Path) -> File:
+def read_file(path: str | Path, *, largest: int = _LARGEST) -> File:
     """What a .pt, .pth, .safetensors or .npz file holds: tensors by name, and plain values.
 
     Pickles are read with ``weights_only=True``: one that would call anything but tensors' constructors
     is refused.
+
+    Parameters
+    ----------
+    path
+        The file.
+    largest
+        Bytes that it may have, packed and unpacked.
 
     Raises
     ------
@@ -81,9 +88,9 @@ def read_file(path: str | Path) -> File:
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise ValueError(f"{str(path)!r} {what}; give a {_KINDS} file")
-    if path.stat().st_size > _LARGEST:
+    if path.stat().st_size > largest:
         raise ValueError(
-            f"{path.name} has more than 2 GB; the networks measured here have megabytes"
+            f"{path.name} has more than {largest / 1e9:.1f} GB; networks measured here have megabytes"
         )
     readers = {
         ".pt": _pickle, ".pth": _pickle, ".safetensors": _safetensors, ".npz": _npz,
@@ -91,13 +98,18 @@ def read_file(path: str | Path) -> File:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             inside = sum(entry.file_size for entry in archive.infolist())
-        if inside > _LARGEST:
+        if inside > largest:
             raise ValueError(f"{path.name} unpacks to {inside / 1e9:.1f} GB; expected megabytes")
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path.name} is not a {_KINDS} file")
     values = reader(path)
-    return File(path, _tensors_of(values), values)
+    tensors = _tensors_of(values)
+    # a few bytes can be repeated into any shape
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size > largest:
+        raise ValueError(f"{path.name} holds tensors of {size / 1e9:.1f} GB; expected megabytes")
+    return File(path, tensors, values)
 
 
 def _pickle(path: Path) -> dict[str, Any]:
@@ -131,7 +143,9 @@ def _npz(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.as_tensor(arrays[name]) for name in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, TypeError) as error:
+    except (
+        ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, TypeError, MemoryError,
+    ) as error:  # fmt: skip
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"{path.name} is truncated or no .npz file of arrays ({first[:100]})"

@@ -26,6 +26,7 @@ def read_network(
     group: str | None = None,
     activation: str | None = None,
     attention: float | None = None,
+    largest: int | None = None,
 ) -> Foreign:
     """Read a network that other code trained; nothing in its file is executed.
 
@@ -37,6 +38,8 @@ def read_network(
         One of ``FORMATS``; None: the only one whose tensors the file has.
     group, activation, attention
         What the file leaves open (:class:`Choices`).
+    largest
+        Bytes that the file may have, packed and unpacked; by default 2 GiB.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def read_network(
     """
     if form is not None and form not in FORMATS:
         raise ValueError(f"format {form!r} is unknown; expected one of {', '.join(FORMATS)}")
-    file = read_file(path)
+    file = read_file(path) if largest is None else read_file(path, largest=largest)
     tensors = file.tensors
     fitting = [one.name for one in FORMATS.values() if one.marks <= set(tensors)]
     if form is None:

@@ -123,6 +123,13 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
       try { owner = JSON.parse(sessionStorage.getItem("owner")); } catch { }
       if (owner) navigator.sendBeacon("/leave", owner);
     });
+    const beat = () => {
+      let owner = null;
+      try { owner = JSON.parse(sessionStorage.getItem("owner")); } catch { }
+      if (owner) fetch("/here", { method: "POST", body: owner }).catch(() => {});
+    };
+    setInterval(beat, 20000);
+    window.addEventListener("pageshow", beat);
     return {
       // Who a tab is: kept over reloads, gone with the tab.
       owner(_, known) {

@@ -65,7 +65,10 @@ def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs together whose recipes are the same but for the seed, in the order given."""
     groups: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        groups[repr(sorted(run.recipe.model_dump(exclude=set(_FREE)).items()))].append(run)
+        group = run.task.group
+        table = b"" if group is None else group.table.tobytes()  # two may have one name
+        fields = sorted(run.recipe.model_dump(exclude=set(_FREE)).items())
+        groups[repr((fields, hash(table)))].append(run)
     return list(groups.values())
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dash_mantine_components as dmc
@@ -13,6 +10,7 @@ from dash.exceptions import PreventUpdate
 
 from marginlens.explorer import parts
 from marginlens.explorer.site import Query, Site, View
+from marginlens.explorer.turns import alone
 from marginlens.explorer.typed import asked_number, not_a_path
 from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_network
 from marginlens.figures.style import number
@@ -27,18 +25,6 @@ if TYPE_CHECKING:
     from marginlens.measures import Mechanism
 
 __all__ = ["MEASURE"]
-
-_one_at_a_time = threading.Lock()  # one such measurement takes seconds and hundreds of megabytes
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    if not _one_at_a_time.acquire(timeout=20):
-        raise ValueError("another network is being measured; try again in a minute")
-    try:
-        yield
-    finally:
-        _one_at_a_time.release()
 
 
 def _draw(site: Site, query: Query) -> list[Any]:
@@ -176,7 +162,7 @@ def _connect(app: Dash, site: Site) -> None:
         if not contents:
             raise PreventUpdate
         try:
-            with _alone():
+            with alone("another network is being measured"):
                 attention = asked_number(rate, "the attention rate")
                 found = uploaded_network(
                     contents,
@@ -188,8 +174,9 @@ def _connect(app: Dash, site: Site) -> None:
                 )
                 seen = examine(found.logits, found.task, network=found.network, train=found.train)
             return _answer(found, seen)
-        except (ValueError, ArithmeticError, OSError) as error:
-            return parts.message(error, title="This file is not measured")
+        except (ValueError, ArithmeticError, OSError, RuntimeError, MemoryError) as error:
+            words = error if str(error) else "it needs too much memory"
+            return parts.message(words, title="This file is not measured")
 
 
 MEASURE = View("/measure", "Measure", "Measure", _draw, _connect)

@@ -12,7 +12,8 @@ from dash.exceptions import PreventUpdate
 
 from marginlens.explorer import parts
 from marginlens.explorer.site import Query, Site, View
-from marginlens.explorer.typed import GREATEST_TRAINED, asked_number, asked_task
+from marginlens.explorer.turns import alone
+from marginlens.explorer.typed import GREATEST_OFFERED, asked_number, asked_task
 from marginlens.explorer.uploads import uploaded_group
 from marginlens.figures.moment import moment_figure
 from marginlens.figures.style import number
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["PREDICT"]
 
 _EXAMPLES = ("C71", "S4", "A5", "Q8", "SL(2,3)", "<(1,2,3),(1,2)>", "compose(C7,3)", "parity(10,4)")
-_ACTIVATIONS = {"": "as the theory covers", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
 _STATUS = {
     "must": ("must be used", "good"),
     "may": ("may be used", "neutral"),
@@ -38,6 +38,7 @@ _STATUS = {
 }
 _MOST_DRAWN = 4
 _LARGEST_TABLE = 24  # conjugacy classes of a character table that is shown whole
+_MOST_CLASSES = 60  # of one that is shown at all
 _LARGEST_NETWORK = 240  # order of a group whose optimal network is written down while one waits
 _LARGEST_PARITY = 16  # bits whose parity is certified by brute force while one waits
 
@@ -76,7 +77,7 @@ def _form(query: Query) -> Component:
                 ),
                 dmc.Select(
                     id="predict-activation", label="Activation", value=query.get("activation", ""),
-                    data=parts.options(_ACTIVATIONS), allowDeselect=False,
+                    data=parts.options(parts.ACTIVATIONS), allowDeselect=False,
                     description="Of the hidden neurons", checkIconPosition="right",
                 ),
                 dmc.TextInput(
@@ -154,7 +155,7 @@ def _grounds(prediction: Prediction, query: Query, spec: str, task: Task) -> Com
     if prediction.note:
         facts += [html.Dt("Note"), html.Dd(prediction.note)]
     facts += [html.Dt("Command"), html.Dd(html.Code(_command(query, spec)))]
-    small = task.size <= GREATEST_TRAINED if task.kind == "table" else task.is_listed
+    small = task.size <= GREATEST_OFFERED if task.kind == "table" else task.is_listed
     train = dcc.Link(
         "Train it and watch",
         href=parts.address(
@@ -293,7 +294,7 @@ def _certificate(task: Task, prediction: Prediction, spec: str) -> Component:
                 className="note",
             )
         )
-    possible = task.group is not None or (task.kind == "parity" and task.size <= _LARGEST_PARITY)
+    possible = _can_be_verified(task)
     if possible:
         pieces += [
             dmc.Button(
@@ -305,13 +306,23 @@ def _certificate(task: Task, prediction: Prediction, spec: str) -> Component:
     return parts.card(*pieces, title="Certificate")
 
 
+def _can_be_verified(task: Task) -> bool:
+    """Whether it takes seconds, while one waits."""
+    if task.kind == "parity":
+        return task.size <= _LARGEST_PARITY
+    return task.group is not None and len(task.answers) <= _LARGEST_NETWORK**2
+
+
 def _characters(table: CharacterTable) -> Component:
     sizes = table.class_sizes
+    if len(sizes) > _MOST_CLASSES:
+        words = f"It has {len(sizes)} rows; up to {_MOST_CLASSES} are shown here."
+        return parts.card(html.P(words), title="Character table")
     rows = [
         [f"χ{index + 1}", *(_entry(value) for value in row)]
-        for index, row in enumerate(table.characters[:200, :200])
+        for index, row in enumerate(table.characters)
     ]
-    columns = ["", *(f"{int(size)}" for size in sizes[:200])]
+    columns = ["", *(f"{int(size)}" for size in sizes)]
     shown: Component = parts.table(
         columns, rows, label="Character table", numeric=range(1, len(columns))
     )
@@ -383,7 +394,8 @@ def _connect(app: Dash, site: Site) -> None:
             raise PreventUpdate
         began = time.perf_counter()
         try:
-            holds, words = _verified(asked_task(spec, site.tables))
+            with alone("another certificate is being verified"):
+                holds, words = _verified(asked_task(spec, site.tables))
         except (ValueError, ArithmeticError) as error:
             return parts.message(error)
         seconds = time.perf_counter() - began
@@ -395,9 +407,12 @@ def _connect(app: Dash, site: Site) -> None:
 
 def _verified(task: Task) -> tuple[bool, str]:
     """Whether the bounds meet, recomputed from the table alone, and what they are."""
+    if not _can_be_verified(task):
+        raise ValueError(
+            f"that takes too long here: up to order {_LARGEST_NETWORK}, and {_LARGEST_PARITY} bits of a "
+            f"parity; on the command line: marginlens certify {task.name!r}"
+        )
     if task.subset is not None:
-        if task.size > _LARGEST_PARITY:
-            raise ValueError(f"parities are certified here up to {_LARGEST_PARITY} bits")
         parity = certify_parity(task.size, len(task.subset))
         return parity.holds(), f"{number(parity.lower, 9)} ≤ γ* ≤ {number(parity.upper, 9)}"
     certificate = predict(task).certificate

@@ -11,7 +11,7 @@ import numpy as np
 from dash import MATCH, Input, Output, State, dcc, html, no_update
 
 from marginlens.explorer import parts
-from marginlens.explorer.downloads import DOWNLOADS
+from marginlens.explorer.downloads import downloads_of
 from marginlens.explorer.site import Query, Site, View
 from marginlens.figures import FIGURES, choose_neurons
 from marginlens.figures.moment import moment_figure, moment_heights
@@ -43,7 +43,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
     ]
 
 
-def _body(run: Run, name: str, query: Query) -> list[Any]:
+def _body(site: Site, run: Run, name: str, query: Query) -> list[Any]:
     pieces: list[Any] = []
     if run.measured is not None:
         pieces.append(
@@ -54,7 +54,7 @@ def _body(run: Run, name: str, query: Query) -> list[Any]:
     pieces += [_lazy(figure) for figure in FIGURES if figure != "neurons"]
     if run.measured is not None:
         pieces.append(_claims(run))
-    pieces.append(_files(run, name))
+    pieces.append(_files(site, run, name))
     return pieces
 
 
@@ -202,10 +202,10 @@ def _claims(run: Run) -> Component:
     )
 
 
-def _files(run: Run, name: str) -> Component:
+def _files(site: Site, run: Run, name: str) -> Component:
     links = [
         html.A(file, href=f"/download/{quote(name)}/{file}", download=file.split("/")[-1])
-        for file in DOWNLOADS
+        for file in downloads_of(run)
     ]
     recipe = run.recipe
     return parts.card(
@@ -217,7 +217,7 @@ def _files(run: Run, name: str) -> Component:
                     "Train it again and watch",
                     href=parts.address(
                         "/watch",
-                        task=recipe.task,
+                        task=_spec(site, run),
                         activation=recipe.activation,
                         width=recipe.width,
                         strength=recipe.strength,
@@ -232,6 +232,13 @@ def _files(run: Run, name: str) -> Component:
     )
 
 
+def _spec(site: Site, run: Run) -> str:
+    """What names the run's task on this site, where its own name does not say its table."""
+    has_table = run.folder is not None and (run.folder / "table.npy").is_file()
+    group = run.task.group
+    return site.tables.add(group) if has_table and group is not None else run.recipe.task
+
+
 def _connect(app: Dash, site: Site) -> None:
     @app.callback(
         Output("run-head", "children"),
@@ -243,7 +250,7 @@ def _connect(app: Dash, site: Site) -> None:
         name = query.get("name", "")
         try:
             run = site.library.run(name)
-            return _head(run, name), _body(run, name, query), ""
+            return _head(run, name), _body(site, run, name, query), ""
         except (ValueError, OSError) as error:
             return [parts.heading(name, "This run cannot be shown.")], parts.message(error), ""
 

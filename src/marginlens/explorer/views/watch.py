@@ -35,7 +35,6 @@ _EXAMPLES = (
     ("A5", {"task": "A5"}),
     ("parity(10,4)", {"task": "parity(10,4)"}),
 )
-_ACTIVATIONS = {"": "as the theory covers", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
 _PENALTIES = {"": "as suits", "homogeneous": "Σ‖ω‖^ν", "l2": "squared L2"}
 _FIELDS = ("task", "activation", "width", "penalty", "strength", "seed", "steps")
 _TYPED = ("task", "width", "strength", "seed", "steps")
@@ -74,7 +73,7 @@ def _form(query: Query) -> Component:
             spellCheck=False, autoComplete="off", **more,
         )  # fmt: skip
 
-    activations = dict(_ACTIVATIONS)
+    activations = dict(parts.ACTIVATIONS)
     chosen = query.get("activation", "")
     activations.setdefault(chosen, chosen)
     return parts.card(
@@ -112,6 +111,7 @@ def _form(query: Query) -> Component:
             className="examples",
         ),
         html.Div(id="watch-problem", role="status"),
+        html.Div(id="watch-mine"),
         label="What to train",
     )  # fmt: skip
 
@@ -209,6 +209,22 @@ def _connect(app: Dash, site: Site) -> None:
         return parts.address("", id=name), parts.no_message()
 
     @app.callback(
+        Output("watch-mine", "children"),
+        Input("owner", "data"),
+        Input("watch-problem", "children"),
+    )
+    def mine(owner: str | None, problem: Any) -> Any:
+        """Links to the tab's trainings, so that none is lost by looking at another page."""
+        found = trainings.of_owner(owner) if owner else []
+        if not found:
+            return []
+        links = [
+            dcc.Link(f"{live.task}, {live.status}", href=parts.address("/watch", id=live.id))
+            for live in found
+        ]
+        return html.Div([html.Span("Yours "), *links], className="examples")
+
+    @app.callback(
         Output("watch-answer", "children"),
         Input("watch-pause", "n_clicks"),
         Input("watch-stop", "n_clicks"),
@@ -255,8 +271,7 @@ def _commands(site: Site, asked: str, name: str, strength: str, save_as: str) ->
     trainings = site.trainings
     if asked == "watch-pause":
         live = trainings.state(name)
-        held = live.status == "paused"
-        (trainings.go_on if held else trainings.pause)(name)
+        (trainings.go_on if live.held else trainings.pause)(name)
         return parts.no_message()
     if asked == "watch-stop":
         trainings.stop(name)
