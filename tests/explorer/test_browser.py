@@ -378,7 +378,7 @@ def _words(pattern):
 
 
 def _status(status):
-    return f"() => document.querySelector('#watch-status').textContent === '{status}'"
+    return f"() => document.querySelector('#watch-status')?.textContent === '{status}'"
 
 
 def _moment(expression):
