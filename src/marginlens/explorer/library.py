@@ -16,13 +16,13 @@ from marginlens.runs.folder import MARK
 if TYPE_CHECKING:
     from marginlens.runs import Run
 
-__all__ = ["Entry", "Library"]
+__all__ = ["Library", "RunSummary"]
 
 _DEPTH = 3
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunSummary:
     """A run as a list shows it.
 
     Attributes
@@ -56,7 +56,7 @@ class Library:
         self._runs: OrderedDict[tuple[str, int], Run] = OrderedDict()
         self._lock = threading.Lock()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RunSummary]:
         """All of them, the latest first."""
         found = []
         for path in self._marks(self.folder, _DEPTH):
@@ -67,7 +67,9 @@ class Library:
                 changed = (path.parent / "parameters.safetensors").stat().st_mtime
             except (OSError, ValueError):
                 continue
-            found.append(Entry(path.parent.relative_to(self.folder).as_posix(), changed, recipe))
+            found.append(
+                RunSummary(path.parent.relative_to(self.folder).as_posix(), changed, recipe)
+            )
         return sorted(found, key=lambda entry: (-entry.changed, entry.name))
 
     def _marks(self, folder: Path, depth: int) -> list[Path]:

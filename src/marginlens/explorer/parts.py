@@ -41,6 +41,13 @@ GRAPH: Any = {
     "toImageButtonOptions": {"format": "svg"},
 }
 
+_EMPTY = {  # until there is something to draw
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "xaxis": {"visible": False},
+    "yaxis": {"visible": False},
+}
+
 
 def address(path: str, **query: object) -> str:
     """Address of a view, with what is asked of it; entries that are None or empty are left out.
@@ -199,7 +206,7 @@ def figure(
             html.Div(
                 dcc.Graph(
                     id={"part": "graph", "name": name},
-                    figure={"data": [], "layout": {"height": height}},
+                    figure={"data": [], "layout": {"height": height, **_EMPTY}},
                     config=GRAPH,
                     responsive=True,
                     style={"height": height},

@@ -43,8 +43,8 @@ class Worker:
     Parameters
     ----------
     job
-        ``recipe`` (its fields), ``folder`` of the run, ``maximum`` normalized margin or None, and
-        whether it begins ``paused``.
+        ``recipe`` (its fields), ``folder`` of the run, ``maximum`` normalized margin or None, whether it
+        begins ``paused``, and the Cayley ``table`` where the task's name does not say it.
     commands
         Where commands arrive: ``{"do": "look" | "pause" | "go_on" | "stop"}`` or
         ``{"do": "strength", "value": 1e-3}``.

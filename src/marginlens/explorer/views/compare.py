@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
     from jaxtyping import Bool
 
-    from marginlens.explorer.library import Entry
+    from marginlens.explorer.library import RunSummary
     from marginlens.runs import Run
 
 __all__ = ["COMPARE", "asked_runs", "by_recipe"]
@@ -86,7 +86,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
     return [*top, html.Div(_shown(site, entries, names), id="compare-answer")]
 
 
-def _shown(site: Site, entries: Sequence[Entry], names: Sequence[str]) -> list[Any]:
+def _shown(site: Site, entries: Sequence[RunSummary], names: Sequence[str]) -> list[Any]:
     if not entries and not names:
         return [_nothing("There are no finished runs here yet.")]
     if not names:
@@ -109,7 +109,7 @@ def _read(site: Site, names: Sequence[str]) -> tuple[dict[str, Run], list[str]]:
     return runs, problems
 
 
-def _picker(entries: Sequence[Entry], names: Sequence[str]) -> Component:
+def _picker(entries: Sequence[RunSummary], names: Sequence[str]) -> Component:
     known = [entry.name for entry in entries]
     return parts.card(
         dmc.MultiSelect(
@@ -123,7 +123,7 @@ def _picker(entries: Sequence[Entry], names: Sequence[str]) -> Component:
     )  # fmt: skip
 
 
-def _nothing(words: str, entries: Sequence[Entry] = ()) -> Component:
+def _nothing(words: str, entries: Sequence[RunSummary] = ()) -> Component:
     links: list[Any] = []
     if len(entries) > 1:
         latest = ",".join(entry.name for entry in entries)

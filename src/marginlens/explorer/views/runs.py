@@ -15,7 +15,7 @@ from marginlens.figures.style import number
 if TYPE_CHECKING:
     from dash import Dash
 
-    from marginlens.explorer.library import Entry
+    from marginlens.explorer.library import RunSummary
 
 __all__ = ["RUNS"]
 
@@ -62,7 +62,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
     ]
 
 
-def _table(entries: list[Entry], wanted: str) -> Any:
+def _table(entries: list[RunSummary], wanted: str) -> Any:
     words = wanted.lower().split()
     found = [entry for entry in entries if all(word in _text(entry) for word in words)]
     if not found:
@@ -87,7 +87,7 @@ def _table(entries: list[Entry], wanted: str) -> Any:
     return [shown, html.P(f"The latest {_MOST} of {len(found)}; search for others.")]
 
 
-def _text(entry: Entry) -> str:
+def _text(entry: RunSummary) -> str:
     recipe = entry.recipe
     words = (entry.name, *(recipe.get(field) for field in ("task", "activation", "network")))
     return " ".join(map(str, words)).lower()

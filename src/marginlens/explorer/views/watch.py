@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dash_mantine_components as dmc
-from dash import Input, Output, State, dcc, html, no_update
+from dash import Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
 from marginlens.explorer import parts
@@ -199,7 +199,8 @@ def _connect(app: Dash, site: Site) -> None:
         prevent_initial_call=True,
     )
     def begin(*given: Any) -> Any:
-        clicks, owner, values = given[:6], given[6], given[7:]
+        presses = 1 + len(_TYPED)
+        clicks, owner, values = given[:presses], given[presses], given[presses + 1 :]
         if not any(clicks):
             raise PreventUpdate
         try:
@@ -238,13 +239,12 @@ def _connect(app: Dash, site: Site) -> None:
         prevent_initial_call=True,
     )
     def command(*given: Any) -> Any:
-        from dash import ctx
-
         name, strength, save_as = given[6:]
         if not any(given[:6]):
             raise PreventUpdate
         try:
-            return _commands(site, str(ctx.triggered_id), name, strength, save_as)
+            act, field = _COMMANDS[str(ctx.triggered_id)]
+            return act(site, name, {"strength": strength, "name": save_as}.get(field or "") or "")
         except (ValueError, OSError) as error:
             return parts.message(error)
 
@@ -267,29 +267,45 @@ def _connect(app: Dash, site: Site) -> None:
     )
 
 
-def _commands(site: Site, asked: str, name: str, strength: str, save_as: str) -> Any:
-    trainings = site.trainings
-    if asked == "watch-pause":
-        live = trainings.state(name)
-        (trainings.go_on if live.held else trainings.pause)(name)
-        return parts.no_message()
-    if asked == "watch-stop":
-        trainings.stop(name)
-        return parts.no_message()
-    if asked in ("watch-change", "watch-new-strength"):
-        value = asked_number(strength, "the strength")
-        if value is None:
-            raise ValueError("type a strength, such as 1e-4")
-        trainings.set_strength(name, value)
-        return html.P(
-            f"From the next step on the strength is {value:g}; γ* stays, the marks at this penalty are "
-            "those of the strength before.",
-            className="note",
-        )
-    folder = trainings.save(name, save_as or "")
+def _hold(site: Site, name: str, typed: str) -> Any:
+    held = site.trainings.state(name).held
+    (site.trainings.go_on if held else site.trainings.pause)(name)
+    return parts.no_message()
+
+
+def _stop(site: Site, name: str, typed: str) -> Any:
+    site.trainings.stop(name)
+    return parts.no_message()
+
+
+def _change(site: Site, name: str, typed: str) -> Any:
+    value = asked_number(typed, "the strength")
+    if value is None:
+        raise ValueError("type a strength, such as 1e-4")
+    site.trainings.set_strength(name, value)
+    return html.P(
+        f"From the next step on the strength is {value:g}; γ* stays, the marks at this penalty are "
+        "those of the strength before.",
+        className="note",
+    )
+
+
+def _save(site: Site, name: str, typed: str) -> Any:
+    folder = site.trainings.save(name, typed)
     return html.P(
         ["Saved as ", dcc.Link(folder.name, href=parts.address("/run", name=folder.name))]
     )
+
+
+# what is done when a button is pressed, or Enter in its field; and the field that it takes
+_COMMANDS = {
+    "watch-pause": (_hold, None),
+    "watch-stop": (_stop, None),
+    "watch-change": (_change, "strength"),
+    "watch-new-strength": (_change, "strength"),
+    "watch-save": (_save, "name"),
+    "watch-name": (_save, "name"),
+}
 
 
 WATCH = View("/watch", "Watch", "Watch", _draw, _connect)
