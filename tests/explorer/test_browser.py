@@ -121,6 +121,8 @@ class Visitor:
 
     def shot(self, name):
         SHOTS.mkdir(parents=True, exist_ok=True)
+        drawn = "Array.from(document.querySelectorAll('.dash-graph')).every(place => !place.offsetParent"
+        self.page.wait_for_function(f"() => {drawn} || place.querySelector('.main-svg'))")
         self.page.screenshot(path=str(SHOTS / f"{name}.png"), full_page=True)
 
     def __enter__(self):

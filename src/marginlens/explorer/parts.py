@@ -212,6 +212,7 @@ def figure(
                     style={"height": height},
                 ),
                 id={"part": "plot", "name": name},
+                style={"minHeight": height},  # nothing moves when it is drawn
                 role="group",
                 **aria(label=f"Figure: {words or name}"),
             ),
