@@ -29,7 +29,7 @@ __all__ = [
     "table",
 ]  # fmt: skip
 
-ACTIVATIONS = {"": "as the theory covers", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
+ACTIVATIONS = {"": "by theory", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
 """Activations that forms offer."""
 
 GRAPH: Any = {

@@ -98,7 +98,7 @@ def _form(query: Query) -> Component:
                 field("steps", "Steps", "as suits"),
                 dmc.Button("Train", id="watch-train"),
             ],
-            className="controls",
+            className="controls dense",
         ),
         html.Div(
             [
@@ -220,7 +220,10 @@ def _connect(app: Dash, site: Site) -> None:
         if not found:
             return []
         links = [
-            dcc.Link(f"{live.task}, {live.status}", href=parts.address("/watch", id=live.id))
+            dcc.Link(
+                f"{live.task}, width {live.recipe.width}, seed {live.recipe.seed}",
+                href=parts.address("/watch", id=live.id),
+            )
             for live in found
         ]
         return html.Div([html.Span("Yours "), *links], className="examples")
