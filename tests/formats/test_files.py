@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from marginlens.formats import FORMATS, files, read_network
+from marginlens.formats import FORMATS, read_network
 from marginlens.formats.files import read_file
 from marginlens.formats.mlps import _in_their_order, permutation_task
 from marginlens.formats.transformers import _plain_logits
@@ -256,13 +256,12 @@ def test_an_equals_sign_does_not_make_it_nanda_s(tmp_path):
         read_network(path, "nanda", attention=0.4)
 
 
-def test_files_that_unpack_to_gigabytes_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_LARGEST", 10_000)
+def test_files_that_unpack_to_gigabytes_are_refused(tmp_path):
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, logits=np.zeros((50, 50, 50)))
     assert path.stat().st_size < 10_000
     with pytest.raises(ValueError, match="unpacks to"):
-        read_network(path)
+        read_network(path, largest=10_000)
 
 
 @pytest.mark.parametrize("letter", ["S", "A"])

@@ -301,6 +301,7 @@ def other_network():
             subprocess.run(command, capture_output=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_machine_with_another_address_finds_the_same(tmp_path, undisturbed, other_network):
     name, here, there = other_network
     port, out = free_port(), tmp_path / "a"
