@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/C71
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench atlas groups setup clean
+.PHONY: help run test system slow check bench atlas groups setup clean
 
 help:            ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -20,8 +20,11 @@ setup: .venv/ready  ## create .venv with pinned versions
 run: .venv/ready    ## the main job: addition mod 71 from prediction to verdict
 	$(BIN)/marginlens run C71 --out $(RUN) --overwrite
 
-test: .venv/ready   ## the tests, under ten minutes on two cores
+test: .venv/ready   ## the tests, under four minutes on two cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8
+
+system: .venv/ready ## tests of whole processes: commands, GAP, browsers, clusters
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m 'system and not slow'
 
 slow: .venv/ready   ## the longer checks
 	$(BIN)/python -m pytest -m slow

@@ -2,7 +2,11 @@
 
 import os
 import sys
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -10,6 +14,68 @@ install_import_hook("marginlens", "beartype.beartype")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes that share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine makes no example too slow, and the same examples are drawn everywhere.
+hypothesis.settings.register_profile(
+    "marginlens",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("marginlens")
+
+
+class _Processes:
+    """Refuses processes other than a compiler's to tests without the marker ``system``."""
+
+    EVENTS = ("subprocess.Popen", "os.fork", "multiprocessing")
+    ALLOWED = ("g++", "clang++", "c++", "gcc", "cc", "cxx", "uname", "ldconfig", "ld", "objdump")
+
+    def __init__(self):
+        self.refused_to = None
+
+    def __call__(self, event: str, arguments: tuple) -> None:
+        if self.refused_to is None or event not in self.EVENTS:
+            return
+        program = Path(os.fsdecode(arguments[0] or arguments[1][0])).name if arguments else event
+        if program not in self.ALLOWED:
+            pytest.fail(f"{self.refused_to} starts {program}: mark it with pytest.mark.system")
+
+    @contextmanager
+    def refused(self, name: str | None):
+        """Within it no process may start, unless the name is None."""
+        before, self.refused_to = self.refused_to, name
+        try:
+            yield
+        finally:
+            self.refused_to = before
+
+
+PROCESSES = _Processes()
+sys.addaudithook(PROCESSES)
+_start = BaseProcess.start
+
+
+def _start_if_allowed(self):
+    PROCESSES("multiprocessing", ())
+    _start(self)
+
+
+BaseProcess.start = _start_if_allowed
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    free = any(item.get_closest_marker(name) for name in ("system", "slow"))
+    with PROCESSES.refused(None if free else item.nodeid):
+        return (yield)
+
+
+@pytest.fixture
+def processes():
+    """Guard that refuses processes to tests without the marker ``system``."""
+    return PROCESSES
 
 
 @pytest.fixture

@@ -8,7 +8,12 @@ import pytest
 from marginlens.groups import FiniteGroup
 from marginlens.groups.gap import find_gap, run_gap
 
-needs_gap = pytest.mark.skipif(find_gap() is None, reason="GAP is not installed")
+
+def needs_gap(test):
+    """Mark a test that starts GAP."""
+    skip = pytest.mark.skipif(find_gap() is None, reason="GAP is not installed")
+    return pytest.mark.system(skip(test))
+
 
 Cell = list  # [conductor N, coefficients c_j]: the number Σ_j c_j exp(2πi j/N)
 

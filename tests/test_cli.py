@@ -223,6 +223,7 @@ def test_version(call):
     assert call("--version")[:2] == (0, f"marginlens {version('marginlens')}\n")
 
 
+@pytest.mark.system
 def test_help_does_not_wait_for_pytorch():
     words = (
         "import sys, marginlens.cli; sys.argv = ['marginlens', 'run', '--help']\n"
@@ -233,6 +234,7 @@ def test_help_does_not_wait_for_pytorch():
     assert done.stdout.splitlines()[-1] == "False False"
 
 
+@pytest.mark.system
 def test_ctrl_c_keeps_what_was_learned(tmp_path):
     arguments = [
         "train", "S4", "--width", "200", "--steps", "1000000", "--out", "run", "--json",

@@ -34,6 +34,7 @@ def png(color, size=(21, 11)):
 # --- with a browser ---------------------------------------------------------------------------------
 
 
+@pytest.mark.system
 @drawn_here
 def test_a_figure_is_drawn_at_the_size_and_in_the_theme_asked_for(call, run, tmp_path):
     file = tmp_path / "phases.png"
@@ -50,6 +51,7 @@ def test_a_figure_is_drawn_at_the_size_and_in_the_theme_asked_for(call, run, tmp
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.system
 @drawn_here
 def test_svg_shows_what_the_records_say_at_each_frame(run):
     figure = neurons_figure(run, chosen=[0])
@@ -101,6 +103,7 @@ def test_a_film_has_a_frame_a_snapshot(run, monkeypatch, tmp_path):
         assert not figure.layout.updatemenus
 
 
+@pytest.mark.system
 def test_an_mp4_lasts_as_long_as_asked(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     content = films._mp4([png("red", (65, 33)), png("blue", (65, 33))], 1.0)

@@ -17,6 +17,7 @@ def texts(cell: dict) -> str:
     return "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in outputs)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_and_its_stored_output_is_true(name):
     stored = nbformat.read(DOCS / f"{name}.ipynb", as_version=4)

@@ -18,7 +18,10 @@ pytest.importorskip("dash", reason="the explorer's libraries are not installed")
 CHROME = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(CHROME is None, reason="no Chromium is installed")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(CHROME is None, reason="no Chromium is installed"),
+]
 
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 PAGES = {

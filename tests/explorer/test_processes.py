@@ -37,6 +37,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.system
 def test_c23_reaches_its_margin_while_another_is_killed(tmp_path):
     trainings = Trainings(tmp_path, limits=Limits(running=2))
     try:
@@ -68,6 +69,7 @@ def test_c23_reaches_its_margin_while_another_is_killed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["C23"]
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads states from /proc")
 def test_a_killed_server_takes_its_trainings_along_and_the_next_one_cleans_up(tmp_path):
     with subprocess.Popen(
@@ -87,6 +89,7 @@ def test_a_killed_server_takes_its_trainings_along_and_the_next_one_cleans_up(tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.system
 def test_what_a_process_says_when_it_cannot_begin(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "torch.py").write_text("raise ImportError('torch is broken here')")

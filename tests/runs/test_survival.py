@@ -74,6 +74,7 @@ def refused(folder: Path, **options) -> str:
     return str(caught.value)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("older", [False, True], ids=["new", "over an older run"])
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads names of files from /proc")
 def test_a_kill_before_anything_that_is_done_to_a_file_loses_nothing(tmp_path, older):
@@ -131,6 +132,7 @@ def require_kills_lose_nothing(tmp_path: Path, kills: int, compiled: str) -> Non
         seed += 1
 
 
+@pytest.mark.system
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
     require_kills_lose_nothing(tmp_path, 2, "always")
 
@@ -141,6 +143,7 @@ def test_fifty_kills_at_random_moments(tmp_path, compiled):
     require_kills_lose_nothing(tmp_path, 50, compiled)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_meanwhile_nobody_else_trains_there(tmp_path, number):
     folder, right = tmp_path / "run", tmp_path / "right"
@@ -354,6 +357,7 @@ def fill(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.system
 def test_a_full_disk_costs_checkpoints_but_neither_the_training_nor_the_good_one(disk, wanted):
     steps = []
 
@@ -374,6 +378,7 @@ def test_a_full_disk_costs_checkpoints_but_neither_the_training_nor_the_good_one
     command.require_same_bits(disk / "run", wanted)
 
 
+@pytest.mark.system
 def test_a_disk_that_is_full_at_the_end_keeps_the_checkpoint(disk, wanted):
     with pytest.raises(OSError, match=r"could not write the run to .*No space left") as caught:
         trained(disk / "run", progress=lambda step, row: fill(disk) if step == 400 else None)
@@ -384,6 +389,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_checkpoint(disk, wanted):
     command.require_same_bits(disk / "run", wanted)
 
 
+@pytest.mark.system
 def test_a_read_only_disk_is_refused_before_training(disk, stopped):
     shutil.copytree(stopped, disk / "run")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -401,6 +407,7 @@ def test_a_run_that_cannot_write_says_so_wherever_it_is_tested(copy, monkeypatch
     assert "cannot write in" in refused(copy)
 
 
+@pytest.mark.system
 def test_files_that_may_not_grow_give_one_line_each_and_keep_the_good_checkpoint(tmp_path, wanted):
     """RLIMIT_FSIZE fails as a full disk does, in the real program."""
     trained(tmp_path / "first", stop=20, snapshots=30)

@@ -15,9 +15,10 @@ import torch.distributed as dist
 from marginlens import cli
 from marginlens.runs import load_run
 
-pytestmark = pytest.mark.skipif(
-    not dist.is_gloo_available(), reason="PyTorch was built without gloo"
-)
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not dist.is_gloo_available(), reason="PyTorch was built without gloo"),
+]
 SHORT = (
     "--width",
     "10",

@@ -292,6 +292,7 @@ def test_a_failure_is_said_once_and_does_not_stop_the_training(monkeypatch, tmp_
     ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", ["tensorboard", "mlflow"])
 def test_a_full_disk_is_one_line(kind, tmp_path):
     """No file may grow past a size, in a process of its own: what is printed is all a user sees."""
