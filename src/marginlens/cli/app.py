@@ -1,35 +1,96 @@
-"""The application that verbs register with, and how it ends."""
+"""The application that verbs register with, its consoles, and its last line of defence."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from marginlens import __version__
+from marginlens.cli.console import PlainConsole
+from marginlens.cli.failures import failure_of
+from marginlens.cli.spellings import usage_message
 
 __all__ = ["app", "err", "main", "out"]
 
-app = typer.Typer(
+DEBUG = "MARGINLENS_DEBUG"
+"""Environment variable: if set, failures come with their traceback."""
+
+
+class _Verb(TyperCommand):
+    """Command whose help is text, not markup, and whose files and folders have names."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        _literal_help(self)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments; an empty name of a file or folder would be the working folder."""
+        values, _, _ = self.make_parser(ctx).parse_args(list(args))
+        for parameter in self.params:
+            given = values.get(parameter.name or "")
+            kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+            if kind is Path and isinstance(given, str) and not given.strip():
+                raise ValueError(
+                    f"expected the name of a file or folder for {parameter.opts[-1]}, got {given!r}; "
+                    "for example runs/C5"
+                )
+        return super().parse_args(ctx, args)
+
+
+class _Verbs(TyperGroup):
+    """Group whose help is text, not markup."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        _literal_help(self)
+
+
+def _literal_help(command: Any) -> None:
+    """Typer reads help as Rich markup: ``[images]`` would vanish."""
+    for thing in (command, *command.params):
+        for name in ("help", "short_help", "epilog"):
+            text = getattr(thing, name, None)
+            if text:
+                setattr(thing, name, escape(text))
+
+
+class _App(typer.Typer):
+    def command(
+        self, name: str | None = None, **settings: Any
+    ) -> Callable[[Callable[..., Any]], Any]:
+        """Register a verb."""
+        settings.setdefault("cls", _Verb)
+        return super().command(name, **settings)
+
+
+app = _App(
+    cls=_Verbs,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Predict which features a network learns on an algebraic task, train it, measure what it "
     "learned, and hold the two against each other.\n\n"
-    "[bold]Examples[/bold]\n\n  marginlens run C71\n\n  marginlens predict A5 --strength 1e-5\n\n"
-    '  marginlens run "parity(10,4)" --out runs/parity',
+    "Examples:\n\n  marginlens run C71\n\n  marginlens predict A5 --strength 1e-5\n\n"
+    '  marginlens run "parity(10,4)" --out runs/parity\n\n'
+    "Exit codes: 0 done, 1 a verdict or check that fails, 2 wrong input or settings, 70 internal "
+    "error, 130 interrupted.",
 )
-out = Console()
-err = Console(stderr=True)
+out = PlainConsole()
+err = PlainConsole(stderr=True)
 
 
 def _print_version(wanted: bool) -> bool:
     if wanted:
-        out.print(f"marginlens {__version__}", highlight=False)
+        out.print(f"marginlens {__version__}")
         raise typer.Exit
     return wanted
 
@@ -42,26 +103,77 @@ def _options(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help=f"Print the traceback of a failure; also after the verb, or by {DEBUG}=1.",
+        ),
+    ] = False,
 ) -> None:
     pass
 
 
-def main() -> None:
-    """Run the command line; bad input gives one line and exit code 2."""
+def main() -> NoReturn:
+    """Run the command line; a failure is one line on standard error and an exit code.
+
+    The codes are 2 for wrong input and settings, 70 for an internal error, 130 after Ctrl-C and 141
+    where the reader of the output has gone.
+    """
+    arguments, debug = _without_debug(sys.argv[1:])
+    _require_streams()
     try:
-        result = app(standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
-    except typer.Abort:
-        sys.exit(130)
-    except TyperException as error:
-        _fail(f"{error.format_message().rstrip('.')}; see marginlens --help")
-    except (ValueError, OSError, FloatingPointError, ArithmeticError) as error:
-        _fail(str(error))
+        result = app(args=arguments, prog_name="marginlens", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except Exception as error:
+        code = _fail(error, debug=debug)
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    sys.exit(code)
 
 
-def _fail(message: str) -> None:
-    line = " ".join(message.split())
-    err.print(f"marginlens: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(2)
+def _fail(error: Exception, *, debug: bool) -> int:
+    """Print a failure in one line, after its traceback if that is wanted; give the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _close_stdout()
+    if debug and not isinstance(error, (BrokenPipeError, TyperException)):
+        import traceback
+
+        traceback.print_exception(error)
+    usage = usage_message(error)
+    code, message = (2, usage) if usage else failure_of(error)
+    if message:
+        line = " ".join(message.split())
+        err.print(f"marginlens: {line}", style="red", soft_wrap=True)
+    return code
+
+
+def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """Arguments without ``--debug``, wherever it stands, and whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept = [word for word in arguments[:end] if word != "--debug"]
+    wanted = len(kept) < end or os.environ.get(DEBUG, "") not in ("", "0")
+    return kept + arguments[end:], wanted
+
+
+def _require_streams() -> None:
+    """Standard streams that exist and write any character, escaped where their encoding lacks it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell: >&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="marginlens")
+
+
+def _close_stdout() -> None:
+    """Send what is left of standard output nowhere: its reader has gone, or the disk is full."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123

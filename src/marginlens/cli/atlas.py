@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson
 from marginlens.cli.show import counting, print_json
+from marginlens.cli.tables import Table
 
 _PANEL = "All groups"
 
@@ -45,4 +45,4 @@ def atlas(
         str(totals["with_cannot"]), str(totals["not_unique"]),
     )  # fmt: skip
     out.print(table)
-    out.print(f"open {folder / 'atlas.html'}", highlight=False, soft_wrap=True)
+    out.print(f"open {folder / 'atlas.html'}", soft_wrap=True)

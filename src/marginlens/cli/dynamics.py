@@ -7,11 +7,11 @@ from math import isinf, isnan
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson, FigureFile, Folder
 from marginlens.cli.show import check_file, print_json, text, write_figure, written
+from marginlens.cli.tables import Table
 
 _PANEL = "Dynamics"
 
@@ -73,10 +73,10 @@ def lottery(
     out.print(table)
     out.print(
         f"{len(found.final) - found.live} neurons are dead; a live one holds {found.purity:.1%} of its "
-        "energy at its frequency (median)", highlight=False,
+        "energy at its frequency (median)",
     )  # fmt: skip
     for words in apart:
-        out.print(f"not derived for {words}", style="dim", highlight=False)
+        out.print(f"not derived for {words}", style="dim")
     written(figure)
 
 
@@ -150,7 +150,7 @@ def grokking(
     share, low, high = found.share
     out.print(
         f"{int(found.grokked.sum())} of {len(found.stages)} generalised: {share:.1%} (95 % interval "
-        f"{low:.1%} to {high:.1%})", highlight=False,
+        f"{low:.1%} to {high:.1%})",
     )  # fmt: skip
     if len(found.stages) > 1:
         for name, (middle, least, most) in (("delay", found.delay), ("ratio", found.ratio)):
@@ -160,7 +160,7 @@ def grokking(
             words = f"median {name} {_or_late(middle)}"
             if not isinf(least):
                 words += f" (95 % interval {between})"
-            out.print(words, highlight=False)
+            out.print(words)
     written(figure)
 
 

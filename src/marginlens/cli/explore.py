@@ -16,7 +16,7 @@ _PANEL = "Seeing it"
     rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens explore\n\n  marginlens explore runs --port 8051\n\n"
     "  marginlens explore runs --no-browser\n\n"
-    "Ctrl-C ends it. Needs: pip install 'marginlens\\[explorer]'.",
+    "Ctrl-C ends it. Needs: pip install 'marginlens[explorer]'.",
 )
 def explore(
     folder: Annotated[
@@ -41,7 +41,7 @@ def explore(
     from marginlens.explorer.server import explore as serve
 
     def ready(url: str) -> None:
-        out.print(f"the explorer is at {url} (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        out.print(f"the explorer is at {url} (Ctrl-C ends it)", soft_wrap=True)
         if host not in ("127.0.0.1", "localhost", "::1"):
             out.print(
                 "anybody who reaches this address can train and save runs there", style="yellow"

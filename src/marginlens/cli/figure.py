@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import Folder
 from marginlens.cli.show import check_file, counting, print_json, written
+from marginlens.cli.tables import Table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, err, out
+from marginlens.cli.console import styled
 from marginlens.cli.options import AsJson
 from marginlens.cli.show import print_json, print_last, text
+from marginlens.cli.tables import Table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,9 +86,7 @@ def _measure_file(
 
     found = read_network(what, form, group=group, activation=activation, attention=attention)
     if not as_json:
-        err.print(
-            f"read as {found.form}" + "".join(f"; {note}" for note in found.notes), highlight=False
-        )
+        err.print(f"read as {found.form}" + "".join(f"; {note}" for note in found.notes))
     seen = examine(found.logits, found.task, network=found.network, train=found.train)
     if as_json:
         stored = {name: v for name, v in found.stored.items() if math.isfinite(v)}
@@ -142,13 +141,13 @@ def _print_mechanism(seen: Mechanism, stored: dict[str, float]) -> None:
         _print_circles(seen)
     word = seen.clock_pizza.verdict
     if "clock_or_pizza" not in seen.unknown:
-        out.print(f"clock or pizza: [bold]{word}[/bold]", highlight=False)
+        out.print(styled("clock or pizza: ", (word, "bold")))
         for sentence in seen.clock_pizza.evidence:
-            out.print(f"  {sentence}", highlight=False)
+            out.print(f"  {sentence}")
     for reason in dict.fromkeys(seen.unknown.values()):
         names = [name for name, why in seen.unknown.items() if why == reason]
         words = ", ".join(name.replace("_", " ") for name in names)
-        out.print(f"unknown: {words} ({reason})", highlight=False)
+        out.print(f"unknown: {words} ({reason})")
 
 
 def _print_features(seen: Mechanism) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson, FigureFile, TaskSpec
 from marginlens.cli.show import check_file, counting, print_json, write_figure, written
+from marginlens.cli.tables import Table
 
 _PANEL = "Found by search"
 _GREATEST_COUNT = 1000  # widths

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from rich.table import Table
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson, Folder
 from marginlens.cli.show import print_json
+from marginlens.cli.tables import Table
 
 
 @app.command(
@@ -56,7 +56,7 @@ def progress(folder: Folder, as_json: AsJson = False) -> None:
         f"accuracy above {found.threshold:g}: {_at(found.accuracy_step)}",
         f"accuracy at least .99: {_at(None if np.isnan(learned) else int(learned))}",
     ):
-        out.print(words, highlight=False)
+        out.print(words)
     if rows is not None:
         out.print(f"accuracy and gaps are over {len(rows)} inputs drawn once", style="dim")
 

@@ -59,7 +59,7 @@ def reproduce(
         known = ", ".join([*REPRODUCTIONS, *STUDIES])
         raise ValueError(f"unknown reproduction {name!r}; there are {known}")
     if show:
-        out.print(what.toml, markup=False, highlight=False, soft_wrap=True, end="")
+        out.print(what.toml, soft_wrap=True, end="")
         return
     where = folder or Path("results") / name
     if name in STUDIES:
@@ -112,7 +112,7 @@ def _reproduce_study(
         def shown(label: str, recipe: Recipe) -> Callable[..., None] | None:
             stack.close()  # the bar of the run before
             if not as_json:
-                err.print(f"{what.name}: {label}", highlight=False)
+                err.print(f"{what.name}: {label}")
             return stack.enter_context(progress(recipe.steps, None, quiet=as_json))
 
         try:
@@ -121,7 +121,6 @@ def _reproduce_study(
             stack.close()
             err.print(
                 f"interrupted in {error.args[0]}; the same command goes on from there",
-                highlight=False,
             )
             raise typer.Exit(130) from None
     verdict = what.verdict(runs)
@@ -135,6 +134,4 @@ def _reproduce_study(
 
 
 def _say_where(page: Path) -> None:
-    out.print(
-        f"everything is in {page}, and the figures beside it", highlight=False, soft_wrap=True
-    )
+    out.print(f"everything is in {page}, and the figures beside it", soft_wrap=True)

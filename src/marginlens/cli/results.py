@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson, FigureFile
 from marginlens.cli.show import check_file, print_json, write_figure, written
+from marginlens.cli.tables import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -184,24 +184,24 @@ def _opened(results: type[Results], folder: Path) -> Results:
     if len(found.pieces) < expected:
         err.print(
             f"marginlens: {len(found.pieces)} of {expected} pieces are finished: this is a part of the "
-            "sweep", style="yellow", highlight=False, soft_wrap=True,
+            "sweep", style="yellow", soft_wrap=True,
         )  # fmt: skip
     return found
 
 
 def print_table(table: ResultTable) -> None:
     """Print a table of results for people."""
-    drawn = Table(*table.columns, title=table.title, caption=table.note, caption_justify="left")
+    drawn = Table(*table.columns, title=table.title, caption=table.note)
     for row in table.rows:
         drawn.add_row(*row)
-    out.print(drawn, markup=False)
+    out.print(drawn)
 
 
 def _print(answer: pa.Table, title: str | None) -> None:
     drawn = Table(*answer.column_names, title=title)
     for row in answer.slice(0, _SHOWN if title is None else None).to_pylist():
         drawn.add_row(*(_cell(value) for value in row.values()))
-    out.print(drawn, markup=False)
+    out.print(drawn)
     left = answer.num_rows - _SHOWN
     if title is None and left > 0:
         out.print(f"{left} more rows: --csv, --json or --out have all", style="dim")

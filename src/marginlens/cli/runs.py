@@ -313,7 +313,7 @@ def _go_on(
 
 def print_line(words: str) -> None:
     """Print a line for people."""
-    out.print(words, highlight=False)
+    out.print(words)
 
 
 @contextmanager
@@ -321,9 +321,7 @@ def _plain_warnings() -> Iterator[None]:
     """Warnings as one line on the error stream, without Python's file and line."""
 
     def show(message: Warning | str, *details: object, **more: object) -> None:
-        err.print(
-            f"marginlens: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True
-        )
+        err.print(f"marginlens: {message}", style="yellow", soft_wrap=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -389,4 +387,4 @@ def report(
     if not path.absolute().parent.is_dir():
         raise ValueError(f"the folder {str(path.absolute().parent)!r} does not exist")
     write_report(finished, path)
-    out.print(f"wrote {path}", highlight=False)
+    out.print(f"wrote {path}")

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from marginlens.cli.app import err, out
+from marginlens.cli.console import styled
+from marginlens.cli.tables import Table, facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,12 +101,21 @@ def write_figure(figure: go.Figure, path: Path) -> None:
 def written(path: Path | None) -> None:
     """Say where a figure is, if one was written."""
     if path is not None:
-        out.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        out.print(f"wrote {path}", soft_wrap=True)
 
 
 def print_json(value: object) -> None:
-    """Print for programs."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    """Print a value as JSON for programs; NaN and infinite numbers become null."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """The value with null in place of numbers that JSON lacks: NaN and the infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def text(value: Any) -> str:
@@ -121,7 +130,6 @@ def text(value: Any) -> str:
 def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
     """Print a prediction; ``brief`` leaves out the table of features."""
     at = prediction.at_penalty
-    grid = Table.grid(padding=(0, 2))
     rows: list[tuple[str, Any]] = [
         ("maximum margin γ*" if prediction.proved else "largest margin found", prediction.margin),
         ("rests on", prediction.theorem),
@@ -138,10 +146,9 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
         if at.margin_ratio is not None:
             words += f" ({at.margin_ratio:.5f} of γ*)"
         rows.append((f"at strength {prediction.penalty.strength:g}", words))
-    for name, value in rows:
-        grid.add_row(f"[bold]{name}[/bold]", text(value))
-    out.print(f"[bold]{prediction.task}[/bold], activation {prediction.activation}: the prediction")
-    out.print(grid)
+    heading = f", activation {prediction.activation}: the prediction"
+    out.print(styled((prediction.task, "bold"), heading))
+    out.print(facts([(name, text(value)) for name, value in rows]))
     if prediction.note:
         out.print(prediction.note)
     if brief or not prediction.features:
@@ -167,10 +174,10 @@ def print_verdict(verdict: Verdict) -> None:
         "", "claim", "predicted", "measured", "tolerance", title=f"{verdict.task}: verdict"
     )
     for claim in verdict.claims:
-        mark = "[green]✓[/green]" if claim.holds else "[red]✗[/red]"
+        mark = styled(("✓", "green") if claim.holds else ("✗", "red"))
         if not claim.promised:
-            mark = "[dim]–[/dim]" if not claim.holds else "[dim]✓[/dim]"
-        words = claim.statement + ("" if claim.promised else " [dim](not promised here)[/dim]")
+            mark = styled(("–" if not claim.holds else "✓", "dim"))
+        words = styled(claim.statement, ("" if claim.promised else " (not promised here)", "dim"))
         tolerance = text(claim.tolerance) + (" relative" if claim.relative else "")
         table.add_row(mark, words, text(claim.predicted), text(claim.measured), tolerance)
     out.print(table)
@@ -178,7 +185,7 @@ def print_verdict(verdict: Verdict) -> None:
     holding = sum(claim.holds for claim in promised)
     style = "green" if verdict.holds else "red"
     if promised:
-        out.print(f"[{style}]{holding} of {len(promised)} promised claims hold[/{style}]")
+        out.print(f"{holding} of {len(promised)} promised claims hold", style=style)
     else:
         out.print("the theory promises nothing in this setting; the measurements stand above")
 
@@ -240,17 +247,16 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
     out.print(
         f"trained {training.steps[-1] if len(training.steps) else 0} steps in "
         f"{training.seconds:.1f} s{compiling}; stopped: {training.stopped}",
-        highlight=False,
     )
     if run.measured is None:
         print_last(run)
     else:
         print_verdict(run.verdict)
     if run.recipe.members > 1:
-        out.print("\n".join(members_lines(run)), highlight=False)
-    out.print(f"everything is in {folder}", highlight=False, soft_wrap=True)
+        out.print("\n".join(members_lines(run)))
+    out.print(f"everything is in {folder}", soft_wrap=True)
     if page:
-        out.print(f"open {folder / 'report.html'}", highlight=False, soft_wrap=True)
+        out.print(f"open {folder / 'report.html'}", soft_wrap=True)
 
 
 @contextmanager
@@ -292,7 +298,8 @@ def _bar(words: str, *details: str, disable: bool = False) -> Progress:
         TimeRemainingColumn,
     )
 
+    columns = [TextColumn(part, markup=False) for part in (words, *details)]
     return Progress(
-        TextColumn(words), BarColumn(), MofNCompleteColumn(), *map(TextColumn, details),
-        TimeRemainingColumn(), console=err, transient=True, disable=disable,
+        columns[0], BarColumn(), MofNCompleteColumn(), *columns[1:], TimeRemainingColumn(),
+        console=err, transient=True, disable=disable,
     )  # fmt: skip

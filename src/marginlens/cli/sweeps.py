@@ -43,8 +43,8 @@ Yes = Annotated[bool, typer.Option("--yes", help="Also where it is many runs, or
     "  marginlens sweep pilot.toml --scheduler tcp://10.0.0.1:8786\n\n"
     "  marginlens sweep pilot.toml --slurm cluster.toml\n\n"
     "pilot.toml, for instance:\n\n"
-    '  seeds = 100\n\n  \\[recipe]\n\n  task = "C5"\n\n  \\[grid]\n\n  width = \\[2, 8]\n\n'
-    "  strength = \\[0.0, 1e-4, 1e-2]\n\n"
+    '  seeds = 100\n\n  [recipe]\n\n  task = "C5"\n\n  [grid]\n\n  width = [2, 8]\n\n'
+    "  strength = [0.0, 1e-4, 1e-2]\n\n"
     "What is finished stays, whatever happens; the same command goes on from there.",
 )
 def sweep(
@@ -126,7 +126,7 @@ def swept(
     except KeyboardInterrupt:
         err.print(
             f"stopped; what is finished is in {folder}, and the same command goes on from there",
-            highlight=False, soft_wrap=True,
+            soft_wrap=True,
         )  # fmt: skip
         raise
 
@@ -141,12 +141,12 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[SweepProgress], None] | None]:
         def say(now: SweepProgress) -> None:
             nonlocal last
             if now.note and now.note != last:
-                err.print(f"marginlens: {now.note}", highlight=False, soft_wrap=True)
+                err.print(f"marginlens: {now.note}", soft_wrap=True)
             last = now.note
 
         yield say
         return
-    columns = (TextColumn("sweep"), BarColumn(), TextColumn("{task.fields[words]}"))
+    columns = (TextColumn("sweep"), BarColumn(), TextColumn("{task.fields[words]}", markup=False))
     with Progress(*columns, console=err, transient=True) as bar:
         job = bar.add_task("sweep", total=None, words="starting workers ...")
 
@@ -183,7 +183,7 @@ def print_summary(summary: SweepSummary) -> None:
     """Print what a sweep has in its folder, and what to do next."""
 
     def line(words: str, **more: Any) -> None:
-        out.print(words, highlight=False, soft_wrap=True, markup=False, **more)
+        out.print(words, soft_wrap=True, **more)
 
     new = f", {summary.computed} of them now" if summary.computed != summary.finished else ""
     line(

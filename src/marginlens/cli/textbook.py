@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, out
+from marginlens.cli.console import styled
 from marginlens.cli.options import AsJson, FigureFile
 from marginlens.cli.show import check_file, print_json, write_figure, written
+from marginlens.cli.tables import Table
 
 _PANEL = "Against the textbook"
 
@@ -143,7 +144,7 @@ def algorithms(
         numbers = [] if fit is None else [f"{fit.cosine:.5f}", f"{fit.explained:.3%}"]
         table.add_row(
             one.name, f"{right[one.name]} of {learned.order**2}", *numbers,
-            f"{one.statement} [dim]({one.source})[/dim]",
+            styled(f"{one.statement} ", (f"({one.source})", "dim")),
         )  # fmt: skip
     out.print(table)
     for words in why_not.values():

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson, Steps, TaskSpec, Width
@@ -20,6 +19,7 @@ from marginlens.cli.show import (
     write_figure,
     written,
 )
+from marginlens.cli.tables import Table
 
 if TYPE_CHECKING:
     from marginlens.runs import Run
@@ -80,8 +80,14 @@ def certify(
         table.add_row(words, f"{value:.12g}" if value in (found.lower, found.upper, found.attained)
                       else f"{value:.1e}")  # fmt: skip
     out.print(table)
-    out.print("the bounds meet" if found.holds() else "[red]the bounds do not meet[/red]")
+    _print_holds(found.holds())
     raise typer.Exit(0 if found.holds() else 1)
+
+
+def _print_holds(holds: bool) -> None:
+    out.print(
+        "the bounds meet" if holds else "the bounds do not meet", style="" if holds else "red"
+    )
 
 
 def _print_parity(name: str, found: ParityVerification, as_json: bool) -> NoReturn:
@@ -99,7 +105,7 @@ def _print_parity(name: str, found: ParityVerification, as_json: bool) -> NoRetu
     )
     table.add_row("fewer neurons reach it", "no" if found.necessary else "not excluded")
     out.print(table)
-    out.print("the bounds meet" if found.holds() else "[red]the bounds do not meet[/red]")
+    _print_holds(found.holds())
     raise typer.Exit(0 if found.holds() else 1)
 
 
@@ -165,7 +171,7 @@ def path(
         return
     out.print(_path_table(points, runs))
     if train:
-        out.print(f"the runs are in {target}", highlight=False, soft_wrap=True)
+        out.print(f"the runs are in {target}", soft_wrap=True)
     written(figure)
 
 

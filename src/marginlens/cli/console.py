@@ -1,0 +1,102 @@
+r"""Consoles that print every text as it is: no markup, no emoji codes, no control characters.
+
+Names of tasks, files and folders come from users: ``a[bold]b.csv`` is printed with its brackets, and an
+escape sequence in a name as ``\x1b``. Colours of our own are :class:`rich.text.Text` (see ``styled``).
+"""
+
+from __future__ import annotations
+
+import codecs
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.segment import Segment
+from rich.text import Text
+
+__all__ = ["PlainConsole", "printable", "styled"]
+
+_KEPT = "\n\t"
+_ESCAPED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # control, lone surrogates, line and paragraph ends
+_DIRECTIONS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str) -> str:
+    r"""Text with control characters, lone surrogates and changes of direction written as escapes.
+
+    Parameters
+    ----------
+    text
+        Any text; line ends and tabs stay.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb"), printable("γ* [bold]")
+    ('a\\x1b[31mb', 'γ* [bold]')
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    escaped = character in _DIRECTIONS or (
+        character not in _KEPT and unicodedata.category(character) in _ESCAPED_CATEGORIES
+    )
+    return ascii(character)[1:-1] if escaped else character
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Text of several parts, each a string or a pair of string and Rich style.
+
+    Examples
+    --------
+    >>> styled("a ", ("[b]", "bold")).plain
+    'a [b]'
+    """
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    return Text.assemble(*((printable(text), style) for text, style in pairs))
+
+
+_SPELLED = {
+    "γ": "gamma", "ω": "omega", "θ": "theta", "ρ": "rho", "π": "pi", "σ": "sigma", "Σ": "sum ",
+    "‖": "||", "√": "sqrt", "×": "x", "·": ".", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=",
+    "≤": "<=", "≈": "~", "±": "+-", "✓": "yes", "✗": "no", "²": "^2", "³": "^3", "°": " deg",
+    "\u00a0": " ", "→": "->", "∞": "inf", "“": '"', "”": '"', "‘": "'", "’": "'",
+}  # fmt: skip
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    """Write characters that an encoding lacks by others, as names of signs or as escapes."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(_SPELLED.get(sign, ascii(sign)[1:-1]) for sign in missing), error.end
+
+
+codecs.register_error("marginlens", _spell)
+
+
+class PlainConsole(Console):
+    """Console that never reads markup or emoji codes in strings and never writes control characters."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn a string into text, literally, before widths are measured."""
+        options |= {"markup": False, "emoji": False}
+        return super().render_str(printable(text), **options)
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """Write segments; also those of text that did not come as a string, such as a progress bar's."""
+        literal = (
+            segment if segment.control else Segment(printable(segment.text), segment.style)
+            for segment in buffer
+        )
+        return super()._render_buffer(literal)
+
+    def on_broken_pipe(self) -> None:
+        """Leave a reader that has gone, such as ``head``, to the application."""
+        raise BrokenPipeError

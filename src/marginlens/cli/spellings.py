@@ -1,0 +1,215 @@
+"""What other programs call our options: an unknown option suggests ours."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from typer.exceptions import TyperException
+
+__all__ = ["SPELLINGS", "usage_message"]
+
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "--learning-rate": ("lr", "eta", "step-length", "alpha"),
+    "--weight-decay": ("wd", "decay"),
+    "--strength": (
+        "lambda",
+        "lam",
+        "lamda",
+        "reg",
+        "regularization",
+        "penalty-strength",
+        "l2",
+        "coef",
+    ),
+    "--steps": (
+        "epochs",
+        "n-epochs",
+        "num-epochs",
+        "iterations",
+        "iters",
+        "n-iter",
+        "max-steps",
+        "max-iter",
+        "n-steps",
+        "num-steps",
+        "train-steps",
+        "total-steps",
+    ),
+    "--width": (
+        "hidden-size",
+        "hidden-dim",
+        "hidden-width",
+        "n-hidden",
+        "n-neurons",
+        "neurons",
+        "units",
+        "d-model",
+        "dim",
+        "d-hidden",
+        "h",
+        "m",
+    ),
+    "--hidden": ("d-mlp", "mlp-dim", "mlp-width", "d-ff", "ffn-dim", "d-hidden-mlp"),
+    "--embedding": ("d-embed", "embed-dim", "embedding-dim", "d-emb", "emb-dim"),
+    "--heads": ("n-heads", "num-heads", "n-head", "nhead", "attention-heads"),
+    "--layers": ("n-layers", "num-layers", "n-layer", "depth", "blocks"),
+    "--layer-norm": ("ln", "layernorm", "norm", "normalization"),
+    "--attention": ("attention-rate", "attn", "attn-coeff", "attention-coefficient"),
+    "--batch": ("batch-size", "bs", "minibatch", "mini-batch", "n-batch", "train-batch-size", "b"),
+    "--out": (
+        "output",
+        "output-dir",
+        "out-dir",
+        "outdir",
+        "save",
+        "save-dir",
+        "save-to",
+        "save-path",
+        "folder",
+        "dir",
+        "directory",
+        "logdir",
+        "log-dir",
+        "results",
+        "file",
+        "o",
+    ),
+    "--device": ("gpu", "cuda", "accelerator", "use-cuda", "use-gpu"),
+    "--seeds": (
+        "n-seeds",
+        "num-seeds",
+        "n-members",
+        "num-members",
+        "ensemble",
+        "runs",
+        "n-runs",
+        "replicates",
+    ),
+    "--seed": ("random-seed", "rng", "random-state", "s"),
+    "--optimizer": ("optim", "opt", "optimiser"),
+    "--schedule": ("scheduler", "lr-schedule", "lr-scheduler", "sched"),
+    "--warmup": ("warmup-steps", "n-warmup", "num-warmup-steps", "lr-warmup"),
+    "--step-size": ("gradient-scaling", "grad-scaling", "normalize-gradient", "clip"),
+    "--activation": ("act", "act-fn", "nonlinearity", "act-type", "sigma"),
+    "--loss": ("criterion", "loss-function", "loss-fn", "objective"),
+    "--penalty": ("regularizer", "regulariser", "penalty-type", "reg-type"),
+    "--network": ("model", "arch", "architecture", "net"),
+    "--train-fraction": (
+        "frac-train",
+        "train-frac",
+        "train-split",
+        "split",
+        "train-ratio",
+        "fraction",
+        "training-fraction",
+        "frac",
+        "train-share",
+        "train-pct",
+    ),
+    "--corrupt": ("label-noise", "noise", "corruption", "wrong-labels"),
+    "--split-seed": ("data-seed", "split-rng"),
+    "--dtype": ("precision", "float", "double", "float-type"),
+    "--init-scale": ("init", "init-std", "scale", "initialization"),
+    "--beta1": ("b1", "betas", "adam-beta1", "beta-1"),
+    "--beta2": ("b2", "adam-beta2", "beta-2"),
+    "--tied": ("tie", "tied-embeddings", "tie-weights", "shared-embedding"),
+    "--biases": ("bias", "use-bias", "with-bias"),
+    "--no-biases": ("no-bias", "nobias", "without-bias"),
+    "--memory": ("max-memory", "mem", "memory-limit", "ram"),
+    "--track": ("tracker", "logger", "wandb", "tensorboard", "mlflow", "report-to", "log-to"),
+    "--record-every": (
+        "log-every",
+        "log-interval",
+        "eval-every",
+        "log-freq",
+        "eval-interval",
+        "logging-steps",
+    ),
+    "--checkpoint-every": (
+        "save-every",
+        "save-interval",
+        "checkpoint-interval",
+        "save-steps",
+        "checkpoint-freq",
+    ),
+    "--snapshots": ("n-snapshots", "num-snapshots", "checkpoints"),
+    "--resume": (
+        "continue",
+        "from-checkpoint",
+        "load",
+        "restart",
+        "resume-from",
+        "checkpoint",
+        "r",
+    ),
+    "--overwrite": ("force", "clobber", "replace", "f"),
+    "--tolerance": ("tol", "rtol", "eps", "threshold"),
+    "--stop-share": ("stop", "stop-at", "target", "target-margin"),
+    "--patience": ("early-stopping", "early-stop"),
+    "--dry-run": ("dryrun", "n", "simulate", "no-train", "print-recipe", "show-config", "what-if"),
+    "--json": ("as-json", "format-json", "output-json", "machine", "j"),
+    "--csv": ("as-csv", "to-csv"),
+    "--workers": ("jobs", "n-jobs", "n-workers", "num-workers", "processes", "threads", "procs"),
+    "--scheduler": ("dask", "address", "cluster"),
+    "--figure": ("plot", "fig", "picture", "image"),
+    "--max-order": ("order", "max-n", "n-max", "up-to"),
+    "--group": ("task", "operation", "table"),
+    "--as": ("format", "kind", "type", "as-format"),
+    "--port": ("p",),
+    "--yes": ("y", "confirm", "assume-yes"),
+    "--version": ("v", "V"),
+    "--help": ("h", "?", "usage"),
+}
+"""Well-known spellings, without dashes, of each of our options."""
+
+
+def usage_message(error: BaseException) -> str:
+    """One line about arguments that the command line does not understand; empty for other errors."""
+    if not isinstance(error, TyperException):
+        return ""
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", None) or "marginlens"
+    unknown = getattr(error, "option_name", None)
+    if unknown and type(error).__name__ == "NoSuchOption":
+        known = [name for parameter in context.command.params for name in
+                 (*parameter.opts, *parameter.secondary_opts)] if context else []  # fmt: skip
+        ours = suggestion(str(unknown), known)
+        words = f"no such option {unknown}"
+        words += f"; did you mean {ours}?" if ours else ""
+        return f"{words} See {command} --help" if ours else f"{words}; see {command} --help"
+    said = " ".join(str(error.format_message()).split()).rstrip(".")
+    said = said[:1].lower() + said[1:] if said else "wrong arguments"
+    return f"{said}; see {command} --help"
+
+
+def suggestion(unknown: str, known: list[str]) -> str | None:
+    """The option that somebody means who writes an unknown one, or None.
+
+    Parameters
+    ----------
+    unknown
+        Option as it was written, such as ``--lr`` or ``--weight_decay``.
+    known
+        Options of the command, such as ``--learning-rate``.
+
+    Examples
+    --------
+    >>> suggestion("--lr", ["--learning-rate", "--layers"])
+    '--learning-rate'
+    >>> suggestion("--weight_decay", ["--weight-decay"]), suggestion("--qqq", ["--width"])
+    ('--weight-decay', None)
+    """
+    word = unknown.lstrip("-").partition("=")[0].replace("_", "-")
+    options = {name.lstrip("-"): name for name in known if name.startswith("--")}
+    for plain in (word, word.lower()):
+        if plain in options:
+            return options[plain]
+        for ours, others in SPELLINGS.items():
+            if plain in others and ours in options.values():
+                return ours
+    pool = dict(options)
+    for ours, others in SPELLINGS.items():
+        if ours in options.values():
+            pool |= {other: ours for other in others if len(other) > 2}
+    close = get_close_matches(word.lower(), pool, n=1, cutoff=0.7)
+    return pool[close[0]] if close else None

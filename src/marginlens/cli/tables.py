@@ -1,0 +1,168 @@
+"""Tables for a terminal of any width: no number is broken, and nothing is left out.
+
+A table that does not fit, even with its texts wrapped, is printed turned: a line a column, with as many
+rows side by side as fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from marginlens.cli.console import printable
+
+__all__ = ["Table", "facts"]
+
+_LONGEST_NUMBER = 24  # characters of the longest float64; longer words may be folded
+_FEWEST = 12  # cells that a text in a turned table has at least
+_GAP = 2
+
+
+class Table:
+    """Table with a title, columns and rows of text, printed by a Rich console.
+
+    Parameters
+    ----------
+    columns
+        Headings of the columns.
+    title
+        Line above the table, or none.
+    caption
+        Sentence below the table, or none.
+    row_name
+        Word for a row where the table is printed turned, such as "row"; it gets a number. By default
+        rows are told apart by their first column.
+    """
+
+    def __init__(
+        self, *columns: str, title: str | None = None, caption: str | None = None,
+        row_name: str | None = None,
+    ) -> None:  # fmt: skip
+        self.columns = columns
+        self.title, self.caption, self.row_name = title, caption, row_name
+        self.rows: list[tuple[list[Text], str]] = []
+
+    def add_row(self, *cells: str | Text, style: str = "") -> None:
+        """Add a row: a cell for each column, and optionally a Rich style for all of them."""
+        if len(cells) != len(self.columns):
+            raise TypeError(f"a row has {len(self.columns)} cells, got {len(cells)}")
+        self.rows.append(([_text(cell) for cell in cells], style))
+
+    def fits(self, width: int) -> bool:
+        """Whether the table, with its texts wrapped, is at most so many characters wide."""
+        return sum(self._least()) + self._borders() <= width
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        if self.fits(options.max_width):
+            yield self._upright(options.max_width)
+        else:
+            yield from self._turned(options.max_width)
+
+    def _borders(self) -> int:
+        return 3 * len(self.columns) + 1
+
+    def _lines(self, index: int) -> list[str]:
+        heading = printable(self.columns[index])
+        return [heading, *(row[index].plain for row, _ in self.rows)]
+
+    def _least(self) -> list[int]:
+        """Least widths of the columns in which no word is broken, other than a very long one."""
+        return [
+            max(min(_longest_word(line), _LONGEST_NUMBER) for line in self._lines(index))
+            for index in range(len(self.columns))
+        ]
+
+    def _upright(self, width: int) -> RenderableType:
+        least = self._least()
+        most = [
+            max(_longest_line(line) for line in self._lines(index))
+            for index in range(len(self.columns))
+        ]
+        widths = _narrowed(most, least, width - self._borders())
+        drawn = RichTable(title=self.title, caption=self.caption, caption_justify="left")
+        for name, wide in zip(self.columns, widths, strict=True):
+            drawn.add_column(Text(printable(name)), width=wide, overflow="fold")
+        for cells, style in self.rows:
+            drawn.add_row(*cells, style=style or None)
+        return drawn
+
+    def _turned(self, width: int) -> Iterator[RenderableType]:
+        names = [printable(name) for name in self.columns]
+        label = min(max(_longest_line(name) for name in names), max(_FEWEST, width // 2))
+        room = max(_FEWEST, width - label - _GAP)
+        if self.title:
+            yield Text(printable(self.title), style="table.title")
+        heads = [f"{self.row_name} {i + 1}" for i in range(len(self.rows))] if self.row_name else []
+        start = 0
+        while start < len(self.rows):
+            wide, stop = 0, start
+            while stop < len(self.rows):
+                cells = [cell.plain for cell in self.rows[stop][0]]
+                lines = [*cells, *heads[stop : stop + 1]]
+                more = max(map(_longest_line, lines)) + (_GAP if stop > start else 0)
+                if stop > start and wide + more > room:
+                    break
+                wide, stop = wide + more, stop + 1
+            if start:
+                yield Text("")
+            yield self._block(names, label, heads, start, stop)
+            start = stop
+        if self.caption:
+            yield Text(printable(self.caption), style="table.caption")
+
+    def _block(
+        self, names: list[str], label: int, heads: list[str], start: int, stop: int
+    ) -> RenderableType:
+        grid = RichTable.grid(padding=(0, _GAP, 0, 0))
+        grid.add_column(style="table.header", width=label, overflow="fold")
+        for _ in range(start, stop):
+            grid.add_column(overflow="fold")
+        if heads:
+            grid.add_row("", *(Text(head, style="table.header") for head in heads[start:stop]))
+        for index, name in enumerate(names):
+            grid.add_row(Text(name), *(cells[index] for cells, _ in self.rows[start:stop]))
+        return grid
+
+
+def facts(rows: Sequence[tuple[str, str]]) -> RenderableType:
+    """Names and values, a line each, without borders."""
+    grid = RichTable.grid(padding=(0, _GAP))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(_text(name), _text(value))
+    return grid
+
+
+def _text(cell: str | Text) -> Text:
+    return cell if isinstance(cell, Text) else Text(printable(cell))
+
+
+def _longest_line(text: str) -> int:
+    return max((Text(line).cell_len for line in text.splitlines()), default=0)
+
+
+def _longest_word(text: str) -> int:
+    return max((Text(word).cell_len for word in text.split()), default=0)
+
+
+def _narrowed(most: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths that fit: the widest columns give way first, none below its least.
+
+    Examples
+    --------
+    >>> _narrowed([30, 8, 20], [10, 8, 6], 36)
+    [14, 8, 14]
+    """
+    widths = list(most)
+    while sum(widths) > room:
+        able = [i for i in range(len(widths)) if widths[i] > least[i]]
+        if not able:
+            break
+        widths[max(able, key=lambda i: widths[i])] -= 1
+    return widths
