@@ -36,7 +36,7 @@ def start(*arguments: object, before: str = "", **more) -> subprocess.Popen:
 def end(process: subprocess.Popen) -> tuple[int, str, str]:
     """Exit code, standard output and standard error, once it has ended by itself."""
     try:
-        printed, error = process.communicate(timeout=100)
+        printed, error = process.communicate(timeout=600)
     finally:
         process.kill()
     return process.returncode, printed, error
@@ -47,7 +47,7 @@ def call(*arguments: object, before: str = "", **more) -> tuple[int, str, str]:
     return end(start(*arguments, before=before, **more))
 
 
-def wait_for(path: Path, process: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(path: Path, process: subprocess.Popen, seconds: float = 600) -> None:
     """Wait until a file is there."""
     last = time.monotonic() + seconds
     while not path.exists():

@@ -68,7 +68,7 @@ class Collected(io.BytesIO):
         return [message for message in self.messages if message[0]["kind"] == kind]
 
 
-def until(true, seconds=60.0):
+def until(true, seconds=600.0):
     """Wait until something is true, and return it."""
     last = time.monotonic() + seconds
     while not (found := true()):

@@ -59,7 +59,7 @@ def require_landed_once(folder: Path) -> None:
     assert sorted(landed(folder)) == sorted(finished_of(folder))
 
 
-def until(what: Callable[[], object], seconds: float = 90) -> None:
+def until(what: Callable[[], object], seconds: float = 600) -> None:
     """Wait until something is so."""
     last = time.monotonic() + seconds
     while not what():

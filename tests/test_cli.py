@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import wait_for
 
 from marginlens import cli
 from marginlens.runs import load_run
@@ -245,11 +245,9 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])},
     )  # fmt: skip
-    while not (tmp_path / "run" / "checkpoint.safetensors").exists():  # 40 steps were taken
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_for(tmp_path / "run" / "checkpoint.safetensors", process)  # 40 steps were taken
     process.send_signal(signal.SIGINT)
-    printed, error = process.communicate(timeout=60)
+    printed, error = process.communicate(timeout=600)
     assert process.returncode == 0, error
     assert json.loads(printed)["task"] == "S4"
     run = load_run(tmp_path / "run")

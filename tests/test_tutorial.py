@@ -23,7 +23,7 @@ def test_a_notebook_runs_and_its_stored_output_is_true(name):
     stored = nbformat.read(DOCS / f"{name}.ipynb", as_version=4)
     fresh = nbformat.read(DOCS / f"{name}.ipynb", as_version=4)
     # its own assertions stop it where a statement of the text is false; drawing is tested elsewhere
-    NotebookClient(fresh, timeout=300, kernel_name="python3").execute(
+    NotebookClient(fresh, timeout=1200, kernel_name="python3").execute(
         env={**os.environ, "OMP_NUM_THREADS": "1", "BROWSER_PATH": "none"}
     )
     for shown, found in zip(stored.cells, fresh.cells, strict=True):

@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from explorer_threads import until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytest.importorskip("dash", reason="the explorer's libraries are not installed")
@@ -69,12 +70,12 @@ def served(folder):
         found.set()
 
     threading.Thread(target=read, daemon=True).start()
-    assert found.wait(90), lines
+    assert found.wait(600), lines
     address = re.search(r"http://\S+:\d+", "".join(lines))
     assert address, lines
     yield address[0]
     process.terminate()
-    assert process.wait(20) == 0, "".join(lines)
+    assert process.wait(600) == 0, "".join(lines)
     assert not any("Traceback" in line for line in lines), "".join(lines)
     assert not list(folder.glob(".live*")) or not any((folder / ".live").iterdir())
 
@@ -94,7 +95,7 @@ class Visitor:
         self.base, self.problems, self.elsewhere = served, [], []
         self.context = chrome.new_context(**settings)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(600_000)
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", self._asked)
@@ -121,6 +122,12 @@ class Visitor:
 
     def text(self, selector):
         return self.page.inner_text(selector)
+
+    def stands_still(self, selector):
+        """Whether a text is the same half a second later."""
+        before = self.text(selector)
+        time.sleep(0.5)
+        return self.text(selector) == before
 
     def shot(self, name):
         SHOTS.mkdir(parents=True, exist_ok=True)
@@ -172,7 +179,7 @@ def test_a_training_reaches_the_maximum_on_screen_over_a_reload(chrome, served, 
         page.wait_for_function("() => window.marginlensLoop.frames > 3")
         page.reload()
         page.wait_for_selector("#watch-words")
-        page.wait_for_function(_words("all steps are taken"), timeout=90_000)
+        page.wait_for_function(_words("all steps are taken"))
         ratio = float(re.search(r"([\d.]+) % of γ\*", visitor.text("#watch-words"))[1])
         assert ratio > 99.9
         plot = 'document.getElementById(\'{"name":"growing-margin","part":"graph"}\')'
@@ -205,10 +212,7 @@ def test_a_training_is_paused_changed_and_stopped(chrome, served):
         page.wait_for_function(_words("step [1-9]"))
         page.click("#watch-pause")
         page.wait_for_function(_status("paused"))
-        time.sleep(0.5)
-        before = visitor.text("#watch-words")
-        time.sleep(0.5)
-        assert visitor.text("#watch-words") == before
+        until(lambda: visitor.stands_still("#watch-words"))
         page.fill("#watch-new-strength", "nonsense")
         page.click("#watch-change")
         page.wait_for_selector("#watch-answer [role=alert]")
@@ -351,7 +355,7 @@ def test_ten_visitors_at_once(chrome, served):
     from marginlens.theory import predict
 
     for page, task in zip(pages, tasks, strict=True):
-        page.wait_for_selector(".headlines dd.value", timeout=60_000)
+        page.wait_for_selector(".headlines dd.value", timeout=600_000)
         shown = page.inner_text(".headlines dd.value >> nth=0")
         assert shown == number(predict(task_of(task)).margin, 6)
         page.close()

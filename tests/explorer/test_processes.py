@@ -25,7 +25,7 @@ id = trainings.start("me", {"task": "C5", "width": 8, "steps": 200000, "compile"
 while not trainings.state(id).step:
     time.sleep(0.05)
 print(trainings._entries[id].process.pid, flush=True)
-time.sleep(100)
+time.sleep(3000)
 """
 
 
@@ -45,9 +45,9 @@ def test_c23_reaches_its_margin_while_another_is_killed(tmp_path):
             "me", {"task": "C5", "width": 8, "steps": 200_000, "compile": "never"}
         )
         c23 = trainings.start("me", {"task": "C23", "steps": 1200, "compile": "never"})
-        until(lambda: trainings.state(killed).step > 0, 60)
+        until(lambda: trainings.state(killed).step > 0)
         os.kill(trainings._entries[killed].process.pid, signal.SIGKILL)
-        failed = until(lambda: (now := trainings.state(killed)).ended and now, 10)
+        failed = until(lambda: (now := trainings.state(killed)).ended and now)
         assert (failed.status, failed.message.split(":")[0]) == (
             "failed", "the training's process was ended by SIGKILL",
         )  # fmt: skip
@@ -56,7 +56,7 @@ def test_c23_reaches_its_margin_while_another_is_killed(tmp_path):
             steps.add(now.step)
             time.sleep(0.02)
         assert now.status == "finished"
-        assert len(steps) > 3
+        assert any(0 < step < 1200 for step in steps)
         assert now.history["normalized_margin"][-1] >= 0.99 * now.maximum
         run = load_run(trainings.save(c23, "C23"))
         assert run.verdict.holds
@@ -84,7 +84,7 @@ def test_a_killed_server_takes_its_trainings_along_and_the_next_one_cleans_up(tm
             assert mine.is_dir()
         finally:
             server.kill()
-    until(lambda: not is_alive(worker), 10)
+    until(lambda: not is_alive(worker))
     Scratch(tmp_path).close()
     assert list(tmp_path.iterdir()) == []
 

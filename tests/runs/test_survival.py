@@ -81,7 +81,7 @@ def test_a_kill_before_anything_that_is_done_to_a_file_loses_nothing(tmp_path, o
     arguments = [str(tmp_path / "run"), *(["older"] if older else [])]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True, text=True, timeout=170, env=command.ENVIRONMENT, check=False,
+        capture_output=True, text=True, timeout=1200, env=command.ENVIRONMENT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     kills = [line.split("|") for line in done.stdout.splitlines()]

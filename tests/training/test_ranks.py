@@ -104,7 +104,7 @@ def test_torchrun_starts_them(tmp_path):
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
             "-m", "marginlens", "train", "C5", *SHORT, "--out", str(folder), "--json",
         ],
-        capture_output=True, text=True, timeout=120, env=command.ENVIRONMENT, check=False,
+        capture_output=True, text=True, timeout=600, env=command.ENVIRONMENT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["task"] == "C5"  # printed once

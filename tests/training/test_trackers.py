@@ -316,7 +316,7 @@ print("trained")
 """
     done = subprocess.run(
         [sys.executable, "-c", script, kind, str(tmp_path)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "trained\n"), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
