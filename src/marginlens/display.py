@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Displayed", "Shown", "short"]
+__all__ = ["Displayed", "Shown", "residue", "short"]
 
 MOST_ROWS = 12
 """Rows of a table that are shown at once; the others unfold."""
@@ -34,6 +34,32 @@ def short(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+ROUNDING = 1e-14
+"""Relative differences below it depend on the processor and the libraries."""
+
+
+def residue(difference: float) -> str:
+    """Write a relative difference that would be 0 in exact arithmetic.
+
+    Parameters
+    ----------
+    difference
+        Relative gap or residual of a computation in double precision.
+
+    Returns
+    -------
+    str
+        The difference with two digits, or "exact to rounding" below 1e-14: the digits of a smaller
+        one differ from machine to machine.
+
+    Examples
+    --------
+    >>> residue(0.0), residue(-7e-16), residue(2.34e-9)
+    ('exact to rounding', 'exact to rounding', '2.3e-09')
+    """
+    return "exact to rounding" if abs(difference) < ROUNDING else f"{difference:.1e}"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from marginlens.display import residue
 from marginlens.figures import DARK, FIGURES, LIGHT, template
 from marginlens.figures.style import SUPERSCRIPTS, number
 from marginlens.files import write_whole
@@ -338,6 +339,11 @@ def _script_source() -> Markup:
 def _environment() -> Environment:
     environment = page_environment()
     environment.filters.update(
-        number=number, percent=percent, value=claim_value, outcome=outcome, between=_between
+        number=number,
+        residue=residue,
+        percent=percent,
+        value=claim_value,
+        outcome=outcome,
+        between=_between,
     )
     return environment

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from marginlens.cli.app import err, out
 from marginlens.cli.console import styled
 from marginlens.cli.tables import Table, facts
+from marginlens.display import residue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +141,7 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
         holds = "hold" if prediction.theorem9_applies else "do not hold"
         rows.append(("hypotheses of Theorem 9", holds))
     if prediction.certificate is not None:
-        rows.append(("certificate's relative gap", f"{prediction.certificate.gap:.1e}"))
+        rows.append(("certificate's relative gap", residue(prediction.certificate.gap)))
     if prediction.penalty is not None and at is not None:
         words = f"loss {at.loss:.6g}, norm {at.norm:.6g}, margin {at.margin:.6g}"
         if at.margin_ratio is not None:

@@ -20,6 +20,7 @@ from marginlens.cli.show import (
     written,
 )
 from marginlens.cli.tables import Table
+from marginlens.display import residue
 
 if TYPE_CHECKING:
     from marginlens.runs import Run
@@ -71,14 +72,13 @@ def certify(
     table = Table("quantity", "value", title=f"{subject}: certificate, from the Cayley table alone")
     for words, value in (
         (f"margin of a network of {found.neurons} neurons on all {found.rows} rows: γ* is at least",
-         found.lower),
-        ("value of the best neuron against the distribution: γ* is at most", found.upper),
-        ("what the network's best neuron earns of it", found.attained),
-        ("relative gap", found.gap),
-        ("largest residual of the computation", found.residual),
+         f"{found.lower:.12g}"),
+        ("value of the best neuron against the distribution: γ* is at most", f"{found.upper:.12g}"),
+        ("what the network's best neuron earns of it", f"{found.attained:.12g}"),
+        ("relative gap", residue(found.gap)),
+        ("largest residual of the computation", residue(found.residual)),
     ):  # fmt: skip
-        table.add_row(words, f"{value:.12g}" if value in (found.lower, found.upper, found.attained)
-                      else f"{value:.1e}")  # fmt: skip
+        table.add_row(words, value)
     out.print(table)
     _print_holds(found.holds())
     raise typer.Exit(0 if found.holds() else 1)

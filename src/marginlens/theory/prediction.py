@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from marginlens.display import Displayed, Shown
+from marginlens.display import Displayed, Shown, residue
 from marginlens.tasks import Task
 from marginlens.theory.certificate import Certificate
 from marginlens.theory.penalty import Penalty
@@ -179,7 +179,7 @@ class Prediction(Displayed):
             ("width that suffices", self.sufficient_width),
         ]
         if self.certificate is not None:
-            facts.append(("certificate's relative gap", f"{self.certificate.gap:.1e}"))
+            facts.append(("certificate's relative gap", residue(self.certificate.gap)))
         if at is not None and self.penalty is not None:
             words = f"loss {at.loss:.6g}, norm {at.norm:.6g}, margin {at.margin:.6g}"
             facts.append((f"at strength {self.penalty.strength:g}", words))

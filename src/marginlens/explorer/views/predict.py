@@ -10,6 +10,7 @@ import numpy as np
 from dash import Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
+from marginlens.display import residue
 from marginlens.explorer import parts
 from marginlens.explorer.site import Query, Site, View
 from marginlens.explorer.turns import alone
@@ -282,7 +283,7 @@ def _certificate(task: Task, prediction: Prediction, spec: str) -> Component:
                 [
                     html.Dt("Lower bound"), html.Dd(number(certificate.lower, 9)),
                     html.Dt("Upper bound"), html.Dd(number(certificate.upper, 9)),
-                    html.Dt("Relative gap"), html.Dd(number(certificate.gap, 2)),
+                    html.Dt("Relative gap"), html.Dd(residue(certificate.gap)),
                 ],
                 className="facts",
             )
