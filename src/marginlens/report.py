@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from marginlens.display import residue
 from marginlens.figures import DARK, FIGURES, LIGHT, template
-from marginlens.figures.style import SUPERSCRIPTS, number
+from marginlens.figures.style import SUPERSCRIPTS, number, title_text
 from marginlens.files import write_whole
 from marginlens.pages import inside_script, page_environment
 
@@ -135,7 +135,7 @@ def _payload(figure: go.Figure) -> dict[str, Any]:
     layout["height"] -= margin.get("t", 76) - lines_above
     margin["t"] = lines_above
     return {
-        "title": re.sub(r"<br>", " ", title),
+        "title": title_text(title),
         "data": content["data"],
         "layout": layout,
         "frames": content.get("frames", []),
@@ -149,7 +149,7 @@ def _shown(run: Run, payloads: dict[str, dict[str, Any]]) -> list[dict[str, Any]
             "name": name,
             "heading": FIGURES[name].heading,
             "caption": FIGURES[name].caption(run),
-            "title": Markup(payload["title"]).unescape(),
+            "title": payload["title"],
             "height": payload["layout"]["height"],
             "steps": [frame["name"] for frame in payload["frames"]],
         }

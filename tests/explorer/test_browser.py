@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from explorer_threads import until
 
@@ -206,7 +207,7 @@ def test_a_training_reaches_the_maximum_on_screen_over_a_reload(chrome, served, 
 
 def test_a_training_is_paused_changed_and_stopped(chrome, served):
     with Visitor(chrome, served) as visitor:
-        visitor.go("/watch?task=C11&steps=100000")
+        visitor.go("/watch?task=C11&steps=100000&strength=1e-3")
         page = visitor.page
         page.click("#watch-train")
         page.wait_for_function(_words("step [1-9]"))
@@ -216,11 +217,14 @@ def test_a_training_is_paused_changed_and_stopped(chrome, served):
         page.fill("#watch-new-strength", "nonsense")
         page.click("#watch-change")
         page.wait_for_selector("#watch-answer [role=alert]")
+        predicted = {strength: _predicted_loss("C11", strength) for strength in (1e-3, 0.002)}
+        page.wait_for_function(_label(predicted[1e-3]))
         page.fill("#watch-new-strength", "0.002")
         page.click("#watch-change")
         page.wait_for_function(
             "() => /0.002/.test(document.querySelector('#watch-answer').textContent)"
         )
+        page.wait_for_function(_label(predicted[0.002]))
         page.click("#watch-pause")
         page.wait_for_function(_status("running"))
         page.click("#watch-stop")
@@ -235,6 +239,31 @@ def test_a_training_is_paused_changed_and_stopped(chrome, served):
         page.click("#watch-answer a")
         page.wait_for_selector("#run-step-words")
         assert visitor.text("h1").startswith("C11")
+
+
+def test_a_network_is_measured_again_with_what_was_missing(chrome, served, tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = {"u": (6, 4), "v": (6, 4), "w": (6, 4)}
+    np.savez(tmp_path / "six.npz", **{slot: rng.normal(size=s) for slot, s in shapes.items()})
+    with Visitor(chrome, served) as visitor:
+        visitor.go("/measure")
+        page = visitor.page
+        said = "() => /{}/.test(document.querySelector('#measure-answer').textContent)"
+        choose = "#measure-upload button"
+        with page.expect_file_chooser() as chooser:
+            page.click(choose)
+        chooser.value.set_files(tmp_path / "six.npz")
+        for group, words in ((None, "C6"), ("C7", "order 6"), ("S3", "S3")):
+            if group is not None:
+                page.fill("#measure-group", group)
+                page.keyboard.press("Enter")
+            page.wait_for_function(said.format(words))
+        with (
+            page.expect_response(lambda answer: "_dash-update-component" in answer.url),
+            page.expect_file_chooser() as chooser,
+        ):
+            page.click(choose)
+            chooser.value.set_files(tmp_path / "six.npz")  # the same file is measured again
 
 
 def test_a_step_and_neurons_are_in_the_address(chrome, served, folder):
@@ -380,6 +409,21 @@ def test_by_keyboard_alone(chrome, served):
         page.wait_for_function(
             "() => document.documentElement.dataset.mantineColorScheme === 'dark'"
         )
+
+
+def _predicted_loss(spec, strength):
+    from marginlens.figures.style import number
+    from marginlens.tasks import task
+    from marginlens.theory import Penalty, predict
+
+    return number(predict(task(spec), penalty=Penalty("homogeneous", strength)).at_penalty.loss)
+
+
+def _label(text):
+    notes = (
+        "Array.from(document.querySelectorAll('.annotation-text')).map((each) => each.textContent)"
+    )
+    return f"() => {notes}.some((note) => note.includes('predicted loss: {text}'))"
 
 
 def _words(pattern):

@@ -202,6 +202,7 @@ def _shell() -> Component:
             dcc.Location(id="url", refresh="callback-nav"),
             dcc.Store(id="owner", storage_type="session"),
             dcc.Store(id="watch-drawn"),
+            dcc.Store(id="watch-strength-now"),
             dcc.Store(
                 id="templates",
                 data={

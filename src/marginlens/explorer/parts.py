@@ -11,6 +11,8 @@ import dash_mantine_components as dmc
 import numpy as np
 from dash import dcc, html
 
+from marginlens.figures.style import title_text
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from dash.development.base_component import Component
@@ -164,7 +166,7 @@ def figure_data(drawn: go.Figure) -> dict[str, Any]:
         if layout.pop(control, None) is not None and control == "sliders":
             layout["height"] -= 76
             margin["b"] = 56
-    return {"title": title.replace("<br>", " "), "data": content["data"], "layout": layout}
+    return {"title": title_text(title), "data": content["data"], "layout": layout}
 
 
 def heights_data(

@@ -63,6 +63,7 @@ def picture(task: Task, live: Live) -> dict[str, Any]:
         "shares": _rounded(live.share),
         "moment": _moment(task, live),
         "best": best,
+        "strength": live.recipe.strength,
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from jaxtyping import Float
 
 from marginlens.figures import style
 from marginlens.figures.margin import DEEPEST
@@ -15,19 +17,31 @@ from marginlens.theory import Prediction
 __all__ = ["growing_loss_figure", "growing_margin_figure", "moving_shares_figure"]
 
 
-def growing_margin_figure(prediction: Prediction, steps: int) -> go.Figure:
-    """An empty curve of the normalized margin against the step, with gamma* where it is known.
+History = Mapping[str, np.ndarray]
+"""Columns of a training's history: ``step``, ``loss``, ``cross_entropy``, ``normalized_margin``."""
+
+_NOTHING: np.ndarray = np.empty(0)
+
+
+def growing_margin_figure(
+    prediction: Prediction, steps: int, history: History | None = None
+) -> go.Figure:
+    """Curve of the normalized margin against the step, with gamma* where it is known.
 
     Parameters
     ----------
     prediction
-        What it is held against.
+        Prediction whose maximum margin is drawn as a line.
     steps
-        The last step there will be.
+        Number of the training's last step, the end of the axis.
+    history
+        Columns of the history up to now; the curve is empty without it.
     """
+    history = history or {}
     figure = go.Figure(
         go.Scatter(
-            x=[], y=[], mode="lines", line={"color": style.MEASURED, "width": 2.5},
+            x=history.get("step", _NOTHING), y=history.get("normalized_margin", _NOTHING),
+            mode="lines", line={"color": style.MEASURED, "width": 2.5},
             hovertemplate="step %{x}<br>normalized margin %{y:.5g}<extra></extra>",
         )
     )  # fmt: skip
@@ -44,12 +58,24 @@ def growing_margin_figure(prediction: Prediction, steps: int) -> go.Figure:
     return style.styled(figure, "Normalized margin", height=340).update_layout(showlegend=False)
 
 
-def growing_loss_figure(prediction: Prediction, steps: int) -> go.Figure:
-    """Empty curves of what is minimised and of its first part, with the predicted loss."""
+def growing_loss_figure(
+    prediction: Prediction, steps: int, history: History | None = None
+) -> go.Figure:
+    """Curves of the objective and of its cross-entropy, with the predicted objective.
+
+    Parameters
+    ----------
+    prediction
+        Prediction whose loss at the penalty is drawn as a line.
+    steps, history
+        As for :func:`growing_margin_figure`.
+    """
+    history = history or {}
     figure = go.Figure()
     for name, color in (("loss", style.MEASURED), ("cross-entropy", style.START)):
         figure.add_scatter(
-            x=[], y=[], mode="lines", name=name, line={"color": color, "width": 2.5},
+            x=history.get("step", _NOTHING), y=history.get(name.replace("-", "_"), _NOTHING),
+            mode="lines", name=name, line={"color": color, "width": 2.5},
             hovertemplate=f"step %{{x}}<br>{name} %{{y:.5g}}<extra></extra>",
         )  # fmt: skip
     at = prediction.at_penalty
@@ -61,18 +87,30 @@ def growing_loss_figure(prediction: Prediction, steps: int) -> go.Figure:
     return style.styled(figure, "Loss", height=340)
 
 
-def moving_shares_figure(task: Task, prediction: Prediction) -> go.Figure:
-    """Bars of the share of the norm of each feature, all zero yet, with the prediction's marks.
+def moving_shares_figure(
+    task: Task, prediction: Prediction, share: Float[np.ndarray, " feature"] | None = None
+) -> go.Figure:
+    """Bars of the share of the norm of each feature, with the prediction's marks.
 
     Ticks are the range among maximum-margin networks, diamonds the share at the penalty.
+
+    Parameters
+    ----------
+    task
+        Task whose features are shown.
+    prediction
+        Prediction that the marks are taken from.
+    share
+        Measured share of each feature, in [0, 1]; all zero without it.
     """
     total = len(task.features)
+    share = np.zeros(total) if share is None or len(share) != total else share
     names = [style.plain(feature.name) for feature in task.features]
     cyclic = all(feature.frequency is not None for feature in task.features)
     axis: list[Any] = [feature.frequency for feature in task.features] if cyclic else names
     figure = go.Figure(
         go.Bar(
-            x=axis, y=np.zeros(total), customdata=names, name="measured", marker_line_width=0,
+            x=axis, y=share, customdata=names, name="measured", marker_line_width=0,
             marker_color=[style.feature_color(index, total) for index in range(total)],
             hovertemplate="%{customdata}<br>share %{y:.3%}<extra></extra>", showlegend=False,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ __all__ = [
     "reference_line",
     "styled",
     "template",
+    "title_text",
 ]
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -319,6 +321,25 @@ def plain(text: object) -> str:
     '&lt;b&gt;C71&lt;/b&gt;'
     """
     return html.escape(str(text), quote=False)
+
+
+def title_text(title: str) -> str:
+    """Text of a figure's title, for headings outside the figure, which show tags as they are.
+
+    Parameters
+    ----------
+    title
+        Title as Plotly takes it, with ``<br>``, other tags and character references.
+
+    Examples
+    --------
+    >>> title_text("C71, <i>x</i><sup>2</sup>:<br>θ<sub>w</sub>, a&lt;b")
+    'C71, x²: θ_w, a<b'
+    """
+    title = re.sub(r"<sup>(\d+)</sup>", lambda digits: digits[1].translate(SUPERSCRIPTS), title)
+    title = re.sub(r"<sub>(\w+)</sub>", r"_\1", title)
+    words = re.sub(r"</?[a-zA-Z][^>]*>", "", re.sub(r"<br\s*/?>", " ", title))
+    return html.unescape(words)
 
 
 def _broken(title: str, width: int = 64) -> str:

@@ -81,6 +81,12 @@
       history.replaceState(history.state, "", here);
       return window.dash_clientside.no_update;
     },
+    // The file to measure stays on the page; its upload is emptied, so that it can be chosen again.
+    chosen(contents, name) {
+      if (!contents) return window.dash_clientside.no_update;
+      setTimeout(() => window.dash_clientside.set_props("measure-upload", { contents: null }), 0);
+      return { contents, name, at: Date.now() };
+    },
     arrived(_, largest) {
       most = largest;
       setTimeout(refocus, 0);

@@ -84,6 +84,10 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
       const pause = document.querySelector("#watch-pause .mantine-Button-label");
       const word = frame.paused ? "Go on" : "Pause";
       if (pause && pause.textContent !== word) pause.textContent = word;
+      if (loop.strength !== null && loop.strength !== frame.strength) {  // the predictions are others now
+        window.dash_clientside.set_props("watch-strength-now", { data: { id: loop.id, value: frame.strength } });
+      }
+      loop.strength = frame.strength;
       if (!window.Plotly) return;
       neurons(frame, loop);
       const now = performance.now();
@@ -139,7 +143,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
       },
       start(id) {
         if (!id) { current = null; return same(); }
-        current = { id, asked: -1e9, curved: -1e9, around: null, frames: 0 };
+        current = { id, asked: -1e9, curved: -1e9, around: null, frames: 0, strength: null };
         window.marginlensLoop = current;
         run(current);
         return same();

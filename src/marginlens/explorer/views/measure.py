@@ -74,6 +74,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
             ),
             label="What to measure",
         ),
+        dcc.Store(id="measure-file"),
         dcc.Loading(html.Div(id="measure-answer", role="status"), delay_show=300),
     ]  # fmt: skip
 
@@ -141,26 +142,30 @@ def _key_features(seen: Mechanism) -> Component:
 
 
 def _connect(app: Dash, site: Site) -> None:
-    @app.callback(
-        Output("measure-answer", "children"),
+    app.clientside_callback(
+        "window.dash_clientside.marginlens.chosen",
+        Output("measure-file", "data"),
         Input("measure-upload", "contents"),
         State("measure-upload", "filename"),
-        State("measure-form", "value"),
-        State("measure-group", "value"),
-        State("measure-activation", "value"),
-        State("measure-attention", "value"),
         prevent_initial_call=True,
     )
-    def upload(
-        contents: str | None,
-        filename: str | None,
-        form: str,
-        group: str,
-        activation: str,
-        rate: str,
+
+    @app.callback(
+        Output("measure-answer", "children"),
+        Input("measure-file", "data"),
+        Input("measure-form", "value"),
+        Input("measure-group", "value"),
+        Input("measure-activation", "value"),
+        Input("measure-attention", "value"),
+        prevent_initial_call=True,
+    )
+    def measured(
+        file: dict[str, Any] | None, form: str, group: str, activation: str, rate: str
     ) -> Any:
-        if not contents:
+        """The answer to the file on the page, with all that is said of it; anew when that changes."""
+        if not file:
             raise PreventUpdate
+        contents, filename = file["contents"], file["name"]
         try:
             with alone("another network is being measured"):
                 attention = asked_number(rate, "the attention rate")

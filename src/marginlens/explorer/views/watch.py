@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dash_mantine_components as dmc
-from dash import Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
 from marginlens.explorer import parts
@@ -20,6 +20,7 @@ from marginlens.figures.live import (
 from marginlens.runs.run import prediction_for
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     from dash import Dash
     from dash.development.base_component import Component
 
@@ -117,15 +118,9 @@ def _form(query: Query) -> Component:
 
 
 def _live(task: Task, live: Live) -> Component:
-    prediction = prediction_for(task, live.recipe)
-    steps = live.recipe.steps
     figures = [
-        parts.card(parts.figure("growing-margin", growing_margin_figure(prediction, steps))),
-        parts.card(parts.figure("growing-loss", growing_loss_figure(prediction, steps))),
+        parts.card(parts.figure(name, figure)) for name, figure in _growing(task, live).items()
     ]
-    if task.features and live.recipe.network != "transformer":
-        shares = moving_shares_figure(task, prediction)
-        figures.append(parts.card(parts.figure("moving-shares", shares)))
     return html.Div(
         [
             dcc.Store(id="watch-id", data=live.id),
@@ -169,6 +164,19 @@ def _live(task: Task, live: Live) -> Component:
         ],
         id="watch-live",
     )  # fmt: skip
+
+
+def _growing(task: Task, live: Live) -> dict[str, go.Figure]:
+    """Curves and shares of a training up to now, with the prediction at its present strength."""
+    prediction = prediction_for(task, live.recipe)
+    steps = live.recipe.steps
+    figures = {
+        "growing-margin": growing_margin_figure(prediction, steps, live.history),
+        "growing-loss": growing_loss_figure(prediction, steps, live.history),
+    }
+    if task.features and live.recipe.network != "transformer":
+        figures["moving-shares"] = moving_shares_figure(task, prediction, live.share)
+    return figures
 
 
 def _fields(values: tuple[Any, ...]) -> dict[str, Any]:
@@ -263,6 +271,21 @@ def _connect(app: Dash, site: Site) -> None:
         figure = moment_of(trainings.task(name), live)
         return no_update if figure is None else parts.figure_data(figure)
 
+    @app.callback(
+        Output({"part": "figure", "name": ALL}, "data"),
+        Input("watch-strength-now", "data"),
+        State("watch-id", "data"),
+        State({"part": "figure", "name": ALL}, "id"),
+        prevent_initial_call=True,
+    )
+    def predictions(strength: Any, name: str, ids: list[dict[str, str]]) -> list[Any]:
+        """The figures that show predictions, once a training has another strength."""
+        figures = _growing(trainings.task(name), trainings.state(name))
+        return [
+            parts.figure_data(figures[each["name"]]) if each["name"] in figures else no_update
+            for each in ids
+        ]
+
     app.clientside_callback(
         "window.dash_clientside.watching.start",
         Output("watch-id", "data-watching"),
@@ -287,8 +310,8 @@ def _change(site: Site, name: str, typed: str) -> Any:
         raise ValueError("type a strength, such as 1e-4")
     site.trainings.set_strength(name, value)
     return html.P(
-        f"From the next step on the strength is {value:g}; γ* stays, the marks at this penalty are "
-        "those of the strength before.",
+        f"From the next step on the strength is {value:g}; the predictions at this penalty follow it, "
+        "and γ* stays.",
         className="note",
     )
 
