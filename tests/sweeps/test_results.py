@@ -173,7 +173,7 @@ def test_the_verbs(folder, call, tmp_path):
     code, printed, _ = call("query", folder, "from features", "--out", tmp_path / "f.csv")
     assert len((tmp_path / "f.csv").read_text().splitlines()) == 181
     code, printed, _ = call("query", folder, "from features")
-    assert "130 more rows" in printed
+    assert "170 more rows" in printed
     code, printed, _ = call("query", folder)
     assert "spectral_weight" in printed
     code, printed, _ = call("table", folder, "law", "--markdown", "--where", "width = 8")

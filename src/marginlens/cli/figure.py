@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,7 +78,7 @@ def figure(
         raise ValueError(f"say of which run: marginlens figure {name} runs/C23 --out {name}.svg")
     if file is None and not as_json:
         raise ValueError(
-            f"say where it goes: marginlens figure {name} {' '.join(of)} --out {name}.svg"
+            f"say where it goes: marginlens figure {name} {' '.join(map(quote, of))} --out {name}.svg"
         )
     if file is not None:
         check_file(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson, FigureFile
-from marginlens.cli.show import check_file, print_json, write_figure, written
+from marginlens.cli.show import check_file, print_exact, print_json, write_figure, written
 from marginlens.cli.tables import Table
 
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from marginlens.sweeps import Results, ResultTable
 
 _PANEL = "Sweeps"
-_SHOWN = 50
+_TABLES = ("members", "features", "configurations")
+_SHOWN = 50  # rows of an answer
+_SHOWN_TURNED = 10  # of one with a line a column
 
 SweepFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A sweep's folder.")]
 Where = Annotated[
@@ -54,19 +55,28 @@ def query(
         check_file(file, suffixes=(".parquet", ".csv"))
     results = _opened(Results, folder)
     if sql is None:
-        for name in ("members", "features", "configurations"):
-            _print(results.query(f"select column_name, column_type from (describe {name})"), name)
+        if as_json:
+            print_json({name: _columns_of(results, name) for name in _TABLES})
+            return
+        for name in _TABLES:
+            kinds = _columns_of(results, name)
+            drawn = Table("column", "type", title=name)
+            for column, kind in kinds.items():
+                drawn.add_row(column, kind)
+            out.print(drawn)
         return
     answer = results.query(sql)
     if file is not None:
         _write(answer, file)
         written(file)
     elif as_json:
-        print_json([{k: _plain(v) for k, v in row.items()} for row in answer.to_pylist()])
+        columns = [column.to_pylist() for column in answer.columns]
+        names = _told_apart(answer.column_names)
+        print_json([dict(zip(names, map(_plain, row))) for row in zip(*columns)])  # noqa: B905
     elif as_csv:
-        sys.stdout.write(_csv(answer).decode())
+        print_exact(_csv(answer).decode())
     else:
-        _print(answer, None)
+        _print(answer)
 
 
 @app.command(
@@ -85,6 +95,9 @@ def table(
     where: Where = None,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="For documents.")] = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="For papers.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV; of several tables one after the other.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the usual tables of a sweep, with their intervals."""
@@ -99,9 +112,11 @@ def table(
     if as_json:
         print_json([one.to_dict() for one in made])
     elif as_markdown:
-        sys.stdout.write("\n".join(one.to_markdown() for one in made))
+        print_exact("\n".join(one.to_markdown() for one in made))
     elif as_latex:
-        sys.stdout.write("\n".join(one.to_latex() for one in made))
+        print_exact("\n".join(one.to_latex() for one in made))
+    elif as_csv:
+        print_exact("\n".join(one.to_csv() for one in made))
     else:
         for one in made:
             print_table(one)
@@ -197,14 +212,26 @@ def print_table(table: ResultTable) -> None:
     out.print(drawn)
 
 
-def _print(answer: pa.Table, title: str | None) -> None:
-    drawn = Table(*answer.column_names, title=title)
-    for row in answer.slice(0, _SHOWN if title is None else None).to_pylist():
-        drawn.add_row(*(_cell(value) for value in row.values()))
-    out.print(drawn)
-    left = answer.num_rows - _SHOWN
-    if title is None and left > 0:
-        out.print(f"{left} more rows: --csv, --json or --out have all", style="dim")
+def _columns_of(results: Results, table: str) -> dict[str, str]:
+    described = results.query(f"select column_name, column_type from (describe {table})")
+    return dict(zip(*(column.to_pylist() for column in described.columns), strict=True))
+
+
+def _print(answer: pa.Table) -> None:
+    """Print an answer's first rows; where its columns do not fit side by side, a line a column."""
+    drawn = Table(*answer.column_names, row_name="row")
+    first = answer.slice(0, _SHOWN)
+    for row in zip(*(column.to_pylist() for column in first.columns), strict=True):
+        drawn.add_row(*map(_cell, row))
+    if not drawn.fits(out.width):
+        del drawn.rows[_SHOWN_TURNED:]
+    if answer.num_columns:
+        out.print(drawn)
+    left = answer.num_rows - len(drawn.rows)
+    if left > 0:
+        out.print(f"{left} more rows: --csv, --json or --out FILE have all", style="dim")
+    elif not answer.num_rows:
+        out.print("no rows", style="dim")
 
 
 def _cell(value: Any) -> str:
@@ -213,18 +240,36 @@ def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def _told_apart(names: list[str]) -> list[str]:
+    """Names of columns, numbered where SQL gave several the same.
+
+    Examples
+    --------
+    >>> _told_apart(["a", "b", "a"])
+    ['a', 'b', 'a_2']
+    """
+    return [
+        name if name not in names[:i] else f"{name}_{names[:i].count(name) + 1}"
+        for i, name in enumerate(names)
+    ]
+
+
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | int | float | list) else str(value)
+    if isinstance(value, dict):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _csv(answer: pa.Table) -> bytes:
     import pyarrow as pa
     from pyarrow import csv
 
-    # CSV has no lists: such a column (betas) is written as text
+    # CSV has neither lists nor records: such a column (betas) is written as text
     columns = [
-        pa.array([None if v is None else str(v) for v in column.to_pylist()])
-        if pa.types.is_list(column.type)
+        pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+        if pa.types.is_nested(column.type)
         else column
         for column in answer.columns
     ]

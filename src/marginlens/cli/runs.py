@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -171,7 +172,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         if with_report and network == "transformer":
             raise ValueError(
                 "the page of run shows an MLP's neurons; for a transformer: "
-                f"marginlens train {spec or 'C113'} --network transformer"
+                f"marginlens train {quote(spec or 'C113')} --network transformer"
             )
         betas = None if beta1 is beta2 is None else (beta1, beta2)
         fields = {
@@ -243,7 +244,7 @@ def _start(
     if with_report and not chosen.features:
         raise ValueError(
             f"the page of run shows the features that neurons hold, and {chosen.name} has none: "
-            f"marginlens train {spec!r}"
+            f"marginlens train {quote(spec)}"
         )
     if fields["betas"] is not None:  # one alone leaves the other as it is by default
         usual = recipe_for(chosen, **{**fields, "betas": None}).betas

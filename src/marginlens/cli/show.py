@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marginlens.cli.app import err, out
-from marginlens.cli.console import styled
+from marginlens.cli.console import printable, styled
 from marginlens.cli.tables import Table, facts
 from marginlens.display import residue
 
@@ -30,6 +30,7 @@ __all__ = [
     "counting",
     "file_name",
     "numbers",
+    "print_exact",
     "print_json",
     "print_last",
     "print_prediction",
@@ -108,6 +109,11 @@ def written(path: Path | None) -> None:
 def print_json(value: object) -> None:
     """Print a value as JSON for programs; NaN and infinite numbers become null."""
     sys.stdout.write(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def print_exact(text: str) -> None:
+    """Print a document for programs to the character; on a terminal control characters are escaped."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
 
 
 def _finite(value: Any) -> Any:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -193,5 +194,6 @@ def print_summary(summary: SweepSummary) -> None:
     line("runs that ended: " + ", ".join(f"{n} {end}" for end, n in sorted(summary.ends.items())))
     for failure in summary.failures:
         line(f"failed: {failure['configuration']}: {failure['reason']}", style="red")
-    line(f"next: marginlens table {summary.folder}")
-    line(f'      marginlens query {summary.folder} "select * from members limit 5"')
+    folder = quote(str(summary.folder))
+    line(f"next: marginlens table {folder}")
+    line(f'      marginlens query {folder} "select * from members limit 5"')

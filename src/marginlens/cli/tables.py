@@ -6,6 +6,7 @@ rows side by side as fit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -17,6 +18,9 @@ from marginlens.cli.console import printable
 __all__ = ["Table", "facts"]
 
 _LONGEST_NUMBER = 24  # characters of the longest float64; longer words may be folded
+_BREAKS = re.compile(
+    r"(?<![±×]) +(?![±×%]|(?:s|ms|min|h|MB|GB|days)\b)"
+)  # not inside "0.1 ± 0.2", "3 %"
 _FEWEST = 12  # cells that a text in a turned table has at least
 _GAP = 2
 
@@ -86,9 +90,10 @@ class Table:
         widths = _narrowed(most, least, width - self._borders())
         drawn = RichTable(title=self.title, caption=self.caption, caption_justify="left")
         for name, wide in zip(self.columns, widths, strict=True):
-            drawn.add_column(Text(printable(name)), width=wide, overflow="fold")
+            drawn.add_column(_wrapped(_text(name), wide), width=wide, overflow="fold")
         for cells, style in self.rows:
-            drawn.add_row(*cells, style=style or None)
+            wrapped = [_wrapped(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
+            drawn.add_row(*wrapped, style=style or None)
         return drawn
 
     def _turned(self, width: int) -> Iterator[RenderableType]:
@@ -148,7 +153,32 @@ def _longest_line(text: str) -> int:
 
 
 def _longest_word(text: str) -> int:
-    return max((Text(word).cell_len for word in text.split()), default=0)
+    return max(
+        (Text(word).cell_len for line in text.splitlines() for word in _BREAKS.split(line)),
+        default=0,
+    )
+
+
+def _wrapped(text: Text, width: int) -> Text:
+    """Text with line ends at spaces that do not stand inside a number with its unit or error.
+
+    Examples
+    --------
+    >>> _wrapped(Text("margin 2.000 ± 0.001 of four"), 14).plain.splitlines()
+    ['margin', '2.000 ± 0.001', 'of four']
+    """
+    lines: list[Text] = []
+    for line in text.split("\n", allow_blank=True):
+        spaces = [match.span() for match in _BREAKS.finditer(line.plain)]
+        starts = [0, *(end for _, end in spaces)]
+        ends = [*(start for start, _ in spaces), len(line)]
+        first = 0  # the word that the present line starts with
+        for word in range(1, len(starts)):
+            if line[starts[first] : ends[word]].cell_len > width:
+                lines.append(line[starts[first] : ends[word - 1]])
+                first = word
+        lines.append(line[starts[first] :])
+    return Text("\n").join(lines)
 
 
 def _narrowed(most: Sequence[int], least: Sequence[int], room: int) -> list[int]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import numpy as np
@@ -187,7 +188,8 @@ def finish_training(
         save(error.state)
         raise DivergedError(
             f"{error}: the last good state, of step {error.state.step}, is kept; go on from it with: "
-            f"marginlens train --resume {folder} --learning-rate {recipe.learning_rate / 10:g}",
+            f"marginlens train --resume {quote(str(folder))} "
+            f"--learning-rate {recipe.learning_rate / 10:g}",
             error.state,
         ) from None
     if tracker is not None:
@@ -200,7 +202,7 @@ def finish_training(
             words = getattr(error, "strerror", None) or error
             raise OSError(
                 f"could not write the run to {str(folder)!r} ({words}); what was there is kept: make "
-                f"room, then: marginlens train --resume {folder}"
+                f"room, then: marginlens train --resume {quote(str(folder))}"
             ) from None
     return run
 

@@ -245,7 +245,7 @@ def load_run(folder: str | Path) -> Run:
     if not (path / "parameters.safetensors").is_file():
         raise ValueError(
             f"the run in {str(folder)!r} is not finished, or is damaged (no parameters.safetensors); "
-            f"go on with it: marginlens train --resume {folder}"
+            f"go on with it: marginlens train --resume {quote(str(folder))}"
         )
     try:
         return _read(path)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from marginlens.runs.checkpoint import (
@@ -109,13 +110,13 @@ def _held(folder: Path) -> Iterator[None]:
         more = " --overwrite" if folder.is_dir() else ""
         raise ValueError(
             f"{str(folder)!r} holds no run (no {MARK}); start one with: "
-            f"marginlens train C23 --out {folder}{more}"
+            f"marginlens train C23 --out {quote(str(folder))}{more}"
         )
     with locked(folder):
         if is_finished(folder):
             raise ValueError(
                 f"the run in {str(folder)!r} is finished; look at it with: "
-                f"marginlens measure {folder}"
+                f"marginlens measure {quote(str(folder))}"
             )
         yield
 
@@ -163,9 +164,10 @@ def _last_state(
     except OtherRecipeError:
         raise
     except ValueError as error:
-        hint = f"start anew with: marginlens train {recipe.task} --out {folder} --overwrite"
+        where = quote(str(folder))
+        hint = f"start anew with: marginlens train {quote(recipe.task)} --out {where} --overwrite"
         if path == last and before.exists():
             hint = (
-                f"go on from the one before it with: marginlens train --resume {folder} --previous"
+                f"go on from the one before it with: marginlens train --resume {where} --previous"
             )
         raise ValueError(f"{error}; {hint}") from None

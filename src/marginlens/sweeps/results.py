@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import duckdb
@@ -65,7 +66,7 @@ class Results:
         if not (self.folder / SPEC).is_file():
             raise ValueError(
                 f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep SPEC --out "
-                f"{folder}"
+                f"{quote(str(folder))}"
             )
         self.pieces = sorted(finished_of(self.folder))
         if not self.pieces:
@@ -158,6 +159,8 @@ class Results:
             )
         try:
             return connection.sql(statements[0]).to_arrow_table()
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
         except duckdb.Error as error:
             raise ValueError(_one_line(error)) from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -46,29 +48,67 @@ class ResultTable:
     def to_markdown(self) -> str:
         """As a table of Markdown, with title and note around it."""
         rule = "|".join("---" for _ in self.columns)
-        lines = [f"**{self.title}**", "", f"| {' | '.join(self.columns)} |", f"|{rule}|"]
-        lines += [
-            f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in r)} |" for r in self.rows
-        ]
-        return "\n".join([*lines, *(["", self.note] if self.note else [])]) + "\n"
+        lines = [
+            f"**{_markdown(self.title)}**", "",
+            f"| {' | '.join(map(_markdown, self.columns))} |", f"|{rule}|",
+        ]  # fmt: skip
+        lines += [f"| {' | '.join(map(_markdown, row))} |" for row in self.rows]
+        return "\n".join([*lines, *(["", _markdown(self.note)] if self.note else [])]) + "\n"
 
     def to_latex(self) -> str:
         """As a ``tabular`` of LaTeX."""
-
-        def escaped(cell: str) -> str:
-            for sign in ("\\", "&", "%", "$", "#", "_", "{", "}"):
-                cell = cell.replace(sign, "\\textbackslash " if sign == "\\" else f"\\{sign}")
-            return cell.replace("–", "--").replace("^", "\\^{}").replace("≥", "$\\ge$")
-
-        body = [" & ".join(map(escaped, row)) + r" \\" for row in self.rows]
-        head = " & ".join(map(escaped, self.columns)) + r" \\ \hline"
+        body = [" & ".join(map(_latex, row)) + r" \\" for row in self.rows]
+        head = " & ".join(map(_latex, self.columns)) + r" \\ \hline"
         begin = r"\begin{tabular}{" + "l" * len(self.columns) + "}"
-        return "\n".join([f"% {self.title}", begin, head, *body, r"\end{tabular}"]) + "\n"
+        title = " ".join(self.title.split())
+        return "\n".join([f"% {title}", begin, head, *body, r"\end{tabular}"]) + "\n"
+
+    def to_csv(self) -> str:
+        """As CSV with a line of column names; title and note are left out."""
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows([self.columns, *self.rows])
+        return lines.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
         return {"title": self.title, "rows": rows, "note": self.note}
+
+
+_MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>|~$"} | {"\n": " ", "\r": " "})
+_LATEX = str.maketrans(
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {
+        "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "−": "$-$",
+        "≥": r"$\ge$", "≤": r"$\le$", "×": r"$\times$", "γ": r"$\gamma$", "√": r"$\surd$",
+        "±": r"$\pm$", "≈": r"$\approx$", "σ": r"$\sigma$", "ρ": r"$\rho$", "π": r"$\pi$",
+        "χ": r"$\chi$",
+        "²": r"$^2$", "…": r"\dots{}", "\n": " ", "\r": " ",
+    }
+)  # fmt: skip
+
+
+def _markdown(text: str) -> str:
+    r"""Text that Markdown shows as it is.
+
+    Examples
+    --------
+    >>> print(_markdown("|x|^1.5 [b] key_set"))
+    \|x\|^1.5 \[b\] key\_set
+    """
+    return text.translate(_MARKDOWN)
+
+
+def _latex(text: str) -> str:
+    r"""Text that LaTeX typesets as it is.
+
+    Examples
+    --------
+    >>> print(_latex("50 % of a_b & |x|^2"))
+    50 \% of a\_b \& \textbar{}x\textbar{}\textasciicircum{}2
+    """
+    return text.translate(_LATEX)
 
 
 def _each(
@@ -201,7 +241,7 @@ def same(results: Results, where: str | None = None) -> ResultTable:
             rows.append((*settings, str(len(kept)), *cells))
     return ResultTable(
         "Probability that all neurons are pure for the same feature",
-        (*names, "runs", "all for the same", "95 %", "all pure", "95 %"),
+        (*names, "runs", "all for the same", "95 % of these", "all pure", "95 %"),
         rows,
         "Exact intervals (Clopper and Pearson).",
     )
