@@ -1,6 +1,5 @@
 """The atlas: its rows, that it goes on where it was stopped, and its page."""
 
-import csv
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from gap_oracle import needs_gap
+from reference import reference_rows
 from sweeping import until
 
 from marginlens.atlas import atlas_page, atlas_row, atlas_totals, build, build_atlas, read_atlas
@@ -24,9 +24,6 @@ from marginlens.groups.gap import small_groups
 from marginlens.tasks import task
 from marginlens.theory import predict
 
-REFERENCE = Path(
-    os.environ.get("MARGINLENS_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")
-)
 COUNTS = [1, 1, 2, 1, 2, 1, 5, 2, 2, 1, 5]  # groups of order 2 to 12: Sloane's A000001
 TO_24 = [*COUNTS, 1, 2, 1, 14, 1, 5, 1, 5, 2, 2, 1, 15]
 FROM_25_TO_31 = [2, 2, 5, 4, 1, 4, 1]
@@ -122,11 +119,7 @@ def test_the_comparison_of_rows_fails_on_a_wrong_row(rows):
 
 @needs_gap
 def test_every_group_of_the_reference_atlas():
-    path = REFERENCE / "atlas_to_order_20.csv"
-    if not path.exists():
-        pytest.skip(f"no reference file {path}; set MARGINLENS_REFERENCE to its folder")
-    with path.open(newline="") as opened:
-        reference = list(csv.DictReader(opened))
+    reference = reference_rows("atlas_to_order_20.csv")
     assert len(reference) == sum(TO_24[:19])  # order 2 to 20
     pairs = [(int(row["order"]), int(row["id"])) for row in reference]
     for theirs, found in zip(reference, small_groups(pairs), strict=True):

@@ -1,22 +1,16 @@
 """Explicit networks reach the predicted margin, by plain NumPy."""
 
-import csv
 import functools
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import reference_rows
 
 from marginlens.groups import FiniteGroup, group
 from marginlens.networks import evaluate
 from marginlens.networks.constructions import construct, gromov
 from marginlens.tasks import Task, task
 from marginlens.theory import Penalty, predict
-
-REFERENCE = Path(
-    os.environ.get("MARGINLENS_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")
-)
 
 # group: (simplex neurons, sign neurons)
 NEURONS = {
@@ -197,22 +191,18 @@ def test_errors():
 
 
 def test_neurons_file():
-    path = REFERENCE / "constructions.csv"
-    if not path.exists():
-        pytest.skip(f"no reference file {path}; set MARGINLENS_REFERENCE to its folder")
     compared = 0
-    with path.open(newline="") as opened:
-        for row in csv.DictReader(opened):
-            name = row["group"]
-            if name.startswith("SG") or name == "PSL27":
-                continue
-            prediction = predict(problem(name))
-            assert prediction.margin == pytest.approx(float(row["gamma_star"]), rel=1e-12)
-            assert prediction.sufficient_width == int(row["simplex_neurons"])
-            assert construct(problem(name), method="signs").parameters["w"].shape[2] == int(
-                row["sign_neurons"]
-            )
-            compared += 1
+    for row in reference_rows("constructions.csv"):
+        name = row["group"]
+        if name.startswith("SG") or name == "PSL27":
+            continue
+        prediction = predict(problem(name))
+        assert prediction.margin == pytest.approx(float(row["gamma_star"]), rel=1e-12)
+        assert prediction.sufficient_width == int(row["simplex_neurons"])
+        assert construct(problem(name), method="signs").parameters["w"].shape[2] == int(
+            row["sign_neurons"]
+        )
+        compared += 1
     assert compared == 20
 
 

@@ -1,13 +1,11 @@
 """k inputs: the program, its constructions and its certificate against brute force."""
 
-import csv
 import itertools
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import reference_rows
 
 from marginlens.groups import group
 from marginlens.networks import construct, evaluate, total_norm
@@ -24,9 +22,6 @@ from marginlens.theory import (
     solve_margin,
 )
 
-REFERENCE = Path(
-    os.environ.get("MARGINLENS_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")
-)
 CASES = [("C2", 3), ("C3", 3), ("C5", 3), ("C4", 4), ("S3", 3), ("S3", 4), ("Q8", 3), ("A4", 3)]
 CASES += [("C7", 1), ("C12", 2), ("Q8", 2), ("C3", 5)]
 
@@ -147,11 +142,7 @@ def test_a_trained_network_stays_above_the_program_s_minimum():
 
 
 def test_reference_file():
-    path = REFERENCE / "k_inputs.csv"
-    if not path.exists():
-        pytest.skip(f"no reference file {path}; set MARGINLENS_REFERENCE to its folder")
-    with path.open(newline="") as opened:
-        rows = list(csv.DictReader(opened))
+    rows = reference_rows("k_inputs.csv")
     assert len(rows) == 24
     for row in rows:
         k, name = int(row["k"]), {"SL23": "SL(2,3)"}.get(row["group"], row["group"])

@@ -1,13 +1,11 @@
 """Memorizing networks against plain loops and the reference file."""
 
-import csv
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from group_table import named
+from reference import reference_rows
 
 from marginlens.groups import group
 from marginlens.theory import (
@@ -16,10 +14,6 @@ from marginlens.theory import (
     memorizing_margin,
     memorizing_weights,
     solve_margin,
-)
-
-REFERENCE = Path(
-    os.environ.get("MARGINLENS_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")
 )
 
 
@@ -77,11 +71,7 @@ def test_bad_orders_are_refused():
 
 
 def test_reference_file():
-    path = REFERENCE / "memorizing.csv"
-    if not path.exists():
-        pytest.skip(f"no reference file {path}; set MARGINLENS_REFERENCE to its folder")
-    with path.open(newline="") as opened:
-        rows = list(csv.DictReader(opened))
+    rows = reference_rows("memorizing.csv")
     found = compare_memorizing([group(f"C{row['p']}") for row in rows if int(row["p"]) < 60])
     for i, row in enumerate(rows):
         p = int(row["p"])

@@ -1,18 +1,12 @@
 """Parity by brute force, without its theorem."""
 
-import csv
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import reference_rows
 
 from marginlens.theory import certify_parity, parity_certificate, parity_margin, parity_weights
-
-REFERENCE = Path(
-    os.environ.get("MARGINLENS_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")
-)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +64,7 @@ def test_subsets_are_checked(subset):
 
 
 def test_reference_file():
-    path = REFERENCE / "parity.csv"
-    if not path.exists():
-        pytest.skip(f"no reference file {path}; set MARGINLENS_REFERENCE to its folder")
-    with path.open(newline="") as opened:
-        for row in csv.DictReader(opened):
-            found = certify_parity(int(row["n"]), int(row["k"]))
-            assert found.lower == pytest.approx(float(row["explicit_margin"]), rel=1e-12, abs=0)
-            assert found.upper == pytest.approx(float(row["gamma_star"]), rel=1e-12, abs=0)
+    for row in reference_rows("parity.csv"):
+        found = certify_parity(int(row["n"]), int(row["k"]))
+        assert found.lower == pytest.approx(float(row["explicit_margin"]), rel=1e-12, abs=0)
+        assert found.upper == pytest.approx(float(row["gamma_star"]), rel=1e-12, abs=0)

@@ -1,10 +1,7 @@
-"""Reference values: typed here, and from the reference folder where there is one."""
-
-import csv
-import os
-from pathlib import Path
+"""Reference values: typed here, and from files of ``tests/data``."""
 
 import pytest
+from reference import reference_rows
 
 from marginlens.groups import group
 from marginlens.tasks import task
@@ -21,10 +18,6 @@ from marginlens.theory import (
     solve_margin,
     theorem9_applies,
     theorem9_margin,
-)
-
-REFERENCE = Path(
-    os.environ.get("MARGINLENS_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")
 )
 
 MARGINS = {
@@ -135,15 +128,7 @@ def test_parity(k, margin):
     assert parity_margin(k) == pytest.approx(margin, abs=6e-7)
 
 
-# ---------------------------------------------------------------------- the reference folder
-
-
-def rows(file: str) -> list[dict[str, str]]:
-    path = REFERENCE / file
-    if not path.exists():
-        pytest.skip(f"no reference file {path}; set MARGINLENS_REFERENCE to its folder")
-    with path.open(newline="") as opened:
-        return list(csv.DictReader(opened))
+# ---------------------------------------------------------------------- reference files
 
 
 def our_name(structure: str, order: int, number: int) -> str | None:
@@ -161,7 +146,7 @@ def our_name(structure: str, order: int, number: int) -> str | None:
 
 def test_atlas():
     compared = 0
-    for row in rows("atlas_to_order_20.csv"):
+    for row in reference_rows("atlas_to_order_20.csv"):
         name = our_name(row["structure"], int(row["order"]), int(row["id"]))
         if name is None:
             continue
@@ -191,7 +176,7 @@ def test_atlas():
 
 def test_finite_penalty():
     compared = 0
-    for row in rows("finite_penalty.csv"):
+    for row in reference_rows("finite_penalty.csv"):
         if row["group"].startswith("SG"):
             continue
         chosen = group(row["group"])
@@ -222,7 +207,7 @@ def test_finite_penalty():
 
 
 def test_parity_file():
-    for row in rows("parity.csv"):
+    for row in reference_rows("parity.csv"):
         k = int(row["k"])
         assert parity_margin(k) == pytest.approx(float(row["gamma_star"]), rel=1e-13, abs=0)
         assert parity_width(k) == int(row["neurons"])

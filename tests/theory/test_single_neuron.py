@@ -1,14 +1,12 @@
 """The best single neuron, against networks, other ascents, the reference folder and itself."""
 
-import csv
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import reference_rows
 from scipy.optimize import approx_fprime, minimize
 
 from marginlens.tasks import task
@@ -25,9 +23,6 @@ from marginlens.theory.neuron_ascent import Profile, ascend, stationarity
 from marginlens.theory.neuron_prediction import symmetric_minimum
 from marginlens.theory.single_neuron import neuron_value
 
-REFERENCE = Path(
-    os.environ.get("MARGINLENS_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")
-)
 SIGMAS = {
     "relu": lambda x: np.maximum(x, 0),
     "abs": np.abs,
@@ -289,15 +284,7 @@ def test_weight_decay_is_the_homogeneous_penalty_of_relu_and_of_no_other():
     assert "L2,4" in cube.note
 
 
-# ------------------------------------------------------------------------- the reference folder
-
-
-def rows(file: str) -> list[dict[str, str]]:
-    path = REFERENCE / file
-    if not path.exists():
-        pytest.skip(f"no reference file {path}; set MARGINLENS_REFERENCE to its folder")
-    with path.open(newline="") as opened:
-        return list(csv.DictReader(opened))
+# ---------------------------------------------------------------------- reference files
 
 
 NAMES = {
@@ -309,7 +296,7 @@ SMALL, LARGE = (3, 5, 7, 11, 13, 23), (17, 19, 31, 43, 59, 71, 97, 113)
 
 def check_relu(orders):
     compared = 0
-    for row in rows("relu_cyclic.csv"):
+    for row in reference_rows("relu_cyclic.csv"):
         p = int(row["p"])
         if p not in orders:
             continue
@@ -334,7 +321,7 @@ def check_relu(orders):
 
 def check_others(orders, starts=None):
     compared = 0
-    for row in rows("other_activations_cyclic.csv"):
+    for row in reference_rows("other_activations_cyclic.csv"):
         p, name = int(row["p"]), NAMES[row["activation"]]
         if p not in orders:
             continue
