@@ -15,6 +15,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from marginlens.public_names import keep_public_names
+
 if TYPE_CHECKING:
     from marginlens.groups import FiniteGroup, group
     from marginlens.measures import Measurement, measure
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from marginlens.training import Recipe, Training, recipe_for, train
     from marginlens.verdict import Claim, Verdict, judge
 
+keep_public_names(__name__)
 __version__ = version("marginlens")
 
 _HOMES = {
@@ -54,7 +57,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'marginlens' has no attribute {name!r}")
     home = import_module(f"marginlens.{_HOMES[name]}")
     value = getattr(home, "execute" if name == "run" else name)
-    globals()[name] = value  # in place of a submodule of the same name, such as `report`
+    globals()[name] = value
     return value
 
 

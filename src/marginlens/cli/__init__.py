@@ -16,5 +16,7 @@ from marginlens.cli import (  # noqa: F401  (they register their verbs)
     theory,
 )
 from marginlens.cli.app import app, main
+from marginlens.public_names import keep_public_names
 
+keep_public_names(__name__)
 __all__ = ["app", "main"]

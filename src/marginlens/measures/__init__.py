@@ -60,7 +60,9 @@ from marginlens.measures.representations import (
 )
 from marginlens.measures.selection_law import KeySet, SelectionLaw, selection_law
 from marginlens.measures.waveform import WaveformFit, fit_waveform
+from marginlens.public_names import keep_public_names
 
+keep_public_names(__name__)
 __all__ = [
     "MEASURE_WORDS",
     "RULES",

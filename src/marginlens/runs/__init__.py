@@ -1,5 +1,6 @@
 """Runs: from a task to a folder with everything in it."""
 
+from marginlens.public_names import keep_public_names
 from marginlens.runs.execute import execute, follow
 from marginlens.runs.folder import check_folder, is_finished, load_run, save_run
 from marginlens.runs.narrow import NarrowNetworks, train_narrow
@@ -7,6 +8,7 @@ from marginlens.runs.path import train_at
 from marginlens.runs.resuming import resume
 from marginlens.runs.run import Run
 
+keep_public_names(__name__)
 __all__ = [
     "NarrowNetworks",
     "Run",

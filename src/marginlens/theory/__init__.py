@@ -1,5 +1,6 @@
 """From a task to what a network on it will learn, before any training (NumPy and SciPy only)."""
 
+from marginlens.public_names import keep_public_names
 from marginlens.theory.activation import Activation, parse_activation
 from marginlens.theory.algorithms import ALGORITHMS, Algorithm, algorithm
 from marginlens.theory.certificate import Certificate, certify, verify_file
@@ -52,6 +53,7 @@ from marginlens.theory.verification import Verification, verify_bounds
 from marginlens.theory.waveform import Harmonics, harmonics, relu_limit, relu_plateau
 from marginlens.theory.widths import sign_neurons, simplex_neurons
 
+keep_public_names(__name__)
 __all__ = [
     "ALGORITHMS",
     "METHODS",
