@@ -93,7 +93,7 @@ def atlas_row(found: SmallGroup) -> dict[str, Any]:
 
     Notes
     -----
-    See docs/theory.md, "The margin of a group"; Theorem 9 is that of Morwani et al. 2024.
+    See :mod:`marginlens.theory`, "The margin of a group"; Theorem 9 is that of Morwani et al. 2024.
     """
     prediction = predict(task(found.group))
     certificate = prediction.certificate

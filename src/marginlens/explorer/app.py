@@ -74,7 +74,7 @@ def make_app(site: Site) -> Dash:
 
     Returns
     -------
-    A Dash application whose ``server`` is served by :func:`marginlens.explorer.server.serve`.
+    A Dash application whose ``server`` is served by :func:`marginlens.explorer.server.explore`.
     Everything it loads comes from there.
     """
     app = Dash(

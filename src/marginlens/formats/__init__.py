@@ -1,7 +1,7 @@
 """Networks that other projects trained, read as networks of this one.
 
 To add a format: a function from a file's tensors to a :class:`Foreign`, in a file here, and a line in
-``FORMATS`` (docs/bring-your-own.md).
+``FORMATS``.
 """
 
 from marginlens.formats.foreign import Choices, Foreign, Format

@@ -52,7 +52,7 @@ def rank_one_share(matrix: Float[np.ndarray, "row column"], irrep: IrrepClass) -
 
     Notes
     -----
-    docs/theory.md, "The margin of a group".
+    :mod:`marginlens.theory`, "The margin of a group".
 
     Examples
     --------

@@ -111,7 +111,7 @@ def fit_waveform(network: MLP, task: Task, neuron: BestNeuron, *, member: int = 
 
     Notes
     -----
-    Derived in docs/theory.md, "Other activations".
+    Derived in :mod:`marginlens.theory`, "Other activations".
 
     Examples
     --------

@@ -45,7 +45,7 @@ def construct(task: Task, *, method: str = "simplex") -> MLP:
 
     Notes
     -----
-    Derived in docs/theory.md, "Explicit networks"; for C_p and parity the features are those of
+    Derived in :mod:`marginlens.theory`, "Explicit networks"; for C_p and parity the features are of
     Morwani et al. 2024, Theorems 7 and 8.
 
     Examples

@@ -20,7 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 _MAIS = "Levine, MAIS-A5"
-_SYMMETRY = "automorphisms permute the weights' coordinates (docs/selection.md)"
+_SYMMETRY = "automorphisms permute the weights' coordinates (marginlens.groups.automorphisms)"
 
 
 def _symmetric(results: Results, kind: str, where: str | None, *, promised: bool) -> Claim:
@@ -188,7 +188,8 @@ def sharing_rules(results: Results) -> list[Claim]:
         claims.append(
             claim(
                 f"{name}: norm", f"{name}, homogeneous: largest difference of an irrep's share of the "
-                "norm from the convex program's", 0.0, worst, 0.02, "docs/theory.md", promised=False,
+                "norm from the convex program's", 0.0, worst, 0.02,
+                "convex program of the irrep masses (marginlens.theory)", promised=False,
             )
         )  # fmt: skip
     return claims

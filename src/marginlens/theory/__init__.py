@@ -1,4 +1,29 @@
-"""From a task to what a network on it will learn, before any training (NumPy and SciPy only)."""
+"""Predictions for a task before any training: margins, shares, widths, losses.
+
+NumPy and SciPy only. Docstrings refer to these sections; their proofs are in ``docs/theory.md`` of the
+source distribution. n is the order of the group, c_rho the square root of the real degree of an irrep
+rho, A the defects 1 - Re chi_rho(C)/d_rho, lambda the penalty strength.
+
+============================  ====================================================================
+section                       result
+============================  ====================================================================
+The margin of a group         gamma* = 2 t* / (3 sqrt(3) n^1.5), t* the value of the game A/c
+A closed form                 gamma* = 2 / (3 sqrt(3 n) sum d^2 c) where no irrep is forbidden
+Explicit networks             networks that attain gamma*: d^3+d neurons for a real irrep, and so on
+More inputs                   k factors: gamma* = k! ((k+1) n)^(-(k+1)/2) min max (tau A)/c^(k-1)
+Certificates without irreps   both bounds of gamma* from the Cayley table alone
+Memorizing                    gamma of one neuron a pair, 2/(3 sqrt(3) n^2), times (1 - 1/n)^-1.5
+At a finite penalty           the exact minimum of cross-entropy + lambda sum ||w||^3
+Sparse parity                 gamma* = k! sqrt(2 (k+1)^-(k+1))
+Other activations             the best single neuron on C_p, found by search
+============================  ====================================================================
+
+References
+----------
+Morwani, Edelman, Oncescu, Zhao, Kakade 2024, Feature emergence via margin maximization, ICLR,
+https://arxiv.org/abs/2311.07568: Theorems 7, 8 and 9. Li, Liang, Shi, Song, Zhou 2024,
+https://arxiv.org/abs/2402.09469: the maximum margin of k inputs on C_p.
+"""
 
 from marginlens.public_names import keep_public_names
 from marginlens.theory.activation import Activation, parse_activation

@@ -44,7 +44,7 @@ class ClassProgram:
 
     Notes
     -----
-    Derived in docs/theory.md, "The margin of a group" and "More inputs".
+    Derived in :mod:`marginlens.theory`, "The margin of a group" and "More inputs".
 
     Examples
     --------

@@ -42,7 +42,7 @@ def cyclic_margin(order: int) -> float:
 
     Notes
     -----
-    Morwani et al. 2024, Theorem 7, for prime p; docs/theory.md extends it to every odd p.
+    Morwani et al. 2024, Theorem 7, for prime p; :mod:`marginlens.theory`, "A closed form", for odd p.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def equalizing_distribution(program: ClassProgram) -> Float[np.ndarray, " class"
 
     Notes
     -----
-    Derived in docs/theory.md, "A closed form".
+    Derived in :mod:`marginlens.theory`, "A closed form".
     """
     weights = program.plancherel * program.costs
     total = weights.sum()
@@ -132,7 +132,7 @@ def closed_form_applies(
 
     Notes
     -----
-    Derived in docs/theory.md, "A closed form".
+    Derived in :mod:`marginlens.theory`, "A closed form".
 
     Examples
     --------
@@ -163,7 +163,7 @@ def closed_form_margin(group: FiniteGroup | CharacterTable, *, inputs: int = 2) 
 
     Notes
     -----
-    Derived in docs/theory.md, "A closed form"; contains Morwani et al. 2024, Theorems 7 and 9.
+    Derived in :mod:`marginlens.theory`, "A closed form"; contains Morwani et al. 2024, Theorems 7 and 9.
 
     Examples
     --------

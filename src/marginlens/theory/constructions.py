@@ -72,7 +72,7 @@ def group_weights(
 
     Notes
     -----
-    Derived in docs/theory.md, "Explicit networks" and "More inputs".
+    Derived in :mod:`marginlens.theory`, "Explicit networks" and "More inputs".
 
     Examples
     --------

@@ -92,7 +92,7 @@ def degree_law(
 
     Notes
     -----
-    Derived in docs/theory.md, "Other activations".
+    Derived in :mod:`marginlens.theory`, "Other activations".
 
     Examples
     --------

@@ -94,7 +94,7 @@ def minimize_penalized_loss(program: ClassProgram, strength: float) -> Penalized
 
     Notes
     -----
-    Derived in docs/theory.md, "At a finite penalty".
+    Derived in :mod:`marginlens.theory`, "At a finite penalty".
 
     Examples
     --------

@@ -71,7 +71,8 @@ def solve_margin(program: ClassProgram, *, use_closed_form: bool = True) -> Marg
 
     Notes
     -----
-    Derived in docs/theory.md, "The margin of a group"; extends Morwani et al. 2024, Theorems 7 and 9.
+    Derived in :mod:`marginlens.theory`, "The margin of a group"; extends Theorems 7 and 9 of
+    Morwani et al. 2024.
 
     Examples
     --------

@@ -41,7 +41,7 @@ def memorizing_margin(order: int, *, centred: Centred = "all") -> float:
 
     Notes
     -----
-    Derived in docs/theory.md, "Memorizing".
+    Derived in :mod:`marginlens.theory`, "Memorizing".
 
     Examples
     --------
@@ -82,7 +82,7 @@ def memorizing_weights(
 
     Notes
     -----
-    Derived in docs/theory.md, "Memorizing".
+    Derived in :mod:`marginlens.theory`, "Memorizing".
 
     Examples
     --------
@@ -156,7 +156,7 @@ def compare_memorizing(groups: Sequence[FiniteGroup]) -> MemorizingComparison:
 
     Notes
     -----
-    Derived in docs/theory.md, "Memorizing".
+    Derived in :mod:`marginlens.theory`, "Memorizing".
 
     Examples
     --------

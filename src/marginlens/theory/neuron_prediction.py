@@ -89,7 +89,7 @@ def symmetric_minimum(order: int, margin: float, strength: float) -> AtPenalty:
 
     Notes
     -----
-    Derived in docs/theory.md, "Other activations".
+    Derived in :mod:`marginlens.theory`, "Other activations".
 
     Examples
     --------

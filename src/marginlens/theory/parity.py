@@ -52,7 +52,7 @@ def parity_width(k: int) -> int:
 
     Notes
     -----
-    Derived in docs/theory.md, "Sparse parity".
+    Derived in :mod:`marginlens.theory`, "Sparse parity".
 
     Examples
     --------
@@ -100,7 +100,7 @@ def parity_minimum(k: int, strength: float) -> tuple[float, float]:
 
     Notes
     -----
-    Derived in docs/theory.md, "Sparse parity".
+    Derived in :mod:`marginlens.theory`, "Sparse parity".
 
     Examples
     --------
@@ -136,7 +136,8 @@ def parity_weights(
 
     Notes
     -----
-    Morwani et al. 2024, Theorem 8; that so many are necessary is in docs/theory.md, "Sparse parity".
+    Morwani et al. 2024, Theorem 8; that so many are necessary is proved in
+    :mod:`marginlens.theory`, "Sparse parity".
 
     Examples
     --------

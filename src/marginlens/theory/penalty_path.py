@@ -83,7 +83,7 @@ def penalty_path(
 
     Notes
     -----
-    Derived in docs/theory.md, "At a finite penalty".
+    Derived in :mod:`marginlens.theory`, "At a finite penalty".
 
     Examples
     --------

@@ -73,7 +73,8 @@ def predict(
 
     Notes
     -----
-    Morwani et al. 2024, Theorems 7, 8 and 9; the rest is derived in docs/theory.md.
+    Morwani et al. 2024, Theorems 7, 8 and 9; the rest is derived in
+    :mod:`marginlens.theory`, by sections.
 
     Examples
     --------

@@ -48,7 +48,7 @@ def simplex_pairs(
 
     Notes
     -----
-    Derived in docs/theory.md, "Explicit networks".
+    Derived in :mod:`marginlens.theory`, "Explicit networks".
     """
     return _SIMPLEXES[kind](_commutant_units(rho, kind), rho.shape[1])
 

@@ -107,7 +107,7 @@ def best_neuron(
 
     Notes
     -----
-    Derived in docs/theory.md, "Other activations".
+    Derived in :mod:`marginlens.theory`, "Other activations".
 
     Examples
     --------

@@ -34,7 +34,7 @@ def symmetric_optimum(answers: int, margin: float, strength: float) -> tuple[flo
 
     Notes
     -----
-    Derived in docs/theory.md, "At a finite penalty", "Sparse parity" and "Other activations".
+    Derived in :mod:`marginlens.theory`, "At a finite penalty", "Sparse parity" and "Other activations".
 
     Examples
     --------

@@ -100,7 +100,7 @@ def verify_bounds(
 
     Notes
     -----
-    Derived in docs/theory.md, "Certificates without irreps".
+    Derived in :mod:`marginlens.theory`, "Certificates without irreps".
 
     Examples
     --------
@@ -218,7 +218,7 @@ def best_neuron_bound(
 
     Notes
     -----
-    Derived in docs/theory.md, "Certificates without irreps".
+    Derived in :mod:`marginlens.theory`, "Certificates without irreps".
     """
     n, k = len(table), inputs
     inverses = (table == find_identity(table)).argmax(axis=1)

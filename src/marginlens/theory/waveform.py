@@ -94,7 +94,7 @@ def relu_limit() -> float:
 
     Notes
     -----
-    Derived in docs/theory.md, "Other activations".
+    Derived in :mod:`marginlens.theory`, "Other activations".
 
     Examples
     --------

@@ -67,7 +67,7 @@ def simplex_neurons(degree: int, kind: str, inputs: int = 2) -> int:
 
     Notes
     -----
-    Derived in docs/theory.md, "Explicit networks" and "More inputs".
+    Derived in :mod:`marginlens.theory`, "Explicit networks" and "More inputs".
 
     Examples
     --------
