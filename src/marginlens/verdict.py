@@ -16,7 +16,7 @@ from marginlens.theory import Prediction
 __all__ = ["Claim", "Verdict", "at_least", "claim", "judge"]
 
 _PAPER = "Morwani et al. 2024"
-_PROGRAM = "convex program of the irrep masses (docs/theory.md)"
+_PROGRAM = "convex program of the irrep masses (marginlens.theory)"
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ def _neurons(prediction: Prediction, measured: Measurement) -> Iterator[Claim]:
         ):  # fmt: skip
             yield claim(name, words, 1.0, least(values), tolerance, source, promised=promised)
         return
-    source = f"{_PAPER}, Theorems 7 and 9; extended in docs/theory.md"
+    source = f"{_PAPER}, Theorems 7 and 9; extended in marginlens.theory"
     agreeing = float(measured.agrees[live].mean()) if live.any() else None
     yield claim(
         "one_feature", "Least share of a live neuron's energy in a single feature", 1.0,

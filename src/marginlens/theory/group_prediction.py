@@ -23,7 +23,8 @@ __all__ = ["group_at_penalty", "predict_group"]
 
 _THEOREM_7 = "Morwani et al. 2024, Theorem 7"
 _THEOREM_9 = "Morwani et al. 2024, Theorem 9"
-_LINEAR_PROGRAM = "linear program over conjugacy classes (extends Theorems 7 and 9; docs/theory.md)"
+_LINEAR_PROGRAM = "linear program over conjugacy classes (extends Morwani et al. 2024, Theorems 7 and 9)"
+_LI = "Li et al. 2024, k inputs modulo a prime"
 
 
 def predict_group(
@@ -100,10 +101,10 @@ def group_at_penalty(
 
 
 def _theorem(group: FiniteGroup | CharacterTable, inputs: int, theorem9: bool) -> str:
+    if group.order > 2 and is_prime(group.order):
+        return _THEOREM_7 if inputs == 2 else _LI
     if inputs != 2:
         return _LINEAR_PROGRAM
-    if group.order > 2 and is_prime(group.order):
-        return _THEOREM_7
     return _THEOREM_9 if theorem9 else _LINEAR_PROGRAM
 
 
