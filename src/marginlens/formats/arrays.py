@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,13 +22,25 @@ def _read(file: File, choices: Choices) -> Foreign:
     if given is None:
         raise ValueError(f"{file.name} has no array 'logits' of shape (a, b, c)")
     classes = given.shape[-1] if given.ndim else 0
-    if given.ndim == 2:
-        logits = take(file.tensors, "logits", classes * classes, classes)
-    else:
-        logits = take(file.tensors, "logits", classes, classes, classes)
+    _require_shape(tuple(given.shape))
+    logits = take(file.tensors, "logits", *given.shape)
     return Foreign(
         "npz", _task(file.tensors, classes, choices), logits.reshape(-1, classes).numpy()
     )
+
+
+def _require_shape(shape: tuple[int, ...]) -> None:
+    """Refuse logits that are not of every pair (a, b) and every class."""
+    n = shape[0] if len(shape) == 3 else math.isqrt(shape[0]) if len(shape) == 2 else 0
+    if n > 1 and shape in ((n, n, n), (n * n, n)):
+        return
+    more = n > 1 and shape in ((n, n, n + 1), (n * n, n + 1))
+    hint = (
+        f"leave out the class of the equals sign: logits[..., :{n}]"
+        if more
+        else "expected (n, n, n), or (n*n, n) with row a*n + b, for example (5, 5, 5)"
+    )
+    raise ValueError(f"logits has shape {shape}; {hint}")
 
 
 def _task(tensors: Mapping[str, Tensor], order: int, choices: Choices) -> Task:

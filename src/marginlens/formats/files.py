@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
 from torch import Tensor
+
+from marginlens.formats.as_tensor import as_tensor
+from marginlens.formats.find_tensors import find_tensors
+from marginlens.formats.pickled_values import Unreadable
+from marginlens.formats.read_content import KINDS, read_content
 
 __all__ = ["File", "read_file"]
 
-_KINDS = ".pt, .pth, .safetensors or .npz"
 _LARGEST = 2 << 30
+_LARGEST_JSON = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class File:
-    """What a file holds.
+    """Content of a network's file.
 
     Attributes
     ----------
     path
-        Where it is.
+        Path of the file.
     tensors
-        By name, of the checkpoint or of the state_dict inside it.
+        Tensors by name, of the network that the file holds; prefixes such as ``module.`` are removed.
     values
         Everything at the top of the checkpoint: settings and losses beside a state_dict.
+    notes
+        Decisions of reading: conversions, prefixes, and networks that were left out.
+    metadata
+        Texts in a .safetensors file's header.
     """
 
     path: Path
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -46,117 +52,156 @@ class File:
         return self.path.name
 
     def beside(self, *names: str) -> dict[str, Any]:
-        """The first of these JSON files in the same folder; empty where there is none.
+        """Read the first of these JSON files in the same folder; empty if none exists.
+
+        Parameters
+        ----------
+        names
+            Names of files, the preferred ones first.
 
         Raises
         ------
         ValueError
-            If it is no JSON object.
+            If it is no JSON object, or holds an integer of more than 64 bits; the file and the key
+            are named.
         """
         for name in names:
             file = self.path.parent / name
             if file.is_file():
-                try:
-                    values = json.loads(file.read_text())
-                except (ValueError, OSError):
-                    raise ValueError(f"{name} beside {self.name} is no JSON file") from None
-                if not isinstance(values, dict):
-                    raise ValueError(f"{name} beside {self.name} is no JSON object")
-                return values
+                return _json_object(file, f"{name} beside {self.name}")
         return {}
 
 
-def read_file(path: str | Path, *, largest: int = _LARGEST) -> File:
-    """What a .pt, .pth, .safetensors or .npz file holds: tensors by name, and plain values.
+def _json_object(path: Path, words: str) -> dict[str, Any]:
+    if path.stat().st_size > _LARGEST_JSON:
+        raise ValueError(f"{words} has more than {_LARGEST_JSON / 1e6:.0f} MB; expected settings")
+    try:
+        values = json.loads(path.read_text("utf-8-sig"), parse_int=_integer)
+    except (ValueError, OSError, RecursionError) as error:
+        detail = " ".join(str(error).split())[:80]
+        raise ValueError(f"{words} is no JSON file ({detail})") from None
+    if not isinstance(values, dict):
+        raise ValueError(f'{words} is no JSON object; expected settings such as {{"p": 113}}')
+    for key, value in _leaves(values):
+        if isinstance(value, _TooLong):
+            raise ValueError(
+                f"{words}: {key} is an integer of {value.digits} digits; expected one of 64 bits"
+            )
+    return values
 
-    Pickles are read with ``weights_only=True``: one that would call anything but tensors' constructors
-    is refused.
+
+@dataclass(frozen=True)
+class _TooLong:
+    digits: int
+
+
+def _integer(text: str) -> int | _TooLong:
+    """An integer of 64 bits; Python refuses to read those of thousands of digits."""
+    digits = len(text.lstrip("-"))
+    value = int(text) if digits < 20 else 2**63
+    return value if -(2**63) <= value < 2**63 else _TooLong(digits)
+
+
+def _leaves(value: object, key: str = "") -> Iterable[tuple[str, object]]:
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from _leaves(one, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _leaves(one, f"{key}[{index}]")
+    else:
+        yield key, value
+
+
+def read_file(
+    path: str | Path, *, largest: int = _LARGEST, marks: Iterable[frozenset[str]] = ()
+) -> File:
+    """Read a network's file: tensors by name, and plain values.
+
+    The content decides how it is read, not the name's ending. Of a pickle, nothing is called:
+    :mod:`marginlens.formats.safe_unpickler`.
 
     Parameters
     ----------
     path
-        The file.
+        Path of a .pt, .pth, .ckpt, .bin, .safetensors or .npz file.
     largest
-        Bytes that it may have, packed and unpacked.
+        Greatest size in bytes, both packed and unpacked.
+    marks
+        Sets of tensors' names, by each of which a format is recognised: a prefix is removed, and one of
+        several mappings of tensors is chosen, so that a set is contained.
 
     Raises
     ------
     ValueError
-        In one line, if the file is missing, truncated, too large, or would execute code.
+        In one line, if the file is missing, truncated, damaged, too large, something else, or would
+        execute code.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise ValueError(f"{str(path)!r} {what}; give a {_KINDS} file")
-    if path.stat().st_size > largest:
+    _require_file(path, largest)
+    content = read_content(path, largest)
+    try:
+        network = find_tensors(content.value, tuple(marks))
+    except ValueError as error:
+        raise ValueError(f"{path.name} {error}") from None
+    tensors, notes = _converted(path, network.tensors, largest)
+    top = content.value if isinstance(content.value, Mapping) else {}
+    return File(path, tensors, _plain(top), (*network.notes, *notes), content.metadata)
+
+
+def _require_file(path: Path, largest: int) -> None:
+    try:
+        if path.is_dir():
+            raise ValueError(f"{str(path)!r} is a folder, not a file; give a {KINDS} file")
+        if not path.is_file():
+            raise ValueError(f"{str(path)!r}: no such file; give a {KINDS} file")
+        size = path.stat().st_size
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{str(path)!r} cannot be read ({error.strerror})") from None
+    if size > largest:
         raise ValueError(
             f"{path.name} has more than {largest / 1e9:.1f} GB; networks measured here have megabytes"
         )
-    readers = {
-        ".pt": _pickle, ".pth": _pickle, ".safetensors": _safetensors, ".npz": _npz,
-    }  # fmt: skip
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            inside = sum(entry.file_size for entry in archive.infolist())
-        if inside > largest:
-            raise ValueError(f"{path.name} unpacks to {inside / 1e9:.1f} GB; expected megabytes")
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"{path.name} is not a {_KINDS} file")
-    values = reader(path)
-    tensors = _tensors_of(values)
-    # a few bytes can be repeated into any shape
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    if size > largest:
-        raise ValueError(f"{path.name} holds tensors of {size / 1e9:.1f} GB; expected megabytes")
-    return File(path, tensors, values)
 
 
-def _pickle(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        first = str(error).split(". ")[0]
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
-            words = (
-                f"{path.name} is a pickle that would execute code when it is read, and is refused"
+def _converted(
+    path: Path, found: Mapping[str, Any], largest: int
+) -> tuple[dict[str, Tensor], list[str]]:
+    """All as dense tensors of plain types, and a note on what was converted."""
+    tensors: dict[str, Tensor] = {}
+    stored: dict[str, list[str]] = {}
+    size = 0
+    for name, value in found.items():
+        number, kind = (value, None) if isinstance(value, Unreadable) else as_tensor(value)
+        if isinstance(number, Unreadable):
+            raise ValueError(f"{path.name}: {name} is {number.why}; {number.advice}")
+        size += number.numel() * number.element_size()  # a few bytes can be repeated into any shape
+        if size > largest:
+            raise ValueError(
+                f"{path.name} holds tensors of {size / 1e9:.1f} GB; expected megabytes"
             )
-        else:
-            words = f"{path.name} cannot be read as tensors ({first[:80]})"
-        raise ValueError(f"{words}; save a state_dict, or a .safetensors file") from None
-    except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path.name} is truncated or no checkpoint ({first[:100]})") from None
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path.name} holds a {type(content).__name__}; expected a state_dict")
-    return dict(content)
+        tensors[name] = number
+        if kind is not None:
+            stored.setdefault(kind, []).append(name)
+    notes = [f"{_some(names, len(found))} stored as {kind}" for kind, names in stored.items()]
+    return tensors, notes
 
 
-def _safetensors(path: Path) -> dict[str, Any]:
-    try:
-        return dict(safetensors.torch.load_file(path))
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path.name} is truncated or no safetensors file ({error})") from None
+def _some(names: list[str], count: int) -> str:
+    if len(names) == count:
+        return "all tensors are"
+    if len(names) == 1:
+        return f"{names[0]} is"
+    return f"{names[0]} and {len(names) - 1} other tensor{'s' * (len(names) > 2)} are"
 
 
-def _npz(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.as_tensor(arrays[name]) for name in arrays.files}
-    except (
-        ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, TypeError, MemoryError,
-    ) as error:  # fmt: skip
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"{path.name} is truncated or no .npz file of arrays ({first[:100]})"
-        ) from None
-
-
-def _tensors_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors by name, of the checkpoint or of the state_dict inside it."""
-    for name in ("model", "state_dict", "model_state_dict"):
-        if isinstance(content.get(name), Mapping):
-            content = content[name]
-            break
-    found = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    return {name.removeprefix("module."): value for name, value in found.items()}
+def _plain(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Values by name; single numbers in arrays become Python's."""
+    return {
+        str(name): value.item()
+        if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "biuf"
+        else value
+        for name, value in values.items()
+    }

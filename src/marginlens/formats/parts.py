@@ -44,9 +44,22 @@ def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor
         raise ValueError(f"{name} has shape {tuple(found.shape)}; expected {wanted}")
     if not found.numel():
         raise ValueError(f"{name} has shape {tuple(found.shape)}: it is empty")
-    if found.is_complex() or not torch.isfinite(found).all():
-        raise ValueError(f"{name} holds numbers that are not real and finite")
+    if found.is_complex():
+        raise ValueError(f"{name} holds complex numbers ({found.dtype}); expected real ones")
+    if not torch.isfinite(found).all():
+        raise ValueError(
+            f"{name} holds {_not_finite(found)}; expected numbers that are real and finite"
+        )
     return found.detach().double().contiguous()
+
+
+def _not_finite(tensor: Tensor) -> str:
+    """The first number that is not finite, its place, and their count."""
+    bad = ~torch.isfinite(tensor)
+    place = torch.nonzero(bad)[0].tolist()
+    return (
+        f"{tensor[tuple(place)].item()} at {place} ({int(bad.sum())} of {tensor.numel()} numbers)"
+    )
 
 
 def task_of_order(order: int, choices: Choices, *, default: str | None = None) -> Task:
@@ -109,7 +122,9 @@ def trained_on(
     ``order`` takes the seed. None where the settings do not say fraction and seed, or it leaves no row.
     """
     fraction, seed = config.get("frac_train"), config.get("seed")
-    if not isinstance(fraction, float) or not isinstance(seed, int) or not 0 < fraction < 1:
+    if not isinstance(fraction, float) or not isinstance(seed, int) or isinstance(seed, bool):
+        return None, []
+    if not 0 < fraction < 1:
         return None, []
     rows = np.sort(np.asarray(order(seed))[: int(fraction * count)])
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,6 +11,7 @@ from marginlens.formats.arrays import NPZ
 from marginlens.formats.files import File, read_file
 from marginlens.formats.foreign import Choices, Foreign, Format
 from marginlens.formats.mlps import CHUGHTAI, UVW, YAGENT
+from marginlens.formats.own import is_own, read_own
 from marginlens.formats.transformers import NANDA, PIZZA, pizza_config
 
 __all__ = ["FORMATS", "read_network"]
@@ -61,20 +63,41 @@ def read_network(
     """
     if form is not None and form not in FORMATS:
         raise ValueError(f"format {form!r} is unknown; expected one of {', '.join(FORMATS)}")
-    file = read_file(path) if largest is None else read_file(path, largest=largest)
-    tensors = file.tensors
-    fitting = [one.name for one in FORMATS.values() if one.marks <= set(tensors)]
+    marks = [one.marks for one in FORMATS.values()]
+    if form is not None:
+        marks = [FORMATS[form].marks, *marks]
+    limits = {} if largest is None else {"largest": largest}
+    file = read_file(path, marks=marks, **limits)
+    try:
+        found = _read(file, form, Choices(group, activation, attention))
+    except ValueError as error:
+        if file.name in str(error):
+            raise
+        raise ValueError(f"{file.name}: {error}") from None
+    return replace(found, notes=(*found.notes, *file.notes)) if file.notes else found
+
+
+def _read(file: File, form: str | None, choices: Choices) -> Foreign:
+    if is_own(file) and form is None and choices == Choices():
+        return read_own(file)
+    return FORMATS[_form(file, form, choices.attention)].read(file, choices)
+
+
+def _form(file: File, form: str | None, attention: float | None) -> str:
+    """The format that is asked for, or the only one that fits."""
+    names = set(file.tensors)
+    fitting = [one.name for one in FORMATS.values() if one.marks <= names]
     if form is None:
         form = _only(fitting, file, attention)
     elif form not in fitting:
-        hint = f"; it looks like --as {fitting[0]}" if fitting else ""
-        missing = sorted(FORMATS[form].marks - set(tensors))
-        raise ValueError(f"{file.name} is no {form} file: it has no {', '.join(missing)}{hint}")
+        hint = f"; it looks like --as {fitting[0]}" if fitting else f"; it has {_first(file)}"
+        missing = ", ".join(sorted(FORMATS[form].marks - names))
+        raise ValueError(f"{file.name} is no {form} file: it has no {missing}{hint}")
     if attention is not None and form != "pizza":
         raise ValueError(
             f"an attention rate belongs to pizza files, and {file.name} is read as {form}"
         )
-    return FORMATS[form].read(file, Choices(group, activation, attention))
+    return form
 
 
 def _only(fitting: list[str], file: File, attention: float | None) -> str:
@@ -83,5 +106,34 @@ def _only(fitting: list[str], file: File, attention: float | None) -> str:
     if fitting == ["pizza", "nanda"]:  # they differ in the sequence, and in what is beside
         says = attention is not None or "attn_coeff" in pizza_config(file)
         return "pizza" if says or len(file.tensors["pos_embed.W_pos"]) == 2 else "nanda"
-    what = f"may be {' or '.join(fitting)}" if fitting else "is of no known format"
-    raise ValueError(f"{file.name} {what}; say which with --as, one of {', '.join(FORMATS)}")
+    if fitting:
+        choices = " or ".join(f"--as {name}" for name in fitting)
+        raise ValueError(f"{file.name} may be of several formats; say which: {choices}")
+    raise ValueError(f"{file.name} is of no known format: it has {_first(file)}; {_nearest(file)}")
+
+
+def _first(file: File) -> str:
+    """The first tensors with their shapes."""
+    names = [f"{name} {tuple(tensor.shape)}" for name, tensor in file.tensors.items()]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
+
+
+def _nearest(file: File) -> str:
+    """The format with the largest share of its tensors in the file, and those that it lacks."""
+    lacks = {
+        form.name: sorted(mark for mark in form.marks if not _has(file, mark))
+        for form in FORMATS.values()
+    }
+    share = {name: len(gone) / len(FORMATS[name].marks) for name, gone in lacks.items()}
+    nearest = min(share, key=share.__getitem__)
+    if share[nearest] == 1:
+        return (
+            f"no tensor of {', '.join(FORMATS)} is among them; rename them, for example to u, v, w "
+            "(element, neuron), or save logits (a, b, c)"
+        )
+    return f"the nearest is {nearest}, which also has {', '.join(lacks[nearest][:8])}"
+
+
+def _has(file: File, mark: str) -> bool:
+    return any(name == mark or name.endswith(f".{mark}") for name in file.tensors)

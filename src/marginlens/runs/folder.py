@@ -29,8 +29,9 @@ from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group
 from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
 from marginlens.runs.run import Run, prediction_for, run_record
-from marginlens.tasks import Task, name_of_elements, task, task_over
+from marginlens.tasks import Task
 from marginlens.training import Recipe, Training, initial_network
+from marginlens.training.task_of_folder import task_of_folder
 
 __all__ = [
     "CHANGES", "MARK", "begin_run", "check_folder", "finish_run", "is_finished", "load_run",
@@ -292,11 +293,3 @@ def _read(path: Path) -> Run:
         compile_seconds=float(metadata.get("compile_seconds", 0)),
     )
     return run_record(chosen, recipe, prediction_for(chosen, recipe), training, path)
-
-
-def task_of_folder(recipe: Recipe, folder: Path) -> Task:
-    """The task of a recipe, over the table in the folder if there is one."""
-    table = folder / "table.npy"
-    if not table.is_file():
-        return task(recipe.task)
-    return task_over(recipe.task, group(table, name=name_of_elements(recipe.task)))

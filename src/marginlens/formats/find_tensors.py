@@ -1,0 +1,250 @@
+"""Search for the network among everything that a checkpoint holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from marginlens.formats.pickled_values import Unreadable
+
+__all__ = ["FoundTensors", "find_tensors"]
+
+_USUAL = (
+    "model", "state_dict", "model_state_dict", "net", "network", "module", "weights", "params",
+    "state_dicts",
+)  # fmt: skip
+"""Keys that networks are usually under, the preferred ones first."""
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "_forward_module.")
+_MOST_TENSORS = 200_000
+_OPTIMIZER = {"param_groups"}
+
+
+@dataclass(frozen=True)
+class FoundTensors:
+    """The tensors of one network.
+
+    Attributes
+    ----------
+    tensors
+        Tensors, arrays and unreadable values by name, without the prefixes.
+    notes
+        What was chosen and left out.
+    """
+
+    tensors: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    path: str
+    tensors: Mapping[str, Any]
+    prefix: str = ""
+    left: tuple[str, ...] = ()
+    nested: bool = False  # with the tensors of its parts, under dotted names
+    sequence: tuple[str, str, int] | None = None  # path of its list, its own, the list's length
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Usual keys first, and the fewest of them."""
+        keys = self.path.split(".") if self.path else []
+        ranks = [
+            _USUAL.index(key.split("[")[0]) if key.split("[")[0] in _USUAL else len(_USUAL)
+            for key in keys
+        ]
+        return max(ranks, default=-1), len(keys)
+
+
+def find_tensors(content: Any, marks: Sequence[frozenset[str]] = ()) -> FoundTensors:
+    """Find the mapping that holds a network's tensors, and remove the prefix that all names share.
+
+    Searched are a checkpoint's mappings, however deep; of a list of mappings the last is taken. A
+    mapping fits if its names, less a common prefix, contain one of ``marks``.
+
+    Parameters
+    ----------
+    content
+        Nested mappings and lists of tensors, arrays and plain values.
+    marks
+        Sets of names, by each of which a format is recognised.
+
+    Returns
+    -------
+    FoundTensors
+        The network that fits; if none does, the mapping with the most tensors.
+
+    Raises
+    ------
+    ValueError
+        As a continuation of the file's name, if it holds no tensor, two networks of equal standing, or
+        one name with and without a prefix.
+    """
+    if isinstance(content, Tensor | np.ndarray):
+        lengths = [*content.shape]
+        raise ValueError(
+            f"holds one tensor of shape {lengths} without a name; expected tensors by name, for example "
+            "torch.save({'u': u, 'v': v, 'w': w}, 'model.pt')"
+        )
+    containers = list(_containers(content))
+    if not containers:
+        raise ValueError(f"holds no tensors, {_keys(content)}; expected a state_dict")
+    fitting = _fitting(containers, marks)
+    if not fitting:
+        fullest = max(containers, key=lambda one: len(one.tensors))
+        _require_one_name(fullest)
+        return FoundTensors(fullest.tensors)
+    chosen = min(fitting, key=lambda one: one.rank)
+    rivals = [one for one in fitting if one.rank == chosen.rank and one is not chosen]
+    if rivals and chosen.sequence is None:
+        names = ", ".join(one.path or "its top" for one in (chosen, *rivals[:7]))
+        raise ValueError(f"holds several networks ({names}); save the one that is to be measured")
+    return FoundTensors(chosen.tensors, tuple(_notes(chosen, fitting)))
+
+
+def _notes(chosen: _Candidate, fitting: Sequence[_Candidate]) -> Iterator[str]:
+    if chosen.sequence is not None:
+        where, last, length = chosen.sequence
+        yield f"of the {length} networks in {where or 'its list'} the last is read: {last}"
+    elif chosen.path and len(fitting) > 1:
+        others = [one.path for one in fitting if one is not chosen]
+        yield f"read is {chosen.path}, not {', '.join(others[:7])}"
+    if chosen.left:
+        more = f" and {len(chosen.left) - 1} more" if len(chosen.left) > 1 else ""
+        yield f"outside {chosen.prefix.rstrip('.')} and left out: {chosen.left[0]}{more}"
+
+
+def _fitting(containers: Sequence[_Candidate], marks: Sequence[frozenset[str]]) -> list[_Candidate]:
+    """Mappings that fit; the parts of one that fits are not looked at."""
+    for variants in (_by_common_prefix, _by_wrappers):
+        found: list[_Candidate] = []
+        for container in containers:
+            inside = [one.path for one in found]
+            if any(_is_within(container.path, path) for path in inside):
+                continue
+            for candidate in variants(container):
+                if any(mark <= set(candidate.tensors) for mark in marks):
+                    found.append(candidate)
+                    break
+        if found:
+            return found
+    return []
+
+
+def _is_within(path: str, other: str) -> bool:
+    return path == other or path.startswith((f"{other}.", f"{other}[") if other else "")
+
+
+def _by_common_prefix(container: _Candidate) -> Iterator[_Candidate]:
+    """The mapping as it is, and less each dotted prefix that all names share."""
+    _require_one_name(container)
+    names = [*container.tensors]
+    common = os.path.commonprefix(names)  # noqa: RUF071  # of characters, as names have no parts
+    ends = [0, *(i + 1 for i, character in enumerate(common) if character in "./")]
+    for end in ends:
+        if all(len(name) > end for name in names):
+            stripped = {name[end:]: value for name, value in container.tensors.items()}
+            yield _Candidate(container.path, stripped, common[:end], sequence=container.sequence)
+
+
+def _by_wrappers(container: _Candidate) -> Iterator[_Candidate]:
+    """Less every name's own wrapper; or the part under one wrapper, with the rest left out."""
+    if container.nested:
+        return
+    values = {_unwrapped(name): value for name, value in container.tensors.items()}
+    yield _Candidate(container.path, values, sequence=container.sequence)
+    prefixes = {name[: len(name) - len(_unwrapped(name))] for name in container.tensors}
+    for prefix in sorted(prefixes - {""}):
+        inside = {
+            name[len(prefix) :]: value
+            for name, value in container.tensors.items()
+            if name.startswith(prefix)
+        }
+        left = tuple(name for name in container.tensors if not name.startswith(prefix))
+        yield _Candidate(container.path, inside, prefix, left, sequence=container.sequence)
+
+
+def _unwrapped(name: str) -> str:
+    while name.startswith(_WRAPPERS):
+        name = name.split(".", 1)[1]
+    return name
+
+
+def _require_one_name(container: _Candidate) -> None:
+    """Refuse a tensor that is there with a prefix and without."""
+    if container.nested:
+        return
+    seen: dict[str, str] = {}
+    for name in container.tensors:
+        other = seen.setdefault(_unwrapped(name), name)
+        if other != name:
+            raise ValueError(
+                f"holds both {other} and {name}, two tensors of one name; save one network alone"
+            )
+
+
+def _containers(
+    value: Any, path: str = "", sequence: tuple[str, str, int] | None = None, depth: int = 0
+) -> Iterator[_Candidate]:
+    """Every mapping that holds tensors, outer ones first: its own, then with those of its parts."""
+    if depth > 40:
+        return
+    if isinstance(value, Mapping):
+        if _OPTIMIZER & set(value):
+            return
+        own = {str(name): one for name, one in value.items() if _is_tensor(one)}
+        if own:
+            yield _Candidate(path, own, sequence=sequence)
+        whole = dict(_flat(value))
+        if len(whole) > len(own):
+            yield _Candidate(path, whole, nested=True, sequence=sequence)
+        numbered = sorted(
+            name for name in value if type(name) is int and any(_flat_of(value[name]))
+        )
+        for name, one in value.items():
+            place, inner = sequence, f"{path}.{name}" if path else str(name)
+            if name in numbered[:-1] and len(numbered) > 1:
+                continue
+            if name in numbered and len(numbered) > 1:  # by step: as a list
+                place = (path, inner, len(numbered))
+            yield from _containers(one, inner, place, depth + 1)
+    elif isinstance(value, list | tuple):
+        held = [index for index, one in enumerate(value) if any(_flat_of(one))]
+        for index in held[-1:]:
+            inner = f"{path}[{index}]"
+            place = (path, inner, len(held)) if len(held) > 1 else sequence
+            yield from _containers(value[index], inner, place, depth + 1)
+
+
+def _flat(value: Mapping[Any, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Tensors of a mapping and its mappings, by dotted names; optimizers' states are skipped."""
+    if depth > 40 or _OPTIMIZER & set(value):
+        return
+    for name, one in value.items():
+        if _is_tensor(one):
+            yield str(name), one
+        elif isinstance(one, Mapping):
+            for inner, tensor in _flat(one, depth + 1):
+                yield f"{name}.{inner}", tensor
+
+
+def _flat_of(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from _flat(value)
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor | np.ndarray | Unreadable)
+
+
+def _keys(content: Any) -> str:
+    if isinstance(content, Mapping):
+        names = ", ".join(repr(str(name)) for name in [*content][:8])
+        return f"but {names}" if names else "and is an empty mapping"
+    if isinstance(content, list | tuple):
+        return f"but a list of {len(content)}"
+    return f"but a {type(content).__name__}"

@@ -1,0 +1,82 @@
+"""Networks that this program trained: parameters with the recipe beside them."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from marginlens.formats.files import File
+from marginlens.formats.foreign import Foreign
+from marginlens.formats.parts import finished, take
+from marginlens.training import Recipe, initial_network, trained_rows
+from marginlens.training.task_of_folder import task_of_folder
+
+__all__ = ["is_own", "read_own"]
+
+_METADATA = frozenset({"seconds", "stopped", "end_steps"})
+_RECIPE = "recipe.toml"
+_FILES = ("parameters", "snapshots", "checkpoint", "checkpoint.previous")
+
+
+def is_own(file: File) -> bool:
+    """Tell whether this program wrote the file into a run's folder."""
+    beside = (file.path.parent / _RECIPE).is_file() and file.path.suffix == ".safetensors"
+    return set(file.metadata) >= _METADATA or (beside and file.path.stem in _FILES)
+
+
+def read_own(file: File) -> Foreign:
+    """Read member 0 of a run's parameters by the recipe, and the table, beside them.
+
+    Parameters
+    ----------
+    file
+        ``parameters.safetensors`` of a run, in its folder.
+
+    Raises
+    ------
+    ValueError
+        If the recipe is missing or does not fit, a weight is not finite, or the file holds a checkpoint
+        or snapshots.
+    """
+    if file.path.stem in ("checkpoint", "checkpoint.previous", "snapshots") and not (
+        set(file.metadata) >= _METADATA
+    ):
+        _refuse_other(file)
+    recipe_file = file.path.parent / _RECIPE
+    if not recipe_file.is_file():
+        shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in [*file.tensors.items()][:8])
+        raise ValueError(
+            f"{file.name} holds parameters of a run ({shapes}) without its {_RECIPE}; measure the run's "
+            f"folder, copy {_RECIPE} (and table.npy) beside the file, or say --group and --activation"
+        )
+    try:
+        recipe = Recipe.from_toml(recipe_file.read_text())
+        chosen = task_of_folder(recipe, file.path.parent)
+        like = initial_network(chosen, recipe.model_copy(update={"members": 1}))
+    except (ValueError, OSError) as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"{_RECIPE} beside {file.name} is damaged: {words}") from None
+    parameters = {
+        name: take(file.tensors, name, None, *tensor.shape[1:])[:1]
+        for name, tensor in like.parameters.items()
+    }
+    members = len(next(iter(file.tensors.values())))
+    network = like.with_parameters(parameters)
+    notes = [f"{recipe.task}, {recipe.activation}, {recipe.network} by the {_RECIPE} beside it"]
+    if members > 1:
+        notes.append(f"member 0 of {members}")
+    return finished(
+        "run", network, chosen, file, train=trained_rows(chosen, recipe), notes=tuple(notes)
+    )
+
+
+def _refuse_other(file: File) -> NoReturn:
+    folder = str(file.path.parent)
+    if file.path.stem == "snapshots":
+        raise ValueError(
+            f"{file.name} holds the snapshots of a run, not one network; measure its end: "
+            f"marginlens measure {folder}"
+        )
+    raise ValueError(
+        f"{file.name} is the checkpoint of a training that is not finished; continue with "
+        f"marginlens train --resume {folder}"
+    )
