@@ -114,8 +114,9 @@ def _notes(chosen: _Candidate, fitting: Sequence[_Candidate]) -> Iterator[str]:
         others = [one.path for one in fitting if one is not chosen]
         yield f"read is {chosen.path}, not {', '.join(others[:7])}"
     if chosen.left:
-        more = f" and {len(chosen.left) - 1} more" if len(chosen.left) > 1 else ""
-        yield f"outside {chosen.prefix.rstrip('.')} and left out: {chosen.left[0]}{more}"
+        first, *others = chosen.left
+        more = f" and {len(others)} more" if others else ""
+        yield f"outside {chosen.prefix.rstrip('.')} and left out: {first}{more}"
 
 
 def _fitting(containers: Sequence[_Candidate], marks: Sequence[frozenset[str]]) -> list[_Candidate]:
