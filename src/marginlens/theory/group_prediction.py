@@ -23,7 +23,9 @@ __all__ = ["group_at_penalty", "predict_group"]
 
 _THEOREM_7 = "Morwani et al. 2024, Theorem 7"
 _THEOREM_9 = "Morwani et al. 2024, Theorem 9"
-_LINEAR_PROGRAM = "linear program over conjugacy classes (extends Morwani et al. 2024, Theorems 7 and 9)"
+_LINEAR_PROGRAM = (
+    "linear program over conjugacy classes (extends Morwani et al. 2024, Theorems 7 and 9)"
+)
 _LI = "Li et al. 2024, k inputs modulo a prime"
 
 
