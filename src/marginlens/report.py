@@ -268,7 +268,6 @@ def feature_summary(prediction: Prediction) -> str:
         "must": "must be used",
         "may": "may be used",
         "cannot": "cannot be used",
-        "unknown": "are not covered",
     }
     parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
     shares = {
@@ -281,7 +280,8 @@ def feature_summary(prediction: Prediction) -> str:
         return f"All {total} features must be used by a network of maximum margin{each}."
     if counts["must"] > 1:
         parts[0] += f" ({each.removeprefix(', ')})" if each else ""
-    return f"Of {total} features, {', '.join(parts)} by a network of maximum margin."
+    rest = f"; {counts['unknown']} are not determined" if counts["unknown"] else ""
+    return f"Of {total} features, {', '.join(parts)} by a network of maximum margin{rest}."
 
 
 def _between(low: str, high: str) -> str:

@@ -110,7 +110,10 @@ def atlas_row(found: SmallGroup) -> dict[str, Any]:
         "theorem9": prediction.theorem9_applies,
         "closed_form": prediction.closed_form is not None,
         "unique": all(
-            (f.greatest_share or 0.0) - (f.least_share or 0.0) < 1e-6 for f in prediction.features
+            f.least_share is not None
+            and f.greatest_share is not None
+            and f.greatest_share - f.least_share < 1e-6
+            for f in prediction.features
         ),
         "must": statuses.count("must"),
         "may": statuses.count("may"),

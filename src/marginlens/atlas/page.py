@@ -45,8 +45,10 @@ def _compact(row: Mapping[str, Any]) -> list[Any]:
         [
             irrep["name"],
             irrep["type"],
-            round(irrep["least_share"], 6),
-            round(irrep["greatest_share"], 6),
+            *(
+                None if irrep[name] is None else round(irrep[name], 6)
+                for name in ("least_share", "greatest_share")
+            ),
             irrep["status"],
         ]
         for irrep in row["irreps"]

@@ -165,7 +165,7 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
     )
     for feature in prediction.features:
         low, high = feature.least_share, feature.greatest_share
-        share = "–"
+        share = "–" if prediction.certificate is None else "not determined"
         if low is not None and high is not None:
             share = f"{low:.6f}" if high - low < 5e-7 else f"{low:.6f} to {high:.6f}"
         table.add_row(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from marginlens.groups import CharacterTable, FiniteGroup, is_prime
-from marginlens.tasks import Task
+import math
+
+import numpy as np
+
+from marginlens.groups import CharacterTable, FiniteGroup, IrrepClass, is_prime
+from marginlens.tasks import Feature, Task
 from marginlens.theory.activation import Activation
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.closed_forms import (
@@ -12,7 +16,7 @@ from marginlens.theory.closed_forms import (
     theorem9_applies,
 )
 from marginlens.theory.finite_penalty import collapse_penalty, minimize_penalized_loss
-from marginlens.theory.linear_program import solve_margin
+from marginlens.theory.linear_program import SOLVED_GAP, MarginSolution, solve_margin
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
@@ -27,6 +31,8 @@ _LINEAR_PROGRAM = (
     "linear program over conjugacy classes (extends Morwani et al. 2024, Theorems 7 and 9)"
 )
 _LI = "Li et al. 2024, k inputs modulo a prime"
+_MINIMUM_GAP = 1e-6  # relative duality gap above which a minimum is not predicted
+_LISTED = 8  # names in a sentence
 
 
 def predict_group(
@@ -38,18 +44,18 @@ def predict_group(
     theorem9 = theorem9_applies(group)
     homogeneous = is_homogeneous(penalty, activation)
     at_penalty = None
-    if homogeneous and penalty is not None and penalty.strength > 0:
-        at_penalty = group_at_penalty(task, program, solution.margin, penalty.strength)
-    features = tuple(
-        FeaturePrediction(
-            name=feature.name,
-            dimension=feature.dimension,
-            type=feature.type,
-            frobenius_schur=irrep.frobenius_schur,
-            status=share_status(least, greatest),
-            least_share=least,
-            greatest_share=greatest,
+    strength = 0.0 if penalty is None else penalty.strength
+    if homogeneous and strength > 0:
+        at_penalty = group_at_penalty(task, program, solution.margin, strength)
+    notes = [note(penalty, activation), _undetermined(task, solution)]
+    if at_penalty is not None and not at_penalty.gap <= _MINIMUM_GAP:
+        notes.append(
+            f"The minimum at strength {strength:g} was not determined (relative gap "
+            f"{at_penalty.gap:.0e})."
         )
+        at_penalty = None
+    features = tuple(
+        _feature(feature, irrep, least, greatest)
         for feature, irrep, least, greatest in zip(
             task.features,
             group.irrep_classes[1:],
@@ -70,7 +76,7 @@ def predict_group(
         ),
         theorem=_theorem(group, task.factors, theorem9),
         assumptions=assumptions(activation, penalty),
-        note=note(penalty, activation) or _absences(features, at_penalty),
+        note=" ".join(words for words in (*notes, _absences(features, at_penalty)) if words),
         closed_form=closed_form_margin(group, inputs=task.factors)
         if closed_form_applies(group, inputs=task.factors)
         else None,
@@ -78,6 +84,7 @@ def predict_group(
         penalty=penalty,
         collapse_penalty=collapse_penalty(program) if homogeneous else None,
         at_penalty=at_penalty,
+        proved=solution.certificate.gap <= SOLVED_GAP,
     )
 
 
@@ -99,6 +106,40 @@ def group_at_penalty(
             for feature, share in zip(task.features, shares.tolist(), strict=True)
         },
         gap=minimum.gap,
+    )
+
+
+def _feature(
+    feature: Feature, irrep: IrrepClass, least: float, greatest: float
+) -> FeaturePrediction:
+    determined = not (math.isnan(least) or math.isnan(greatest))
+    return FeaturePrediction(
+        name=feature.name,
+        dimension=feature.dimension,
+        type=feature.type,
+        frobenius_schur=irrep.frobenius_schur,
+        status=share_status(least, greatest),
+        least_share=least if determined else None,
+        greatest_share=greatest if determined else None,
+    )
+
+
+def _undetermined(task: Task, solution: MarginSolution) -> str:
+    """A sentence on what the solvers left open; empty if nothing is."""
+    certificate = solution.certificate
+    if certificate.gap > SOLVED_GAP:
+        return (
+            f"No solver solved the margin's linear program: the maximum margin lies between "
+            f"{certificate.lower:.6g} and {certificate.upper:.6g}, and shares are not determined."
+        )
+    open_shares = np.isnan(solution.least) | np.isnan(solution.greatest)
+    names = [task.features[index].name for index in np.flatnonzero(open_shares)]
+    if not names:
+        return ""
+    listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+    return (
+        f"The margin is proved, but the range of the share of {len(names)} of {len(open_shares)} "
+        f"features is not determined, because no solver's answer could be verified: {listed}."
     )
 
 

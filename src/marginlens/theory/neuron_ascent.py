@@ -9,6 +9,7 @@ import scipy  # its parts are loaded when used
 from jaxtyping import Bool, Float
 
 from marginlens.theory.activation import Activation
+from marginlens.theory.solvers import linear_solutions
 
 __all__ = ["Profile", "ascend", "stationarity"]
 
@@ -168,7 +169,8 @@ def stationarity(
     """How far y is from a stationary point of log G: largest entry of its gradient, y of norm one.
 
     On a kink of |x| the slope may be any s in [-1, 1] (Clarke's generalized gradient): of all choices
-    at the given zeros the one with the least largest entry counts, which is a linear program.
+    at the given zeros the one with the least largest entry counts, which is a linear program;
+    nan if no solver solves it.
 
     Parameters
     ----------
@@ -196,14 +198,16 @@ def stationarity(
     )
     ones = scipy.sparse.coo_array(np.ones((2 * n, 1)))
     # least t with |fixed + free s| <= t
-    program = scipy.optimize.linprog(
-        np.append(np.zeros(len(a)), 1.0),
-        A_ub=scipy.sparse.block_array([[free, -ones], [-free, -ones]]).tocsr(),
-        b_ub=np.concatenate([-fixed, fixed]),
-        bounds=[(-1.0, 1.0)] * len(a) + [(0.0, None)],
-        method="highs",
+    solution = next(
+        linear_solutions(
+            np.append(np.zeros(len(a)), 1.0),
+            scipy.sparse.block_array([[free, -ones], [-free, -ones]]).tocsr(),
+            np.concatenate([-fixed, fixed]),
+            bounds=[(-1.0, 1.0)] * len(a) + [(0.0, None)],
+        ),
+        None,
     )
-    return float(program.x[-1])
+    return np.nan if solution is None else solution.value
 
 
 def _inside(

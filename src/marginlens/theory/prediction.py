@@ -29,10 +29,11 @@ class FeaturePrediction:
         1, 0 or -1 for a feature of a group, None for a coordinate.
     status
         ``"must"``: every maximum-margin network uses it; ``"may"``: some do; ``"cannot"``: none
-        does; ``"unknown"``: no theorem applies.
+        does; ``"unknown"``: no theorem applies, or no solver determined it (the prediction's note
+        says so).
     least_share, greatest_share
         Range of its share of sum ||omega||^nu over maximum-margin networks (for a coordinate: of the
-        squared norm of the input weights); None if unknown.
+        squared norm of the input weights); None if not known.
     """
 
     name: str
@@ -193,7 +194,7 @@ class Prediction(Displayed):
                 {"must": "must use it", "may": "may use it", "cannot": "cannot use it"}.get(
                     feature.status, "–"
                 ),
-                _range(feature.least_share, feature.greatest_share),
+                _range(feature, "–" if self.certificate is None else "not determined"),
                 *([f"{shares[feature.name]:.4f}"] if shares else []),
             ]
             for feature in self.features
@@ -247,9 +248,9 @@ class Prediction(Displayed):
         }
 
 
-def _range(least: float | None, greatest: float | None) -> str:
-    """A share, or from where to where."""
-    if least is None or greatest is None:
-        return "–"
-    low, high = f"{least:.4f}", f"{greatest:.4f}"
+def _range(feature: FeaturePrediction, unknown: str) -> str:
+    """A share, or from where to where; the word for *unknown* if it is not known."""
+    if feature.least_share is None or feature.greatest_share is None:
+        return unknown
+    low, high = f"{feature.least_share:.4f}", f"{feature.greatest_share:.4f}"
     return low if low == high else f"{low} to {high}"

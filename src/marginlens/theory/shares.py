@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 __all__ = ["STATUS_THRESHOLD", "share_status"]
@@ -12,14 +13,24 @@ groups of order at most 64 the smallest share of a *must* feature is .0038 and c
 1e-9, so nothing lies near the threshold."""
 
 
-def share_status(least: float, greatest: float) -> Literal["must", "may", "cannot"]:
+def share_status(least: float, greatest: float) -> Literal["must", "may", "cannot", "unknown"]:
     """*must* if the least share is positive, *cannot* if the greatest is zero, else *may*.
+
+    Parameters
+    ----------
+    least, greatest
+        Bounds of the share over all maximum-margin networks; nan where one is not determined. The
+        status is *unknown* if it hangs on that one.
 
     Examples
     --------
     >>> share_status(0.2, 0.5), share_status(0.0, 0.5), share_status(0.0, 0.0)
     ('must', 'may', 'cannot')
+    >>> share_status(0.2, math.nan), share_status(math.nan, 0.5)
+    ('must', 'unknown')
     """
     if least > STATUS_THRESHOLD:
         return "must"
-    return "cannot" if greatest <= STATUS_THRESHOLD else "may"
+    if greatest <= STATUS_THRESHOLD:
+        return "cannot"
+    return "unknown" if math.isnan(least) or math.isnan(greatest) else "may"

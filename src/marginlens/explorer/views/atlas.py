@@ -128,7 +128,9 @@ def _alike(irreps: list[dict[str, Any]]) -> list[list[Any]]:
     return [[name, count, share, status] for (name, share, status), count in counted.items()]
 
 
-def _share(least: float, most: float) -> str:
+def _share(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return "not determined"
     low, high = (f"{value:.4f}".lstrip("0") if value < 1 else "1" for value in (least, most))
     if most < 1e-9:
         return "0"

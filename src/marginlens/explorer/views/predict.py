@@ -193,7 +193,9 @@ def _features(prediction: Prediction) -> Component:
                 feature.type,
                 parts.chip(words, mood),
                 _bar(least, most),
-                _share(least, most),
+                "not determined"
+                if least is None and prediction.certificate is not None
+                else _share(least, most),
                 *([] if at is None else [_percent(at.shares.get(feature.name))]),
             ]
         )
