@@ -25,7 +25,7 @@ def atlas(
     max_order: Annotated[int, typer.Option(help="Greatest order of a group.")] = 31,
     folder: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("atlas"),
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one a core.")
+        int | None, typer.Option(min=1, help="Processes.", show_default="one a core")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -16,7 +16,8 @@ from marginlens.cli.tables import Table
 _PANEL = "Dynamics"
 
 OneMember = Annotated[
-    int | None, typer.Option(min=0, help="One member alone; default: all of them together.")
+    int | None,
+    typer.Option(min=0, help="Number of the one member to score.", show_default="all together"),
 ]
 
 
@@ -88,7 +89,7 @@ def lottery(
 )
 def grokking(
     folder: Folder,
-    member: Annotated[int, typer.Option(min=0, help="Which member the figure shows.")] = 0,
+    member: Annotated[int, typer.Option(min=0, help="Member that the figure shows.")] = 0,
     threshold: Annotated[float, typer.Option(help="Accuracy that counts as learned.")] = 0.99,
     losses: Annotated[
         bool,

@@ -20,18 +20,21 @@ _PANEL = "Seeing it"
 )
 def explore(
     folder: Annotated[
-        Path, typer.Argument(help="Where runs lie, and where new ones are saved.")
+        Path, typer.Argument(help="Folder of runs; new ones are saved there.")
     ] = Path("runs"),
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8050,
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on; others than 127.0.0.1 let other machines in."),
+        typer.Option(help="Address to listen on; any but 127.0.0.1 lets other machines in."),
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name to be answered too, such as a proxy's; may be repeated."),
+        typer.Option(
+            help="Another host name to answer to, for example a proxy's; repeatable.",
+            show_default="none",
+        ),
     ] = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")

@@ -25,12 +25,16 @@ _PANEL = "Figures"
 _MOST_FRAMES = 200
 
 Dark = Annotated[bool, typer.Option("--dark", help="Dark background.")]
-Wide = Annotated[int | None, typer.Option("--width", min=100, help="Pixels; default 900.")]
+Wide = Annotated[
+    int | None, typer.Option("--width", min=100, help="Width in pixels.", show_default="900")
+]
 High = Annotated[
-    int | None, typer.Option("--height", min=100, help="Pixels; default: the figure's own.")
+    int | None,
+    typer.Option("--height", min=100, help="Height in pixels.", show_default="the figure's own"),
 ]
 Scale = Annotated[
-    float, typer.Option(min=0.1, max=10, help="Pixels of a PNG to each of these; of pages none.")
+    float,
+    typer.Option(min=0.1, max=10, help="Pixels of a PNG for each pixel of width; pages ignore it."),
 ]
 
 
@@ -40,14 +44,17 @@ Scale = Annotated[
     "  marginlens figure neurons runs/C23 --out neurons.svg\n\n"
     "  marginlens figure heatmap runs/S5 --out heatmap.pdf --width 420\n\n"
     "  marginlens figure logits runs/C71 --out logits.png --dark\n\n"
-    "  marginlens figure plane runs/C59 runs/C53 model_p99zdpze5l.pt --out plane.svg\n\n"
+    "  marginlens figure plane runs/C59 runs/C53 model.pt --out plane.svg\n\n"
     "  marginlens figure atlas atlas --out atlas.html\n\n"
-    "Pages need nothing; .svg, .pdf and .png need pip install 'marginlens[images]' and a Chrome or "
-    "Chromium.",
+    "Pages need nothing else; .svg, .pdf and .png need pip install 'marginlens[images]' and a Chrome "
+    "or Chromium.",
 )
 def figure(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Which figure; --list says what there is.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Name of a figure; see --list.", show_default="the list"
+        ),
     ] = None,
     of: Annotated[
         list[str] | None,
@@ -55,16 +62,18 @@ def figure(
             metavar="RUN",
             help="Folder of a run; several runs or other projects' files for plane; an atlas's "
             "folder for atlas.",
+            show_default=False,
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--out", help="File to write: .html, .svg, .pdf or .png.")
+        Path | None,
+        typer.Option("--out", help="File to write: .html, .svg, .pdf or .png.", show_default=False),
     ] = None,
     dark: Dark = False,
     width: Wide = None,
     height: High = None,
     scale: Scale = 2.0,
-    names: Annotated[bool, typer.Option("--list", help="List the figures there are.")] = False,
+    names: Annotated[bool, typer.Option("--list", help="List the figures.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The figure, or list, as JSON.")] = False,
 ) -> None:
     """Draw one figure of a run, of several, or of an atlas, as a page or an image."""
@@ -198,11 +207,14 @@ def animate(
     file: Annotated[Path, typer.Option("--out", help="File to write: .html, .mp4 or .gif.")],
     seconds: Annotated[
         float | None,
-        typer.Option(min=0.1, help="How long it takes; default 0.15 for each frame."),
+        typer.Option(min=0.1, help="Length of the film in seconds.", show_default="0.15 a frame"),
     ] = None,
-    neurons: Annotated[int, typer.Option(min=1, max=12, help="How many neurons it shows.")] = 4,
+    neurons: Annotated[
+        int, typer.Option(min=1, max=12, help="Number of neurons that are shown.")
+    ] = 4,
     slot: Annotated[
-        str | None, typer.Option(help="Whose weights: u, v or w; default the first input's.")
+        str | None,
+        typer.Option(help="Weights that are shown: u, v or w.", show_default="u, the first input"),
     ] = None,
     dark: Dark = False,
     width: Wide = None,

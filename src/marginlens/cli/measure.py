@@ -37,17 +37,37 @@ def measure(
     ],
     form: Annotated[
         str | None,
-        typer.Option("--as", help="Format of a file: pizza, nanda, chughtai, yagent, uvw or npz."),
+        typer.Option(
+            "--as",
+            help="Format of a file: pizza, nanda, chughtai, yagent, uvw or npz.",
+            show_default="found out",
+        ),
     ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="Group whose table a file's network learned.")
+        str | None,
+        typer.Option(
+            "--group",
+            help="Group whose table a file's network learned.",
+            show_default="what the file says",
+        ),
     ] = None,
     activation: Annotated[
-        str | None, typer.Option("--activation", help="Activation of a file's network.")
+        str | None,
+        typer.Option(
+            "--activation",
+            help="Activation of a file's network.",
+            show_default="what the file says",
+        ),
     ] = None,
     attention: Annotated[
         float | None,
-        typer.Option("--attention", min=0, max=1, help="Attention rate of a file's transformer."),
+        typer.Option(
+            "--attention",
+            min=0,
+            max=1,
+            help="Attention rate of a file's transformer.",
+            show_default="what the file says",
+        ),
     ] = None,
     mechanism: Annotated[
         bool,

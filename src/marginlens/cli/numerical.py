@@ -24,10 +24,14 @@ def widths(
     spec: TaskSpec,
     chosen_widths: Annotated[
         str | None,
-        typer.Option("--widths", help="Such as 2,4,8 or 2-18; default: to what suffices."),
+        typer.Option(
+            "--widths",
+            help="Widths, for example 2,4,8 or 2-18.",
+            show_default="20 up to the sufficient width",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Networks at each width.")] = 16,
-    steps: Annotated[int, typer.Option(min=1, help="Of each of three stages.")] = 1500,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each of three stages.")] = 1500,
     figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -96,9 +100,12 @@ def waveform(
         str, typer.Option(help="relu, abs, leaky_relu(0.1), relu^q, |x|^q or x^k.")
     ] = "relu",
     starts: Annotated[
-        int | None, typer.Option(min=1, help="Ascents; default: by the size.")
+        int | None,
+        typer.Option(
+            min=1, help="Number of ascents from random neurons.", show_default="by the size"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random starts.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random starts.")] = 0,
     figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -173,9 +180,12 @@ def waveform(
 def degrees(
     order: Annotated[int, typer.Argument(metavar="P", help="A prime of at least 5.")],
     chosen: Annotated[
-        str | None, typer.Option("--degrees", help="Such as 1,2,3,4; default 1 to 4 by quarters.")
+        str | None,
+        typer.Option(
+            "--degrees", help="Degrees, for example 1,2,3,4.", show_default="1 to 4 by quarters"
+        ),
     ] = None,
-    starts: Annotated[int, typer.Option(min=1, help="Ascents to each best neuron.")] = 20,
+    starts: Annotated[int, typer.Option(min=1, help="Number of ascents for each degree.")] = 20,
     figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:

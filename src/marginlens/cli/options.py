@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ __all__ = [
     "Compile",
     "Corrupt",
     "Device",
+    "DryRun",
     "Dtype",
     "Embedding",
     "FigureFile",
@@ -69,20 +70,41 @@ __all__ = [
 _RUN, _NETWORK, _PENALTY, _OPTIMIZER = "Run", "Network", "Penalty", "Optimizer"
 _STOPPING, _DATA, _ENGINE = "Stopping", "Data", "Engine"
 
+
+def _option(panel: str, help: str, default: str, *names: str, **more: Any) -> Any:
+    """Option whose default is shown, though None stands for it until the recipe is made."""
+    return typer.Option(*names, rich_help_panel=panel, help=help, show_default=default, **more)
+
+
 _TASK = typer.Argument(
     metavar="TASK",
     help='C71, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "<(1,2,3),(1,2)>", "SmallGroup(24,3)", '
     '"compose(C7,3)", "parity(10,4)", "x/y mod 97", "x^2+xy+y^2 mod 97", "xyx^-1 in S5", '
     '"random(97,0)", "addition(10,2)", or a .csv/.npy Cayley table.',
+    show_default=False,
 )
 TaskSpec = Annotated[str, _TASK]
 OptionalTask = Annotated[str | None, _TASK]
+Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of a run.")]
+
+Out = Annotated[
+    Path | None, _option(_RUN, "Folder that the run is written to.", "runs/TASK", "--out")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", rich_help_panel=_RUN, help="Replace an older run there.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        rich_help_panel=_RUN,
+        help="Print the full recipe as TOML with prediction, expected time and folder; write nothing.",
+    ),
+]
 Resume = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        rich_help_panel=_RUN,
-        help="Go on with the run there, from its last checkpoint.",
+    _option(
+        _RUN, "Continue the run in FOLDER from its last checkpoint.", "a new run", metavar="FOLDER"
     ),
 ]
 Previous = Annotated[
@@ -90,170 +112,204 @@ Previous = Annotated[
     typer.Option(
         "--previous",
         rich_help_panel=_RUN,
-        help="With --resume: from the checkpoint before the last.",
+        help="With --resume: start from the checkpoint before the last.",
     ),
 ]
-Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="A run's folder.")]
-Activation = Annotated[
-    str | None,
-    typer.Option(
-        rich_help_panel=_NETWORK,
-        help="x^2, x^k, relu, abs, leaky_relu(0.1), relu^1.5, |x|^3; default: what the theory covers.",
+CheckpointEvery = Annotated[
+    int | None,
+    _option(
+        _RUN,
+        "Steps between checkpoints, besides one a minute.",
+        "once a minute",
+        min=1,
+        metavar="STEPS",
     ),
 ]
-PenaltyName = Annotated[
-    str | None,
-    typer.Option(
-        "--penalty",
-        rich_help_panel=_PENALTY,
-        help="homogeneous (strength * sum ||omega||^nu) or l2.",
-    ),
+RecordEvery = Annotated[
+    int | None, _option(_RUN, "Steps between rows of the history.", "10", metavar="STEPS")
 ]
-Strength = Annotated[
-    float | None,
-    typer.Option(
-        rich_help_panel=_PENALTY,
-        help="Strength of the penalty, such as 1e-4; --resume may change it.",
-    ),
+Snapshots = Annotated[
+    int | None,
+    _option(_RUN, "Snapshots of the first member's weights, on a log scale of steps.", "30"),
+]
+Track = Annotated[
+    str | None, _option(_RUN, "Mirror the history to tensorboard, wandb or mlflow.", "none")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Out = Annotated[
-    Path | None, typer.Option(rich_help_panel=_RUN, help="Folder to write; default runs/TASK.")
+
+NetworkKind = Annotated[
+    str | None,
+    _option(
+        _NETWORK, "mlp; factored (an MLP on learned embeddings); transformer.", "mlp", "--network"
+    ),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", rich_help_panel=_RUN, help="Replace an older run there.")
+Activation = Annotated[
+    str | None,
+    _option(
+        _NETWORK,
+        "x^2, x^k, relu, abs, leaky_relu(0.1), relu^1.5 or |x|^3.",
+        "the theorem's, x^2 or x^k; relu where none applies",
+    ),
 ]
 Width = Annotated[
     int | None,
-    typer.Option(rich_help_panel=_NETWORK, help="Number of neurons; a transformer's stream."),
-]
-Optimizer = Annotated[
-    str | None, typer.Option(rich_help_panel=_OPTIMIZER, help="adam, adamw, sgd or muon.")
-]
-Rate = Annotated[
-    float | None, typer.Option("--learning-rate", rich_help_panel=_OPTIMIZER, help="Learning rate.")
-]
-Schedule = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_OPTIMIZER, help="decay (second half to 0), cosine or constant."),
-]
-Steps = Annotated[int | None, typer.Option(rich_help_panel=_STOPPING, help="Step limit.")]
-Stop = Annotated[
-    float | None,
-    typer.Option("--stop-share", rich_help_panel=_STOPPING, help="Stop at this share of gamma*."),
-]
-Tolerance = Annotated[
-    float | None,
-    typer.Option(
-        rich_help_panel=_STOPPING, help="Stop when the loss changes less, relatively, in 100 steps."
-    ),
-]
-PatienceSteps = Annotated[
-    int | None,
-    typer.Option(
-        "--patience",
-        rich_help_panel=_STOPPING,
-        help="Stop after this many steps in which loss and weights change less than the tolerance.",
-    ),
-]
-Seed = Annotated[
-    int | None, typer.Option(rich_help_panel=_NETWORK, help="Member i starts from seed + i.")
-]
-Members = Annotated[
-    int | None,
-    typer.Option(
-        "--seeds", "--members", rich_help_panel=_NETWORK, help="Networks trained side by side."
-    ),
-]
-Dtype = Annotated[str | None, typer.Option(rich_help_panel=_ENGINE, help="float32 or float64.")]
-Device = Annotated[str | None, typer.Option(rich_help_panel=_ENGINE, help="cpu or cuda.")]
-NetworkKind = Annotated[
-    str | None,
-    typer.Option(
-        "--network",
-        rich_help_panel=_NETWORK,
-        help="mlp; factored (MLP on learned embeddings); transformer.",
-    ),
-]
-Embedding = Annotated[
-    int | None, typer.Option(rich_help_panel=_NETWORK, help="Coordinates of a factored embedding.")
-]
-Heads = Annotated[
-    int | None, typer.Option(rich_help_panel=_NETWORK, help="A transformer's attention heads.")
-]
-Hidden = Annotated[
-    int | None, typer.Option(rich_help_panel=_NETWORK, help="Neurons of a transformer's MLP.")
-]
-Sequence = Annotated[
-    str | None, typer.Option(rich_help_panel=_NETWORK, help='A transformer reads "ab=" or "ab".')
-]
-Attention = Annotated[
-    float | None,
-    typer.Option(rich_help_panel=_NETWORK, help="1: softmax; 0: constant; or between."),
-]
-Biases = Annotated[
-    bool | None,
-    typer.Option(
-        "--biases/--no-biases",
-        rich_help_panel=_NETWORK,
-        help="Hidden neurons have biases; default: a transformer's have, an mlp's have not.",
-    ),
-]
-InitScale = Annotated[
-    float | None,
-    typer.Option(rich_help_panel=_NETWORK, help="Standard deviation of an mlp's initial weights."),
-]
-LossName = Annotated[
-    str | None,
-    typer.Option(
-        "--loss",
-        rich_help_panel=_PENALTY,
-        help="cross_entropy, squared, hinge, or logistic (of two classes).",
-    ),
-]
-Layers = Annotated[
-    int | None, typer.Option(rich_help_panel=_NETWORK, help="A transformer's layers: 1, 2, ...")
-]
-LayerNorm = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_NETWORK, help="A transformer's layer norm: none, pre or post."),
-]
-AnnealTo = Annotated[
-    float | None,
-    typer.Option(
-        rich_help_panel=_PENALTY, help="Regularization path: let the strength fall to this one."
+    _option(
+        _NETWORK,
+        "Neurons of an MLP; length of a transformer's residual stream.",
+        "2 to 5 times the sufficient width; 512, or 128 if no mlp, where no theorem applies",
     ),
 ]
 Tied = Annotated[
     bool, typer.Option("--tied", rich_help_panel=_NETWORK, help="One embedding for all inputs.")
 ]
-Momentum = Annotated[
-    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of sgd (default 0) or muon (.95).")
+Embedding = Annotated[
+    int | None, _option(_NETWORK, "Coordinates of a factored network's embedding.", "256")
 ]
-Beta1 = Annotated[
-    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of adam and adamw; default .9.")
+Heads = Annotated[int | None, _option(_NETWORK, "Attention heads of a transformer.", "4")]
+Hidden = Annotated[int | None, _option(_NETWORK, "Neurons of a transformer's MLP.", "512")]
+Sequence = Annotated[
+    str | None, _option(_NETWORK, 'Tokens that a transformer reads: "ab=" or "ab".', "ab=")
 ]
-Beta2 = Annotated[
-    float | None, typer.Option(rich_help_panel=_OPTIMIZER, help="Of adam and adamw; default .999.")
+Attention = Annotated[
+    float | None, _option(_NETWORK, "Attention rate in [0, 1]: 1 = softmax, 0 = uniform.", "1")
 ]
-WeightDecay = Annotated[
+Biases = Annotated[
+    bool | None,
+    _option(
+        _NETWORK,
+        "Biases of the hidden neurons.",
+        "yes for a transformer, no otherwise",
+        "--biases/--no-biases",
+    ),
+]
+Layers = Annotated[int | None, _option(_NETWORK, "Layers of a transformer.", "1")]
+LayerNorm = Annotated[
+    str | None, _option(_NETWORK, "Layer norm of a transformer: none, pre or post.", "none")
+]
+InitScale = Annotated[
     float | None,
-    typer.Option(rich_help_panel=_OPTIMIZER, help="Decoupled decay of adamw and muon, no penalty."),
+    _option(
+        _NETWORK,
+        "Standard deviation of an MLP's initial weights.",
+        "1/sqrt(size of the input); 0.1 for parity",
+    ),
+]
+Seed = Annotated[int | None, _option(_NETWORK, "Member i starts from seed + i.", "0")]
+Members = Annotated[
+    int | None,
+    _option(_NETWORK, "Networks trained side by side.", "1", "--seeds", "--members"),
+]
+
+LossName = Annotated[
+    str | None,
+    _option(
+        _PENALTY,
+        "cross_entropy, squared, hinge, or logistic (two classes).",
+        "cross_entropy",
+        "--loss",
+    ),
+]
+PenaltyName = Annotated[
+    str | None,
+    _option(
+        _PENALTY,
+        "homogeneous (strength * sum ||omega||^nu) or l2 (strength * ||theta||^2).",
+        "homogeneous; l2 with biases, and where no theorem applies",
+        "--penalty",
+    ),
+]
+Strength = Annotated[
+    float | None,
+    _option(
+        _PENALTY,
+        "Strength of the penalty, for example 1e-4; --resume may change it.",
+        "a power of ten below the collapse; 0 where no theorem applies",
+    ),
+]
+AnnealTo = Annotated[
+    float | None,
+    _option(
+        _PENALTY,
+        "Regularization path: lower the strength to this value during training.",
+        "constant strength",
+    ),
+]
+
+Optimizer = Annotated[
+    str | None,
+    _option(_OPTIMIZER, "adam, adamw, sgd or muon.", "adam; adamw where no theorem applies"),
+]
+Rate = Annotated[
+    float | None,
+    _option(
+        _OPTIMIZER,
+        "Learning rate; --resume may change it.",
+        "0.01 or 0.03, by the task; 0.001 where no theorem applies",
+        "--learning-rate",
+    ),
+]
+Schedule = Annotated[
+    str | None,
+    _option(
+        _OPTIMIZER,
+        "decay (to 0 in the second half), cosine or constant.",
+        "decay; constant where no theorem applies",
+    ),
 ]
 Warmup = Annotated[
     int | None,
-    typer.Option(rich_help_panel=_OPTIMIZER, help="Steps in which the rate rises from 0."),
+    _option(_OPTIMIZER, "Steps in which the rate rises from 0.", "0; 10 where no theorem applies"),
 ]
 StepSize = Annotated[
     str | None,
-    typer.Option(
-        rich_help_panel=_OPTIMIZER,
-        help="plain; normalized (gradient / its norm); loss (gradient / loss).",
+    _option(
+        _OPTIMIZER, "plain; normalized (gradient / its norm); loss (gradient / loss).", "plain"
     ),
 ]
-Batch = Annotated[
-    int | None, typer.Option(rich_help_panel=_DATA, help="Rows of a mini-batch; default all.")
+Momentum = Annotated[
+    float | None, _option(_OPTIMIZER, "Momentum of sgd or muon.", "0 for sgd, 0.95 for muon")
 ]
+Beta1 = Annotated[float | None, _option(_OPTIMIZER, "First beta of adam and adamw.", "0.9")]
+Beta2 = Annotated[
+    float | None,
+    _option(_OPTIMIZER, "Second beta of adam and adamw.", "0.999; 0.98 where no theorem applies"),
+]
+WeightDecay = Annotated[
+    float | None,
+    _option(
+        _OPTIMIZER,
+        "Decoupled weight decay of adamw and muon, apart from the penalty.",
+        "0; 1 where no theorem applies",
+    ),
+]
+
+Steps = Annotated[
+    int | None,
+    _option(
+        _STOPPING,
+        "Step limit; --resume may change it.",
+        "1500 to 6000, by the task; 10000 where no theorem applies",
+    ),
+]
+Stop = Annotated[
+    float | None,
+    _option(_STOPPING, "Stop at this share of the maximum margin.", "no stop", "--stop-share"),
+]
+Tolerance = Annotated[
+    float | None,
+    _option(_STOPPING, "Stop when the loss changes less, relatively, in 100 steps.", "0: no stop"),
+]
+PatienceSteps = Annotated[
+    int | None,
+    _option(
+        _STOPPING,
+        "Stop after this many steps in which loss and weights change less than the tolerance.",
+        "0: not used",
+        "--patience",
+    ),
+]
+
+Batch = Annotated[int | None, _option(_DATA, "Rows of a mini-batch.", "all rows")]
 Online = Annotated[
     bool,
     typer.Option(
@@ -262,62 +318,36 @@ Online = Annotated[
         help="Draw each batch anew from all inputs, listed or not.",
     ),
 ]
-TrainFraction = Annotated[
-    float | None, typer.Option(rich_help_panel=_DATA, help="Share of the rows to train on.")
-]
+TrainFraction = Annotated[float | None, _option(_DATA, "Share of the rows to train on.", "1")]
 TrainLength = Annotated[
     int | None,
-    typer.Option(
-        rich_help_panel=_DATA, help="Train on numbers of so many digits, test on longer ones."
-    ),
+    _option(_DATA, "Train on numbers of so many digits, test on longer ones.", "all lengths"),
 ]
 SplitSeed = Annotated[
-    int | None, typer.Option(rich_help_panel=_DATA, help="Decides which rows are trained on.")
+    int | None, _option(_DATA, "Seed of the choice of rows that are trained on.", "0")
 ]
 Corrupt = Annotated[
-    float | None,
-    typer.Option(rich_help_panel=_DATA, help="Share of the training rows given a wrong label."),
+    float | None, _option(_DATA, "Share of the training rows given a wrong label.", "0")
 ]
+
+Dtype = Annotated[str | None, _option(_ENGINE, "float32 or float64.", "float32")]
 Tf32 = Annotated[
     bool, typer.Option("--tf32", rich_help_panel=_ENGINE, help="Faster, coarser float32 on a GPU.")
 ]
+Device = Annotated[str | None, _option(_ENGINE, "cpu or cuda; --resume may change it.", "cpu")]
 Compile = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_ENGINE, help="Compile: auto (where it pays), always, never."),
+    str | None, _option(_ENGINE, "Compile steps: auto (where it pays), always or never.", "auto")
 ]
 Memory = Annotated[
     float | None,
-    typer.Option(rich_help_panel=_ENGINE, help="MB of hidden activations held at a time."),
+    _option(_ENGINE, "Megabytes of hidden activations held at a time.", "what fits the cache"),
 ]
-CheckpointEvery = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="STEPS",
-        rich_help_panel=_RUN,
-        help="Steps between checkpoints, besides one a minute.",
-    ),
-]
-RecordEvery = Annotated[
-    int | None,
-    typer.Option(
-        metavar="STEPS", rich_help_panel=_RUN, help="Steps between rows of the history; default 10."
-    ),
-]
-Snapshots = Annotated[
-    int | None,
-    typer.Option(
-        rich_help_panel=_RUN,
-        help="How often weights are kept, on a log scale of steps; default 30.",
-    ),
-]
-Track = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_RUN, help="Mirror the history: tensorboard, wandb or mlflow."),
-]
+
 FigureFile = Annotated[
     Path | None,
     typer.Option(
-        "--figure", help="Write the figure (.html; .svg, .pdf, .png by a Chrome there is)."
+        "--figure",
+        help="File for the figure: .html, or .svg, .pdf, .png (with pip install 'marginlens[images]').",
+        show_default="no figure",
     ),
 ]

@@ -33,19 +33,27 @@ _PANEL = "Sweeps"
     "has the papers' sizes. Ctrl-C keeps what is finished; the same command goes on.",
 )
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="o61, nanda, ...; see below.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="o61, nanda, …; listed below.")],
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write; default results/NAME.")
+        Path | None, typer.Option("--out", help="Folder to write.", show_default="results/NAME")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Of a sweep: other than the recipe's.")
+        int | None,
+        typer.Option(
+            min=1, help="Seeds of each configuration of a sweep.", show_default="the recipe's"
+        ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Of a system: the paper's sizes.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train a system at the paper's sizes.")
+    ] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Of a system: other than the recipe's.")
+        int | None,
+        typer.Option(min=1, help="Training steps of a system.", show_default="the recipe's"),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print the recipe, and do nothing.")] = False,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda.", show_default="the recipe's")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print the recipe and stop.")] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
     slurm: Slurm = None,

@@ -22,10 +22,14 @@ _TABLES = ("members", "features", "configurations")
 _SHOWN = 50  # rows of an answer
 _SHOWN_TURNED = 10  # of one with a line a column
 
-SweepFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A sweep's folder.")]
+SweepFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a sweep.")]
 Where = Annotated[
     str | None,
-    typer.Option(metavar="SQL", help='Which members, such as "width = 2 and strength = 0".'),
+    typer.Option(
+        metavar="SQL",
+        help='Condition on members, for example "width = 2 and strength = 0".',
+        show_default="all",
+    ),
 ]
 
 
@@ -34,16 +38,22 @@ Where = Annotated[
     epilog="Examples:\n\n  marginlens query sweeps/o61   (the tables and their columns)\n\n"
     '  marginlens query sweeps/o61 "select key_set, count(*) from members group by all"\n\n'
     '  marginlens query sweeps/o61 "select width, avg(multiplicity) from features group by width"\n\n'
-    '  marginlens query sweeps/o61 "select seed from members where \\"end\\" = \'steps\'" --csv\n\n'
+    '  marginlens query sweeps/o61 "select seed from members where width = 2" --csv\n\n'
     '  marginlens query sweeps/o61 "from features" --out features.parquet\n\n'
     "Tables: members (a row a network), features (a row a network and feature), configurations. "
     "SQL is DuckDB's; nothing can be changed by it.",
 )
 def query(
     folder: SweepFolder,
-    sql: Annotated[str | None, typer.Argument(metavar="SQL", help="A question.")] = None,
+    sql: Annotated[
+        str | None,
+        typer.Argument(metavar="SQL", help="Question in SQL.", show_default="lists the tables"),
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option("--out", help="Write the answer: .parquet or .csv.")
+        Path | None,
+        typer.Option(
+            "--out", help="File for the answer: .parquet or .csv.", show_default="printed"
+        ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, all rows.")] = False,
     as_json: AsJson = False,
@@ -90,11 +100,13 @@ def table(
     folder: SweepFolder,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TABLE]...", help="Which; default: convergence, counts, law."),
+        typer.Argument(
+            metavar="[TABLE]...", help="Names of tables.", show_default="convergence, counts, law"
+        ),
     ] = None,
     where: Where = None,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="For documents.")] = False,
-    as_latex: Annotated[bool, typer.Option("--latex", help="For papers.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV; of several tables one after the other.")
     ] = False,
@@ -136,7 +148,9 @@ def law(
     by: Annotated[
         str | None,
         typer.Option(
-            metavar="ROW,X", help="Two columns, such as width,strength, to draw it against."
+            metavar="ROW,X",
+            help="Two columns to draw it against, for example width,strength.",
+            show_default="one configuration",
         ),
     ] = None,
     figure: FigureFile = None,

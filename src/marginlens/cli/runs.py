@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marginlens.cli.app import app, err, out
+from marginlens.cli.console import printable
 from marginlens.cli.options import (
     Activation,
     AnnealTo,
@@ -26,6 +27,7 @@ from marginlens.cli.options import (
     Compile,
     Corrupt,
     Device,
+    DryRun,
     Dtype,
     Embedding,
     Folder,
@@ -72,15 +74,19 @@ from marginlens.cli.options import (
 )
 from marginlens.cli.show import (
     file_name,
+    print_exact,
     print_json,
     print_prediction,
     print_run,
     print_verdict,
     progress,
+    text,
 )
+from marginlens.cli.sweeps import duration
 
 if TYPE_CHECKING:
     from marginlens.runs import Run
+    from marginlens.tasks import Task
     from marginlens.theory import Prediction
     from marginlens.training import Recipe
 
@@ -116,6 +122,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         spec: OptionalTask = None,
         out: Out = None,
         overwrite: Overwrite = False,
+        dry_run: DryRun = False,
         resume: Resume = None,
         previous: Previous = False,
         checkpoint_every: CheckpointEvery = None,
@@ -192,11 +199,16 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "snapshots": snapshots, "init_scale": init_scale,
         }  # fmt: skip
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
+        if dry_run and resume is not None:
+            raise ValueError("--dry-run shows a new run; leave --resume out")
         if resume is None and previous:
             raise ValueError("--previous goes with --resume FOLDER: the run whose checkpoint it is")
         with process_group(device or _device_of(resume)) as ranks:
             quiet = as_json or not ranks.leads
             with _plain_warnings():
+                if dry_run:
+                    _show_plan(spec, out, overwrite, fields, with_report, as_json=as_json)
+                    return
                 if resume is None:
                     finished = _start(spec, out, overwrite, fields, options, quiet, with_report)
                 else:
@@ -220,21 +232,10 @@ def _training_command(with_report: bool) -> Callable[..., None]:
     return command
 
 
-def _start(
-    spec: str | None,
-    out: Path | None,
-    overwrite: bool,
-    fields: dict[str, Any],
-    options: dict[str, Any],
-    quiet: bool,
-    with_report: bool,
-) -> Run:
-    from marginlens.runs import check_folder, follow
-    from marginlens.runs.execute import by_leader
-    from marginlens.runs.run import prediction_for
+def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> tuple[Task, Recipe]:
+    """Task and recipe of a new run, checked."""
     from marginlens.tasks import task
     from marginlens.training import check_trainable, recipe_for
-    from marginlens.training.trackers import require_tracker
 
     if spec is None:
         raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
@@ -252,6 +253,81 @@ def _start(
         fields["betas"] = tuple(other if beta is None else beta for beta, other in given)
     recipe = recipe_for(chosen, **fields)
     check_trainable(chosen, recipe)
+    return chosen, recipe
+
+
+def _show_plan(
+    spec: str | None,
+    folder: Path | None,
+    overwrite: bool,
+    fields: dict[str, Any],
+    with_report: bool,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what a run would be: all of its recipe, prediction, expected time and folder."""
+    from marginlens.runs import check_folder
+    from marginlens.runs.run import prediction_for
+    from marginlens.training.cost import estimated_megabytes, estimated_seconds
+
+    chosen, recipe = _planned(spec, fields, with_report)
+    prediction = prediction_for(chosen, recipe)
+    where = folder or Path("runs") / file_name(chosen.name)
+    try:
+        check_folder(where, overwrite=overwrite)
+        refusal = ""
+    except ValueError as error:
+        refusal = str(error)
+    on_cpu = recipe.device == "cpu"
+    seconds = estimated_seconds(chosen, recipe) if on_cpu else None
+    if as_json:
+        print_json(
+            {
+                "recipe": recipe.model_dump(mode="json"), "folder": str(where),
+                "refused": refusal or None, "expected_seconds": seconds,
+                "expected_megabytes": estimated_megabytes(chosen, recipe) if on_cpu else None,
+                "prediction": prediction.to_dict(),
+            }
+        )  # fmt: skip
+        return
+    known = "maximum margin" if prediction.proved else "largest margin found"
+    lines = [
+        f"{known}: " + ("unknown" if prediction.margin is None else f"{prediction.margin:.10g}"),
+        f"rests on: {prediction.theorem}",
+        f"width that suffices: {text(prediction.sufficient_width)}; here {recipe.width}",
+    ]
+    if prediction.at_penalty is not None:
+        lines.append(f"loss at strength {recipe.strength:g}: {prediction.at_penalty.loss:.6g}")
+    if seconds is None:
+        lines.append(f"expected time: not estimated for device {recipe.device}")
+    else:
+        lines.append(
+            f"expected time: about {duration(seconds)} of one CPU core, to a factor of 3, for all "
+            f"{recipe.steps} steps; memory about {estimated_megabytes(chosen, recipe):.0f} MB"
+        )
+    lines.append(f"folder: {where}" + (f" (refused: {refusal})" if refusal else ""))
+    unset = [name for name, value in recipe.model_dump().items() if value is None]
+    comments = [*lines, "the recipe of this run; nothing was trained or written:"]
+    document = "".join(f"# {printable(' '.join(line.split()))}\n" for line in comments)
+    document += recipe.to_toml() + "".join(f"# {name}: not set\n" for name in unset)
+    print_exact(document)
+
+
+def _start(
+    spec: str | None,
+    out: Path | None,
+    overwrite: bool,
+    fields: dict[str, Any],
+    options: dict[str, Any],
+    quiet: bool,
+    with_report: bool,
+) -> Run:
+    from marginlens.runs import check_folder, follow
+    from marginlens.runs.execute import by_leader
+    from marginlens.runs.run import prediction_for
+    from marginlens.training.trackers import require_tracker
+
+    chosen, recipe = _planned(spec, fields, with_report)
     if options["track"] is not None:
         require_tracker(options["track"])
     folder = out or Path("runs") / file_name(chosen.name)
@@ -331,18 +407,19 @@ def _plain_warnings() -> Iterator[None]:
 
 _MORE = (
     "Ctrl-C keeps what was learned; go on with --resume. Several processes share the rows of one "
-    "network under torchrun."
+    "network under torchrun. With --resume the run's own recipe stands for the defaults."
 )
 app.command(
     "run",
-    help="Predict, train, measure and judge; leave a folder with a page.",
+    help="Run the whole pipeline and write a run folder with an HTML report.",
     epilog="Examples:\n\n  marginlens run C71\n\n  marginlens run S5 --width 2000 --out runs/S5\n\n"
     "  marginlens run C71 --activation relu --out runs/relu\n\n"
+    "  marginlens run A5 --dry-run\n\n"
     "  marginlens run C23 --strength 1e-3 --anneal-to 1e-6 --steps 6000\n\n" + _MORE,
 )(_training_command(with_report=True))
 app.command(
     "train",
-    help="As run, without the page.",
+    help="Same as run, without the report.",
     epilog="Examples:\n\n  marginlens train C23 --steps 3000 --dtype float64 --out runs/C23\n\n"
     "  marginlens train --resume runs/C23\n\n"
     "  marginlens train C5 --width 8 --seeds 100 --tolerance 1e-6\n\n"
@@ -350,9 +427,10 @@ app.command(
     "  marginlens train C113 --network transformer --train-fraction 0.3\n\n"
     '  marginlens train "x/y mod 97" --network transformer --train-fraction 0.5\n\n'
     '  marginlens train "addition(10,2)" --network transformer --train-length 1\n\n'
-    "  marginlens train C97 --loss squared --train-fraction 0.5 --optimizer adamw --weight-decay 1\n\n"
-    '  marginlens train "parity(50,3)" --online --batch 32 --loss hinge --activation relu --biases '
-    "--optimizer sgd --learning-rate 0.1\n\n"
+    "  marginlens train C97 --loss squared --train-fraction 0.5 \\\n    "
+    "--optimizer adamw --weight-decay 1\n\n"
+    '  marginlens train "parity(50,3)" --online --batch 32 --loss hinge \\\n    '
+    "--activation relu --biases --optimizer sgd --learning-rate 0.1\n\n"
     "  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _MORE,
 )(_training_command(with_report=False))
 
@@ -376,7 +454,7 @@ def verify(folder: Folder, as_json: AsJson = False) -> None:
 def report(
     folder: Folder,
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="File to write; default FOLDER/report.html.")
+        Path | None, typer.Option("--out", help="File to write.", show_default="FOLDER/report.html")
     ] = None,
 ) -> None:
     """Write the page of a saved run."""

@@ -23,19 +23,25 @@ _MANY_RUNS = 10_000
 _LONG = 3600.0  # seconds of one core
 
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes on this machine; default: one a core.")
+    int | None, typer.Option(min=1, help="Processes on this machine.", show_default="one a core")
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="A running Dask scheduler, such as tcp://10.0.0.1:8786."),
+    typer.Option(
+        metavar="ADDRESS",
+        help="Running Dask scheduler, for example tcp://10.0.0.1:8786.",
+        show_default="own workers",
+    ),
 ]
 Slurm = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="TOML of options for SLURM: jobs, queue, memory, walltime, ..."
+        metavar="FILE",
+        help="TOML of options for SLURM: jobs, queue, memory, walltime, …",
+        show_default="no SLURM",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Also where it is many runs, or long ones.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before a large sweep.")]
 
 
 @app.command(
@@ -49,9 +55,11 @@ Yes = Annotated[bool, typer.Option("--yes", help="Also where it is many runs, or
     "What is finished stays, whatever happens; the same command goes on from there.",
 )
 def sweep(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The sweep, a TOML file.")],
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="TOML file that describes the sweep.")
+    ],
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write; default sweeps/NAME.")
+        Path | None, typer.Option("--out", help="Folder to write.", show_default="sweeps/NAME")
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,

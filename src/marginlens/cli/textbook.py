@@ -24,7 +24,9 @@ _PANEL = "Against the textbook"
 def memorizing(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[GROUP]...", help="Default: C_p for primes to 71."),
+        typer.Argument(
+            metavar="[GROUP]...", help="Groups to compare.", show_default="C_p for primes p to 71"
+        ),
     ] = None,
     figure: FigureFile = None,
     as_json: AsJson = False,
@@ -71,7 +73,10 @@ def algorithms(
         str, typer.Argument(metavar="GROUP|FOLDER", help="A group, or a run on one.")
     ],
     frequencies: Annotated[
-        str | None, typer.Option(help="Of the clock and the pizza, such as 3,15,17; default: all.")
+        str | None,
+        typer.Option(
+            help="Frequencies of the clock and the pizza, for example 3,15,17.", show_default="all"
+        ),
     ] = None,
     figure: FigureFile = None,
     as_json: AsJson = False,

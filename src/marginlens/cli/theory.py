@@ -39,7 +39,10 @@ def certify(
         str, typer.Argument(metavar="TASK|FILE", help="A task, or a saved certificate.")
     ],
     file: Annotated[
-        Path | None, typer.Option("--out", help="Write table, network and distribution (.npz).")
+        Path | None,
+        typer.Option(
+            "--out", help="File for table, network and distribution (.npz).", show_default="no file"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -119,16 +122,25 @@ def path(
     spec: TaskSpec,
     strengths: Annotated[
         str | None,
-        typer.Option(help="Strengths to print (and train at), such as 1e-3,1e-4; default 5."),
+        typer.Option(
+            help="Strengths to print (and train at), for example 1e-3,1e-4.",
+            show_default="5 below the collapse",
+        ),
     ] = None,
     train: Annotated[
         bool, typer.Option("--train", help="Train a network at each strength.")
     ] = False,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the runs; default runs/TASK-path.")
+        Path | None,
+        typer.Option("--out", help="Folder of the runs.", show_default="runs/TASK-path"),
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Write the figure (.html), trained networks laid over it.")
+        Path | None,
+        typer.Option(
+            help="File for the figure, with trained networks: .html, or .svg, .pdf, .png (with pip "
+            "install 'marginlens[images]').",
+            show_default="no figure",
+        ),
     ] = None,
     width: Width = None,
     steps: Steps = None,

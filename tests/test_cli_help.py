@@ -1,0 +1,107 @@
+"""Help pages: readable at 80 columns, literal, with every default; suggestions for unknown options."""
+
+import re
+
+import pytest
+from typer.main import get_command
+
+from marginlens import cli
+from marginlens.cli.spellings import SPELLINGS, suggestion
+from marginlens.training import Recipe
+
+COMMANDS = get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]
+SOURCES = {"images": ("figure", "animate", "widths", "path"), "explorer": ("explore",)}
+
+
+@pytest.mark.parametrize("verb", ["", *sorted(COMMANDS)])
+def test_every_help_page_fits_80_columns_and_keeps_its_brackets(call, monkeypatch, verb):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, printed, error = call(*filter(None, [verb]), "--help")
+    assert (code, error) == (0, "")
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "\\[" not in printed
+    assert "…" not in re.sub(r", …", "", printed)  # nothing is cut
+    for extra, verbs in SOURCES.items():
+        if verb in verbs:
+            assert f"'marginlens[{extra}]'" in printed
+    if verb == "sweep":
+        assert "[recipe]" in printed
+        assert "[grid]" in printed
+
+
+def test_every_option_says_its_default():
+    for verb, command in COMMANDS.items():
+        for option in command.params:
+            if option.required or not option.opts[-1].startswith("--"):
+                continue
+            if option.is_flag and not option.secondary_opts:
+                continue  # off
+            shown = option.show_default if isinstance(option.show_default, str) else option.default
+            needed = verb == "figure" and option.name == "file"  # a figure goes to --out or --json
+            assert shown is not None or needed, (verb, option.opts)
+
+
+NAMES = {
+    "loss": "loss_function", "penalty_name": "penalty", "beta1": "betas", "beta2": "betas",
+    "compile": "compile",
+}  # fmt: skip
+
+
+def test_defaults_that_help_states_are_those_of_the_recipe():
+    checked = 0
+    for option in COMMANDS["train"].params:
+        field = Recipe.model_fields.get(NAMES.get(option.name, option.name))
+        if field is None or not isinstance(option.show_default, str) or field.default is None:
+            continue
+        default = field.default
+        if option.name in ("beta1", "beta2"):
+            default = default[int(option.name[-1]) - 1]
+        if option.name in ("width", "strength", "learning_rate", "steps", "activation"):
+            continue  # by the task
+        said = re.split(r"[:;,]", option.show_default)[0]
+        number = isinstance(default, int | float) and not isinstance(default, bool)
+        assert said == default or (number and float(said) == default), option.name
+        checked += 1
+    assert checked > 20
+
+
+UNKNOWN = [
+    ("train", "--lr", "--learning-rate"), ("run", "--wd", "--weight-decay"),
+    ("train", "--epochs", "--steps"), ("train", "--hidden_size", "--width"),
+    ("train", "--d-mlp", "--hidden"), ("train", "--d-model", "--width"),
+    ("train", "--batch-size", "--batch"), ("train", "--n-layers", "--layers"),
+    ("train", "--num_layers", "--layers"), ("train", "--weight_decay", "--weight-decay"),
+    ("run", "--output", "--out"), ("run", "--output-dir", "--out"), ("train", "--gpu", "--device"),
+    ("train", "--lambda", "--strength"), ("train", "--reg", "--strength"), ("run", "-o", "--out"),
+    ("train", "--iterations", "--steps"), ("train", "--n-heads", "--heads"),
+    ("train", "--LR", "--learning-rate"), ("train", "--learning-rte", "--learning-rate"),
+    ("train", "--lr=0.1", "--learning-rate"), ("train", "--optimiser", "--optimizer"),
+    ("train", "--frac-train", "--train-fraction"), ("sweep", "--n-jobs", "--workers"),
+    ("atlas", "--output", "--out"), ("widths", "--n-seeds", "--seeds"),
+    ("predict", "--lambda", "--strength"), ("figure", "-o", "--out"), ("measure", "--format", "--as"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "written", "ours"), UNKNOWN, ids=[" ".join(u) for u in UNKNOWN])
+def test_well_known_spellings_suggest_ours(call, verb, written, ours):
+    code, printed, error = call(verb, "C5", written, "1")
+    assert (code, printed) == (2, "")
+    unknown = written.partition("=")[0]
+    assert error == (
+        f"marginlens: no such option {unknown}; did you mean {ours}? See marginlens {verb} --help\n"
+    )
+
+
+def test_an_option_that_resembles_none_suggests_none(call):
+    code, _, error = call("predict", "C5", "--qqqq", "1")
+    assert (code, error) == (
+        2, "marginlens: no such option --qqqq; see marginlens predict --help\n",
+    )  # fmt: skip
+
+
+def test_every_suggestion_is_an_option_of_some_verb():
+    known = {
+        name for c in COMMANDS.values() for p in c.params for name in (*p.opts, *p.secondary_opts)
+    }
+    assert set(SPELLINGS) <= known | {"--version", "--help"}
+    assert suggestion("--lr", ["--width"]) is None
