@@ -17,8 +17,8 @@ from marginlens.cli.tables import Table
 if TYPE_CHECKING:
     import numpy as np
 
-    from marginlens.measures import Mechanism
-    from marginlens.runs import Run
+    from marginlens.measures import Measurement, Mechanism
+    from marginlens.runs.folder import Weights
 
 
 @app.command(
@@ -79,22 +79,49 @@ def measure(
 ) -> None:
     """Measure a saved network, or one that other code trained."""
     options = (form, group, activation, attention)
-    if Path(what).is_file() or form is not None:
+    if _is_own_file(Path(what)) and not any(option is not None for option in options):
+        what = str(Path(what).parent)
+    elif Path(what).is_file() or form is not None:
         _measure_file(what, *options, as_json=as_json)
         return
     if any(option is not None for option in options):
         raise ValueError(
             f"{what!r} is no file; --group, --activation and --attention are for files"
         )
-    from marginlens.runs import load_run
+    _measure_folder(what, mechanism=mechanism, as_json=as_json)
 
-    finished = load_run(what)
+
+def _is_own_file(path: Path) -> bool:
+    """Whether it holds the parameters of a run, in the run's folder."""
+    return path.name == "parameters.safetensors" and (path.parent / "recipe.toml").is_file()
+
+
+def _measure_folder(folder: str, *, mechanism: bool, as_json: bool) -> None:
+    from marginlens.measures import measure as measure_network
+    from marginlens.networks import as_mlp
+    from marginlens.runs import load_run
+    from marginlens.runs.folder import load_weights, require_finite_weights
+    from marginlens.training import recorded_rows
+
+    weights = load_weights(folder)
+    require_finite_weights(weights, folder)
+    parts = [Path(folder) / name for name in ("history.parquet", "snapshots.safetensors")]
+    measured = weights.recipe.network != "transformer" and bool(weights.task.features)
     if mechanism:
-        _measure_mechanism(finished, as_json=as_json)
-    elif finished.measured is None:
-        print_last(finished, as_json=as_json)
+        _measure_mechanism(weights, as_json=as_json)
+    elif all(part.is_file() for part in parts):
+        finished = load_run(folder)
+        if finished.measured is None:
+            print_last(finished, as_json=as_json)
+        else:
+            _measure_run(finished.measurement, as_json=as_json)
+    elif measured:
+        rows = recorded_rows(weights.task, weights.recipe)
+        _measure_run(
+            measure_network(as_mlp(weights.network), weights.task, rows=rows), as_json=as_json
+        )
     else:
-        _measure_run(finished, as_json=as_json)
+        _measure_mechanism(weights, as_json=as_json)
 
 
 def _measure_file(
@@ -116,20 +143,20 @@ def _measure_file(
         _print_mechanism(seen, dict(found.stored))
 
 
-def _measure_mechanism(finished: Run, *, as_json: bool) -> None:
+def _measure_mechanism(finished: Weights, *, as_json: bool) -> None:
     from marginlens.measures import examine_network
     from marginlens.training import trained_rows
 
     train = trained_rows(finished.task, finished.recipe)
-    seen = examine_network(finished.training.network, finished.task, train=train)
+    seen = examine_network(finished.network, finished.task, train=train)
     if as_json:
         print_json(seen.to_dict())
     else:
         _print_mechanism(seen, {})
 
 
-def _measure_run(finished: Run, *, as_json: bool) -> None:
-    summary = finished.measurement.to_dict()
+def _measure_run(measurement: Measurement, *, as_json: bool) -> None:
+    summary = measurement.to_dict()
     if as_json:
         print_json(summary)
         return

@@ -13,10 +13,13 @@ from pathlib import Path, PurePath
 from marginlens.formats import Foreign, read_network
 from marginlens.groups import FiniteGroup, group
 
-__all__ = ["LARGEST_UPLOAD", "uploaded_bytes", "uploaded_group", "uploaded_network"]
+__all__ = ["LARGEST_UPLOAD", "NETWORK_SUFFIXES", "uploaded_bytes", "uploaded_group", "uploaded_network"]
 
 LARGEST_UPLOAD = 4_000_000
 """Bytes of an uploaded file; a table of 2000 elements as 16-bit ``.npy`` is twice as large."""
+
+NETWORK_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz")
+"""Endings of a network's file."""
 
 _TOO_LARGE = (
     f"{{}} is larger than {LARGEST_UPLOAD / 1e6:g} MB, the most that is taken here; the command line "
@@ -89,7 +92,7 @@ def uploaded_network(
     ValueError
         With the command line's own words, about the visitor's file.
     """
-    with _as_file(contents, filename, (".pt", ".pth", ".safetensors", ".npz"), "a network") as path:
+    with _as_file(contents, filename, NETWORK_SUFFIXES, "a network") as path:
         return read_network(
             path, form, group=group, activation=activation, attention=attention, largest=_UNPACKED
         )

@@ -9,7 +9,8 @@ __all__ = ["describe_content"]
 
 _SAVE = "save its weights as .safetensors, .npz or with torch.save(model.state_dict(), 'model.pt')"
 _UNPACK = "unpack it, and give the file inside"
-_DOWNLOAD = "download the file itself; of a page that shows it, the link 'raw' or 'download'"
+_DOWNLOAD = "download the file itself (the link 'raw' or 'download' of its page)"
+_EXPECTED = "expected a network: .pt, .pth, .ckpt, .bin, .safetensors or .npz"
 _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip archive", _UNPACK), (b"BZh", "a bzip2 archive", _UNPACK),
     (b"\xfd7zXZ", "an xz archive", _UNPACK), (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
@@ -17,10 +18,10 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"GGUF", "a GGUF file", _SAVE), (b"ggml", "a GGML file", _SAVE),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes", _SAVE),
     (b"\x93NUMPY", "one NumPy array (.npy)", "give it a name: np.savez('logits.npz', logits=array)"),
-    (b"PAR1", "a Parquet file", "expected weights"), (b"%PDF", "a PDF", _DOWNLOAD),
+    (b"PAR1", "a Parquet file", _EXPECTED), (b"%PDF", "a PDF", _EXPECTED),
     (b"\x89PNG", "a PNG picture", _DOWNLOAD), (b"\xff\xd8\xff", "a JPEG picture", _DOWNLOAD),
-    (b"GIF8", "a GIF picture", _DOWNLOAD), (b"\x7fELF", "a program", _DOWNLOAD),
-    (b"SQLite format 3", "an SQLite database", "expected weights"),
+    (b"GIF8", "a GIF picture", _DOWNLOAD), (b"\x7fELF", "a program", _EXPECTED),
+    (b"SQLite format 3", "an SQLite database", _EXPECTED),
 )  # fmt: skip
 _LEVELDB_END = bytes.fromhex("57fb808b247547db")  # of the tables that TensorFlow's .index files are
 _POINTERS = (
@@ -73,7 +74,10 @@ def describe_content(path: Path) -> tuple[str, str] | None:
             "filled with zero bytes",
             "an interrupted copy or a full disk leaves such; copy it again",
         )
-    return _text(path, head) or _protobuf(path, head)
+    found = _text(path, head) or _protobuf(path, head)
+    if found is None and size < 16:
+        return f"truncated ({size} bytes)", "download or save it again"
+    return found
 
 
 def _text(path: Path, head: bytes) -> tuple[str, str] | None:
@@ -100,7 +104,7 @@ def _text(path: Path, head: bytes) -> tuple[str, str] | None:
     if start[:1] in ("{", "["):
         return _json(path)
     begin = " ".join(text.split())[:40]
-    return f"a text that begins {begin!r}", _DOWNLOAD
+    return f"a text that begins {begin!r}", _EXPECTED
 
 
 def _json(path: Path) -> tuple[str, str]:
@@ -115,7 +119,7 @@ def _json(path: Path) -> tuple[str, str]:
                     f"a JSON answer of a server ({content[name][:60]!r}), not the file",
                     _DOWNLOAD,
                 )
-    return "a JSON text", _DOWNLOAD
+    return "a JSON text", _EXPECTED
 
 
 def _protobuf(path: Path, head: bytes) -> tuple[str, str] | None:

@@ -153,11 +153,9 @@ def _by_common_prefix(container: _Candidate) -> Iterator[_Candidate]:
 
 
 def _by_wrappers(container: _Candidate) -> Iterator[_Candidate]:
-    """Less every name's own wrapper; or the part under one wrapper, with the rest left out."""
+    """The part under one wrapper, beside modules of other names; or less every name's own wrapper."""
     if container.nested:
         return
-    values = {_unwrapped(name): value for name, value in container.tensors.items()}
-    yield _Candidate(container.path, values, sequence=container.sequence)
     prefixes = {name[: len(name) - len(_unwrapped(name))] for name in container.tensors}
     for prefix in sorted(prefixes - {""}):
         inside = {
@@ -166,7 +164,10 @@ def _by_wrappers(container: _Candidate) -> Iterator[_Candidate]:
             if name.startswith(prefix)
         }
         left = tuple(name for name in container.tensors if not name.startswith(prefix))
-        yield _Candidate(container.path, inside, prefix, left, sequence=container.sequence)
+        if all("." in name and not name.startswith(_WRAPPERS) for name in left):
+            yield _Candidate(container.path, inside, prefix, left, sequence=container.sequence)
+    values = {_unwrapped(name): value for name, value in container.tensors.items()}
+    yield _Candidate(container.path, values, sequence=container.sequence)
 
 
 def _unwrapped(name: str) -> str:
@@ -247,5 +248,5 @@ def _keys(content: Any) -> str:
         names = ", ".join(repr(str(name)) for name in [*content][:8])
         return f"but {names}" if names else "and is an empty mapping"
     if isinstance(content, list | tuple):
-        return f"but a list of {len(content)}"
-    return f"but a {type(content).__name__}"
+        return f"but {len(content)} values without names"
+    return f"but one value ({type(content).__name__})"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NoReturn
 
 from marginlens.formats.files import File
-from marginlens.formats.foreign import Foreign
+from marginlens.formats.foreign import Choices, Foreign
 from marginlens.formats.parts import finished, take
 from marginlens.training import Recipe, initial_network, trained_rows
 from marginlens.training.task_of_folder import task_of_folder
 
-__all__ = ["is_own", "read_own"]
+__all__ = ["is_own", "read_own", "require_own_choices"]
 
 _METADATA = frozenset({"seconds", "stopped", "end_steps"})
 _RECIPE = "recipe.toml"
@@ -43,11 +43,7 @@ def read_own(file: File) -> Foreign:
         _refuse_other(file)
     recipe_file = file.path.parent / _RECIPE
     if not recipe_file.is_file():
-        shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in [*file.tensors.items()][:8])
-        raise ValueError(
-            f"{file.name} holds parameters of a run ({shapes}) without its {_RECIPE}; measure the run's "
-            f"folder, copy {_RECIPE} (and table.npy) beside the file, or say --group and --activation"
-        )
+        raise ValueError(_without_recipe(file))
     try:
         recipe = Recipe.from_toml(recipe_file.read_text())
         chosen = task_of_folder(recipe, file.path.parent)
@@ -66,6 +62,38 @@ def read_own(file: File) -> Foreign:
         notes.append(f"member 0 of {members}")
     return finished(
         "run", network, chosen, file, train=trained_rows(chosen, recipe), notes=tuple(notes)
+    )
+
+
+def require_own_choices(file: File, choices: Choices) -> None:
+    """Refuse choices that the recipe beside a run's parameters makes, or that leave one open.
+
+    Parameters
+    ----------
+    file
+        File that this program wrote.
+    choices
+        Group and activation that the user says.
+
+    Raises
+    ------
+    ValueError
+        If the recipe lies beside the file; or if it does not, and group or activation is not said.
+    """
+    if (file.path.parent / _RECIPE).is_file():
+        raise ValueError(
+            f"{_RECIPE} beside {file.name} says group, activation and attention; leave those options "
+            "out, or copy the file to another folder"
+        )
+    if choices.group is None or choices.activation is None:
+        raise ValueError(_without_recipe(file))
+
+
+def _without_recipe(file: File) -> str:
+    shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in [*file.tensors.items()][:8])
+    return (
+        f"{file.name} holds parameters of a run ({shapes}) without its {_RECIPE}; measure the run's "
+        f"folder, copy {_RECIPE} (and table.npy) beside the file, or say both --group and --activation"
     )
 
 

@@ -11,7 +11,7 @@ from marginlens.formats.arrays import NPZ
 from marginlens.formats.files import File, read_file
 from marginlens.formats.foreign import Choices, Foreign, Format
 from marginlens.formats.mlps import CHUGHTAI, UVW, YAGENT
-from marginlens.formats.own import is_own, read_own
+from marginlens.formats.own import is_own, read_own, require_own_choices
 from marginlens.formats.transformers import NANDA, PIZZA, pizza_config
 
 __all__ = ["FORMATS", "read_network"]
@@ -78,8 +78,10 @@ def read_network(
 
 
 def _read(file: File, form: str | None, choices: Choices) -> Foreign:
-    if is_own(file) and form is None and choices == Choices():
-        return read_own(file)
+    if is_own(file) and form is None:
+        if choices == Choices():
+            return read_own(file)
+        require_own_choices(file, choices)
     return FORMATS[_form(file, form, choices.attention)].read(file, choices)
 
 

@@ -105,7 +105,7 @@ _RECORDS = {
     "argparse.Namespace", "types.SimpleNamespace", "collections.deque", "collections.defaultdict",
     "collections.Counter", "datetime.datetime", "datetime.date", "datetime.timedelta",
     "datetime.time", "datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID",
-    "builtins.range", "builtins.slice", "torch.device",
+    "builtins.range", "builtins.xrange", "builtins.slice", "torch.device",
     *(f"pathlib{part}.{name}" for part in ("", "._local")
       for name in ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")),
     *(f"{part}.AttributeDict" for part in (

@@ -182,10 +182,11 @@ _KNOWN = (
 )  # fmt: skip
 
 
-def _at(path: str, error: Exception) -> ValueError:
+def _at(path: str, error: Exception) -> Exception:
     """The failure, with the tensor's name before it."""
     words = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ValueError(f"{path}: {words}" if path else words)
+    kind = type(error) if isinstance(error, EOFError | zipfile.BadZipFile) else ValueError
+    return kind(f"{path}: {words}" if path else words)
 
 
 def read_pickle(stream: io.BufferedIOBase, largest: int) -> Any:
@@ -219,7 +220,7 @@ def _legacy_object(stream: io.BufferedIOBase, swapped: list[bool] | None = None)
             count = (view[2] if view else lengths[key]) * written.itemsize
             data = stream.read(count)
             if len(data) < count:
-                raise EOFError(f"the file ends in storage {key}")
+                raise EOFError("the file ends before its numbers do")
             return data
 
         name = key if view is None else f"{key}/{view[0]}"

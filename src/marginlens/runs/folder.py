@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +29,7 @@ from safetensors.torch import save_file as save_tensors
 
 from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group
+from marginlens.networks import Network
 from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
 from marginlens.runs.run import Run, prediction_for, run_record
 from marginlens.tasks import Task
@@ -35,9 +38,10 @@ from marginlens.training.task_of_folder import task_of_folder
 
 __all__ = [
     "CHANGES", "MARK", "begin_run", "check_folder", "finish_run", "is_finished", "load_run",
-    "note_changes", "save_run", "task_of_folder",
+    "load_weights", "note_changes", "require_finite_weights", "save_run", "task_of_folder",
 ]  # fmt: skip
 
+_T = TypeVar("_T")
 MARK = "recipe.toml"
 CHANGES = "changes.json"
 _FILES = {
@@ -231,6 +235,24 @@ def _is_made_by_its_name(learned: FiniteGroup) -> bool:
         return False
 
 
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Trained network of a run's folder, without its history.
+
+    Attributes
+    ----------
+    recipe, task, network
+        Recipe of the run, its task, and the trained network of all members.
+    metadata
+        Texts in the header of ``parameters.safetensors``: seconds, and why training stopped.
+    """
+
+    recipe: Recipe
+    task: Task
+    network: Network
+    metadata: Mapping[str, str]
+
+
 def load_run(folder: str | Path) -> Run:
     """Read a run's folder; prediction, measurement and verdict are computed anew.
 
@@ -239,38 +261,92 @@ def load_run(folder: str | Path) -> Run:
     ValueError
         If the folder is not a run's, or a file in it is damaged.
     """
-    path = Path(folder)
+    return _read_or_refuse(Path(folder), _read)
+
+
+def load_weights(folder: str | Path) -> Weights:
+    """Read a run's trained network by its recipe and table; history and snapshots may be missing.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+
+    Raises
+    ------
+    ValueError
+        If the folder is not a run's, or a file in it is damaged.
+    """
+    return _read_or_refuse(Path(folder), _read_weights)
+
+
+def require_finite_weights(weights: Weights, folder: str | Path) -> None:
+    """Refuse a trained network with a weight that is infinite or no number.
+
+    Parameters
+    ----------
+    weights
+        Network as :func:`load_weights` reads it.
+    folder
+        Folder of the run, for the message.
+
+    Raises
+    ------
+    ValueError
+        In one line, with the first tensor and place.
+    """
+    for name, tensor in weights.network.parameters.items():
+        bad = ~torch.isfinite(tensor)
+        if bad.any():
+            place = torch.nonzero(bad)[0].tolist()
+            member = f" of member {place[0]}" if weights.network.members > 1 else ""
+            raise ValueError(
+                f"weights that are not finite in {str(folder)!r}: {name}{place[1:]}{member} is "
+                f"{tensor[tuple(place)].item()} ({int(bad.sum())} of {tensor.numel()} numbers); nothing "
+                f"is measured; if the training diverged, use a smaller --learning-rate than "
+                f"{weights.recipe.learning_rate:g}"
+            )
+
+
+def _read_or_refuse(path: Path, read: Callable[[Path], _T]) -> _T:
     if not (path / MARK).is_file():
         raise ValueError(
-            f"{str(folder)!r} is not a run's folder (no {MARK}); make one with: marginlens run C23"
+            f"{str(path)!r} is not a run's folder (no {MARK}); make one with: marginlens run C23"
         )
     if not (path / "parameters.safetensors").is_file():
         raise ValueError(
-            f"the run in {str(folder)!r} is not finished, or is damaged (no parameters.safetensors); "
-            f"go on with it: marginlens train --resume {quote(str(folder))}"
+            f"the run in {str(path)!r} is not finished, or is damaged (no parameters.safetensors); "
+            f"go on with it: marginlens train --resume {quote(str(path))}"
         )
     try:
-        return _read(path)
+        return read(path)
     except (ValueError, OSError, KeyError, SafetensorError, pa.ArrowException) as error:
         words = " ".join(str(error).split())
-        raise ValueError(f"the run in {str(folder)!r} is damaged: {words}") from None
+        raise ValueError(f"the run in {str(path)!r} is damaged: {words}") from None
 
 
-def _read(path: Path) -> Run:
+def _read_weights(path: Path) -> Weights:
     recipe = Recipe.from_toml((path / MARK).read_text())
     with safe_open(path / "parameters.safetensors", framework="pt") as file:
-        metadata = file.metadata() or {}
+        metadata = dict(file.metadata() or {})
         chosen = task_of_folder(recipe, path)
         like = initial_network(chosen, recipe.model_copy(update={"members": 1}))
         parameters: dict[str, torch.Tensor] = {
             name: file.get_tensor(name) for name in like.parameters
         }
-        network = like.with_parameters(parameters)
-        network.require_task(chosen)
-        if network.members != recipe.members:
-            raise ValueError(
-                f"{MARK} says {recipe.members} members, but there are parameters of {network.members}"
-            )
+    network = like.with_parameters(parameters)
+    network.require_task(chosen)
+    if network.members != recipe.members:
+        raise ValueError(
+            f"{MARK} says {recipe.members} members, but there are parameters of {network.members}"
+        )
+    return Weights(recipe, chosen, network, metadata)
+
+
+def _read(path: Path) -> Run:
+    weights = _read_weights(path)
+    recipe, chosen, network = weights.recipe, weights.task, weights.network
+    metadata = weights.metadata
     with safe_open(path / "snapshots.safetensors", framework="np") as file:
         snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     table = pq.read_table(path / "history.parquet")
