@@ -36,9 +36,8 @@ check: .venv/ready  ## style, types, import contracts, documentation coverage
 	$(BIN)/lint-imports
 
 bench: .venv/ready  ## our speed against the textbook's; irreps against the order
-	$(BIN)/python benchmarks/engine.py
-	$(BIN)/python benchmarks/curves.py
-	$(BIN)/python benchmarks/irreps.py
+	@failed=0; for name in engine curves irreps; do \
+	  $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
 
 .venv/gap: .venv/ready
 	@echo "Installing GAP into .venv ..."

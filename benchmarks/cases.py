@@ -55,6 +55,8 @@ class Case:
         Share of the table's rows that is trained on.
     members
         Networks from different seeds, trained together by us, in a loop by the textbook.
+    dtype
+        Precision of the weights: float32 to be timed, float64 to be compared.
     """
 
     label: str
@@ -70,19 +72,24 @@ class Case:
     strength: float = 0.0
     fraction: float = 1.0
     members: int = 1
+    dtype: torch.dtype = torch.float32
 
     def network(self) -> MLP | Factored | Transformer:
         """The weights from which both sides start."""
         chosen, sigma = task(self.task), parse_activation(self.activation)
         if self.form == "transformer":
-            return Transformer.initial(chosen, self.settings, members=self.members)
+            return Transformer.initial(
+                chosen, self.settings, members=self.members, dtype=self.dtype
+            )
         if self.form == "factored":
             return Factored.initial(
-                chosen, sigma, embedding=self.embedding, width=self.width, members=self.members
-            )
+                chosen, sigma, embedding=self.embedding, width=self.width, members=self.members,
+                dtype=self.dtype,
+            )  # fmt: skip
         return MLP.initial(
-            chosen, sigma, width=self.width, members=self.members, tied=self.form == "tied"
-        )
+            chosen, sigma, width=self.width, members=self.members, tied=self.form == "tied",
+            dtype=self.dtype,
+        )  # fmt: skip
 
     def rows(self) -> Rows:
         """The rows to train on."""

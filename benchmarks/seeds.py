@@ -2,7 +2,7 @@
 
 The loop trains one seed after another as the textbook has it; ``eager`` is `Population` with fused Adam,
 all members at once. All start from the same weights and take the same steps, alternating; losses and
-gradients of the first step are compared.
+gradients of the first step are compared in float64.
 
     OMP_NUM_THREADS=1 python benchmarks/seeds.py
 """
@@ -13,7 +13,7 @@ import argparse
 
 import torch
 from cases import SEEDS, Case, Compiled, Ours, Textbook
-from engine import BLOCK_SECONDS, Contestant, compare
+from engine import BLOCK_SECONDS, Contestant, compare, in_float64
 from measure import alternate
 from rich.console import Console
 from rich.progress import track
@@ -22,14 +22,15 @@ from rich.table import Table
 
 def rows_of(case: Case, rounds: int) -> list[list[str]]:
     """The table's rows for one ensemble."""
+    double = in_float64(case)
+    for ours in (Ours(double), Compiled(double)):
+        compare(case, {"textbook": Textbook(double), "ours": ours})
     sides: dict[str, Contestant] = {
         "loop over seeds": Textbook(case),
         "eager": Ours(case),
         "compiled, 10 steps a call": Compiled(case),
         "compiled, 100 steps a call": Compiled(case, 100),
     }
-    for name in list(sides)[1:]:
-        compare(case, {"textbook": Textbook(case), "ours": sides[name]})
     once = alternate(sides, rounds=1, calls=1)
     calls = {name: max(1, round(BLOCK_SECONDS / once.median(name))) for name in sides}
     timings = alternate(sides, rounds=rounds, calls=calls)
