@@ -6,7 +6,9 @@ from marginlens.networks.factored import Factored, FactoredPopulation
 from marginlens.networks.hidden import (
     embeddings_of,
     hidden_activations,
+    relabelled,
     unembedding_of,
+    why_no_hidden_layer,
     with_embeddings,
 )
 from marginlens.networks.kinds import Evaluator, Network, as_mlp, norm_of, population_of
@@ -17,11 +19,43 @@ from marginlens.networks.rows import Rows
 from marginlens.networks.transformer import Transformer
 from marginlens.networks.transformer_population import TransformerPopulation
 from marginlens.networks.transformer_settings import TransformerSettings
+from marginlens.networks.transformer_variant import (
+    SMOOTH_ACTIVATIONS,
+    TransformerVariant,
+    VariantSettings,
+)
 
 __all__ = [
-    "MEMORY", "MLP", "DeepTransformerPopulation", "Evaluation", "Evaluator", "Factored",
-    "FactoredPopulation", "Network", "Population", "Rows", "Transformer", "TransformerPopulation",
-    "TransformerSettings", "as_mlp", "construct", "cross_entropy_", "embeddings_of", "evaluate",
-    "gromov", "hidden_activations", "neuron_norms", "norm_of", "population_of", "squared_norm",
-    "total_norm", "unembedding_of", "with_embeddings",
-]  # fmt: skip
+    "MEMORY",
+    "MLP",
+    "SMOOTH_ACTIVATIONS",
+    "DeepTransformerPopulation",
+    "Evaluation",
+    "Evaluator",
+    "Factored",
+    "FactoredPopulation",
+    "Network",
+    "Population",
+    "Rows",
+    "Transformer",
+    "TransformerPopulation",
+    "TransformerSettings",
+    "TransformerVariant",
+    "VariantSettings",
+    "as_mlp",
+    "construct",
+    "cross_entropy_",
+    "embeddings_of",
+    "evaluate",
+    "gromov",
+    "hidden_activations",
+    "neuron_norms",
+    "norm_of",
+    "population_of",
+    "relabelled",
+    "squared_norm",
+    "total_norm",
+    "unembedding_of",
+    "why_no_hidden_layer",
+    "with_embeddings",
+]

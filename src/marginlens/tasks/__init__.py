@@ -2,8 +2,10 @@
 
 from marginlens.public_names import keep_public_names
 from marginlens.tasks.addition import Addition, addition
+from marginlens.tasks.group_coordinates import GroupCoordinates, group_coordinates
+from marginlens.tasks.lambdas import lambda_operation
 from marginlens.tasks.operations import POWER_OPERATIONS, Operation, operation
-from marginlens.tasks.specs import name_of_elements, task, task_over
+from marginlens.tasks.specs import name_of_elements, operation_task, task, task_over
 from marginlens.tasks.task_types import Feature, Task
 
 keep_public_names(__name__)
@@ -11,11 +13,15 @@ __all__ = [
     "POWER_OPERATIONS",
     "Addition",
     "Feature",
+    "GroupCoordinates",
     "Operation",
     "Task",
     "addition",
+    "group_coordinates",
+    "lambda_operation",
     "name_of_elements",
     "operation",
+    "operation_task",
     "task",
     "task_over",
 ]

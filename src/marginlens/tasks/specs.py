@@ -102,7 +102,7 @@ def task_over(name: str, elements: FiniteGroup) -> Task:
         return _table_task(elements, 2)
     if parts[1] == "mod":
         return task(name)
-    return _operation_task(operation(parts[0], elements))
+    return operation_task(operation(parts[0], elements))
 
 
 def name_of_elements(name: str) -> str:
@@ -187,16 +187,28 @@ def _table_task(learned: FiniteGroup | CharacterTable, inputs: int) -> Task:
 
 def _parse_operation(formula: str, preposition: str, elements: str) -> Task:
     if preposition == "in":
-        return _operation_task(operation(formula, group(elements)))
+        return operation_task(operation(formula, group(elements)))
     if re.fullmatch(r"\d{1,9}", elements, flags=re.ASCII) is None:
         raise ValueError(
             f"{elements[:30]!r} is no modulus: a whole number of at least 2, e.g. "
             f"{formula[:60] or 'x/y'} mod 97"
         )
-    return _operation_task(operation(formula, int(elements)))
+    return operation_task(operation(formula, int(elements)))
 
 
-def _operation_task(made: Operation) -> Task:
+def operation_task(made: Operation) -> Task:
+    """The task of learning a binary operation; of the group, if it is the group's product.
+
+    Parameters
+    ----------
+    made
+        Operation with its rows and answers.
+
+    Examples
+    --------
+    >>> operation_task(operation("xy", 11))
+    Task(xy mod 11, 121 rows, 11 classes)
+    """
     learned = made.elements
     if made.is_product:
         return replace(_table_task(learned, 2), name=made.name)

@@ -1,0 +1,262 @@
+"""Transformers of forms that training does not offer: read from files and evaluated, not trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marginlens.networks.activations import activated
+from marginlens.networks.transformer import EPSILON, Parameters, Transformer
+from marginlens.networks.transformer_settings import TransformerSettings
+from marginlens.tasks import Task
+from marginlens.theory import parse_activation
+
+__all__ = ["SMOOTH_ACTIVATIONS", "TransformerVariant", "VariantSettings", "variant_settings"]
+
+_BLOCK = 1 << 14
+"""Rows that are evaluated at a time where no gradient is needed."""
+
+
+def _tanh_gelu(x: Tensor) -> Tensor:
+    return torch.nn.functional.gelu(x, approximate="tanh")
+
+
+SMOOTH_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {
+        "gelu": torch.nn.functional.gelu,
+        "gelu_new": _tanh_gelu,
+        "gelu_fast": _tanh_gelu,
+        "gelu_pytorch_tanh": _tanh_gelu,
+        "tanh": torch.tanh,
+        "silu": torch.nn.functional.silu,
+    }
+)
+"""Activations that no prediction here covers, by the names that settings of other projects have."""
+
+
+@dataclass(frozen=True)
+class VariantSettings(TransformerSettings):
+    """Sizes and variants of a transformer from a file; heads need not divide the width.
+
+    Attributes
+    ----------
+    activation
+        One of `SMOOTH_ACTIVATIONS`, or a name that `parse_activation` reads.
+    layer_norm
+        ``"none"``, ``"pre"`` (mean and variance) or ``"rms"`` (mean square alone), applied to what
+        attention, MLP and unembedding read. Gains and biases are optional parameters.
+    epsilon
+        Number that is added to the variance.
+    causal
+        Whether a position sees itself and those before alone.
+    attention_scale
+        Number that scores are divided by; None: the root of a head's channels.
+    parallel
+        Whether the MLP of a layer reads the stream before its attention.
+    """
+
+    epsilon: float = EPSILON
+    causal: bool = True
+    attention_scale: float | None = None
+    parallel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.activation not in SMOOTH_ACTIVATIONS:
+            parse_activation(self.activation)
+
+    @property
+    def is_plain(self) -> bool:
+        """False: the tables of `Tables` are those of trained transformers."""
+        return False
+
+    def layer(self, parameters: dict[str, Tensor], number: int) -> dict[str, Tensor]:
+        """A layer's parameters, under the names of the first; layers count from 1."""
+        suffix = f"_{number}"
+        if number == 1:
+            return {name: p for name, p in parameters.items() if not name[-1].isdigit()}
+        return {
+            name.removesuffix(suffix): p for name, p in parameters.items() if name.endswith(suffix)
+        }
+
+
+class TransformerVariant(Transformer):
+    """A transformer with any of the parts that files of other projects have.
+
+    Beside the parameters of :class:`Transformer`: ``query_bias``, ``key_bias`` and ``value_bias``
+    (head, channel), ``output_bias`` (width), ``unembed_bias`` (class); gains and biases of layer norm;
+    without ``up`` and ``down`` a layer is attention alone. Where both inputs have a vocabulary, the
+    tables are ``embed_u`` and ``embed_v``, and ``equals`` is the embedding of the equals sign.
+
+    Attributes
+    ----------
+    parameters
+        By name, each with a leading member axis; those of layer 2 and on end in ``_2`` and so on.
+    settings
+        A :class:`VariantSettings`.
+    """
+
+    settings: VariantSettings
+
+    def require_task(self, task: Task) -> None:
+        """Refuse a task that is no table of pairs of as many elements as the network has.
+
+        Raises
+        ------
+        ValueError
+            Naming both numbers.
+        """
+        self.settings.require_task(task)
+        p = self.parameters
+        equals = self.settings.sequence == "ab="
+        sizes = [len(p["embed"][0]) - equals] if "embed" in p else [
+            len(p[name][0]) for name in ("embed_u", "embed_v")
+        ]  # fmt: skip
+        if task.factors != 2 or any(size != task.size for size in sizes):
+            raise ValueError(
+                f"the network's tables have {sizes[-1]} elements, but {task.name} has {task.size} "
+                f"in each of {task.factors} slots; expected pairs"
+            )
+
+    def with_parameters(self, parameters: dict[str, Tensor]) -> TransformerVariant:
+        """The network with other parameters."""
+        return TransformerVariant(parameters, self.settings)
+
+    def logits(self, task: Task) -> Float[Tensor, "member row class"]:
+        """Evaluate the whole table, a block of rows at a time unless a gradient is taken."""
+        inputs = self._inputs(task)
+        if any(p.requires_grad for p in self.parameters.values()):
+            return self._answers(inputs)
+        return torch.cat([self._answers(part) for part in inputs.split(_BLOCK)], dim=1)
+
+    def hidden(self, task: Task) -> Float[Tensor, "member row neuron"]:
+        """Activations of the last layer's neurons, at the last position.
+
+        Raises
+        ------
+        ValueError
+            If the last layer has no MLP.
+        """
+        inputs = self._inputs(task)
+        last = self.settings.layer(self.parameters, self.settings.layers)
+        if "down" not in last:
+            raise ValueError("the network's last layer has no MLP, so no hidden neurons")
+        return torch.cat(
+            [self._neurons(last, self._at_last(part)[1][:, :, 0]) for part in inputs.split(_BLOCK)],
+            dim=1,
+        )
+
+    def _inputs(self, task: Task) -> Tensor:
+        self.require_task(task)
+        task.require_rows()
+        return torch.as_tensor(task.inputs, device=self.parameters["unembed"].device)
+
+    def _tokens(self, inputs: Tensor) -> Tensor:
+        """Embeddings of the rows' tokens, (member, row, position, width)."""
+        p = self.parameters
+        if "embed" in p:
+            last = p["embed"].shape[1] - 1
+            if self.settings.sequence == "ab=":
+                inputs = torch.nn.functional.pad(inputs, (0, 1), value=last)
+            return p["embed"][:, inputs]
+        parts = [p["embed_u"][:, inputs[:, 0]], p["embed_v"][:, inputs[:, 1]]]
+        if self.settings.sequence == "ab=":
+            parts.append(p["equals"].expand(-1, len(inputs), -1))
+        return torch.stack(parts, dim=2)
+
+    def _at_last(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """At the last position: the stream after the last layer's attention, and what its MLP reads."""
+        x = self._tokens(inputs) + self.parameters["position"][:, None]
+        for number in range(1, self.settings.layers):
+            p = self.settings.layer(self.parameters, number)
+            attended = x + self._heads(p, x, 0)
+            x = attended + self._fed(p, x if self.settings.parallel else attended)
+        p = self.settings.layer(self.parameters, self.settings.layers)
+        before = x[:, :, -1:]
+        attended = before + self._heads(p, x, -1)
+        return attended, before if self.settings.parallel else attended
+
+    def _answers(self, inputs: Tensor) -> Tensor:
+        p = self.parameters
+        attended, read = self._at_last(inputs)
+        x = attended + self._fed(self.settings.layer(p, self.settings.layers), read)
+        logits = self._normalized(x[:, :, 0], p, "final_norm") @ p["unembed"].mT
+        return logits + p["unembed_bias"][:, None] if "unembed_bias" in p else logits
+
+    def _heads(self, p: Parameters, x: Tensor, first: int) -> Tensor:
+        """What a layer's heads add to the stream, at the positions from ``first`` on."""
+        s = self.settings
+        seen = self._normalized(x, p, "attention_norm")
+        key, value = (
+            _with_bias(torch.einsum("mriw,mhcw->mrihc", seen, p[n]), p.get(f"{n}_bias"))
+            for n in ("key", "value")
+        )
+        query = torch.einsum("mriw,mhcw->mrihc", seen[:, :, first:], p["query"])
+        query = _with_bias(query, p.get("query_bias"))
+        scale = math.sqrt(query.shape[-1]) if s.attention_scale is None else s.attention_scale
+        scores = torch.einsum("mrihc,mrjhc->mrhij", query, key) / scale
+        length = x.shape[2]
+        visible = torch.ones(length, length, dtype=torch.bool, device=x.device)
+        visible = (visible.tril() if s.causal else visible)[first:]
+        weights = s.attention * scores.masked_fill(~visible, -math.inf).softmax(-1)
+        weights = weights + (1 - s.attention) * visible.to(x.dtype)
+        mixed = torch.einsum("mrhij,mrjhc->mrihc", weights, value)
+        added = torch.einsum("mrihc,mhcw->mriw", mixed, p["output"])
+        bias = p.get("output_bias")
+        return added if bias is None else added + bias[:, None, None]
+
+    def _fed(self, p: Parameters, x: Tensor) -> Tensor | float:
+        """What a layer's MLP adds to the stream; 0 where it has none."""
+        if "down" not in p:
+            return 0.0
+        added = torch.einsum("mrin,mnw->mriw", self._neurons(p, x), p["down"])
+        bias = p.get("down_bias")
+        return added if bias is None else added + bias[:, None, None]
+
+    def _neurons(self, p: Parameters, x: Tensor) -> Tensor:
+        """Activations of a layer's neurons on (member, row, width) or with positions before width."""
+        seen = self._normalized(x, p, "mlp_norm")
+        before = torch.einsum("mr...w,mnw->mr...n", seen, p["up"])
+        if "up_bias" in p:
+            before = before + p["up_bias"].view(len(x), *[1] * (x.ndim - 2), -1)
+        name = self.settings.activation
+        if name in SMOOTH_ACTIVATIONS:
+            return SMOOTH_ACTIVATIONS[name](before)
+        return activated(parse_activation(name), before)
+
+    def _normalized(self, x: Tensor, p: Parameters, name: str) -> Tensor:
+        """Layer norm of what a part reads, with the gain and the bias that the file has."""
+        s = self.settings
+        if s.layer_norm == "none":
+            return x
+        if s.layer_norm == "pre":
+            x = x - x.mean(-1, keepdim=True)
+        x = x / (x.square().mean(-1, keepdim=True) + s.epsilon).sqrt()
+        around = (len(x), *[1] * (x.ndim - 2), -1)
+        if name in p:
+            x = x * p[name].view(around)
+        return x + p[f"{name}_bias"].view(around) if f"{name}_bias" in p else x
+
+
+def variant_settings(settings: TransformerSettings, **changes: Any) -> VariantSettings:
+    """The same settings as those of a variant, some of them changed.
+
+    Parameters
+    ----------
+    settings
+        Settings of any transformer.
+    changes
+        Fields of :class:`VariantSettings` by name.
+    """
+    values = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    return VariantSettings(**(values | changes))
+
+
+def _with_bias(x: Tensor, bias: Tensor | None) -> Tensor:
+    return x if bias is None else x + bias[:, None, None]
