@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,11 +28,15 @@ class Choices:
         None: the file's, or the one of its project.
     attention
         Attention rate of a transformer, for ``pizza``.
+    layer_norm
+        ``"none"`` or ``"pre"``: whether a transformer normalizes what its parts read, where the file
+        does not say; None: as the file says, or as its answers clearly do.
     """
 
     group: str | None = None
     activation: str | None = None
     attention: float | None = None
+    layer_norm: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,8 @@ class Foreign:
         Numbers that its authors stored beside it.
     notes
         What had to be decided to read it.
+    warning
+        Sentence that says that it answers fewer than half the rows, and why that may be; else empty.
     """
 
     form: str
@@ -65,6 +71,7 @@ class Foreign:
     train: Int[np.ndarray, " train_row"] | None = None
     stored: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,22 @@ class Format:
         Names of tensors that only such files have; by them a file is recognised.
     read
         From the file to the network.
+    other_marks
+        Sets of names that files of the same project may have instead.
     """
 
     name: str
     words: str
     marks: frozenset[str]
     read: Callable[[File, Choices], Foreign]
+    other_marks: tuple[frozenset[str], ...] = ()
+
+    def fits(self, names: Collection[str]) -> bool:
+        """Whether a file with tensors of these names may be one.
+
+        Parameters
+        ----------
+        names
+            Names of the file's tensors.
+        """
+        return any(marks <= set(names) for marks in (self.marks, *self.other_marks))

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-
+from marginlens.formats.answers import Candidate, clear_winner, settled, shares
+from marginlens.formats.chughtai_groups import in_their_order, stated_group, stored_numbers
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
-from marginlens.formats.parts import finished, square_table, take, task_of_order, trained_on
-from marginlens.groups import FiniteGroup
+from marginlens.formats.parts import finished, take, task_of_order, trained_on
+from marginlens.formats.stated import Stated
+from marginlens.formats.transformer_weights import LENS_MARKS
+from marginlens.formats.transformers import permuted_rows, read_chughtai_transformer
 from marginlens.networks import MLP, Factored
-from marginlens.tasks import Task, task
 from marginlens.theory import parse_activation
 
 __all__ = ["CHUGHTAI", "UVW", "YAGENT"]
 
-_LETTERS = {
-    "SymmetricGroup": "S",
-    "AlternatingGroup": "A",
-    "CyclicGroup": "C",
-    "DihedralGroup": "D",
-}
-
-
-_SYMPY = {"S": "SymmetricGroup", "A": "AlternatingGroup", "D": "DihedralGroup"}
+_NOT_USED = frozenset({"mlp.basis"})
+"""Tensors in files of He et al. that are no part of the function: a Fourier basis."""
 
 
 def _read_chughtai(file: File, choices: Choices) -> Foreign:
-    config = file.beside("cfg.json")
+    if "embed.W_E" in file.tensors:
+        return read_chughtai_transformer(file, choices)
+    stated = Stated.of(file, "cfg.json")
     left, right = take(file.tensors, "W_x", None, None), take(file.tensors, "W_y", None, None)
     order, coordinates = left.shape
     mix = take(file.tensors, "W", coordinates + right.shape[1], None)
     out = take(file.tensors, "W_U", mix.shape[1], order)
+    _require_known(file, {"W_x", "W_y", "W", "W_U"}, order, mix.shape[1])
     network = Factored(
         {
             "embed_u": left[None], "mix_u": mix[None, :coordinates].contiguous(),
@@ -43,53 +41,32 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
         },
         parse_activation(choices.activation or "relu"),
     )  # fmt: skip
-    letter = _LETTERS.get(str(config.get("group")))
-    spec = f"{letter}{config.get('group_parameter')}" if letter else None
-    start = task_of_order(order, choices, default=spec)
-    logits = network.logits(start)[0].numpy()
-    problem, note = _in_their_order(start, logits)
-    train, words = trained_on(config, order**2, partial(_permuted, order**2), "permuted")
-    notes = [note, *words]
-    summary = file.beside("summary_metrics.json")
-    stored = {name: float(v) for name, v in summary.items() if isinstance(v, int | float)}
-    return finished(
-        "chughtai", network, problem, file, train=train, stored=stored, notes=tuple(notes)
-    )
+    named = None if choices.group is not None else stated_group(stated, order)
+    start = task_of_order(order, choices) if named is None else named
+    config = {name: value for name, (value, _) in stated.values.items()}
+    train, words = trained_on(config, order**2, partial(permuted_rows, order**2), "permuted")
+    found = finished(
+        "chughtai", network, start, file, train=train, stored=stored_numbers(file),
+        notes=tuple(words),
+    )  # fmt: skip
+    return in_their_order(found, stated=named is not None)
 
 
-def _permuted(count: int, seed: int) -> list[int]:
-    """Chughtai et al.'s order: PyTorch's permutation of all pairs."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
-
-
-def _in_their_order(start: Task, logits: np.ndarray) -> tuple[Task, str]:
-    """The group's table in the order of the network's elements."""
-    own = square_table(logits, start.name)
-    if own is not None:
-        return own, "the elements' order is that of the network's own answers, which form the group"
-    orders = {f"that of {start.name} here": start}
-    letter, degree = start.name[:1], start.name[1:]
-    if letter in _SYMPY and degree.isdigit():
-        orders["SymPy's, left factor first"] = permutation_task(letter, int(degree))
-    right = {words: float((logits.argmax(1) == t.answers).mean()) for words, t in orders.items()}
-    best = max(right, key=right.__getitem__)
-    note = (
-        f"the elements' order is taken to be {best}: {right[best]:.1%} of the rows are then right"
-    )
-    return orders[best], note
-
-
-def permutation_task(letter: str, degree: int) -> Task:
-    """S_n, A_n or D_n with its elements as SymPy generates them, the left factor applied first."""
-    from sympy.combinatorics import Permutation, named_groups
-
-    group = getattr(named_groups, _SYMPY[letter])(degree)
-    elements = np.array([Permutation(p).array_form for p in group.generate()])
-    weights = degree ** np.arange(degree)
-    number = {int(key): index for index, key in enumerate(elements @ weights)}
-    keys = elements[:, elements].swapaxes(0, 1) @ weights  # of (i, j): first i, then j, as j[i]
-    table = np.array([[number[int(key)] for key in row] for row in keys])
-    return task(FiniteGroup(table, f"{letter}{degree}"))
+def _require_known(file: File, known: Collection[str], *sizes: int) -> None:
+    """Refuse tensors that are not read and may be parameters: one of their axes is one of ``sizes``."""
+    strange = [
+        name
+        for name, tensor in file.tensors.items()
+        if name not in known
+        and ("." in name or set(tensor.shape) & set(sizes))
+        and (not tensor.is_floating_point() or bool(tensor.any()))
+    ]
+    if strange:
+        have = ", ".join(strange[:4]) + (" and others" if len(strange) > 4 else "")
+        raise ValueError(
+            f"{file.name} has {have}, which {'are' if len(strange) > 1 else 'is'} not understood; "
+            f"expected {', '.join(sorted(known)[:8])} alone"
+        )
 
 
 def _read_yagent(file: File, choices: Choices) -> Foreign:
@@ -104,18 +81,21 @@ def _read_yagent(file: File, choices: Choices) -> Foreign:
         layers["bias"] = take(file.tensors, "mlp.b_in", inside.shape[0])[None, None]
     if "mlp.b_out" in file.tensors and bool(take(file.tensors, "mlp.b_out", None).any()):
         raise ValueError("mlp.b_out is not zero; expected logits without biases")
+    _require_known(
+        file, {"mlp.W_in", "mlp.W_out", "mlp.b_in", "mlp.b_out", "embed.W_E", *_NOT_USED}
+    )
     known = [choices.activation] if choices.activation else _named(file.path) or ["relu", "x^2"]
-    networks = [MLP(layers, parse_activation(name), problem.slots) for name in known]
-    found = [finished("yagent", network, problem, file) for network in networks]
-    right = [float((one.logits.argmax(1) == problem.answers).mean()) for one in found]
-    best = int(np.argmax(right))
+    candidates = []
+    for name in known:
+        network = MLP(layers, parse_activation(name), problem.slots)
+        found = finished("yagent", network, problem, file)
+        candidates.append(Candidate(name, settled(found, choices, stated=False)))
+    best = clear_winner(candidates, "its activation", "--activation relu", file.name)
     why = "as asked for" if choices.activation else "which the file's folder names"
     if len(known) > 1:
-        why = f"which answers best: {right[0]:.3f} of the rows with relu, {right[1]:.3f} with x^2"
-    return Foreign(
-        "yagent", problem, found[best].logits, found[best].network,
-        notes=(f"activation {known[best]}, {why}",),
-    )  # fmt: skip
+        why = f"which clearly answers best: {shares(candidates)}"
+    notes = (f"activation {best.words}, {why}", *best.found.notes)
+    return replace(best.found, notes=notes)
 
 
 def _named(path: Path) -> list[str]:
@@ -140,12 +120,15 @@ def _read_uvw(file: File, choices: Choices) -> Foreign:
     ordered = {key: weights[key] for key in ("u", "v", "w", "bias") if key in weights}
     network = MLP(ordered, parse_activation(name), problem.slots if tied else ())
     note = "" if choices.activation else " (say another with --activation)"
-    return finished("uvw", network, problem, file, notes=(f"activation {name}{note}",))
+    _require_known(file, {"u", "v", "w", "bias"}, u.shape[0], u.shape[1])
+    found = finished("uvw", network, problem, file, notes=(f"activation {name}{note}",))
+    return settled(found, choices, stated=False)
 
 
 CHUGHTAI = Format(
-    "chughtai", "MLP on factored embeddings, with cfg.json beside it (Chughtai et al. 2023)",
-    frozenset({"W_x", "W_y", "W", "W_U"}), _read_chughtai,
+    "chughtai", "MLP on factored embeddings, or transformer on (a, b, =), with cfg.json beside it "
+    "(Chughtai et al. 2023)",
+    frozenset({"W_x", "W_y", "W", "W_U"}), _read_chughtai, (LENS_MARKS,),
 )  # fmt: skip
 YAGENT = Format(
     "yagent", "MLP with one embedding for both inputs (He et al. 2026)",

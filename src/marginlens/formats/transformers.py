@@ -1,118 +1,404 @@
-"""Transformers of Nanda et al. and Zhong et al., and those that TransformerLens stores."""
+"""Transformers of Nanda et al., Zhong et al. and Chughtai et al., and those that TransformerLens stores."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from marginlens.formats.answers import HALF, Candidate, accuracy, clear_winner, settled, shares
+from marginlens.formats.chughtai_groups import in_their_order, stated_group, stored_numbers
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
-from marginlens.formats.parts import finished, require_finite, take, task_of_order, trained_on
-from marginlens.networks import Transformer, TransformerSettings
-from marginlens.tasks import Task
+from marginlens.formats.parts import finished, task_of_order, trained_on
+from marginlens.formats.stated import Stated
+from marginlens.formats.transformer_weights import (
+    BRIDGE_MARKS,
+    LENS_MARKS,
+    TransformerWeights,
+    transformer_weights,
+)
+from marginlens.networks import (
+    SMOOTH_ACTIVATIONS,
+    Transformer,
+    TransformerSettings,
+    TransformerVariant,
+    VariantSettings,
+)
+from marginlens.tasks import Task, lambda_operation, operation_task, task
+from marginlens.theory import parse_activation
 
-__all__ = ["NANDA", "PIZZA", "pizza_config"]
+__all__ = ["CHUGHTAI_EMBEDDINGS", "NANDA", "PIZZA", "read_chughtai_transformer", "transformer_form"]
 
-_MARKS = frozenset({"embed.W_E", "pos_embed.W_pos", "blocks.0.attn.W_K", "unembed.W_U"})
-_ACTIVATIONS = {"relu": "relu", "quad": "x^2"}
+CHUGHTAI_EMBEDDINGS = frozenset({"x_embed", "y_embed"})
+"""Copies of the embedding in files of Chughtai et al."""
+
+_ALMOST_ALL = 0.9
+_EVERY = 0.99
+
+_FUNCTIONS = {
+    "add": "x+y", "addition": "x+y", "subtract": "x-y", "subtraction": "x-y", "sub": "x-y",
+    "multiply": "xy", "multiplication": "xy", "mul": "xy", "divide": "x/y", "division": "x/y",
+    "x2xyy2": "x^2+xy+y^2",
+}  # fmt: skip
+"""Operations by the names of ``fn_name`` in Nanda et al.'s code and its descendants."""
+
+_ONLY: Mapping[str, tuple[Any, ...]] = {
+    "positional_embedding_type": (None, "standard"), "gated_mlp": (None, False),
+    "use_local_attn": (None, False), "scale_attn_by_inverse_layer_idx": (None, False),
+    "num_experts": (None,), "post_embedding_ln": (None, False), "use_qk_norm": (None, False),
+    "use_normalization_before_and_after": (None, False), "attn_scores_soft_cap": (None, -1),
+    "output_logits_soft_cap": (None, -1), "relative_attention_num_buckets": (None,),
+    "relative_attention_max_distance": (None,), "softmax": (None, True),
+    "use_softmax": (None, True), "linear_attention": (None, False),
+}  # fmt: skip
+"""Values that settings may have, as the evaluation here has no other."""
 
 
-def _sequence(length: int, name: str) -> str:
-    if length not in (2, 3):
-        raise ValueError(f"{name} has {length} positions; expected 2 for (a, b) or 3 for (a, b, =)")
-    return "ab=" if length == 3 else "ab"
+@dataclass(frozen=True)
+class _Form:
+    """Parts of a transformer that are the project's, not the tensors'.
+
+    Attributes
+    ----------
+    name
+        Name of the format.
+    separate
+        Whether each input has a vocabulary.
+    attention
+        Attention rate.
+    causal
+        Whether a position sees those before alone.
+    without_norm
+        Whether the project has no layer norm, so that nothing need be tried.
+    """
+
+    name: str
+    separate: bool = False
+    attention: float = 1.0
+    causal: bool = True
+    without_norm: bool = False
 
 
-def _activation(name: str) -> str:
-    if name.lower() not in _ACTIVATIONS:
-        raise ValueError(f"activation {name!r} is not one that can be measured; expected ReLU")
-    return _ACTIVATIONS[name.lower()]
+def transformer_form(file: File, attention: float | None) -> str:
+    """Name of the format that a transformer's file is of.
+
+    Parameters
+    ----------
+    file
+        File with the tensors of a transformer.
+    attention
+        Attention rate that the user says; only Zhong et al.'s networks have one.
+    """
+    if set(file.tensors) >= CHUGHTAI_EMBEDDINGS:
+        return "chughtai"
+    position = file.tensors.get("pos_embed.W_pos", file.tensors.get("pos_embed.weight"))
+    if attention is not None or "attn_coeff" in _pizza_stated(file):
+        return "pizza"
+    beside = file.beside("cfg.json")
+    if isinstance(beside.get("group"), str) and beside.get("model") == "Transformer":
+        return "chughtai"
+    return "pizza" if position is not None and len(position) == 2 else "nanda"
+
+
+def _pizza_stated(file: File) -> Stated:
+    """Zhong et al.'s settings, beside a file model_RUN.pt in config_RUN.json."""
+    return Stated.of(file, f"config_{file.path.stem.removeprefix('model_')}.json")
+
+
+# ---------------------------------------------------------------- settings
+
+
+def _activation(choices: Choices, stated: Stated) -> str:
+    given = choices.activation or stated.get("act_fn", "act_type")
+    where = "" if choices.activation else "the settings' "
+    if given is None:
+        return "relu"
+    name = str(given).lower()
+    name = {"quad": "x^2", "square": "x^2"}.get(name, name)
+    if name in SMOOTH_ACTIVATIONS:
+        return name
+    try:
+        return parse_activation(name).name
+    except ValueError:
+        known = ", ".join(["ReLU", *SMOOTH_ACTIVATIONS][:7])
+        raise ValueError(
+            f"{where}activation {str(given)[:40]!r} is not one that is evaluated here; expected {known} "
+            "or x^2"
+        ) from None
+
+
+def _check(stated: Stated, weights: TransformerWeights) -> None:
+    """Refuse settings that are not those of the tables, or ask for parts that are not here."""
+    p = weights.parameters
+    heads, channels, width = p["query"].shape
+    embed, position, unembed = weights.names
+    hidden = len(p["up"]) if "up" in p else 0
+    stated.agree(width, f"{embed} has width {width}", "d_model")
+    stated.agree(heads, f"attention has {heads} heads", "n_heads", "num_heads")
+    stated.agree(channels, f"attention has {channels} channels a head", "d_head")
+    stated.agree(weights.layers, f"the file has {weights.layers} blocks", "n_layers", "num_layers")
+    stated.agree(
+        weights.positions, f"{position} has {weights.positions} positions", "n_ctx"
+    )
+    stated.agree(weights.tokens, f"{embed} has {weights.tokens} tokens", "d_vocab")
+    if stated.get("d_vocab_out") != -1:
+        stated.agree(weights.classes, f"{unembed} has {weights.classes} classes", "d_vocab_out")
+    if hidden:
+        stated.agree(hidden, f"the MLP has {hidden} neurons", "d_mlp")
+    if bool(stated.get("attn_only")) == bool(hidden) and "attn_only" in stated:
+        have = f"an MLP of {hidden} neurons" if hidden else "no MLP"
+        raise ValueError(f"{stated.where('attn_only')}, but the file has {have}")
+    if not hidden and "attn_only" not in stated:
+        raise ValueError(
+            "the file has no blocks.0.mlp tensors; expected an MLP, or attn_only = true in a "
+            "config.json beside it"
+        )
+    for name, allowed in _ONLY.items():
+        if name in stated and stated.get(name) not in allowed:
+            raise ValueError(
+                f"{stated.where(name)}, which is not evaluated here; expected {allowed[-1]!r}"
+            )
+    shared = stated.get("n_key_value_heads")
+    if shared is not None and shared != heads:
+        raise ValueError(f"{stated.where('n_key_value_heads')}, but attention has {heads} heads")
+    for name in ("tie_word_embeddings", "tied_embeddings", "tied"):
+        same = weights.tokens == weights.classes and torch.equal(p["embed"], p["unembed"])
+        if stated.get(name) and not same:
+            raise ValueError(f"{stated.where(name)}, but {unembed} is not {embed}")
+
+
+def _norms(choices: Choices, stated: Stated, weights: TransformerWeights, form: _Form) -> list[str]:
+    """Layer norms that the network may have; several where the file leaves it open."""
+    names = ("normalization_type", "use_ln", "layer_norm")
+    gains = weights.norms
+    said = next((name for name in names if name in stated), None)
+    if choices.layer_norm is not None:
+        if gains and choices.layer_norm == "none":
+            raise ValueError("--layer-norm none, but the file has gains of layer norm; expected pre")
+        return [choices.layer_norm]
+    if said is None:
+        if gains:
+            return ["pre"] if "final_norm_bias" in weights.parameters else ["pre", "rms"]
+        return ["none"] if form.without_norm or not weights.is_lens else ["none", "pre"]
+    value = stated.get(said)
+    kind = {
+        None: "none", False: "none", "none": "none", True: "pre", "ln": "pre", "lnpre": "pre",
+        "rms": "rms", "rmspre": "rms", "pre": "pre",
+    }.get(value.lower() if isinstance(value, str) else value)  # fmt: skip
+    if kind is None:
+        raise ValueError(
+            f"{stated.where(said)}, which is not evaluated here; expected None, LN, LNPre, RMS or RMSPre"
+        )
+    if gains and kind == "none":
+        raise ValueError(f"{stated.where(said)}, but the file has gains of layer norm")
+    without = isinstance(value, str) and value.lower().endswith("pre")
+    if kind != "none" and gains == without:
+        have = "has gains of layer norm" if gains else "has no gains of layer norm (ln1.w)"
+        raise ValueError(f"{stated.where(said)}, but the file {have}")
+    return [kind]
+
+
+# ---------------------------------------------------------------- from tensors to a network
 
 
 def _network(
-    tensors: Mapping[str, Tensor], order: int | None, attention: float, activation: str
-) -> Transformer:
-    """One layer; TransformerLens's axes are turned where the embedding shows them."""
-    width = take(tensors, "pos_embed.W_pos", None, None).shape[1]
-    if any(name.startswith("blocks.1.") for name in tensors):
-        raise ValueError("the file holds a transformer of several layers; expected one layer")
-    if any(".ln" in name or "ln_final" in name for name in tensors):
-        raise ValueError("the file holds a transformer with layer norm; expected one without")
-    embed = take(tensors, "embed.W_E", None, None)
-    lens = embed.shape[1] == width and "blocks.0.attn.b_Q" in tensors
-    if not lens:
-        embed = embed.T
-    words = embed.shape[0]
-    sequence = _sequence(len(tensors["pos_embed.W_pos"]), "pos_embed.W_pos")
-    order = words - (sequence == "ab=") if order is None else order
-    query = take(tensors, "blocks.0.attn.W_Q", None, None, None)
-    heads, channels = query.shape[0], query.shape[2] if lens else query.shape[1]
-    parts = {"query": "W_Q", "key": "W_K", "value": "W_V"}
-    shape = (heads, width, channels) if lens else (heads, channels, width)
-    parameters = {
-        name: take(tensors, f"blocks.0.attn.{short}", *shape) for name, short in parts.items()
-    }
-    if lens:
-        parameters = {name: p.mT for name, p in parameters.items()}
-        parameters["output"] = take(tensors, "blocks.0.attn.W_O", heads, channels, width)
-        up = take(tensors, "blocks.0.mlp.W_in", width, None).T
-        down = take(tensors, "blocks.0.mlp.W_out", up.shape[0], width)
-        _no_biases(tensors)
+    weights: TransformerWeights, order: int, equals: int | None, form: _Form, activation: str,
+    norm: str, stated: Stated,
+) -> Transformer:  # fmt: skip
+    """The network on ``order`` elements; ``equals`` is the token of the equals sign."""
+    p = dict(weights.parameters)
+    table = p.pop("embed")
+    sign = table[:0] if equals is None else table[equals : equals + 1]
+    if form.separate:
+        p |= {"embed_u": table[:order], "embed_v": table[order : 2 * order]}
+        if equals is not None:
+            p["equals"] = sign
     else:
-        output = take(tensors, "blocks.0.attn.W_O", width, heads * channels)
-        parameters["output"] = output.T.reshape(heads, channels, width)
-        up = take(tensors, "blocks.0.mlp.W_in", None, width)
-        down = take(tensors, "blocks.0.mlp.W_out", width, up.shape[0]).T
-    unembed = take(tensors, "unembed.W_U", width, None).T
-    if words < order or unembed.shape[0] < order:
-        raise ValueError(
-            f"the file has {words} tokens and {unembed.shape[0]} classes; expected at least {order}"
-        )
-    equals = embed[-1:] if sequence == "ab=" else embed[:0]
-    settings = TransformerSettings(
-        width=width, heads=heads, hidden=up.shape[0], activation=activation, sequence=sequence,
-        attention=attention,
+        p = {"embed": torch.cat([table[:order], sign]), **p}
+    p["unembed"] = p["unembed"][:order]
+    if "unembed_bias" in p:
+        p["unembed_bias"] = p["unembed_bias"][:order]
+    heads, channels, width = p["query"].shape
+    hidden = len(p["up"]) if "up" in p else 0
+    scale = stated.get("attn_scale")
+    scale = float(scale) if isinstance(scale, int | float) and scale > 0 else None
+    if stated.get("use_attn_scale") is False:
+        scale = 1.0
+    sizes = {
+        "width": width, "heads": heads, "hidden": hidden, "activation": activation,
+        "sequence": "ab" if equals is None else "ab=", "attention": form.attention,
+        "layers": weights.layers,
+    }  # fmt: skip
+    parallel = bool(stated.get("parallel_attn_mlp"))
+    ordinary = {
+        "embed", "position", "query", "key", "value", "output", "up", "up_bias", "down", "down_bias",
+        "unembed",
+    }  # fmt: skip
+    if (
+        weights.layers == 1 and norm == "none" and not parallel and hidden
+        and activation not in SMOOTH_ACTIVATIONS and heads * channels == width
+        and scale in (None, channels**0.5) and set(p) <= ordinary
+    ):  # fmt: skip
+        p.setdefault("up_bias", torch.zeros(hidden, dtype=torch.float64))
+        p.setdefault("down_bias", torch.zeros(width, dtype=torch.float64))
+        settings = TransformerSettings(**sizes)
+        return Transformer({name: x[None].contiguous() for name, x in p.items()}, settings)
+    epsilon = stated.get("eps", "layer_norm_eps")
+    variant = VariantSettings(
+        **sizes, layer_norm=norm, causal=form.causal, attention_scale=scale, parallel=parallel,
+        **({"epsilon": float(epsilon)} if isinstance(epsilon, float) else {}),
     )  # fmt: skip
-    return Transformer(
-        {
-            "embed": torch.cat([embed[:order], equals])[None].contiguous(),
-            "position": take(tensors, "pos_embed.W_pos", None, width)[None],
-            **{name: p[None].contiguous() for name, p in parameters.items()},
-            "up": up[None].contiguous(),
-            "up_bias": take(tensors, "blocks.0.mlp.b_in", up.shape[0])[None],
-            "down": down[None].contiguous(),
-            "down_bias": take(tensors, "blocks.0.mlp.b_out", width)[None],
-            "unembed": unembed[:order][None].contiguous(),
-        },
-        settings,
-    )
+    return TransformerVariant({name: x[None].contiguous() for name, x in p.items()}, variant)
 
 
-def _no_biases(tensors: Mapping[str, Tensor]) -> None:
-    for name in ("attn.b_Q", "attn.b_K", "attn.b_V", "attn.b_O"):
-        bias = tensors.get(f"blocks.0.{name}")
-        if bias is not None and bias.abs().max() > 0:
-            raise ValueError(f"blocks.0.{name} is not zero; expected attention without biases")
-    bias = tensors.get("unembed.b_U")
-    if bias is not None and bias.abs().max() > 0:
-        raise ValueError("unembed.b_U is not zero; expected an unembedding without biases")
+def _elements(
+    weights: TransformerWeights, stated: Stated, choices: Choices, form: _Form
+) -> tuple[int, list[int | None]]:
+    """Number of elements, and the tokens that may be the equals sign."""
+    name, position, unembed = weights.names
+    if weights.positions not in (2, 3):
+        raise ValueError(
+            f"{position} has {weights.positions} positions; expected 2 for (a, b) or 3 for (a, b, =)"
+        )
+    sign = weights.positions == 3
+    tokens, classes = weights.tokens, weights.classes
+    order, rest = divmod(tokens - sign, 1 + form.separate)
+    parts = f"{order} elements{' for each input' if form.separate else ''}{' and =' if sign else ''}"
+    if rest:
+        raise ValueError(
+            f"{name} has {tokens} tokens; expected twice the elements{' and =' if sign else ''}"
+        )
+    chosen = None if choices.group is None else task(choices.group)
+    if chosen is None:
+        stated.agree(order, f"{name} has {tokens} tokens, {parts}", "C", "p")
+    size = order if chosen is None or chosen.kind != "table" else chosen.size
+    last = tokens - 1
+    if classes not in (order, tokens, size):
+        raise ValueError(
+            f"{unembed} has {classes} classes, but {name} has {tokens} tokens, {parts}; expected "
+            f"{order} or {tokens} classes"
+        )
+    if size >= order or form.separate:
+        return order, [last if sign else None]
+    return size, [*range(size, tokens)] if sign else [None]
 
 
-def pizza_config(file: File) -> dict[str, Any]:
-    """Zhong et al.'s settings beside a file; empty where there are none."""
-    run = file.path.stem.removeprefix("model_")
-    return file.beside(f"config_{run}.json", "config.json")
+def _read(
+    file: File, choices: Choices, stated: Stated, form: _Form, learned: Callable[[int], Task | None],
+    *, others: frozenset[str] = frozenset(), notes: Sequence[str] = (), **kept: Any,
+) -> Foreign:  # fmt: skip
+    """The network and its task, as the file, the settings and the user say.
+
+    ``learned`` gives the task that the settings name on so many elements, None if they name none.
+    """
+    weights = transformer_weights(file.tensors, stated, others=others)
+    _check(stated, weights)
+    activation = _activation(choices, stated)
+    norms = _norms(choices, stated, weights, form)
+    order, signs = _elements(weights, stated, choices, form)
+    named = None if choices.group is not None else learned(order)
+    problem = task_of_order(order, choices) if named is None else named
+    if weights.classes > order:
+        notes = [*notes, _left_out(weights, order)]
+
+    def made(sign: int | None, norm: str, on: Task) -> Foreign:
+        network = _network(weights, on.size, sign, form, activation, norm, stated)
+        return finished(form.name, network, on, file, notes=tuple(notes), **kept)
+
+    open_norm = len(norms) > 1
+    if len(signs) > 1 or order < (weights.tokens - (signs[0] is not None)) // (1 + form.separate):
+        return _of_fewer(weights, made, signs, norms, problem, file)
+    candidates = [
+        Candidate(f"layer norm {norm}", _settled(made(signs[0], norm, problem), choices, named))
+        for norm in norms
+    ]
+    found = candidates[0].found
+    if open_norm:
+        found = _by_norm(candidates, file)
+    tried = form.name != "chughtai" and choices.group is None and signs[0] is not None
+    if tried and accuracy(found.logits, found.task) < HALF:
+        _refuse_more_signs(weights, made, norms, order, file)
+    return found
+
+
+def _settled(found: Foreign, choices: Choices, named: Task | None) -> Foreign:
+    if found.form == "chughtai":  # has rules of its own for the order of elements
+        return found
+    return settled(found, choices, stated=named is not None)
+
+
+def _left_out(weights: TransformerWeights, order: int) -> str:
+    more = weights.classes - order
+    if more == 1:
+        return "the class of the equals sign, which is never right, is left out"
+    return f"the last {more} classes of {weights.names[2]}, which are no elements, are left out"
+
+
+def _by_norm(candidates: list[Candidate], file: File) -> Foreign:
+    """The reading without layer norm, unless another clearly answers more."""
+    best = max(candidates, key=lambda one: one.accuracy)
+    first = candidates[0]
+    if best.accuracy < HALF or (best is first and best.accuracy >= _EVERY):
+        return first.found
+    winner = clear_winner(candidates, "its layer norm", "--layer-norm pre", file.name)
+    if winner is first:
+        return winner.found
+    words = f"{winner.words}, which clearly answers best: {shares(candidates)}"
+    return replace(winner.found, notes=(*winner.found.notes, words))
+
+
+def _of_fewer(
+    weights: TransformerWeights, made: Callable[[int | None, str, Task], Foreign],
+    signs: list[int | None], norms: list[str], problem: Task, file: File,
+) -> Foreign:  # fmt: skip
+    """The network on a group that the user names, of fewer elements than there are tokens."""
+    candidates = [
+        Candidate(f"token {sign} as =" if sign is not None else f"layer norm {norm}",
+                  made(sign, norm, problem))
+        for sign in signs for norm in norms
+    ]  # fmt: skip
+    best = max(candidates, key=lambda one: one.accuracy)
+    if best.accuracy < _ALMOST_ALL:
+        raise ValueError(
+            f"{weights.names[0]} has {weights.tokens} tokens, but {problem.name} has {problem.size} "
+            f"elements, of whose rows at most {best.accuracy:.1%} are answered; expected a group of "
+            f"order {weights.tokens - (signs[0] is not None)}"
+        )
+    best = clear_winner(candidates, "the token of =", f"a file of {problem.size + 1} tokens", file.name)
+    words = f"of {weights.tokens} tokens the first {problem.size} are elements; {best.words}"
+    return replace(best.found, notes=(*best.found.notes, words))
+
+
+def _refuse_more_signs(
+    weights: TransformerWeights, made: Callable[[int | None, str, Task], Foreign],
+    norms: list[str], order: int, file: File,
+) -> None:  # fmt: skip
+    """Refuse a network that answers as one with more tokens that are no elements."""
+    for fewer in range(order - 1, max(order - 3, 2), -1):
+        smaller = task(f"C{fewer}")
+        for sign in range(fewer, weights.tokens):
+            found = made(sign, norms[0], smaller)
+            right = accuracy(found.logits, smaller)
+            if right >= _ALMOST_ALL:
+                raise ValueError(
+                    f"{weights.names[0]} of {file.name} has {weights.tokens} tokens, expected the "
+                    f"elements and =; as C{fewer}, with token {sign} as =, it answers {right:.1%} of "
+                    f"the rows: say --group C{fewer}"
+                )
+
+
+# ---------------------------------------------------------------- the projects
 
 
 def _read_pizza(file: File, choices: Choices) -> Foreign:
-    config = pizza_config(file)
-    rate = choices.attention if choices.attention is not None else config.get("attn_coeff")
+    stated, notes = _pizza_or_told(file, choices)
+    rate = choices.attention if choices.attention is not None else stated.get("attn_coeff")
     if rate is None:
         raise ValueError(
             f"the attention rate of {file.name} is in no config_*.json beside it; "
@@ -120,95 +406,111 @@ def _read_pizza(file: File, choices: Choices) -> Foreign:
         )
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise ValueError(f"attn_coeff is {rate!r}; expected a number from 0 to 1")
-    order = config.get("C") if isinstance(config.get("C"), int) else None
-    note = f"attention rate {float(rate):g}"
-    name = str(choices.activation or config.get("act_fn", "ReLU")).lower()
-    separate = bool(config.get("diff_vocab"))
-    if separate or name in _SMOOTH or any(key.startswith("blocks.1.") for key in file.tensors):
-        return _by_logits(file, choices, order, float(rate), name, separate, note)
-    network = _network(file.tensors, order, float(rate), _activation(name))
-    problem = task_of_order(network.parameters["unembed"].shape[1], choices)
-    return finished("pizza", network, problem, file, notes=(note,))
-
-
-def _by_logits(
-    file: File, choices: Choices, order: int | None, rate: float, name: str, separate: bool, note: str
-) -> Foreign:  # fmt: skip
-    """Variants that are none of our networks: several layers, other activations, a vocabulary for b."""
-    width = take(file.tensors, "pos_embed.W_pos", None, None).shape[1]
-    embed = take(file.tensors, "embed.W_E", width, None)
-    if order is None:
-        order = (embed.shape[1] - (len(file.tensors["pos_embed.W_pos"]) == 3)) // (1 + separate)
-    problem = task_of_order(order, choices)
-    act = {**_SMOOTH, "relu": torch.relu}.get(name)
-    if act is None:
-        raise ValueError(f"activation {name!r} is unknown; expected ReLU, GeLU or Tanh")
-    logits = _plain_logits(file.tensors, problem, embed, rate, act, separate)
-    require_finite(logits, file)
-    why = "its logits alone: the network has a form that is not one of ours"
-    return Foreign("pizza", problem, logits, notes=(note, why))
-
-
-_SMOOTH = {"gelu": torch.nn.functional.gelu, "tanh": torch.tanh}
-
-
-def _plain_logits(
-    tensors: Mapping[str, Tensor], problem: Task, embed: Tensor, rate: float,
-    act: Callable[[Tensor], Tensor], separate: bool,
-) -> np.ndarray:  # fmt: skip
-    """All positions of all layers, without a causal mask, as Zhong et al. computed them."""
-    position = take(tensors, "pos_embed.W_pos", None, embed.shape[0])
-    tokens = torch.as_tensor(problem.inputs).clone()
-    tokens[:, 1] += problem.size * separate
-    if len(position) == 3:
-        tokens = torch.nn.functional.pad(tokens, (0, 1), value=embed.shape[1] - 1)
-    if int(tokens.max()) >= embed.shape[1]:
-        raise ValueError(f"embed.W_E has {embed.shape[1]} tokens, too few for {problem.name}")
-    x = embed.T[tokens] + position
-    layer = 0
-    while f"blocks.{layer}.attn.W_K" in tensors:
-        part = f"blocks.{layer}"
-        key, query, value = (
-            torch.einsum("hcw,rjw->rhjc", take(tensors, f"{part}.attn.W_{n}", None, None, None), x)
-            for n in "KQV"
+    form = _Form(
+        "pizza", bool(stated.get("diff_vocab")), float(rate),
+        causal=stated.get("attention_dir") == "causal", without_norm=True,
+    )  # fmt: skip
+    positions = file.tensors.get("pos_embed.W_pos", torch.empty(0))
+    if stated.get("eqn_sign") is not None and bool(stated.get("eqn_sign")) != (len(positions) == 3):
+        raise ValueError(
+            f"{stated.where('eqn_sign')}, but pos_embed.W_pos has {len(positions)} positions; "
+            "expected 3 with an equals sign, 2 without"
         )
-        scores = torch.einsum("rhic,rhjc->rhij", query, key) / key.shape[-1] ** 0.5
-        weights = rate * scores.softmax(-1) + (1 - rate)
-        mixed = torch.einsum("rhij,rhjc->rihc", weights, value).flatten(2)
-        x = x + mixed @ take(tensors, f"{part}.attn.W_O", None, mixed.shape[-1]).T
-        hidden = act(x @ take(tensors, f"{part}.mlp.W_in", None, None).T
-                     + take(tensors, f"{part}.mlp.b_in", None))  # fmt: skip
-        x = x + hidden @ take(tensors, f"{part}.mlp.W_out", None, hidden.shape[-1]).T
-        x = x + take(tensors, f"{part}.mlp.b_out", None)
-        layer += 1
-    unembed = take(tensors, "unembed.W_U", embed.shape[0], None)
-    return (x[:, -1] @ unembed[:, : problem.size]).numpy()
+    notes.append(f"attention rate {float(rate):g}")
+    if choices.group is not None and stated.get("funcs") is not None:
+        notes.append(f"the settings say {_shown(stated.get('funcs'))}; measured as {choices.group}")
+    return _read(file, choices, stated, form, partial(_pizza_task, stated), notes=notes)
+
+
+def _pizza_or_told(file: File, choices: Choices) -> tuple[Stated, list[str]]:
+    """The settings; none where they cannot be read and the user says all that they would."""
+    try:
+        return _pizza_stated(file), []
+    except ValueError as error:
+        if choices.group is None or choices.attention is None:
+            raise ValueError(f"{error}; or say --group and --attention") from None
+        return Stated({}), [f"the settings are not read: {error}"]
+
+
+def _shown(value: Any) -> str:
+    words = repr(value)
+    return words if len(words) <= 60 else f"{words[:57]}..."
+
+
+def _pizza_task(stated: Stated, order: int) -> Task | None:
+    """The operation that the settings name, by the text of a function or by a name."""
+    text = stated.get("funcs", default=stated.get("func"))
+    if text is None:
+        name = stated.get("name")
+        if name is None:
+            return None
+        if isinstance(name, str) and name.lower().startswith(("modadd", "add")):
+            return task(f"C{order}")
+        raise ValueError(
+            f"{stated.where('name')} and no funcs; name the operation, for example "
+            f'--group "xy mod {order}"'
+        )
+    if not isinstance(text, str):
+        raise ValueError(
+            f"{stated.where('funcs', 'func')}; expected the text of a function, or name the operation "
+            f'with --group "xy mod {order}"'
+        )
+    try:
+        made = lambda_operation(text, order)
+    except ValueError as error:
+        raise ValueError(f'{error}; or name it, for example --group "xy mod {order}"') from None
+    return task(f"C{order}") if made.is_product else operation_task(made)
 
 
 def _read_nanda(file: File, choices: Choices) -> Foreign:
-    config = file.values.get("config")
-    config = config if isinstance(config, Mapping) else {}
-    function = config.get("fn_name", "add")
-    if function != "add" and choices.group is None:
+    stated = Stated.of(file)
+    positions = file.tensors.get("pos_embed.W_pos", file.tensors.get("pos_embed.weight"))
+    if positions is not None and len(positions) == 2:
         raise ValueError(
-            f"{file.name} learned {function!r}, not addition; name its group with --group"
+            f"pos_embed.W_pos of {file.name} has 2 positions; expected 3 for (a, b, =) in a nanda file; "
+            "with 2 it may be --as pizza"
         )
-    order = config.get("p") if isinstance(config.get("p"), int) else None
-    activation = choices.activation or _activation(str(config.get("act_type", "ReLU")))
-    network = _network(file.tensors, order, 1.0, activation)
-    size = network.parameters["unembed"].shape[1]
-    problem = task_of_order(size, choices)
-    notes = ["the class of the equals sign, which is never right, is left out"]
-    if function != "add":
-        notes.append(f"the file says it learned {function!r}; it is measured as {problem.name}")
+    notes: list[str] = []
+    function = stated.get("fn_name")
+    if choices.group is not None and function is not None:
+        notes.append(f"the file says it learned {_shown(function)}; measured as {choices.group}")
+    causal = stated.get("attention_dir") != "bidirectional"
+    found = _read(file, choices, stated, _Form("nanda", causal=causal),
+                  partial(_nanda_task, stated, file), notes=notes)  # fmt: skip
+    size = found.task.size
+    if len(found.task.answers) != size * size:
+        return found
+    config = {name: value for name, (value, _) in stated.values.items()}
     train, words = trained_on(config, size * size, partial(_shuffled, size * size), "shuffled")
-    notes += words
     stored = {
         name: float(torch.as_tensor(file.values[name]).detach())
         for name in ("train_loss", "test_loss")
         if isinstance(file.values.get(name), float) or _is_number(file.values.get(name))
     }
-    return finished("nanda", network, problem, file, train=train, stored=stored, notes=tuple(notes))
+    return replace(found, train=train, stored=stored, notes=(*found.notes, *words))
+
+
+def _nanda_task(stated: Stated, file: File, order: int) -> Task | None:
+    """The operation that ``fn_name`` names; None where the file says nothing."""
+    function = stated.get("fn_name")
+    if function is None:
+        return None
+    words = function.strip() if isinstance(function, str) else ""
+    formula = _FUNCTIONS.get(words.lower())
+    if formula == "x+y":
+        return task(f"C{order}")
+    try:
+        if words.startswith("lambda"):
+            return operation_task(lambda_operation(words, order))
+        if formula is not None or set("xy") <= set(words) <= set("xy0123456789^*+-/() "):
+            return task(f"{formula or words} mod {order}")
+    except ValueError:
+        pass
+    why = " (random answers, which the file does not hold)" if words == "rand" else ""
+    raise ValueError(
+        f"{file.name} learned {_shown(function)}{why}, not addition; name its group or operation, for "
+        f'example --group "xy mod {order}"'
+    )
 
 
 def _shuffled(count: int, seed: int) -> list[int]:
@@ -222,11 +524,65 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Tensor) and value.numel() == 1
 
 
+def read_chughtai_transformer(file: File, choices: Choices) -> Foreign:
+    """Read a transformer of Chughtai et al.; the elements' order is that of its own answers.
+
+    Parameters
+    ----------
+    file
+        The file, with cfg.json beside it.
+    choices
+        What the user says.
+
+    Raises
+    ------
+    ValueError
+        If its tables do not agree with cfg.json, or two inputs have different embeddings.
+    """
+    stated = Stated.of(file, "cfg.json")
+    tensors = file.tensors
+    for name in sorted(CHUGHTAI_EMBEDDINGS):
+        if name in tensors and not torch.equal(tensors[name], tensors["embed.W_E"]):
+            raise ValueError(
+                f"{name} is not embed.W_E; expected one embedding for both inputs, as in the authors' code"
+            )
+    positions = tensors.get("pos_embed.W_pos")
+    if positions is not None and len(positions) != 3:
+        raise ValueError(
+            f"pos_embed.W_pos has {len(positions)} positions; expected 3 for (a, b, =) in a "
+            "transformer of Chughtai et al."
+        )
+    found = _read(
+        file, choices, stated, _Form("chughtai", without_norm=True),
+        lambda order: stated_group(stated, order), others=CHUGHTAI_EMBEDDINGS,
+        stored=stored_numbers(file),
+    )  # fmt: skip
+    found = in_their_order(found, stated=choices.group is None and "group" in stated)
+    size = found.task.size
+    config = {name: value for name, (value, _) in stated.values.items()}
+    order = partial(permuted_rows, size * size)
+    train, words = trained_on(config, size * size, order, "permuted")
+    return replace(found, train=train, notes=(*found.notes, *words))
+
+
+def permuted_rows(count: int, seed: int) -> list[int]:
+    """Numbers of rows in Chughtai et al.'s order, PyTorch's permutation of all pairs.
+
+    Parameters
+    ----------
+    count
+        Number of rows.
+    seed
+        Seed of the permutation.
+    """
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
 PIZZA = Format(
     "pizza", "transformer on (a, b) with an attention rate, and config_*.json beside it (Zhong et al. "
-    "2023)", _MARKS, _read_pizza,
+    "2023)", LENS_MARKS, _read_pizza,
 )  # fmt: skip
 NANDA = Format(
     "nanda", "one-layer transformer on (a, b, =), also as TransformerLens stores it (Nanda et al. 2023)",
-    _MARKS, _read_nanda,
+    LENS_MARKS, _read_nanda, (BRIDGE_MARKS,),
 )  # fmt: skip

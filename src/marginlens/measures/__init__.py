@@ -42,6 +42,11 @@ from marginlens.measures.mechanism import (
 )
 from marginlens.measures.norm_share import norm_shares
 from marginlens.measures.observables import Observables, key_set_name, observe
+from marginlens.measures.operation_measures import (
+    OperationMeasures,
+    examine_operation,
+    examine_table,
+)
 from marginlens.measures.parity_progress import (
     ParityProgress,
     fourier_gaps,
@@ -80,6 +85,7 @@ __all__ = [
     "Measurement",
     "Mechanism",
     "Observables",
+    "OperationMeasures",
     "ParityProgress",
     "Progress",
     "RuleScore",
@@ -99,6 +105,8 @@ __all__ = [
     "embedding_gini",
     "examine",
     "examine_network",
+    "examine_operation",
+    "examine_table",
     "find_stages",
     "first_held",
     "fit_waveform",

@@ -35,10 +35,10 @@ from marginlens.measures.representations import (
     logit_ablations,
     weight_shares,
 )
-from marginlens.networks import Network, Transformer, squared_norm
+from marginlens.networks import Network, Transformer, squared_norm, why_no_hidden_layer
 from marginlens.tasks import Task
 
-__all__ = ["MEASURE_WORDS", "ClockPizza", "Mechanism", "examine", "examine_network"]
+__all__ = ["MEASURE_WORDS", "ClockPizza", "Mechanism", "examine", "examine_network", "finite"]
 
 MEASURE_WORDS: Mapping[str, str] = {
     "accuracy": "accuracy", "loss": "cross-entropy", "train_loss": "on the rows trained on",
@@ -221,7 +221,7 @@ class Mechanism:
             "cosets": None if self.cosets is None else dict(self.cosets),
             "unknown": dict(self.unknown),
         }
-        return _finite(values)
+        return finite(values)
 
 
 def examine(
@@ -335,10 +335,8 @@ def _unknown(task: Task, network: Network | None) -> dict[str, str]:
     if not _in_order(task):
         for name in ("clock_or_pizza", "circularity", "circles"):
             unknown[name] = "is one of cyclic groups, with elements 0, 1, 2, ... in order"
-    if isinstance(network, Transformer) and network.settings.layer_norm != "none":
-        unknown["hidden"] = unknown["weight_shares"] = (
-            "layer norm stands between neurons and logits"
-        )
+    if reason := why_no_hidden_layer(network):
+        unknown["hidden"] = unknown["weight_shares"] = reason
     if isinstance(network, Transformer):
         unknown["cosets"] = "a transformer's neurons have no weights for each element"
     elif group.order > GREATEST_ORDER:
@@ -422,12 +420,12 @@ def _cosets(network: Network | None, task: Task) -> dict[str, float]:
     return result
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with null in place of numbers that JSON does not have."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,0 +1,150 @@
+"""Groups by the names of Chughtai et al.'s settings, and the order of their elements."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from marginlens.formats.answers import accuracy
+from marginlens.formats.files import File
+from marginlens.formats.foreign import Foreign
+from marginlens.formats.own_table import own_group, same_group
+from marginlens.formats.stated import Stated, whole
+from marginlens.groups import FiniteGroup
+from marginlens.tasks import Task, task
+
+__all__ = ["in_their_order", "permutation_task", "stated_group", "stored_numbers"]
+
+_LETTERS = {
+    "SymmetricGroup": "S", "AlternatingGroup": "A", "CyclicGroup": "C", "DihedralGroup": "D",
+    "QuaternionGroup": "Q", "DicyclicGroup": "Dic",
+}  # fmt: skip
+_SYMPY = {"S": "SymmetricGroup", "A": "AlternatingGroup", "D": "DihedralGroup"}
+_LARGEST_DEGREE = 6
+
+
+def stated_group(stated: Stated, order: int) -> Task | None:
+    """The group that cfg.json names; None if it names none.
+
+    Parameters
+    ----------
+    stated
+        Settings ``group`` and ``group_parameter``.
+    order
+        Number of elements in the network's tables.
+
+    Raises
+    ------
+    ValueError
+        If the group is unknown, or has another order.
+    """
+    name = stated.get("group")
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in _LETTERS:
+        raise ValueError(
+            f"{stated.where('group')}, which is not known; expected {', '.join([*_LETTERS][:4])} or "
+            f"{[*_LETTERS][4]}, or say it with --group, for example --group C{order}"
+        )
+    have = f"the tables have {order} elements"
+    if "group_parameter" not in stated:
+        raise ValueError(
+            f"{stated.where('group')} without group_parameter, and {have}; say it with --group"
+        )
+    where = f"{stated.where('group')}, {stated.where('group_parameter')}"
+    number = whole(stated.get("group_parameter"), where, have)
+    refusal = ValueError(f"{where}, but {have}; expected a group of order {order}")
+    if number > 2 * order + _LARGEST_DEGREE:
+        raise refusal
+    try:
+        found = task(f"{_LETTERS[name]}{number}")
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if found.size != order:
+        raise refusal
+    return found
+
+
+def in_their_order(found: Foreign, *, stated: bool) -> Foreign:
+    """The network on its group's table in the order of its elements.
+
+    The network's own answers tell it, if they form the group's table; else the order here and that of
+    SymPy are tried, and the one is taken in which more rows are right.
+
+    Parameters
+    ----------
+    found
+        Network on the group's table in the order of this project.
+    stated
+        Whether cfg.json names the group.
+
+    Raises
+    ------
+    ValueError
+        If the answers form the table of another group than cfg.json names.
+    """
+    start = found.task
+    if start.group is None:
+        return found
+    own = own_group(found.logits, start.name)
+    if own is not None and same_group(own, start.group):
+        note = "the elements' order is that of the network's own answers, which form the group"
+        return replace(found, task=task(own), notes=(note, *found.notes))
+    if own is not None and stated:
+        kind = "cyclic" if own.generator is not None else "another"
+        raise ValueError(
+            f"cfg.json says {start.name}, but the network's answers form the table of {kind} group of "
+            f"order {own.order}; expected both to agree, or name the group with --group"
+        )
+    orders = {f"that of {start.name} here": start}
+    letter, degree = start.name[:1], start.name[1:]
+    if letter in _SYMPY and degree.isdigit():
+        orders["SymPy's, left factor first"] = permutation_task(letter, int(degree))
+    right = {words: accuracy(found.logits, one) for words, one in orders.items()}
+    best = max(right, key=right.__getitem__)
+    note = (
+        f"the elements' order is taken to be {best}: {right[best]:.1%} of the rows are then right"
+    )
+    return replace(found, task=orders[best], notes=(note, *found.notes))
+
+
+def permutation_task(letter: str, degree: int) -> Task:
+    """S_n, A_n or D_n with its elements as SymPy generates them, the left factor applied first.
+
+    Parameters
+    ----------
+    letter
+        ``"S"``, ``"A"`` or ``"D"``.
+    degree
+        Number of points.
+    """
+    from sympy.combinatorics import Permutation, named_groups
+
+    group = getattr(named_groups, _SYMPY[letter])(degree)
+    elements = np.array([Permutation(p).array_form for p in group.generate()])
+    weights = degree ** np.arange(degree)
+    number = {int(key): index for index, key in enumerate(elements @ weights)}
+    keys = elements[:, elements].swapaxes(0, 1) @ weights  # of (i, j): first i, then j, as j[i]
+    table = np.array([[number[int(key)] for key in row] for row in keys])
+    return task(FiniteGroup(table, f"{letter}{degree}"))
+
+
+def stored_numbers(file: File) -> dict[str, float]:
+    """Finite numbers in the authors' summary_metrics.json beside a file.
+
+    Parameters
+    ----------
+    file
+        The file that lies beside it.
+    """
+    found = {}
+    for name, value in file.beside("summary_metrics.json").items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if isinstance(value, int) and value.bit_length() > 1000:
+            continue
+        if math.isfinite(value):
+            found[name] = float(value)
+    return found

@@ -1,0 +1,139 @@
+"""Settings that a file or a JSON file beside it states, held against the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marginlens.formats.files import File
+
+__all__ = ["Stated", "whole"]
+
+_INSIDE = ("config", "cfg", "model_cfg", "model_config")
+_BESIDE = ("cfg.json", "config.json")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """Settings by name, each with the place that states it.
+
+    Attributes
+    ----------
+    values
+        By name: the value, and the file or mapping that it is from.
+    """
+
+    values: Mapping[str, tuple[Any, str]]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
+    def get(self, *names: str, default: Any = None) -> Any:
+        """Value of the first of these settings that is stated, ``default`` if none is.
+
+        Parameters
+        ----------
+        names
+            Names that projects give the setting.
+        default
+            Value where none is stated.
+        """
+        return next((self.values[name][0] for name in names if name in self.values), default)
+
+    def where(self, *names: str) -> str:
+        """Words that name the first of these settings and its place, ``"config_x.json says C = 9"``."""
+        name = next(name for name in names if name in self.values)
+        value, place = self.values[name]
+        return f"{place} says {name} = {_short(value)}"
+
+    def agree(self, have: int, what: str, *names: str) -> None:
+        """Refuse a number that is stated and is not that of the tables.
+
+        Parameters
+        ----------
+        have
+            Number that the tables have.
+        what
+            What it is the number of, such as ``"embed.W_E has 11 tokens"``.
+        names
+            Names that projects give the setting.
+
+        Raises
+        ------
+        ValueError
+            Naming both numbers.
+        """
+        for name in names:
+            if name in self.values and self.values[name][0] is not None:
+                number = whole(self.values[name][0], self.where(name), what)
+                if number != have:
+                    raise ValueError(f"{self.where(name)}, but {what}; expected both to agree")
+
+    @classmethod
+    def of(cls, file: File, *beside: str) -> Stated:
+        """The settings inside a file and in JSON files beside it.
+
+        Those inside the file stand above ``beside``, these above cfg.json and config.json.
+
+        Parameters
+        ----------
+        file
+            The file, with the values at its top.
+        beside
+            Names of JSON files that are this file's alone.
+
+        Raises
+        ------
+        ValueError
+            If cfg.json and config.json both state a setting that nothing above them states, and
+            differ.
+        """
+        values: dict[str, tuple[Any, str]] = {}
+        for name in _INSIDE:
+            inside = file.values.get(name)
+            if isinstance(inside, Mapping):
+                for key, value in inside.items():
+                    values.setdefault(str(key), (value, f"{file.name} ({name})"))
+        for name in beside:
+            for key, value in file.beside(name).items():
+                values.setdefault(key, (value, name))
+        common: dict[str, tuple[Any, str]] = {}
+        for name in _BESIDE:
+            for key, value in file.beside(name).items():
+                if key in values:
+                    continue
+                if key in common and common[key][0] != value:
+                    raise ValueError(
+                        f"{common[key][1]} says {key} = {_short(common[key][0])}, and {name} says "
+                        f"{_short(value)}; expected one file of settings beside {file.name}"
+                    )
+                common.setdefault(key, (value, name))
+        return cls(values | common)
+
+
+def _short(value: Any) -> str:
+    words = repr(value)
+    return words if len(words) <= 40 else f"{words[:37]}..."
+
+
+def whole(value: Any, words: str, what: str) -> int:
+    """A whole number of at least 1.
+
+    Parameters
+    ----------
+    value
+        What is stated, of any type.
+    words
+        Words that name the setting with its value and place.
+    what
+        What the tables have instead.
+
+    Raises
+    ------
+    ValueError
+        If it is a truth value, a text, a fraction or less than 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{words}, but {what}; expected a whole number that agrees")
+    return value
