@@ -1,7 +1,6 @@
 """Files are read without executing anything in them; what is wrong with one is said in one line."""
 
 import contextlib
-import json
 import os
 import pickle
 
@@ -14,9 +13,7 @@ from safetensors.torch import save_file
 
 from marginlens.formats import FORMATS, read_network
 from marginlens.formats.files import read_file
-from marginlens.formats.mlps import _in_their_order, permutation_task
-from marginlens.formats.transformers import _plain_logits
-from marginlens.networks import MLP, construct
+from marginlens.networks import construct
 from marginlens.tasks import task
 
 
@@ -149,31 +146,6 @@ def test_logits_alone_with_and_without_a_table(tmp_path):
     assert read_network(saved(tmp_path, logits=logits), group="S3").task.name == "S3"
 
 
-def test_an_mlp_of_one_embedding_and_its_activation(tmp_path):
-    """He et al.'s files do not say the activation: the one that answers is found."""
-    generator = torch.Generator().manual_seed(0)
-    c5 = task("C5")
-    untied = construct(c5).parameters
-    shared = (untied["u"] + untied["v"])[0]
-    for name, activation in (("x^2", "Quad"), ("relu", "ReLU")):
-        inside = torch.randn(8, 5, generator=generator, dtype=torch.float64)
-        out = torch.randn(5, 8, generator=generator, dtype=torch.float64)
-        folder = tmp_path / f"p_5_dmlp_8_{activation}_random"
-        folder.mkdir()
-        torch.save({"model": {"mlp.W_in": inside, "mlp.W_out": out}}, folder / "final.pth")
-        found = read_network(folder / "final.pth", "yagent")
-        before = inside[:, c5.inputs[:, 0]] + inside[:, c5.inputs[:, 1]]
-        after = before.square() if name == "x^2" else before.relu()
-        assert np.allclose(found.logits, (out @ after).T)
-        assert activation.lower() in folder.name.lower()
-    torch.save({"mlp.W_in": shared.T, "mlp.W_out": untied["w"][0]}, tmp_path / "final.pth")
-    found = read_network(tmp_path / "final.pth")
-    assert "which answers best" in found.notes[0]
-    assert isinstance(found.network, MLP)
-    learned = read_network(tmp_path / "final.pth", activation="relu")
-    assert learned.notes == ("activation relu, as asked for",)
-
-
 def test_every_format_is_named_by_its_key():
     assert all(name == form.name and form.words for name, form in FORMATS.items())
 
@@ -194,82 +166,9 @@ def test_biases_are_not_dropped(tmp_path):
         read_network(tmp_path / "x.pt")
 
 
-def transformer_file(folder, *, layers=1, tokens=5, length=2, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape):
-        return torch.randn(shape, generator=generator, dtype=torch.float64) / 3
-
-    state = {
-        "embed.W_E": draw(8, tokens),
-        "pos_embed.W_pos": draw(length, 8),
-        "unembed.W_U": draw(8, tokens),
-    }
-    for layer in range(layers):
-        part = f"blocks.{layer}"
-        state |= {f"{part}.attn.W_{n}": draw(2, 4, 8) for n in "KQV"}
-        state |= {
-            f"{part}.attn.W_O": draw(8, 8), f"{part}.mlp.W_in": draw(16, 8),
-            f"{part}.mlp.b_in": draw(16), f"{part}.mlp.W_out": draw(8, 16),
-            f"{part}.mlp.b_out": draw(8),
-        }  # fmt: skip
-    torch.save(state, folder / "model_x.pt")
-    return folder / "model_x.pt"
-
-
-def configured(path, **config):
-    (path.parent / "config_x.json").write_text(json.dumps({"C": 5, "attn_coeff": 0.4, **config}))
-    return path
-
-
-def test_variants_of_zhong_s_transformers(tmp_path):
-    path = configured(transformer_file(tmp_path))
-    ours = read_network(path)
-    assert ours.form == "pizza"
-    assert ours.network is not None
-    # the plain forward pass of other variants gives the same where it is one of ours
-    plain = _plain_logits(read_file(path).tensors, ours.task, read_file(path).tensors["embed.W_E"],
-                          0.4, torch.relu, False)  # fmt: skip
-    assert np.allclose(plain, ours.logits)
-    smooth = read_network(configured(path, act_fn="GeLU"))
-    assert smooth.network is None
-    assert not np.allclose(smooth.logits, ours.logits)
-    deep = read_network(configured(transformer_file(tmp_path, layers=2)))
-    assert deep.logits.shape == (25, 5)
-    apart = read_network(configured(transformer_file(tmp_path, tokens=10), diff_vocab=1))
-    assert apart.network is None
-    for config, words in (
-        ({"attn_coeff": [1]}, "number from 0 to 1"), ({"attn_coeff": "abc"}, "number from 0 to 1"),
-        ({"act_fn": "Swish"}, "swish"),
-    ):  # fmt: skip
-        with pytest.raises(ValueError, match=words):
-            read_network(configured(transformer_file(tmp_path), **config))
-
-
-def test_an_equals_sign_does_not_make_it_nanda_s(tmp_path):
-    path = configured(transformer_file(tmp_path, tokens=6, length=3), eqn_sign=True)
-    assert read_network(path).form == "pizza"
-    (tmp_path / "config_x.json").unlink()
-    assert read_network(path).form == "nanda"
-    assert read_network(path, attention=0.4).form == "pizza"
-    with pytest.raises(ValueError, match="belongs to pizza files"):
-        read_network(path, "nanda", attention=0.4)
-
-
 def test_files_that_unpack_to_gigabytes_are_refused(tmp_path):
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, logits=np.zeros((50, 50, 50)))
     assert path.stat().st_size < 10_000
     with pytest.raises(ValueError, match="unpacks to"):
         read_network(path, largest=10_000)
-
-
-@pytest.mark.parametrize("letter", ["S", "A"])
-def test_orders_of_elements_where_the_answers_do_not_tell(letter):
-    """One answer wrong: the order is SymPy's, by agreement with the others."""
-    true = permutation_task(letter, 4)
-    logits = np.eye(true.size)[true.answers]
-    logits[3] = np.roll(logits[3], 1)
-    found, note = _in_their_order(task(f"{letter}4"), logits)
-    assert np.array_equal(found.answers, true.answers)
-    assert "of the rows are then right" in note

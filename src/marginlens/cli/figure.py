@@ -147,13 +147,20 @@ def _plane(of: list[str]) -> go.Figure:
 
 def _clock_or_pizza(what: str) -> ClockPizza:
     from marginlens.formats import read_network
-    from marginlens.measures import examine, examine_network
+    from marginlens.measures import OperationMeasures, examine_network, examine_table
     from marginlens.runs import load_run
     from marginlens.training import trained_rows
 
     if Path(what).is_file():
-        seen = read_network(what)
-        return examine(seen.logits, seen.task, network=seen.network).clock_pizza
+        found = read_network(what)
+        seen = examine_table(found.logits, found.task, network=found.network)
+        if not isinstance(seen, OperationMeasures):
+            return seen.clock_pizza
+        if seen.on_group is None:
+            raise ValueError(
+                f"{what} learned {seen.task}, which is no group's product; expected one"
+            )
+        return seen.on_group.clock_pizza
     run = load_run(what)
     train = trained_rows(run.task, run.recipe)
     return examine_network(run.training.network, run.task, train=train).clock_pizza

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ from marginlens.cli.tables import Table
 if TYPE_CHECKING:
     import numpy as np
 
-    from marginlens.measures import Measurement, Mechanism
+    from marginlens.measures import Measurement, Mechanism, OperationMeasures
     from marginlens.runs.folder import Weights
 
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     epilog="Examples:\n\n  marginlens measure runs/C71\n\n  marginlens measure runs/C71 --mechanism\n\n"
     "  marginlens measure model_p99zdpze5l.pt --as pizza\n\n"
     "  marginlens measure mine.npz --as uvw --group S5 --activation relu --json\n\n"
-    "  marginlens measure logits.npz"
+    "  marginlens measure model_mul.pt --group 'xy mod 59'\n\n  marginlens measure logits.npz"
 )
 def measure(
     what: Annotated[
@@ -47,7 +47,8 @@ def measure(
         str | None,
         typer.Option(
             "--group",
-            help="Group whose table a file's network learned.",
+            "--task",
+            help="Group or operation that a file's network learned, as S5 or 'xy mod 59'.",
             show_default="what the file says",
         ),
     ] = None,
@@ -69,6 +70,14 @@ def measure(
             show_default="what the file says",
         ),
     ] = None,
+    layer_norm: Annotated[
+        str | None,
+        typer.Option(
+            "--layer-norm",
+            help="Layer norm of a file's transformer: none or pre.",
+            show_default="what the file says",
+        ),
+    ] = None,
     mechanism: Annotated[
         bool,
         typer.Option(
@@ -78,7 +87,7 @@ def measure(
     as_json: AsJson = False,
 ) -> None:
     """Measure a saved network, or one that other code trained."""
-    options = (form, group, activation, attention)
+    options = (form, group, activation, attention, layer_norm)
     if _is_own_file(Path(what)) and not any(option is not None for option in options):
         what = str(Path(what).parent)
     elif Path(what).is_file() or form is not None:
@@ -86,7 +95,8 @@ def measure(
         return
     if any(option is not None for option in options):
         raise ValueError(
-            f"{what!r} is no file; --group, --activation and --attention are for files"
+            f"{what!r} is no file; --group, --activation, --attention and --layer-norm "
+            "are for files"
         )
     _measure_folder(what, mechanism=mechanism, as_json=as_json)
 
@@ -126,21 +136,52 @@ def _measure_folder(folder: str, *, mechanism: bool, as_json: bool) -> None:
 
 def _measure_file(
     what: str, form: str | None, group: str | None, activation: str | None, attention: float | None,
-    *, as_json: bool,
+    layer_norm: str | None, *, as_json: bool,
 ) -> None:  # fmt: skip
     from marginlens.formats import read_network
-    from marginlens.measures import examine
+    from marginlens.measures import Mechanism, examine_table
 
-    found = read_network(what, form, group=group, activation=activation, attention=attention)
+    found = read_network(
+        what, form, group=group, activation=activation, attention=attention, layer_norm=layer_norm
+    )
     if not as_json:
+        if found.warning:
+            out.print(styled(("warning: ", "bold"), found.warning), soft_wrap=True)
         err.print(f"read as {found.form}" + "".join(f"; {note}" for note in found.notes))
-    seen = examine(found.logits, found.task, network=found.network, train=found.train)
+    seen = examine_table(found.logits, found.task, network=found.network, train=found.train)
     if as_json:
         stored = {name: v for name, v in found.stored.items() if math.isfinite(v)}
-        head = {"format": found.form, "notes": list(found.notes), "stored": stored}
+        head = {
+            "warning": found.warning or None, "format": found.form, "notes": list(found.notes),
+            "stored": stored,
+        }  # fmt: skip
         print_json(head | seen.to_dict())
-    else:
+    elif isinstance(seen, Mechanism):
         _print_mechanism(seen, dict(found.stored))
+    else:
+        _print_operation(seen, dict(found.stored))
+
+
+def _print_operation(seen: OperationMeasures, stored: dict[str, float]) -> None:
+    out.print(_measures_table(f"{seen.task}: over all rows", seen.to_dict(), stored))
+    for name, reason in seen.unknown.items():
+        out.print(f"unknown: {name.replace('_', ' ')} ({reason})")
+    if seen.coordinates is not None and seen.on_group is not None:
+        out.print(f"in group coordinates: {seen.coordinates.words}")
+        _print_mechanism(seen.on_group, {})
+
+
+def _measures_table(title: str, values: dict[str, Any], stored: dict[str, float]) -> Table:
+    from marginlens.measures import MEASURE_WORDS
+
+    table = Table("quantity", "value", title=title)
+    for name, words in MEASURE_WORDS.items():
+        if values.get(name) is not None:
+            table.add_row(words, text(values[name]))
+    for name in ("train_loss", "test_loss"):
+        if name in stored:
+            table.add_row(f"{name.replace('_', ' ')} that the file says", text(stored[name]))
+    return table
 
 
 def _measure_mechanism(finished: Weights, *, as_json: bool) -> None:
@@ -172,17 +213,7 @@ def _measure_run(measurement: Measurement, *, as_json: bool) -> None:
 
 
 def _print_mechanism(seen: Mechanism, stored: dict[str, float]) -> None:
-    from marginlens.measures import MEASURE_WORDS
-
-    values = seen.to_dict()
-    table = Table("quantity", "value", title=f"{seen.task}: how it composes")
-    for name, words in MEASURE_WORDS.items():
-        if values[name] is not None:
-            table.add_row(words, text(values[name]))
-    for name in ("train_loss", "test_loss"):
-        if name in stored:
-            table.add_row(f"{name.replace('_', ' ')} that the file says", text(stored[name]))
-    out.print(table)
+    out.print(_measures_table(f"{seen.task}: how it composes", seen.to_dict(), stored))
     _print_features(seen)
     if seen.clock_pizza.circles:
         _print_circles(seen)

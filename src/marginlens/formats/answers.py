@@ -20,8 +20,6 @@ HALF = 0.5
 CLEAR = 0.1
 """Lead in accuracy by which one reading of a file clearly wins against the others."""
 
-_ALMOST_ALL = 0.9
-
 _OPERATIONS = (
     "x+y", "x-y", "y-x", "xy", "x/y", "x^2+y^2", "x^2+xy+y^2", "x^2+y", "x^2-y^2", "x^3+xy",
     "x^3+xy^2+y",
@@ -165,7 +163,13 @@ def _other_operation(found: Foreign) -> str:
     if known.factors != 2 or known.kind != "table":
         return ""
     if known.group is not None and (own := own_group(found.logits, "own")) is not None:
-        kind = "cyclic" if own.generator is not None else "abelian" if own.is_abelian else "non-abelian"
+        kind = (
+            "cyclic"
+            if own.generator is not None
+            else "abelian"
+            if own.is_abelian
+            else "non-abelian"
+        )
         return (
             f"its answers form the table of another group of order {own.order}, a {kind} one; "
             "name it with --group"
@@ -178,7 +182,7 @@ def _other_operation(found: Foreign) -> str:
         share = float((table[other.inputs[:, 0], other.inputs[:, 1]] == other.answers).mean())
         if share > best and other.name != known.name:
             best, name = share, other.name
-    if best < _ALMOST_ALL:
+    if best < HALF:
         return ""
     return f'it answers {best:.1%} of {name}; measure it as that with --group "{name}"'
 

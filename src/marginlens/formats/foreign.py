@@ -98,6 +98,11 @@ class Format:
     read: Callable[[File, Choices], Foreign]
     other_marks: tuple[frozenset[str], ...] = ()
 
+    @property
+    def all_marks(self) -> tuple[frozenset[str], ...]:
+        """The sets of names by which a file is recognised."""
+        return (self.marks, *self.other_marks)
+
     def fits(self, names: Collection[str]) -> bool:
         """Whether a file with tensors of these names may be one.
 
@@ -106,4 +111,4 @@ class Format:
         names
             Names of the file's tensors.
         """
-        return any(marks <= set(names) for marks in (self.marks, *self.other_marks))
+        return any(marks <= set(names) for marks in self.all_marks)

@@ -65,7 +65,12 @@ def same_group(first: FiniteGroup, second: FiniteGroup) -> bool:
     for tried, chosen in enumerate(itertools.product(*images)):
         if tried >= _MOST_IMAGES:
             return True
-        if _extends(first, second, words, dict(zip(generators, chosen, strict=True))):
+        if _extends(
+            first,
+            second,
+            words,
+            {g: int(image) for g, image in zip(generators, chosen, strict=True)},
+        ):
             return True
     return False
 
@@ -85,7 +90,10 @@ def _words(group: FiniteGroup) -> list[tuple[int, int, int]]:
 
 
 def _extends(
-    first: FiniteGroup, second: FiniteGroup, words: list[tuple[int, int, int]], images: dict[int, int]
+    first: FiniteGroup,
+    second: FiniteGroup,
+    words: list[tuple[int, int, int]],
+    images: dict[int, int],
 ) -> bool:
     image: Int[np.ndarray, " element"] = np.full(first.order, second.identity)
     for product, element, generator in words:

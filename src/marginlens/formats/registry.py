@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from marginlens.formats.answers import warned
 from marginlens.formats.arrays import NPZ
 from marginlens.formats.files import File, read_file
 from marginlens.formats.foreign import Choices, Foreign, Format
 from marginlens.formats.mlps import CHUGHTAI, UVW, YAGENT
 from marginlens.formats.own import is_own, read_own, require_own_choices
-from marginlens.formats.transformers import NANDA, PIZZA, pizza_config
+from marginlens.formats.transformers import NANDA, PIZZA, transformer_form
 
 __all__ = ["FORMATS", "read_network"]
 
@@ -28,6 +29,7 @@ def read_network(
     group: str | None = None,
     activation: str | None = None,
     attention: float | None = None,
+    layer_norm: str | None = None,
     largest: int | None = None,
 ) -> Foreign:
     """Read a network that other code trained; nothing in its file is executed.
@@ -38,7 +40,7 @@ def read_network(
         A .pt, .pth, .safetensors or .npz file.
     form
         One of ``FORMATS``; None: the only one whose tensors the file has.
-    group, activation, attention
+    group, activation, attention, layer_norm
         What the file leaves open (:class:`Choices`).
     largest
         Bytes that the file may have, packed and unpacked; by default 2 GiB.
@@ -63,13 +65,15 @@ def read_network(
     """
     if form is not None and form not in FORMATS:
         raise ValueError(f"format {form!r} is unknown; expected one of {', '.join(FORMATS)}")
-    marks = [one.marks for one in FORMATS.values()]
+    if layer_norm not in (None, "none", "pre"):
+        raise ValueError(f"layer_norm is {layer_norm!r}; expected none or pre")
+    marks = [marks for one in FORMATS.values() for marks in one.all_marks]
     if form is not None:
-        marks = [FORMATS[form].marks, *marks]
+        marks = [*FORMATS[form].all_marks, *marks]
     limits = {} if largest is None else {"largest": largest}
     file = read_file(path, marks=marks, **limits)
     try:
-        found = _read(file, form, Choices(group, activation, attention))
+        found = warned(_read(file, form, Choices(group, activation, attention, layer_norm)))
     except ValueError as error:
         if file.name in str(error):
             raise
@@ -88,7 +92,7 @@ def _read(file: File, form: str | None, choices: Choices) -> Foreign:
 def _form(file: File, form: str | None, attention: float | None) -> str:
     """The format that is asked for, or the only one that fits."""
     names = set(file.tensors)
-    fitting = [one.name for one in FORMATS.values() if one.marks <= names]
+    fitting = [one.name for one in FORMATS.values() if one.fits(names)]
     if form is None:
         form = _only(fitting, file, attention)
     elif form not in fitting:
@@ -105,9 +109,8 @@ def _form(file: File, form: str | None, attention: float | None) -> str:
 def _only(fitting: list[str], file: File, attention: float | None) -> str:
     if len(fitting) == 1:
         return fitting[0]
-    if fitting == ["pizza", "nanda"]:  # they differ in the sequence, and in what is beside
-        says = attention is not None or "attn_coeff" in pizza_config(file)
-        return "pizza" if says or len(file.tensors["pos_embed.W_pos"]) == 2 else "nanda"
+    if fitting and set(fitting) <= {"pizza", "nanda", "chughtai"}:  # the same names of tensors
+        return transformer_form(file, attention)
     if fitting:
         choices = " or ".join(f"--as {name}" for name in fitting)
         raise ValueError(f"{file.name} may be of several formats; say which: {choices}")

@@ -135,5 +135,5 @@ def whole(value: Any, words: str, what: str) -> int:
         If it is a truth value, a text, a fraction or less than 1.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{words}, but {what}; expected a whole number that agrees")
+        raise ValueError(f"{words}, but {what}; expected a whole number, for example 59")
     return value

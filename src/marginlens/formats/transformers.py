@@ -1,4 +1,4 @@
-"""Transformers of Nanda et al., Zhong et al. and Chughtai et al., and those that TransformerLens stores."""
+"""Transformers of Nanda et al., Zhong et al., Chughtai et al. and TransformerLens."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from marginlens.formats.transformer_weights import (
     transformer_weights,
 )
 from marginlens.networks import (
+    EPSILON,
     SMOOTH_ACTIVATIONS,
     Transformer,
     TransformerSettings,
@@ -143,9 +144,7 @@ def _check(stated: Stated, weights: TransformerWeights) -> None:
     stated.agree(heads, f"attention has {heads} heads", "n_heads", "num_heads")
     stated.agree(channels, f"attention has {channels} channels a head", "d_head")
     stated.agree(weights.layers, f"the file has {weights.layers} blocks", "n_layers", "num_layers")
-    stated.agree(
-        weights.positions, f"{position} has {weights.positions} positions", "n_ctx"
-    )
+    stated.agree(weights.positions, f"{position} has {weights.positions} positions", "n_ctx")
     stated.agree(weights.tokens, f"{embed} has {weights.tokens} tokens", "d_vocab")
     if stated.get("d_vocab_out") != -1:
         stated.agree(weights.classes, f"{unembed} has {weights.classes} classes", "d_vocab_out")
@@ -180,7 +179,9 @@ def _norms(choices: Choices, stated: Stated, weights: TransformerWeights, form: 
     said = next((name for name in names if name in stated), None)
     if choices.layer_norm is not None:
         if gains and choices.layer_norm == "none":
-            raise ValueError("--layer-norm none, but the file has gains of layer norm; expected pre")
+            raise ValueError(
+                "--layer-norm none, but the file has gains of layer norm; expected pre"
+            )
         return [choices.layer_norm]
     if said is None:
         if gains:
@@ -230,7 +231,7 @@ def _network(
     scale = float(scale) if isinstance(scale, int | float) and scale > 0 else None
     if stated.get("use_attn_scale") is False:
         scale = 1.0
-    sizes = {
+    sizes: dict[str, Any] = {
         "width": width, "heads": heads, "hidden": hidden, "activation": activation,
         "sequence": "ab" if equals is None else "ab=", "attention": form.attention,
         "layers": weights.layers,
@@ -252,7 +253,7 @@ def _network(
     epsilon = stated.get("eps", "layer_norm_eps")
     variant = VariantSettings(
         **sizes, layer_norm=norm, causal=form.causal, attention_scale=scale, parallel=parallel,
-        **({"epsilon": float(epsilon)} if isinstance(epsilon, float) else {}),
+        epsilon=float(epsilon) if isinstance(epsilon, float) else EPSILON,
     )  # fmt: skip
     return TransformerVariant({name: x[None].contiguous() for name, x in p.items()}, variant)
 
@@ -269,7 +270,9 @@ def _elements(
     sign = weights.positions == 3
     tokens, classes = weights.tokens, weights.classes
     order, rest = divmod(tokens - sign, 1 + form.separate)
-    parts = f"{order} elements{' for each input' if form.separate else ''}{' and =' if sign else ''}"
+    parts = (
+        f"{order} elements{' for each input' if form.separate else ''}{' and =' if sign else ''}"
+    )
     if rest:
         raise ValueError(
             f"{name} has {tokens} tokens; expected twice the elements{' and =' if sign else ''}"
@@ -370,7 +373,9 @@ def _of_fewer(
             f"elements, of whose rows at most {best.accuracy:.1%} are answered; expected a group of "
             f"order {weights.tokens - (signs[0] is not None)}"
         )
-    best = clear_winner(candidates, "the token of =", f"a file of {problem.size + 1} tokens", file.name)
+    best = clear_winner(
+        candidates, "the token of =", f"a file of {problem.size + 1} tokens", file.name
+    )
     words = f"of {weights.tokens} tokens the first {problem.size} are elements; {best.words}"
     return replace(best.found, notes=(*best.found.notes, words))
 
@@ -544,7 +549,7 @@ def read_chughtai_transformer(file: File, choices: Choices) -> Foreign:
     for name in sorted(CHUGHTAI_EMBEDDINGS):
         if name in tensors and not torch.equal(tensors[name], tensors["embed.W_E"]):
             raise ValueError(
-                f"{name} is not embed.W_E; expected one embedding for both inputs, as in the authors' code"
+                f"{name} is not embed.W_E; expected one embedding for both inputs, as the authors have"
             )
     positions = tensors.get("pos_embed.W_pos")
     if positions is not None and len(positions) != 3:

@@ -16,7 +16,7 @@ from marginlens.networks.loss import cross_entropy_
 from marginlens.networks.mlp import MLP, neuron_norms, squared_norm
 from marginlens.networks.population import MEMORY, Evaluation, Population, evaluate, total_norm
 from marginlens.networks.rows import Rows
-from marginlens.networks.transformer import Transformer
+from marginlens.networks.transformer import EPSILON, Transformer
 from marginlens.networks.transformer_population import TransformerPopulation
 from marginlens.networks.transformer_settings import TransformerSettings
 from marginlens.networks.transformer_variant import (
@@ -26,6 +26,7 @@ from marginlens.networks.transformer_variant import (
 )
 
 __all__ = [
+    "EPSILON",
     "MEMORY",
     "MLP",
     "SMOOTH_ACTIVATIONS",

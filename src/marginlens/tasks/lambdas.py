@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,7 @@ def lambda_operation(text: str, order: int) -> Operation:
     Examples
     --------
     >>> lambda_operation("lambda x: (x[0]*x[1])%11", 11).name
-    'x*y mod 11'
+    'xy mod 11'
     >>> made = lambda_operation("lambda x: x[0] * pow(x[1], -1, 7) % 7", 7)
     >>> made.name, len(made.answers)
     ('x/y mod 7', 42)
@@ -68,7 +69,9 @@ def lambda_operation(text: str, order: int) -> Operation:
             answer = value(*row)
         except (ZeroDivisionError, ValueError) as error:
             if isinstance(error, _TooLargeError):
-                raise ValueError(f"the operation {shown} reaches numbers too large to read") from None
+                raise ValueError(
+                    f"the operation {shown} reaches numbers too large to read"
+                ) from None
             continue
         if isinstance(answer, bool) or not 0 <= answer < order:
             raise ValueError(
@@ -99,7 +102,9 @@ def _body(text: str, shown: str) -> tuple[ast.expr, tuple[str, ...]]:
     given = tree.args
     others = given.posonlyargs or given.kwonlyargs or given.vararg or given.kwarg or given.defaults
     if others or len(given.args) not in (1, 2):
-        raise ValueError(f"the operation {shown} is no function of one pair or two numbers; {_GOOD}")
+        raise ValueError(
+            f"the operation {shown} is no function of one pair or two numbers; {_GOOD}"
+        )
     return tree.body, tuple(one.arg for one in given.args)
 
 
@@ -184,7 +189,7 @@ def _place(node: ast.expr, letters: tuple[str, ...]) -> int | None:
         return letters.index(node.id)
     match node:
         case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=0 | 1 as place)):
-            if len(letters) == 1 and name == letters[0] and not isinstance(place, bool):
+            if len(letters) == 1 and name == letters[0] and type(place) is int:
                 return place
     return None
 
@@ -209,7 +214,9 @@ def _formula_name(
 ) -> str | None:
     """Name such as ``x*y mod 11``, if the function is that formula with these rows and answers."""
     try:
-        formula = read_formula(ast.unparse(_AsFormula(letters, order).visit(_copy(body))))
+        written = ast.unparse(_AsFormula(letters, order).visit(_copy(body)))
+        # as papers write it: xy^2 for x*y**2
+        formula = read_formula(re.sub(r"(?<=[\dxy)]) \* (?=[xy(])", "", written))
     except (ValueError, RecursionError):
         return None
     x, y = all_rows(order, 2).T
@@ -236,7 +243,9 @@ class _AsFormula(ast.NodeTransformer):
         match node:
             case ast.BinOp(left=left, op=ast.Mod(), right=ast.Constant(value=self.order)):
                 return self.visit(left)
-            case ast.Call(func=ast.Name(id="pow"), args=[base, power, ast.Constant(value=self.order)]):
+            case ast.Call(
+                func=ast.Name(id="pow"), args=[base, power, ast.Constant(value=self.order)]
+            ):
                 base = self.visit(base)
                 if isinstance(power, ast.UnaryOp) and ast.unparse(power) == "-1":
                     return ast.BinOp(left=ast.Constant(value=1), op=ast.Div(), right=base)

@@ -15,7 +15,7 @@ from marginlens.explorer.typed import asked_number, not_a_path
 from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_network
 from marginlens.figures.style import number
 from marginlens.formats import FORMATS
-from marginlens.measures import MEASURE_WORDS, examine
+from marginlens.measures import MEASURE_WORDS, OperationMeasures, examine_table
 
 if TYPE_CHECKING:
     from dash import Dash
@@ -79,13 +79,47 @@ def _draw(site: Site, query: Query) -> list[Any]:
     ]  # fmt: skip
 
 
-def _answer(found: Foreign, seen: Mechanism) -> list[Any]:
-    values = seen.to_dict()
+def _answer(found: Foreign, seen: Mechanism | OperationMeasures) -> list[Any]:
+    """All that is said of a network; a warning comes first."""
+    first = []
+    if found.warning:
+        first = [parts.message(found.warning, title="Fewer than half the rows are right")]
+    if isinstance(seen, OperationMeasures):
+        return first + _operation_answer(found, seen)
+    return first + _mechanism_answer(found, seen)
+
+
+def _operation_answer(found: Foreign, seen: OperationMeasures) -> list[Any]:
+    """Measures over all rows of an operation, and those in group coordinates."""
+    pieces: list[Any] = [
+        parts.headlines(
+            [
+                ("Task", seen.task, f"read as {found.form}"),
+                ("Accuracy", f"{seen.accuracy:.4%}", f"cross-entropy {number(seen.loss, 5)}"),
+            ]
+        ),
+        _measures_card(seen.to_dict(), "Over all rows"),
+    ]
+    if seen.unknown:
+        reasons = [html.Li(f"{n.replace('_', ' ')}: {why}") for n, why in seen.unknown.items()]
+        pieces.append(parts.card(html.Ul(reasons), title="Unknown"))
+    if seen.on_group is None or seen.coordinates is None:
+        return pieces
+    words = html.P(f"In group coordinates: {seen.coordinates.words}.", className="note")
+    return [*pieces, words, *_mechanism_answer(found, seen.on_group)]
+
+
+def _measures_card(values: dict[str, Any], title: str) -> Component:
     rows = [
         [words, number(float(values[name]), 6)]
         for name, words in MEASURE_WORDS.items()
-        if values[name] is not None
+        if values.get(name) is not None
     ]
+    table = parts.table(("Quantity", "Value"), rows, label="Measures", numeric=(1,))
+    return parts.card(table, title=title)
+
+
+def _mechanism_answer(found: Foreign, seen: Mechanism) -> list[Any]:
     verdict = seen.clock_pizza
     known = "clock_or_pizza" not in seen.unknown
     pieces: list[Any] = [
@@ -108,12 +142,7 @@ def _answer(found: Foreign, seen: Mechanism) -> list[Any]:
     if known:
         evidence = html.Ul([html.Li(sentence) for sentence in verdict.evidence])
         pieces.append(parts.card(evidence, title="What says so"))
-    pieces.append(
-        parts.card(
-            parts.table(("Quantity", "Value"), rows, label="Measures", numeric=(1,)),
-            title="By the field's measures",
-        )
-    )
+    pieces.append(_measures_card(seen.to_dict(), "By the field's measures"))
     pieces.append(parts.card(_key_features(seen), title="Key features of the logits"))
     unknown = dict.fromkeys(seen.unknown.values())
     if unknown:
@@ -177,7 +206,9 @@ def _connect(app: Dash, site: Site) -> None:
                     activation=(activation or "").strip() or None,
                     attention=attention,
                 )
-                seen = examine(found.logits, found.task, network=found.network, train=found.train)
+                seen = examine_table(
+                    found.logits, found.task, network=found.network, train=found.train
+                )
             return _answer(found, seen)
         except (ValueError, ArithmeticError, OSError, RuntimeError, MemoryError) as error:
             words = error if str(error) else "it needs too much memory"
