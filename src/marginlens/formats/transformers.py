@@ -314,16 +314,13 @@ def _read(
         network = _network(weights, on.size, sign, form, activation, norm, stated)
         return finished(form.name, network, on, file, notes=tuple(notes), **kept)
 
-    open_norm = len(norms) > 1
     if len(signs) > 1 or order < (weights.tokens - (signs[0] is not None)) // (1 + form.separate):
         return _of_fewer(weights, made, signs, norms, problem, file)
     candidates = [
         Candidate(f"layer norm {norm}", _settled(made(signs[0], norm, problem), choices, named))
         for norm in norms
     ]
-    found = candidates[0].found
-    if open_norm:
-        found = _by_norm(candidates, file)
+    found = _by_norm(candidates, file)
     tried = form.name != "chughtai" and choices.group is None and signs[0] is not None
     if tried and accuracy(found.logits, found.task) < HALF:
         _refuse_more_signs(weights, made, norms, order, file)
@@ -347,7 +344,7 @@ def _by_norm(candidates: list[Candidate], file: File) -> Foreign:
     """The reading without layer norm, unless another clearly answers more."""
     best = max(candidates, key=lambda one: one.accuracy)
     first = candidates[0]
-    if best.accuracy < HALF or (best is first and best.accuracy >= _EVERY):
+    if len(candidates) == 1 or best.accuracy < HALF or (best is first and best.accuracy >= _EVERY):
         return first.found
     winner = clear_winner(candidates, "its layer norm", "--layer-norm pre", file.name)
     if winner is first:
@@ -361,11 +358,16 @@ def _of_fewer(
     signs: list[int | None], norms: list[str], problem: Task, file: File,
 ) -> Foreign:  # fmt: skip
     """The network on a group that the user names, of fewer elements than there are tokens."""
+    readings = {
+        "no equals sign" if sign is None else f"token {sign} as =": [
+            Candidate(f"layer norm {norm}", made(sign, norm, problem)) for norm in norms
+        ]
+        for sign in signs
+    }
     candidates = [
-        Candidate(f"token {sign} as =" if sign is not None else f"layer norm {norm}",
-                  made(sign, norm, problem))
-        for sign in signs for norm in norms
-    ]  # fmt: skip
+        Candidate(words, max(by_norm, key=lambda one: one.accuracy).found)
+        for words, by_norm in readings.items()
+    ]
     best = max(candidates, key=lambda one: one.accuracy)
     if best.accuracy < _ALMOST_ALL:
         raise ValueError(
@@ -373,11 +375,11 @@ def _of_fewer(
             f"elements, of whose rows at most {best.accuracy:.1%} are answered; expected a group of "
             f"order {weights.tokens - (signs[0] is not None)}"
         )
-    best = clear_winner(
-        candidates, "the token of =", f"a file of {problem.size + 1} tokens", file.name
-    )
+    what = "the token of ="
+    best = clear_winner(candidates, what, f"a file of {problem.size + 1} tokens", file.name)
+    found = _by_norm(readings[best.words], file)
     words = f"of {weights.tokens} tokens the first {problem.size} are elements; {best.words}"
-    return replace(best.found, notes=(*best.found.notes, words))
+    return replace(found, notes=(*found.notes, words))
 
 
 def _refuse_more_signs(
