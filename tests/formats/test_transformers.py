@@ -161,7 +161,7 @@ def test_the_group_named_on_the_command_line_stands_above_the_settings(tmp_path)
     found = read_network(path, "pizza", attention=1.0)
     assert '--group "xy mod 7"' in found.warning
     (tmp_path / "config_x.json").write_text("{broken")
-    with pytest.raises(ValueError, match="no JSON file; or say --group and --attention"):
+    with pytest.raises(ValueError, match="no JSON file.*; or say --group and --attention"):
         read_network(path, "pizza", group="xy mod 7")
     found = read_network(path, "pizza", group="xy mod 7", attention=1.0)
     assert (found.task.name, found.warning) == ("xy mod 7", "")
@@ -383,7 +383,7 @@ def test_elements_are_in_the_order_of_the_network_s_own_table(tmp_path):
         ({"group": "DihedralGroup", "group_parameter": 59}, "59.*10 elements"),
         ({"group": "DihedralGroup", "group_parameter": True}, "group_parameter = True"),
         ({"group": "DihedralGroup"}, "without group_parameter"),
-        ({"group": "SymmetricGroup", "group_parameter": 10**30}, "10 elements"),
+        ({"group": "SymmetricGroup", "group_parameter": 10**9}, "10 elements"),
         ({"group": "CyclicGroup", "group_parameter": 10}, "says C10.*answers form the table"),
     ],
 )

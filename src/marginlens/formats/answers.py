@@ -189,6 +189,6 @@ def _other_operation(found: Foreign) -> str:
 
 def _general(found: Foreign) -> str:
     causes = ["it is not trained", "it learned another operation or order of elements (--group)"]
-    if found.network is not None and found.form != "own":
+    if found.network is not None and found.form != "run":
         causes.append("its activation or layer norm is another (--activation, --layer-norm)")
     return ", or ".join(causes)
