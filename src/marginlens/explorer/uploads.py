@@ -13,7 +13,13 @@ from pathlib import Path, PurePath
 from marginlens.formats import Foreign, read_network
 from marginlens.groups import FiniteGroup, group
 
-__all__ = ["LARGEST_UPLOAD", "NETWORK_SUFFIXES", "uploaded_bytes", "uploaded_group", "uploaded_network"]
+__all__ = [
+    "LARGEST_UPLOAD",
+    "NETWORK_SUFFIXES",
+    "uploaded_bytes",
+    "uploaded_group",
+    "uploaded_network",
+]
 
 LARGEST_UPLOAD = 4_000_000
 """Bytes of an uploaded file; a table of 2000 elements as 16-bit ``.npy`` is twice as large."""
