@@ -2,9 +2,10 @@
 
 from marginlens.groups.automorphisms import feature_permutations, outer_automorphisms
 from marginlens.groups.character_table import CharacterTable
-from marginlens.groups.families import UnknownGroupError, is_prime
+from marginlens.groups.families import is_prime
 from marginlens.groups.finite_group import FiniteGroup
 from marginlens.groups.irrep_class import IrrepClass
+from marginlens.groups.names import UnknownGroupError
 from marginlens.groups.specs import group, group_or_characters
 from marginlens.groups.table import GREATEST_ORDER
 

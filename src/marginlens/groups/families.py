@@ -1,21 +1,24 @@
-"""Named families of groups: the Cayley table behind a spec such as `"S3xC4"`."""
+"""Families of groups by name: their Cayley tables, orders and usual spellings."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 
-from marginlens.groups.table import check_order
+from marginlens.groups.matrix_families import (
+    MatrixKind,
+    log10_matrix_order,
+    matrix_problem,
+    matrix_table,
+)
 
-
-class UnknownGroupError(ValueError):
-    """A spec that names no family of groups (and no table file)."""
+__all__ = ["FAMILIES", "Family", "direct_product", "is_prime", "semidirect_table"]
 
 
 @dataclass(frozen=True)
@@ -24,84 +27,81 @@ class Family:
 
     Parameters
     ----------
-    pattern
-        Regular expression of the spec; its one group captures the parameter.
+    heads
+        What its names start with, in any case; the first is ours, as in `"C12"`.
     log10_order
-        Decimal logarithm of the order as a function of the parameter.
+        Decimal logarithm of the order as a function of the numbers.
     problem
-        What is wrong with a parameter, or None.
+        What is wrong with the numbers, or None.
     build
-        The Cayley table for a parameter.
+        The Cayley table for the numbers.
+    count
+        How many numbers a name has: one, as in `"C12"`, or two, as in `"SL(2,3)"`.
+    brackets
+        Whether a single number is written in brackets, as in `"Heis(3)"`.
+    note
+        What a reader has to know of a name that means another group elsewhere; empty if nothing.
 
     """
 
-    pattern: str
-    log10_order: Callable[[int], float]
-    problem: Callable[[int], str | None]
-    build: Callable[[int], np.ndarray]
+    heads: tuple[str, ...]
+    log10_order: Callable[..., float]
+    problem: Callable[..., str | None]
+    build: Callable[..., np.ndarray]
+    count: int = 1
+    brackets: bool = False
+    note: Callable[..., str] = lambda *numbers: ""
+
+    def name(self, numbers: tuple[int, ...]) -> str:
+        """Our name of a group of the family.
+
+        Parameters
+        ----------
+        numbers
+            As many as the family has.
+        """
+        written = ",".join(map(str, numbers))
+        return self.heads[0] + (f"({written})" if self.count > 1 or self.brackets else written)
 
 
-def family_table(spec: str) -> Int[np.ndarray, "element element"]:
-    """Return the Cayley table of a named group; products are written with `x`.
+def direct_product(
+    left: Int[np.ndarray, "first first"], right: Int[np.ndarray, "second second"]
+) -> Int[np.ndarray, "pair pair"]:
+    """Return the Cayley table of a direct product: pairs (g, h), the second factor fastest.
 
-    ========  =======  ==================================================================
-    spec      order    elements, in order
-    ========  =======  ==================================================================
-    C12       n        0, 1, …, n−1 under addition modulo n
-    D5        2n       r^i (i = 0, …, n−1), then r^i s, with s r s = r⁻¹
-    Q8, Q16   n        generalized quaternion: the dicyclic group Dic(n/4)
-    Dic3      4n       a^i (i = 0, …, 2n−1), then a^i x, with x² = a^n and x a x⁻¹ = a⁻¹
-    S5, A5    n!, n!/2 (even) permutations in lexicographic order, (pq)(i) = p(q(i))
-    SL(2,3)   p(p²−1)  matrices (a, b, c, d) modulo the prime p in lexicographic order
-    S3xC4     product  pairs (g, h), the last factor fastest
-    ========  =======  ==================================================================
-
-    Raises
-    ------
-    UnknownGroupError
-        A factor is in none of these families.
-    ValueError
-        A parameter outside its family, or a group too large.
-
-    Examples
-    --------
-    >>> family_table("C3").tolist()
-    [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
-    >>> family_table("S3xC4").shape
-    (24, 24)
-
+    Parameters
+    ----------
+    left, right
+        Cayley tables of the factors.
     """
-    factors = [_parse_factor(factor.strip(), spec) for factor in spec.split("x")]
-    check_order(sum(family.log10_order(value) for family, value in factors), spec)
-    table = np.zeros((1, 1), dtype=np.int64)
-    for family, value in factors:
-        table = _product(table, family.build(value))
-    return table
-
-
-def _parse_factor(text: str, spec: str) -> tuple[Family, int]:
-    for family in FAMILIES:
-        match = re.fullmatch(family.pattern, text, flags=re.ASCII)
-        if match is None:
-            continue
-        digits = match.group(1)
-        if len(digits) > 15:
-            raise ValueError(f"{spec[:40]}: far too large a group; write e.g. C12 or S5")
-        value = int(digits)
-        problem = family.problem(value)
-        if problem is not None:
-            raise ValueError(f"{spec}: {problem}")
-        return family, value
-    raise UnknownGroupError(
-        f"unknown group {spec[:60]!r}; write e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "
-        "<(1,2,3),(1,2)>, SmallGroup(24,3) or a path to a table (.csv or .npy)"
-    )
-
-
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     order = len(left) * len(right)
     pairs = left[:, None, :, None] * len(right) + right[None, :, None, :]
     return pairs.reshape(order, order)
+
+
+def semidirect_table(n: int, m: int, r: int) -> Int[np.ndarray, "element element"]:
+    """Return the Cayley table of C_n : C_m, b acting on C_n as b a b⁻¹ = a^r.
+
+    Elements are a^i b^j, numbered i·m + j.
+
+    Parameters
+    ----------
+    n, m
+        Orders of the normal subgroup and of the group that acts on it.
+    r
+        The action, with r^m = 1 modulo n.
+
+    Examples
+    --------
+    >>> semidirect_table(3, 2, 2).tolist() == direct_product(
+    ...     semidirect_table(3, 1, 1), semidirect_table(2, 1, 1)
+    ... ).tolist()
+    False
+    """
+    i, j = np.divmod(np.arange(n * m), m)
+    powers = np.array([pow(r, k, n) for k in range(m)])
+    first = (i[:, None] + powers[j][:, None] * i[None, :]) % n
+    return first * m + (j[:, None] + j[None, :]) % m
 
 
 def _cyclic(n: int) -> np.ndarray:
@@ -147,16 +147,6 @@ def _permutations(permutations: np.ndarray) -> np.ndarray:
     return table
 
 
-def _special_linear(p: int) -> np.ndarray:
-    entries = np.array(list(itertools.product(range(p), repeat=4)), dtype=np.int64)
-    a, b, c, d = entries.T
-    matrices = entries[(a * d - b * c) % p == 1].reshape(-1, 2, 2)
-    place = p ** np.arange(4)[::-1]
-    codes = matrices.reshape(-1, 4) @ place
-    products = np.einsum("gij,hjk->ghik", matrices, matrices) % p
-    return np.searchsorted(codes, products.reshape(len(codes), len(codes), 4) @ place)
-
-
 def _at_least_one(example: str) -> Callable[[int], str | None]:
     def problem(n: int) -> str | None:
         return None if n >= 1 else f"the number must be at least 1, e.g. {example}"
@@ -167,7 +157,29 @@ def _at_least_one(example: str) -> Callable[[int], str | None]:
 def _quaternion_problem(n: int) -> str | None:
     if n >= 8 and n & (n - 1) == 0:
         return None
-    return "generalized quaternion groups have order 8, 16, 32, …, e.g. Q8 (Dic3 has order 12)"
+    other = f" (the dicyclic group of order {n} is Dic{n // 4})" if n and n % 4 == 0 else ""
+    return f"generalized quaternion groups have order 8, 16, 32, …{other}"
+
+
+def _semidihedral_problem(n: int) -> str | None:
+    if n >= 16 and n & (n - 1) == 0:
+        return None
+    return "quasidihedral groups have order 16, 32, 64, …"
+
+
+def _dihedral_note(n: int) -> str:
+    if n < 4 or n % 2:
+        return ""
+    return (
+        f"D{n} is the dihedral group of order {2 * n} (D_n has order 2n); "
+        f"for order {n} write D{n // 2}"
+    )
+
+
+def _dicyclic_note(n: int) -> str:
+    if n < 8 or n % 4:
+        return ""
+    return f"Dic{n} has order {4 * n} (Dic_n has order 4n); for order {n} write Dic{n // 4}"
 
 
 def is_prime(number: int) -> bool:
@@ -175,34 +187,76 @@ def is_prime(number: int) -> bool:
     return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
 
 
-def _prime_problem(p: int) -> str | None:
-    # Only small primes can pass the limit on the order, so larger numbers are left to it.
-    if p > 10**4 or is_prime(p):
-        return None
-    return "SL(2,p) needs a prime p, e.g. SL(2,3)"
-
-
 def _log10_factorial(n: int) -> float:
     return math.lgamma(n + 1) / math.log(10)
 
 
+def _matrices(kind: MatrixKind, *heads: str) -> Family:
+    return Family(
+        (kind, *heads),
+        functools.partial(log10_matrix_order, kind),
+        functools.partial(matrix_problem, kind),
+        functools.partial(matrix_table, kind),
+        count=2,
+    )
+
+
 FAMILIES = (
-    Family(r"C(\d+)", lambda n: math.log10(n), _at_least_one("C12"), _cyclic),
-    Family(r"D(\d+)", lambda n: math.log10(2 * n), _at_least_one("D5"), _dihedral),
-    Family(r"Q(\d+)", lambda n: math.log10(n), _quaternion_problem, lambda n: _dicyclic(n // 4)),
-    Family(r"Dic(\d+)", lambda n: math.log10(4 * n), _at_least_one("Dic3"), _dicyclic),
-    Family(r"S(\d+)", _log10_factorial, _at_least_one("S5"), _symmetric),
     Family(
-        r"A(\d+)",
+        ("C", "Z", "Zmod", "Cyc", "Cyclic", "CyclicGroup"),
+        lambda n: math.log10(n),
+        _at_least_one("C12"),
+        _cyclic,
+    ),
+    Family(
+        ("D", "Dih", "Dihedral", "DihedralGroup"),
+        lambda n: math.log10(2 * n),
+        _at_least_one("D5"),
+        _dihedral,
+        note=_dihedral_note,
+    ),
+    Family(
+        ("Q", "Quaternion", "QuaternionGroup"),
+        lambda n: math.log10(n),
+        _quaternion_problem,
+        lambda n: _dicyclic(n // 4),
+    ),
+    Family(
+        ("Dic", "Dicyclic", "DicyclicGroup"),
+        lambda n: math.log10(4 * n),
+        _at_least_one("Dic3"),
+        _dicyclic,
+        note=_dicyclic_note,
+    ),
+    Family(
+        ("QD", "SD", "SemiDihedral", "QuasiDihedral"),
+        lambda n: math.log10(n),
+        _semidihedral_problem,
+        lambda n: semidirect_table(n // 2, 2, n // 4 - 1),
+    ),
+    Family(
+        ("S", "Sym", "Symmetric", "SymmetricGroup"),
+        _log10_factorial,
+        _at_least_one("S5"),
+        _symmetric,
+    ),
+    Family(
+        ("A", "Alt", "Alternating", "AlternatingGroup"),
         lambda n: max(_log10_factorial(n) - math.log10(2), 0.0),
         _at_least_one("A5"),
         _alternating,
     ),
+    _matrices("SL", "SpecialLinearGroup"),
+    _matrices("GL", "GeneralLinearGroup"),
+    _matrices("PSL", "L"),
+    _matrices("PGL"),
+    _matrices("AGL"),
     Family(
-        r"SL\(\s*2\s*,\s*(\d+)\s*\)",
-        lambda p: math.log10(p) + math.log10(p * p - 1),
-        _prime_problem,
-        _special_linear,
+        ("Heis", "He", "Heisenberg", "HeisenbergGroup"),
+        lambda q: log10_matrix_order("Heis", 3, q),
+        lambda q: matrix_problem("Heis", 3, q),
+        lambda q: matrix_table("Heis", 3, q),
+        brackets=True,
     ),
 )
-"""The families a spec can name, one line each."""
+"""The families that a name can be of, one entry each."""

@@ -26,6 +26,9 @@ class FiniteGroup:
         `table[a, b]` is the index of a·b. Checked; the numbering of elements is kept as given.
     name
         How reports call the group.
+    note
+        What a reader has to know of the name or of the numbering of elements, in a sentence; empty if
+        nothing.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class FiniteGroup:
 
     table: Int[np.ndarray, "element element"]
     name: str = "table"
+    note: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", validate_table(self.table))

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from marginlens.groups.permutation_order import permutation_order
 from marginlens.groups.table import GREATEST_ORDER, check_order
 
-__all__ = ["generated_table", "is_generated", "table_from_translations"]
+__all__ = ["closure_table", "generated_table", "is_generated", "table_from_translations"]
 
 _GREATEST_POINT = 100
 _GREATEST_MODULUS = 10**6
@@ -105,15 +105,25 @@ def table_from_translations(
     return columns.T.copy()
 
 
-def _closure(
+def closure_table(
     identity: Int[np.ndarray, " entry"],
     multiply: Callable[[Int[np.ndarray, " entry"]], Int[np.ndarray, "generator entry"]],
     refuse: Callable[[], NoReturn],
-) -> np.ndarray:
-    """Table of the group of some generators.
+    *,
+    in_order: bool = False,
+) -> Int[np.ndarray, "element element"]:
+    """Return the Cayley table of the group of some generators.
 
-    `multiply` gives the products of one element with each generator, and `refuse` raises: the group
-    is too large, which shows before more than one element too many is held.
+    Parameters
+    ----------
+    identity
+        The identity, as an array of whole numbers; elements are equal where their arrays are.
+    multiply
+        Products of one element with each generator from the right.
+    refuse
+        Raises, because the group is too large: called before more than one element too many is held.
+    in_order
+        Number the elements in the lexicographic order of their arrays, not as they are found.
     """
     elements = [identity]
     index = {identity.tobytes(): 0}
@@ -128,7 +138,12 @@ def _closure(
                 index[key] = len(elements)
                 elements.append(product)
             images[-1].append(index[key])
-    return table_from_translations(list(np.array(images).T))
+    translations = np.array(images).T
+    if not in_order:
+        return table_from_translations(list(translations))
+    order = np.lexsort(np.array(elements).T[::-1])
+    rank = np.argsort(order)
+    return table_from_translations(list(rank[translations[:, order]]), int(rank[0]))
 
 
 def _permutation_table(inside: str, spec: str) -> np.ndarray:
@@ -161,7 +176,7 @@ def _permutation_table(inside: str, spec: str) -> np.ndarray:
         check_order(math.log10(order), f"the group of {spec[:60]}")
         raise AssertionError("the elements that were listed are more than there are")
 
-    return _closure(np.arange(degree), lambda element: element[generators], refuse)
+    return closure_table(np.arange(degree), lambda element: element[generators], refuse)
 
 
 def _too_great(point: str, spec: str) -> ValueError:
@@ -229,7 +244,7 @@ def _matrix_table(inside: str, modulus: str | None, spec: str) -> np.ndarray:
         )
 
     identity = np.eye(size, dtype=np.int64).reshape(-1)
-    return _closure(identity, multiply, refuse)
+    return closure_table(identity, multiply, refuse)
 
 
 def _matrix(entry: object, spec: str) -> np.ndarray:

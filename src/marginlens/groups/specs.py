@@ -8,17 +8,19 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from marginlens.groups.character_table import CharacterTable
-from marginlens.groups.families import family_table
 from marginlens.groups.finite_group import FiniteGroup
-from marginlens.groups.gap import library_table, small_group
+from marginlens.groups.gap import library_table
 from marginlens.groups.generated import generated_table, is_generated
-from marginlens.groups.table import as_integer_square, read_table
+from marginlens.groups.names import UnknownGroupError, named_group
+from marginlens.groups.table_files import file_name, is_table_file, read_table, table_of
 
-__all__ = ["group", "group_or_characters"]
+__all__ = ["group", "group_or_characters", "is_group_name"]
 
-_SPORADIC = (
-    r"M11|M12|M22|M23|M24|J[123]|HS|McL|He|Ru|Suz|ON|Co[23]|Fi22|HN"  # with exact class sizes
-)
+_SPORADIC = (  # with exact class sizes
+    "M11", "M12", "M22", "M23", "M24", "J1", "J2", "J3", "HS", "McL", "He", "Ru", "Suz", "ON", "Co2",
+    "Co3", "Fi22", "HN",
+)  # fmt: skip
+_BY_LOWER_CASE = {name.lower(): name for name in _SPORADIC}
 
 
 def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGroup:
@@ -27,12 +29,13 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
     Parameters
     ----------
     spec
-        `"C12"`, `"D5"` (order 10), `"S5"`, `"A5"`, `"Q8"`, `"Q16"`, `"Dic3"`, `"SL(2,3)"`, products
-        such as `"S3xC4"`; permutations `"<(1,2,3),(1,2)>"` or matrices
-        `"<[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"` that generate it; `"SmallGroup(24,3)"` with GAP; a
-        path to a `.csv` or `.npy` file; or the table itself.
+        A name as :func:`~marginlens.groups.names.named_group` reads it: `"C12"`, `"Z/12"`, `"D5"`
+        (order 10), `"S5"`, `"Q8"`, `"SL(2,3)"`, `"C7:C3"`, `"S3xC4"`, with GAP `"SmallGroup(24,3)"`;
+        permutations `"<(1,2,3),(1,2)>"` or matrices `"<[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"` that
+        generate it; a path to a file as :func:`~marginlens.groups.table_files.read_table` reads it;
+        or the table itself.
     name
-        How to call it; by default the spec, the file's stem, or `table`.
+        How to call it; by default its canonical name, the file's name, or `table`.
 
     Raises
     ------
@@ -41,38 +44,62 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
 
     Examples
     --------
-    >>> group("C12").order
-    12
+    >>> group("C12").order, group("z/12").name
+    (12, 'C12')
     >>> group("<(1,2,3,4),(1,3)>").order
     8
     >>> group([[0, 1], [1, 0]], name="signs").element_orders.tolist()
     [1, 2]
-    >>> group("D5x")
+    >>> group("Dh5")
     Traceback (most recent call last):
     ...
-    marginlens.groups.families.UnknownGroupError: unknown group 'D5x'; write e.g. C12, D5, S5, A5,
-    Q8, Dic3, SL(2,3), S3xC4, <(1,2,3),(1,2)>, SmallGroup(24,3) or a path to a table (.csv or .npy)
+    marginlens.groups.names.UnknownGroupError: unknown group 'Dh5'; did you mean D5? expected a name
+    such as C12, D5, S5, Q8, SL(2,3), S3xC4, <(1,2,3),(1,2)> or a path to a table such as group.csv
 
     """
-    if isinstance(spec, str):
+    if isinstance(spec, str) and not is_table_file(spec):
         words = spec.strip()
         if is_generated(words):
             return FiniteGroup(generated_table(words), name or _tidy(words))
-        small = re.fullmatch(r"SmallGroup\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)", words, re.ASCII)
-        if small is not None:
-            found = small_group(int(small.group(1)), int(small.group(2)))
-            return found if name is None else FiniteGroup(found.table, name)
-        if _library_name(words) is not None:
+        library = _library_name(words)
+        if library is not None:
             raise ValueError(
-                f"{words} is known by its character table alone: it can be predicted, and has no "
+                f"{library} is known by its character table alone: it can be predicted, and has no "
                 "Cayley table here; take a group such as A5 or SmallGroup(24,3)"
             )
         if not _is_path(words):
-            return FiniteGroup(family_table(words), name or words)
+            named = named_group(words)
+            return FiniteGroup(named.table(), name or named.name, named.note)
     if isinstance(spec, str | Path):
-        path = Path(spec)
-        return FiniteGroup(read_table(path), name or path.stem)
-    return FiniteGroup(as_integer_square(spec), name or "table")
+        read = read_table(Path(spec))
+        try:
+            return FiniteGroup(read.table, name or file_name(spec), read.note)
+        except ValueError as error:
+            raise ValueError(f"{error}{f' ({read.note})' if read.note else ''}") from None
+    given = table_of(spec)
+    return FiniteGroup(given.table, name or "table", given.note)
+
+
+def is_group_name(text: str) -> bool:
+    """Whether a text is a group's name, in any spelling, and so no path.
+
+    Parameters
+    ----------
+    text
+        What was typed.
+
+    Examples
+    --------
+    >>> is_group_name("Z/5"), is_group_name("tables/S3"), is_group_name("S3.csv")
+    (True, False, False)
+    """
+    try:
+        named_group(text)
+    except UnknownGroupError:
+        return False
+    except ValueError:  # a name with impossible numbers
+        return len(text) <= 200
+    return True
 
 
 def group_or_characters(spec: str) -> FiniteGroup | CharacterTable:
@@ -96,9 +123,9 @@ def group_or_characters(spec: str) -> FiniteGroup | CharacterTable:
 
 def _library_name(words: str) -> str | None:
     """Name in GAP's library of character tables, if the spec is one."""
-    if re.fullmatch(_SPORADIC, words) is not None:
-        return words
-    match = re.fullmatch(r"CharacterTable\((.+)\)", words)
+    if words.lower() in _BY_LOWER_CASE:
+        return _BY_LOWER_CASE[words.lower()]
+    match = re.fullmatch(r"CharacterTable\((.+)\)", words, re.IGNORECASE)
     return None if match is None else match.group(1).strip().strip("\"'")
 
 
@@ -107,5 +134,5 @@ def _tidy(words: str) -> str:
     return re.sub(r"mod", " mod ", re.sub(r"\s+", "", words))
 
 
-def _is_path(spec: str) -> bool:
-    return spec.lower().endswith((".csv", ".npy")) or "/" in spec or "\\" in spec
+def _is_path(words: str) -> bool:
+    return ("/" in words or "\\" in words) and not is_group_name(words)

@@ -1,9 +1,8 @@
-"""Cayley tables: reading them from files and making sure that they are groups."""
+"""Cayley tables: validation that an array is the table of a group."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 GREATEST_ORDER = 2000
 """Greatest order of a group accepted: characters, irreps and bases are dense order × order arrays."""
 
-_EXAMPLE = "e.g. [[0, 1], [1, 0]] for C2"
+EXAMPLE_TABLE = "e.g. [[0, 1], [1, 0]] for C2"
 
 
 def check_order(log10_order: float, what: str) -> None:
@@ -43,80 +42,6 @@ def check_order(log10_order: float, what: str) -> None:
     )
 
 
-def read_table(path: Path) -> Int[np.ndarray, "element element"]:
-    """Read a Cayley table from a `.csv` (comma-separated integers) or `.npy` file.
-
-    The result is square in shape and integer in type, and not yet known to be a group.
-
-    Parameters
-    ----------
-    path
-        The file; row a, column b holds the index of a·b, indices from 0.
-
-    Raises
-    ------
-    ValueError
-        No such file, another kind of file, or entries that are not integers.
-
-    """
-    if path.suffix.lower() not in (".csv", ".npy"):
-        raise ValueError(f"{path}: a table is read from a .csv or .npy file, e.g. group.csv")
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; expected a .csv or .npy file with a Cayley table")
-    return _read_csv(path) if path.suffix.lower() == ".csv" else _read_npy(path)
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        # Mapped, so that an array far too large is refused by its header alone.
-        stored = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{path}: not a readable .npy array of integers ({reason}); "
-            "write it with numpy.save(path, table)"
-        ) from None
-    return as_integer_square(stored, what=str(path))
-
-
-def _read_csv(path: Path) -> np.ndarray:
-    rows: list[list[int]] = []
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    rows.append(_csv_row(line, f"{path}, line {number}"))
-                    if len(rows[-1]) != len(rows[0]):
-                        raise ValueError(
-                            f"{path}, line {number}: {len(rows[-1])} entries where line 1 has "
-                            f"{len(rows[0])}; a Cayley table is square, {_EXAMPLE}"
-                        )
-                check_order(math.log10(max(len(rows), 1)), str(path))
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not a text file; expected comma-separated integers") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    if not rows:
-        raise ValueError(f"{path}: the file is empty; expected a Cayley table, {_EXAMPLE}")
-    return as_integer_square(np.array(rows, dtype=np.int64), what=str(path))
-
-
-def _csv_row(line: str, where: str) -> list[int]:
-    fields = line.strip().split(",")
-    check_order(math.log10(len(fields)), where)
-    row = []
-    for column, field in enumerate(fields, start=1):
-        text = field.strip()
-        # Eighteen digits fit an int64; anything longer is out of range in any case.
-        if not text.removeprefix("-").isdecimal() or len(text) > 18:
-            raise ValueError(
-                f"{where}, entry {column}: {text[:20]!r} makes it "
-                "not a table of integers; rows are comma-separated integers, e.g. 1,2,0"
-            )
-        row.append(int(text))
-    return row
-
-
 def as_integer_square(
     table: ArrayLike, *, what: str = "the table"
 ) -> Int[np.ndarray, "element element"]:
@@ -132,16 +57,16 @@ def as_integer_square(
         array = np.asarray(table)
     except (ValueError, TypeError):
         raise ValueError(
-            f"{what} is not square: its rows differ in length; expected (n, n), {_EXAMPLE}"
+            f"{what} is not square: its rows differ in length; expected (n, n), {EXAMPLE_TABLE}"
         ) from None
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
         raise ValueError(
-            f"{what} is not square: shape {array.shape}; expected (n, n) with n >= 1, {_EXAMPLE}"
+            f"{what} is not square: shape {array.shape}; expected (n, n) with n >= 1, {EXAMPLE_TABLE}"
         )
     check_order(math.log10(len(array)), what)
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(
-            f"{what} has entries of type {array.dtype}; expected integers, {_EXAMPLE}"
+            f"{what} has entries of type {array.dtype}; expected integers, {EXAMPLE_TABLE}"
             " (table.astype(int) converts whole floats)"
         )
     return array.astype(np.int64)  # a copy: the caller's array stays the caller's
