@@ -32,7 +32,7 @@ def write_tables():
     # a latin square with identity 0 that is not associative
     Path("loop.csv").write_text("0,1,2,3,4\n1,0,3,4,2\n2,4,0,1,3\n3,2,4,0,1\n4,3,1,2,0\n")
     Path("fractions.csv").write_text("0,1.5\n1.5,0\n")
-    Path("words.csv").write_text("e,a\na,e\n")
+    Path("words.csv").write_text("e,a\na,q\n")
     Path("outside.csv").write_text("0,1\n1,7\n")
     Path("file").write_text("not a folder")
     Path("there").mkdir()
@@ -48,7 +48,7 @@ BAD = [
     (["run", "no-identity.csv"], "identity"),
     (["run", "loop.csv"], "associative"),
     (["run", "fractions.csv"], "integer"),
-    (["run", "words.csv"], "integer"),
+    (["run", "words.csv"], "'q' is no element"),
     (["run", "outside.csv"], "7"),
     (["run", "missing.csv"], "missing.csv"),
     (["run", "C5", "--width", "-3"], "width"),

@@ -150,7 +150,7 @@ def test_whatever_is_written_is_a_task_or_one_line(words):
         ("compose(C7,17)", "17 factors; expected 1 to 16"),
         ("compose(C7,123456)", "123456 factors; expected 1 to 16"),
         ("compose(C1,3)", "trivial group: there is nothing to learn"),
-        ("compose(D5x,3)", "unknown task 'D5x'; write a group"),
+        ("compose(D5x,3)", "unknown task 'D5x'; did you mean D5. expected a group"),
         ("compose(S99,3)", "greatest order"),
         ("compose(missing.npy,3)", "no such file"),
         ("compose(compose(C5,2),3)", r"factors are elements of a group, and compose\(C5,2\) is a task"),
@@ -167,7 +167,7 @@ def test_bad_compositions_are_refused_in_one_line(spec, words):
 def test_a_file_may_be_called_like_a_kind_of_task(tmp_path, monkeypatch, stem):
     monkeypatch.chdir(tmp_path)
     (tmp_path / f"{stem}.csv").write_text("0,1\n1,0\n")
-    assert task(f"{stem}.csv").name == stem
+    assert task(f"{stem}.csv").name == f"{stem}.csv"
     assert task(f"compose({stem}.csv,3)").answers.tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
 
 

@@ -149,11 +149,12 @@ def test_a_word_over_a_table_s_file(tmp_path):
     mine = group(5 - renumbered, name="mine")
     np.save(tmp_path / "mine.npy", mine.table)
     t = task(f"xyx^-1 in {tmp_path / 'mine.npy'}")
-    assert t.name == "xyx^-1 in mine"
-    assert name_of_elements(t.name) == "mine"
+    assert t.name == "xyx^-1 in mine.npy"
+    assert name_of_elements(t.name) == "mine.npy"
     x, y = t.inputs.T
     np.testing.assert_array_equal(t.answers, mine.table[mine.table[x, y], mine.inverses[x]])
-    for name in (t.name, "mine", "compose(mine,3)"):
+    mine = group(tmp_path / "mine.npy")
+    for name in (t.name, "mine.npy", "compose(mine.npy,3)"):
         assert task_over(name, mine).name == name
     np.testing.assert_array_equal(task_over(t.name, mine).answers, t.answers)
     np.testing.assert_array_equal(task_over("x/y mod 5", mine).answers, task("x/y mod 5").answers)

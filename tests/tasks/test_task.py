@@ -45,7 +45,7 @@ def test_a_group_or_its_file_is_a_task(tmp_path):
     assert task(renumbered).name == "Q8~2"
     np.savetxt(tmp_path / "mine.csv", renumbered.table, fmt="%d", delimiter=",")
     t = task(str(tmp_path / "mine.csv"))
-    assert t.name == "mine"
+    assert t.name == "mine.csv"
     np.testing.assert_array_equal(t.answers, renumbered.table.ravel())
 
 
@@ -83,7 +83,7 @@ def test_parity_features_are_the_coordinates():
         ("C1", "trivial group: there is nothing to learn"),
         (
             "D5x",
-            r"unknown task 'D5x'; write a group, e.g. C12, .* or a parity, e.g. parity\(10,4\)",
+            r"unknown task 'D5x'; did you mean D5\? expected a group such as C12, .* or parity\(10,4\)",
         ),
         ("S99", "greatest order"),
         ("missing.npy", "no such file"),

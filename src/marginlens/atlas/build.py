@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from marginlens.atlas.page import atlas_page
 from marginlens.files import write_whole
-from marginlens.groups.gap import SmallGroup, run_gap, small_groups
+from marginlens.groups.gap import SmallGroup, our_structure, run_gap, small_groups
 from marginlens.groups.table import GREATEST_ORDER
 from marginlens.tasks import task
 from marginlens.theory import predict
@@ -64,7 +64,12 @@ SCHEMA = pa.schema(
         ),
     ]
 )
-"""Columns of the atlas: ``margin`` is γ*, ``gap`` its certificate's relative gap, ``width`` suffices."""
+"""Columns of the atlas: ``structure`` is GAP's description with our D4, of order 8; ``margin`` is γ*,
+``gap`` its certificate's relative gap, ``width`` suffices."""
+
+_NAMES = {
+    b"dihedral": b"D_n has order 2n"
+}  # files without it have GAP's names, whose D8 has order 8
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,11 @@ def _read_table(file: Path) -> pa.Table:
             f"{str(file)!r} has not the columns of an atlas ({', '.join(SCHEMA.names[:5])}, …) but "
             f"{', '.join(table.schema.names[:5])}; delete it and run: marginlens atlas --max-order 31"
         )
-    return table
+    if (table.schema.metadata or {}).get(b"dihedral") != _NAMES[b"dihedral"]:
+        ours = [our_structure(structure) for structure in table["structure"].to_pylist()]
+        place = table.schema.get_field_index("structure")
+        table = table.set_column(place, SCHEMA.field(place), [ours])
+    return table.replace_schema_metadata(_NAMES)
 
 
 def atlas_totals(rows: pa.Table) -> dict[str, int]:
@@ -331,7 +340,7 @@ def _write_parts(job: list[_Part], store: Path) -> int:
 
 def _write_table(table: pa.Table, path: Path) -> None:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(table.replace_schema_metadata(_NAMES), buffer)
     write_whole(path, buffer.getvalue())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -11,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from marginlens.atlas.build import read_atlas
+from marginlens.groups import is_group_name
 
 __all__ = ["family_spec", "pack_atlas", "packaged_atlas"]
 
 _FILE = "groups.parquet"
-_FACTOR = re.compile(r"(?:C|A|S|Q)\d+|SL\(2,\d+\)|D\d+")
 
 
 def packaged_atlas() -> pa.Table:
@@ -57,16 +56,15 @@ def pack_atlas(folder: str | Path, file: str | Path) -> None:
 
 
 def family_spec(structure: str) -> str | None:
-    """What ``group(...)`` calls the group that GAP describes so, where that needs no GAP.
+    """What ``group(...)`` calls the group that the atlas describes so, where that needs no GAP.
 
-    GAP's descriptions name a group for certain only where they are a direct product of cyclic,
-    dihedral, quaternion, symmetric, alternating and special linear groups; semidirect products
-    (``:``) and extensions (``.``) of the same groups can be several.
+    Descriptions name a group for certain only where they are a direct product of families of groups;
+    semidirect products (``:``) and extensions (``.``) of the same groups can be several.
 
     Parameters
     ----------
     structure
-        GAP's StructureDescription.
+        The atlas's description.
 
     Returns
     -------
@@ -74,11 +72,9 @@ def family_spec(structure: str) -> str | None:
 
     Examples
     --------
-    >>> [family_spec(name) for name in ("C6 x C2", "D10", "C2 x SL(2,3)", "C3 : C4")]
-    ['C6xC2', 'D5', 'C2xSL(2,3)', None]
+    >>> [family_spec(name) for name in ("C6 x C2", "D5", "C2 x SL(2,3)", "QD16", "C3 : C4")]
+    ['C6xC2', 'D5', 'C2xSL(2,3)', 'QD16', None]
     """
-    factors = structure.split(" x ")
-    if not all(_FACTOR.fullmatch(factor) for factor in factors):
+    if ":" in structure or "." in structure or not is_group_name(structure):
         return None
-    # GAP's D10 has 10 elements, and so has our D5
-    return "x".join(f"D{int(f[1:]) // 2}" if f.startswith("D") else f for f in factors)
+    return structure.replace(" x ", "x")

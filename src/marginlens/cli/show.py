@@ -48,7 +48,7 @@ def file_name(name: str) -> str:
     if " mod " in name and not name.startswith("<"):  # x+y, x-y and x/y are three operations
         for sign, word in (("+", " plus "), ("-", " minus "), ("/", " over ")):
             name = name.replace(sign, word)
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "task"
 
 
 def numbers(text: str) -> list[float]:
@@ -155,6 +155,8 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
         rows.append((f"at strength {prediction.penalty.strength:g}", words))
     heading = f", activation {prediction.activation}: the prediction"
     out.print(styled((prediction.task, "bold"), heading))
+    if prediction.task_note:
+        out.print(prediction.task_note)
     out.print(facts([(name, text(value)) for name, value in rows]))
     if prediction.note:
         out.print(prediction.note)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marginlens.tasks import Task, task
+from marginlens.groups import TABLE_SUFFIXES, is_group_name
+from marginlens.tasks import Task, split_operation, task
 
 if TYPE_CHECKING:
     from marginlens.groups import FiniteGroup
@@ -28,6 +30,9 @@ GREATEST_OFFERED = 150
 """Greatest order of a group whose training Predict offers: larger ones hardly move while one looks."""
 
 _LONGEST = 200
+_FILES = re.compile(
+    rf"(?:{'|'.join(map(re.escape, TABLE_SUFFIXES))})(?![a-z0-9])", flags=re.IGNORECASE
+)
 UPLOADED = "table:"
 """How the names of uploaded tables begin."""
 
@@ -116,12 +121,16 @@ def not_a_path(words: str) -> str:
 
     Examples
     --------
-    >>> not_a_path("x/y mod 97")
-    'x/y mod 97'
+    >>> not_a_path("x/y mod 97"), not_a_path("Z/5")
+    ('x/y mod 97', 'Z/5')
     """
-    modular = " mod " in words or " in " in words or words.startswith("<")  # x/y mod 97 divides
-    named = ".csv" in words.lower() or ".npy" in words.lower()
-    if named or "\\" in words or ("/" in words and not modular):
+    parts = split_operation(words)
+    elements = words if parts is None else parts[2]
+    made = re.fullmatch(r"compose\s*\((.*),[^,]*\)", elements.strip(), flags=re.IGNORECASE)
+    elements = elements if made is None else made[1]
+    slashes = "/" in elements or "\\" in elements
+    is_named = elements.startswith("<") or is_group_name(elements)
+    if _FILES.search(words) or "\\" in words or (slashes and not is_named):
         raise ValueError("files are not read by name here; upload the table instead")
     return words
 

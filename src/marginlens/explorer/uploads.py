@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from marginlens.formats import Foreign, read_network
-from marginlens.groups import FiniteGroup, group
+from marginlens.groups import TABLE_SUFFIXES, FiniteGroup, file_name, group
 
 __all__ = [
     "LARGEST_UPLOAD",
@@ -64,15 +63,15 @@ def uploaded_group(contents: str, filename: str) -> FiniteGroup:
     contents
         As the browser sends it.
     filename
-        What the visitor calls it; only its last part counts, as the group's name.
+        The visitor's name of the file; its last part becomes the group's name, as in `C5.csv`.
 
     Raises
     ------
     ValueError
         With the command line's own words, about the visitor's file.
     """
-    with _as_file(contents, filename, (".csv", ".npy"), "a table") as path:
-        return group(path, name=_group_name(filename))
+    with _as_file(contents, filename, TABLE_SUFFIXES, "a table") as path:
+        return group(path, name=file_name(_last_part(filename)))
 
 
 def uploaded_network(
@@ -111,7 +110,9 @@ def _as_file(contents: str, filename: str, suffixes: tuple[str, ...], what: str)
     suffix = PurePath(name).suffix.lower()
     content = uploaded_bytes(contents, name)
     if suffix not in suffixes:
-        raise ValueError(f"{name}: {what} is read from a file that ends in {', '.join(suffixes)}")
+        raise ValueError(
+            f"{name}: {what} is read from a file that ends in {', '.join(suffixes[:8])}"
+        )
     with tempfile.TemporaryDirectory(prefix="marginlens-") as folder:
         path = Path(folder) / f"upload{suffix}"
         path.write_bytes(content)
@@ -120,14 +121,6 @@ def _as_file(contents: str, filename: str, suffixes: tuple[str, ...], what: str)
         except ValueError as error:
             words = str(error).replace(str(path), name).replace(path.name, name)
             raise ValueError(words) from None
-
-
-def _group_name(filename: str) -> str:
-    """A file's stem, without what a task's name would mean something by."""
-    return (
-        re.sub(r"[^A-Za-z0-9_-]+", "-", PurePath(_last_part(filename)).stem)[:40].strip("-")
-        or "table"
-    )
 
 
 def _last_part(filename: str) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "find_gap",
     "library_table",
     "number_of_small_groups",
+    "our_structure",
     "run_gap",
     "small_group",
     "small_groups",
@@ -57,7 +58,8 @@ class SmallGroup:
     order, number
         As in ``SmallGroup(order, number)``.
     structure
-        GAP's StructureDescription, such as ``"C3 : C4"``; not unique.
+        GAP's StructureDescription, such as ``"C3 : C4"``, with our names of dihedral groups: D4, not D8,
+        has order 8; not unique.
     group
         The group, with the elements in GAP's order.
     """
@@ -255,9 +257,26 @@ def small_groups(
     for order, number, structure, identity, images in lines:
         translations = [np.array(image, dtype=np.int64) - 1 for image in images]
         table = table_from_translations(translations or [np.arange(1)], identity - 1)
-        yield SmallGroup(
-            order, number, structure, FiniteGroup(table, f"SmallGroup({order},{number})")
-        )
+        group = FiniteGroup(table, f"SmallGroup({order},{number})")
+        yield SmallGroup(order, number, our_structure(structure), group)
+
+
+def our_structure(description: str) -> str:
+    """Return a description of GAP's with our names of dihedral groups.
+
+    GAP's D8 is the dihedral group of order 8, our D4; all other names are the same.
+
+    Parameters
+    ----------
+    description
+        GAP's StructureDescription.
+
+    Examples
+    --------
+    >>> our_structure("C3 x D8"), our_structure("(C4 x C2) : C2"), our_structure("QD16")
+    ('C3 x D4', '(C4 x C2) : C2', 'QD16')
+    """
+    return re.sub(r"\bD(\d+)", lambda match: f"D{int(match[1]) // 2}", description)
 
 
 @functools.cache

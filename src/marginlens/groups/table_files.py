@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -23,7 +23,7 @@ from marginlens.groups.table import EXAMPLE_TABLE, as_integer_square, check_orde
 __all__ = ["TABLE_SUFFIXES", "TableFile", "file_name", "is_table_file", "read_table", "table_of"]
 
 TABLE_SUFFIXES = (
-    ".csv", ".tsv", ".txt", ".dat", ".json", ".jsonl", ".ndjson", ".g", ".gap", ".npy", ".npz",
+    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".g", ".npy", ".npz", ".dat", ".ndjson", ".gap",
 )  # fmt: skip
 """Endings of files that a Cayley table is read from."""
 
@@ -173,7 +173,7 @@ def _npz(path: Path) -> np.ndarray:
         ) from None
 
 
-def _member(member: IO[bytes], what: str) -> np.ndarray:
+def _member(member: zipfile.ZipExtFile, what: str) -> np.ndarray:
     """An array whose header was checked before anything of its size is read."""
     try:
         if np.lib.format.read_magic(member) == (1, 0):
@@ -527,10 +527,10 @@ def _without_headers(grid: _Grid) -> _Headed:
         body = [rows[a][1:] for a in order]
         lines = tuple(grid.lines[a] for a in order) if grid.lines else ()
         return _Headed(_body(grid, body, lines, (1, 1)), tuple(columns))
-    if height == width + 1 and width > 1:
+    if height == width + 1 and width > 1 and _are_labels(top, rows[1:]):
         return _Headed(_body(grid, rows[1:], grid.lines[1:], (1, 0)), _distinct(top, grid))
-    if width == height + 1 and height > 1:
-        body = [row[1:] for row in rows]
+    body = [row[1:] for row in rows]
+    if width == height + 1 and height > 1 and _are_labels(left, body):
         return _Headed(_body(grid, body, grid.lines, (0, 1)), _distinct(left, grid))
     if height != width:
         raise ValueError(
@@ -548,6 +548,15 @@ def _body(
 ) -> _Grid:
     check_order(math.log10(len(rows)), grid.what)
     return _Grid(rows, grid.what, lines, base=grid.base, first=first)
+
+
+def _are_labels(header: list[str], rows: list[list[str]]) -> bool:
+    """Whether a line beside a square is its header: words, or numbers of which the square consists."""
+    if any(_whole(label) is None for label in header):
+        return True
+    known = {_whole(label) for label in header}
+    inside = sum(_whole(entry) in known for row in rows for entry in row)
+    return inside > 0.7 * len(rows) ** 2
 
 
 def _has_corner(rows: list[list[str]]) -> bool:
@@ -651,6 +660,14 @@ def _labelled(headed: _Headed, texts: dict[str, None], numbers: dict[str, int | 
                     f"{_list(labels)}"
                 )
     return TableFile(_mapped(grid, place), _numbering(labels, source))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse_text(grid: _Grid, numbers: dict[str, int | None]) -> None:

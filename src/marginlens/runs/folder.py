@@ -28,11 +28,11 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
 from marginlens.files import write_whole
-from marginlens.groups import FiniteGroup, group
+from marginlens.groups import FiniteGroup, group, is_table_file
 from marginlens.networks import Network
 from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
 from marginlens.runs.run import Run, prediction_for, run_record
-from marginlens.tasks import Task
+from marginlens.tasks import Task, name_of_elements
 from marginlens.training import Recipe, Training, initial_network
 from marginlens.training.task_of_folder import task_of_folder
 
@@ -219,8 +219,14 @@ def _write(run: Run, folder: Path) -> None:
 
 
 def _write_table(chosen: Task, folder: Path) -> None:
-    if chosen.elements is not None and not _is_made_by_its_name(chosen.elements):
-        np.save(folder / "table.npy", chosen.elements.table)
+    if chosen.elements is None or _is_made_by_its_name(chosen.elements):
+        return
+    if name_of_elements(chosen.name) != chosen.elements.name:
+        raise ValueError(
+            f"a run keeps a group's table by its name, and {chosen.elements.name[:60]!r} reads as an "
+            "operation; expected a plain name, for example mine"
+        )
+    np.save(folder / "table.npy", chosen.elements.table)
 
 
 def _write_json(path: Path, value: object) -> None:
@@ -228,7 +234,9 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def _is_made_by_its_name(learned: FiniteGroup) -> bool:
-    """Whether the name gives this very table: a file may be called S3.csv, and hold another one."""
+    """Whether the name gives this very table; a file's name does not, as the file may change."""
+    if is_table_file(learned.name):
+        return False
     try:
         return np.array_equal(group(learned.name).table, learned.table)
     except (ValueError, OSError):

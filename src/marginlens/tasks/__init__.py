@@ -4,7 +4,7 @@ from marginlens.public_names import keep_public_names
 from marginlens.tasks.addition import Addition, addition
 from marginlens.tasks.group_coordinates import GroupCoordinates, group_coordinates
 from marginlens.tasks.lambdas import lambda_operation
-from marginlens.tasks.operations import POWER_OPERATIONS, Operation, operation
+from marginlens.tasks.operations import POWER_OPERATIONS, Operation, operation, split_operation
 from marginlens.tasks.specs import name_of_elements, operation_task, task, task_over
 from marginlens.tasks.task_types import Feature, Task
 
@@ -22,6 +22,7 @@ __all__ = [
     "name_of_elements",
     "operation",
     "operation_task",
+    "split_operation",
     "task",
     "task_over",
 ]

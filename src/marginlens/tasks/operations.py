@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from marginlens.groups import GREATEST_ORDER, FiniteGroup, group
+from marginlens.groups import GREATEST_ORDER, FiniteGroup, group, is_table_file, plain_text
 from marginlens.tasks.polynomials import read_formula
 from marginlens.tasks.rows import all_rows
 from marginlens.tasks.words import read_word, word_name, word_values
@@ -33,6 +33,12 @@ POWER_OPERATIONS = (
 )
 """Binary operations of Power et al. 2022, *Grokking* (arXiv 2201.02177), in paper and code."""
 
+_IN_BRACKETS = re.compile(r"\(\s*(mod[^()]*)\)\s*$", flags=re.IGNORECASE)  # x+y (mod 97)
+_MODULUS = re.compile(  # x+y % 97, x+y mod(97), x+y modulo 97
+    r"(?<=[\w)])\s*(?:mod(?:ulo)?|%)\s*\(?\s*(\d+)\s*\)?\s*$", flags=re.IGNORECASE
+)
+_LETTERS = ("xy", "ab", "ij", "mn", "uv")  # of the two inputs
+_KEYWORDS = ("if", "is", "odd", "even", "else")
 _MOD = re.compile(r"(?:(.*)\s)?\s*mod(?:\s+(.*))?", flags=re.DOTALL)
 _IN = re.compile(r"(?:(.*?)\s)?\s*in\s+(.+)", flags=re.DOTALL)
 _WORD_ALONE = re.compile(r"[xy\d^*·\s-]+")
@@ -71,11 +77,14 @@ def split_operation(spec: str) -> tuple[str, str, str] | None:
     --------
     >>> split_operation("x/y mod 97"), split_operation("xyx in S5"), split_operation("S5")
     (('x/y', 'mod', '97'), ('xyx', 'in', 'S5'), None)
+    >>> split_operation("a*b (mod 97)"), split_operation("(x + y) % 7")
+    (('a*b', 'mod', '97'), ('(x + y)', 'mod', '7'))
     """
     if spec.startswith("<"):  # matrices modulo m
         return None
-    is_file = spec.lower().endswith((".csv", ".npy"))
-    spec = re.sub(r"\(\s*(mod\s[^()]*)\)$", r" \1", spec)  # x+y (mod 97), as papers write it
+    is_file = is_table_file(spec)
+    if not is_file:
+        spec = _MODULUS.sub(r" mod \1", _IN_BRACKETS.sub(r" \1", spec))
     inside = _IN.fullmatch(spec)
     if inside is not None:
         word = inside.group(1) or ""
@@ -113,6 +122,7 @@ def operation(formula: str, elements: FiniteGroup | int) -> Operation:
     >>> operation("yx", group("S3")).is_product, operation("y + x", 5).is_product
     (False, True)
     """
+    formula = _usual(formula)
     if isinstance(elements, FiniteGroup):
         return _word(formula, elements)
     read = read_formula(formula)
@@ -125,8 +135,25 @@ def operation(formula: str, elements: FiniteGroup | int) -> Operation:
     return Operation(name, group(f"C{elements}"), inputs[defined], answers[defined])
 
 
+def _usual(formula: str) -> str:
+    """A formula in x and y, whatever its letters, signs and powers are written with.
+
+    Examples
+    --------
+    >>> _usual("A² × b^{-1}"), _usual("i+j if j odd else i")
+    ('x^2 * y^-1', 'x+y if y odd else x')
+    """
+    text = re.sub("[×·⋅∙∗]", "*", plain_text(formula).lower())
+    text = re.sub(r"(?:\^|\*\*)\s*[({]\s*(-?\d+)\s*[)}]", r"^\1", text)
+    words = re.compile(rf"\b(?:{'|'.join(_KEYWORDS)})\b|[a-z]")
+    letters = {word for word in words.findall(text) if len(word) == 1}
+    pair = next((pair for pair in _LETTERS if letters <= set(pair)), "xy")
+    other = dict(zip(pair, "xy", strict=True))
+    return words.sub(lambda match: other.get(match.group(), match.group()), text)
+
+
 def _word(text: str, over: FiniteGroup) -> Operation:
-    word = read_word(text)
+    word = read_word(text.replace("**", "^"))
     name = f"{word_name(word)} in {over.name}"
     _check_order(over.order, name, "in S5")
     inputs = all_rows(over.order, 2)

@@ -14,6 +14,9 @@ from marginlens.groups import (
     UnknownGroupError,
     group,
     group_or_characters,
+    is_generated,
+    is_table_file,
+    plain_text,
 )
 from marginlens.tasks.addition import addition
 from marginlens.tasks.operations import Operation, operation, split_operation
@@ -32,8 +35,9 @@ def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
     Parameters
     ----------
     spec
-        A group, or what `groups.group` takes (`"C71"`, `"S5"`, `"S3xC4"`, generators, a table file):
-        learn a·b from (a, b). Also `"M11"` and others known by their character table alone.
+        A group, or what `groups.group` takes (`"C71"`, `"S5"`, `"S3xC4"`, generators, a table file, in
+        any usual spelling): learn a·b from (a, b). Also `"M11"` and others known by their character
+        table alone.
         `"compose(C7,3)"`: learn the product (here: sum) of three elements of C7.
         `"parity(10,4)"`: learn the product of the first 4 of 10 bits ±1.
         `"x^2+xy+y^2 mod 97"`, `"x/y mod 97"`, `"x/y if y odd else x-y mod 97"`, `"xyx^-1 in S5"`: a
@@ -57,14 +61,15 @@ def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
     Task(parity(4,2), 16 rows, 2 classes)
     >>> task("compose(C5,3)")
     Task(compose(C5,3), 125 rows, 5 classes)
-    >>> task("x/y mod 97")
+    >>> task("a/b (mod 97)")
     Task(x/y mod 97, 9312 rows, 97 classes)
 
     """
     if isinstance(spec, FiniteGroup | CharacterTable):
         return _table_task(spec, inputs)
     words = spec.strip()
-    if not words.lower().endswith((".csv", ".npy")):  # a file may be called parity.csv
+    if not is_table_file(words):  # a file may be called parity.csv
+        words = words if is_generated(words) else plain_text(words)
         for start, parse in (
             ("parity", _parse_parity),
             ("compose", _parse_compose),
@@ -95,6 +100,8 @@ def task_over(name: str, elements: FiniteGroup) -> Task:
     >>> task_over("compose(mine,3)", group("S3", name="mine"))
     Task(compose(mine,3), 216 rows, 6 classes)
     """
+    if name == elements.name:
+        return _table_task(elements, 2)
     if (match := re.fullmatch(r"compose\((.*),(\d+)\)", name)) is not None:
         return _table_task(elements, int(match[2]))
     parts = split_operation(name)
@@ -122,12 +129,12 @@ def name_of_elements(name: str) -> str:
 def _learned(words: str) -> FiniteGroup | CharacterTable:
     try:
         return group_or_characters(words)
-    except UnknownGroupError:
+    except UnknownGroupError as error:
+        near = f"did you mean {error.suggestion}? " if error.suggestion else ""
         raise ValueError(
-            f"unknown task {words[:60]!r}; write a group, e.g. C12, D5, S5, A5, Q8, Dic3, SL(2,3), "
-            "S3xC4, <(1,2,3),(1,2)>, SmallGroup(24,3), a path to a table (.csv or .npy), several "
-            "factors, e.g. compose(C7,3), an operation, e.g. x/y mod 97 or xyx^-1 in S5, random "
-            "answers, e.g. random(97,0), sums, e.g. addition(10,2), or a parity, e.g. parity(10,4)"
+            f"unknown task {words[:60]!r}; {near}expected a group such as C12, SL(2,3) or S3xC4, a "
+            "table's file such as group.csv, several factors such as compose(C7,3), an operation such "
+            "as x/y mod 97 or xyx^-1 in S5, or random(97,0), addition(10,2) or parity(10,4)"
         ) from None
 
 

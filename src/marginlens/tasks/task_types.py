@@ -130,6 +130,11 @@ class Task:
         return f"Task({self.name}, {rows}, {self.classes} classes)"
 
     @property
+    def note(self) -> str:
+        """What a reader has to know of the group's name or of its elements' numbers; may be empty."""
+        return "" if self.elements is None else self.elements.note
+
+    @property
     def factors(self) -> int:
         """Number k of factors of the product to learn; 1 for parity, whose input is one vector."""
         return len(self.slots)

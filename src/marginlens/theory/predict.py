@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation, parse_activation
 from marginlens.theory.closed_forms import theorem9_applies
@@ -87,6 +89,12 @@ def predict(
     >>> round(prediction.at_penalty.margin_ratio, 4)
     0.9872
     """
+    return replace(_predicted(task, activation, penalty), task_note=task.note)
+
+
+def _predicted(
+    task: Task, activation: Activation | str | None, penalty: Penalty | None
+) -> Prediction:
     covered = default_activation(task)
     chosen = covered if activation is None else parse_activation(activation)
     if not is_covered(task):

@@ -131,6 +131,8 @@ class Prediction(Displayed):
         Whether ``margin`` is the maximum by proof; else it is the largest value that was found.
     waveform
         The best single neuron found, for an activation without a closed form on C_p, p prime.
+    task_note
+        What a reader has to know of the task's name or of its elements' numbers; empty if nothing.
     """
 
     task: str
@@ -150,6 +152,7 @@ class Prediction(Displayed):
     at_penalty: AtPenalty | None
     proved: bool = True
     waveform: BestNeuron | None = None
+    task_note: str = ""
 
     @property
     def masses(self) -> Float[np.ndarray, " feature"]:
@@ -200,6 +203,8 @@ class Prediction(Displayed):
             for feature in self.features
         ]  # fmt: skip
         heading = f"{self.task}, activation {self.activation}: the prediction"
+        if self.task_note:
+            facts.insert(0, ("name", self.task_note))
         return Shown(heading, facts, columns, rows, self.note)
 
     def to_dict(self) -> dict[str, Any]:
@@ -219,6 +224,7 @@ class Prediction(Displayed):
         certificate, at_penalty = self.certificate, self.at_penalty
         return {
             "task": self.task,
+            "task_note": self.task_note,
             "activation": self.activation,
             "norm": self.norm,
             "margin": self.margin,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from marginlens.groups import group
+from marginlens.groups import group, is_table_file
 from marginlens.tasks import Task, name_of_elements, task, task_over
 from marginlens.training.recipe import Recipe
 
@@ -24,9 +24,13 @@ def task_of_folder(recipe: Recipe, folder: Path) -> Task:
     Raises
     ------
     ValueError
-        If the task's name is unknown, or the table is no group's.
+        If the task's name is unknown, the table is no group's, or that of a file is missing.
     """
     table = folder / "table.npy"
     if not table.is_file():
+        if is_table_file(name_of_elements(recipe.task)):
+            raise ValueError(
+                f"the table of {recipe.task} is missing: expected table.npy in the run's folder"
+            )
         return task(recipe.task)
     return task_over(recipe.task, group(table, name=name_of_elements(recipe.task)))

@@ -182,7 +182,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
         parts.heading(
             "Atlas",
             f"Every group of order 2 to {greatest}: the maximum margin of a network that learns it, "
-            "and which irreps such a network uses.",
+            "and which irreps such a network uses. D_n has order 2n, so that D4 has order 8.",
         ),
         *problem,
         parts.headlines(

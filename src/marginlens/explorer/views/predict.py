@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from marginlens.display import residue
 from marginlens.explorer import parts
 from marginlens.explorer.site import Query, Site, View
 from marginlens.explorer.turns import alone
-from marginlens.explorer.typed import GREATEST_OFFERED, asked_number, asked_task
+from marginlens.explorer.typed import GREATEST_OFFERED, UPLOADED, asked_number, asked_task
 from marginlens.explorer.uploads import uploaded_group
 from marginlens.figures.moment import moment_figure
 from marginlens.figures.style import number
@@ -102,7 +103,9 @@ def _form(query: Query) -> Component:
             className="examples",
         ),
         dcc.Upload(
-            html.Span(["or ", html.Button("upload a Cayley table", type="button"), " (.csv, .npy)"]),
+            html.Span(
+                ["or ", html.Button("upload a Cayley table", type="button"), " (.csv, .json, .npy)"]
+            ),
             id="predict-upload", className="upload", max_size=-1,
         ),
         html.Div(id="predict-problem", role="status"),
@@ -151,11 +154,13 @@ def _headlines(prediction: Prediction) -> Component:
 
 def _grounds(prediction: Prediction, query: Query, spec: str, task: Task) -> Component:
     facts: list[Any] = [html.Dt("Rests on"), html.Dd(prediction.theorem)]
+    if prediction.task_note:
+        facts = [html.Dt("Name"), html.Dd(prediction.task_note), *facts]
     if prediction.assumptions:
         facts += [html.Dt("Assumes"), html.Dd("; ".join(prediction.assumptions))]
     if prediction.note:
         facts += [html.Dt("Note"), html.Dd(prediction.note)]
-    facts += [html.Dt("Command"), html.Dd(html.Code(_command(query, spec)))]
+    facts += [html.Dt("Command"), html.Dd(html.Code(_command(query, spec, task)))]
     small = task.size <= GREATEST_OFFERED if task.kind == "table" else task.is_listed
     train = dcc.Link(
         "Train it and watch",
@@ -171,8 +176,9 @@ def _grounds(prediction: Prediction, query: Query, spec: str, task: Task) -> Com
     )
 
 
-def _command(query: Query, spec: str) -> str:
-    words = ["marginlens predict", "table.npy" if spec.startswith("table:") else f'"{spec}"']
+def _command(query: Query, spec: str, task: Task) -> str:
+    uploaded = spec.startswith(UPLOADED)
+    words = ["marginlens predict", shlex.quote(task.name) if uploaded else f'"{spec}"']
     if query.get("activation"):
         words.append(f'--activation "{query["activation"]}"')
     if query.get("strength"):
