@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -164,7 +164,7 @@ def _npz(path: Path) -> np.ndarray:
                     "write it with numpy.savez(path, table=table)"
                 )
             with archive.open(wanted[0]) as member:
-                return _member(member, f"{path}, {wanted[0]}")
+                return _member(cast(zipfile.ZipExtFile, member), f"{path}, {wanted[0]}")
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
@@ -238,6 +238,7 @@ def table_of(table: ArrayLike, *, what: str = "the table") -> TableFile:
         texts = [[str(entry) for entry in row] for row in array.astype(str).tolist()]
         return _indexed(_without_headers(_Grid(texts, what)))
     if array.dtype.kind == "f":
+        array = array.astype(np.float64)
         whole = np.isfinite(array) & (array == np.round(array)) & (np.abs(array) < 2**53)
         if not whole.all():
             a, b = np.argwhere(~whole)[0]
@@ -338,7 +339,7 @@ def _delimited(text: str, what: str) -> _Grid:
     for separator in "\t;|, ":
         rows = _split([line for _, line in lines], separator)
         best = best or rows
-        if len(rows[0]) > 1 and len(best[0]) == 1:
+        if len(best[0]) == 1 and (len(rows[0]) > 1 or len(rows[0][0]) < len(best[0][0])):
             best = rows
         lengths = {len(row) for row in rows[1:]} or {len(rows[0])}
         if lengths in ({len(rows[0])}, {len(rows[0]) + 1}) and max(lengths) > 1:
@@ -620,7 +621,7 @@ def _indexed(headed: _Headed) -> TableFile:
     if grid.base is not None:
         counted = TableFile(table - grid.base, _FROM_ONE.format(n, n - 1) if grid.base else "")
     elif min(values, key=lambda value: value or 0) == 1 and n in values:
-        a, b = np.argwhere(table == table.max())[0]
+        a, b = map(int, np.argwhere(table == table.max())[0])
         if table[a, b] > n:
             raise ValueError(
                 f"{grid.where(a, b)} is {table[a, b]}, outside 1..{n} for {n} elements counted from 1"
@@ -636,9 +637,9 @@ def _labelled(headed: _Headed, texts: dict[str, None], numbers: dict[str, int | 
     source = "header"
     if not labels:
         source = "first row"
-        if len(texts) > n and sum(number is not None for number in numbers.values()) * 2 >= len(
-            texts
-        ):
+        whole = sum(number is not None for number in numbers.values())
+        fractions = any(number is None and _is_number(text) for text, number in numbers.items())
+        if n == 1 or fractions or (len(texts) > n and 2 * whole >= len(texts)):
             _refuse_text(grid, numbers)
         labels = tuple(grid.rows[_row_of_labels(grid.rows)])
         if len(set(labels)) < n:
