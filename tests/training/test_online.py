@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from marginlens.networks import MLP
 from marginlens.runs import execute, follow, load_run, resume
 from marginlens.runs.checkpoint import CHECKPOINT
-from marginlens.runs.run import prediction_for
+from marginlens.runs.prediction_for import prediction_for
 from marginlens.tasks import task
 from marginlens.training import Recipe, check_trainable, initial_network, recipe_for, train
 from marginlens.training.data import SAMPLE, OnlineBatches, drawn_rows, recorded_rows, split

@@ -8,7 +8,7 @@ import torch
 
 from marginlens.networks import MLP, Factored, Transformer, TransformerSettings, population_of
 from marginlens.runs import execute, load_run
-from marginlens.runs.run import prediction_for
+from marginlens.runs.prediction_for import prediction_for
 from marginlens.tasks import task
 from marginlens.theory import parse_activation, predict
 from marginlens.training import Recipe, check_trainable, initial_network, recipe_for, split, train

@@ -102,7 +102,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Say what a network will learn, before any training."""
-    from marginlens.runs.run import prediction_for
+    from marginlens.runs.prediction_for import prediction_for
     from marginlens.tasks import task
     from marginlens.training import recipe_for
 
@@ -267,7 +267,7 @@ def _show_plan(
 ) -> None:
     """Print what a run would be: all of its recipe, prediction, expected time and folder."""
     from marginlens.runs import check_folder
-    from marginlens.runs.run import prediction_for
+    from marginlens.runs.prediction_for import prediction_for
     from marginlens.training.cost import estimated_megabytes, estimated_seconds
 
     chosen, recipe = _planned(spec, fields, with_report)
@@ -324,7 +324,7 @@ def _start(
 ) -> Run:
     from marginlens.runs import check_folder, follow
     from marginlens.runs.execute import by_leader
-    from marginlens.runs.run import prediction_for
+    from marginlens.runs.prediction_for import prediction_for
     from marginlens.training.trackers import require_tracker
 
     chosen, recipe = _planned(spec, fields, with_report)

@@ -32,7 +32,6 @@ def memorizing(
     as_json: AsJson = False,
 ) -> None:
     """How much of the maximum margin a network reaches that memorizes the table."""
-    from marginlens.figures import memorizing_figure
     from marginlens.groups import group
     from marginlens.theory import compare_memorizing
 
@@ -41,6 +40,8 @@ def memorizing(
     primes = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71)
     found = compare_memorizing([group(spec) for spec in specs or [f"C{p}" for p in primes]])
     if figure is not None:
+        from marginlens.figures import memorizing_figure
+
         write_figure(memorizing_figure(found), figure)
     if as_json:
         print_json(
@@ -82,9 +83,7 @@ def algorithms(
     as_json: AsJson = False,
 ) -> None:
     """Textbook algorithms on a group: carried out on every pair, and against a run's logits."""
-    from marginlens.figures import algorithms_figure
     from marginlens.groups import group
-    from marginlens.measures import compare_logits, logit_table
     from marginlens.theory import ALGORITHMS, algorithm
 
     if figure is not None:
@@ -118,9 +117,13 @@ def algorithms(
     }
     fits = {}
     if run is not None:
+        from marginlens.measures import compare_logits, logit_table
+
         table_of_logits = logit_table(run.network, run.task)
         fits = {fit.name: fit for fit in compare_logits(table_of_logits, known)}
         if figure is not None:
+            from marginlens.figures import algorithms_figure
+
             title = f"{run.task.name}: variance of the network's logits that algorithms explain"
             write_figure(algorithms_figure(list(fits.values()), title), figure)
     elif figure is not None:
@@ -168,13 +171,14 @@ def interference(
     as_json: AsJson = False,
 ) -> None:
     """Lead of the right answer when cosines of more and more frequencies are averaged."""
-    from marginlens.figures import interference_figure
     from marginlens.theory import interference as compute
 
     if figure is not None:
         check_file(figure)
     found = compute(order)
     if figure is not None:
+        from marginlens.figures import interference_figure
+
         write_figure(interference_figure(found), figure)
     if as_json:
         print_json(

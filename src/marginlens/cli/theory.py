@@ -147,11 +147,8 @@ def path(
     as_json: AsJson = False,
 ) -> None:
     """Loss, norm, margin and shares at every strength of the penalty, down to the limit."""
-    from marginlens.figures import penalty_path_figure
-    from marginlens.runs import train_at
     from marginlens.tasks import task
     from marginlens.theory import penalty_path
-    from marginlens.training import recipe_for
 
     if figure is not None:
         check_file(figure)
@@ -167,6 +164,9 @@ def path(
     runs: list[Run] = []
     target = folder or Path("runs") / f"{file_name(chosen.name)}-path"
     if train:
+        from marginlens.runs import train_at
+        from marginlens.training import recipe_for
+
         for strength in points.strengths.tolist():
             steps_to_do = recipe_for(chosen, strength=strength, width=width, steps=steps).steps
             with progress(steps_to_do, whole.limit.margin, quiet=as_json) as show:
@@ -177,6 +177,8 @@ def path(
             if run.training.stopped == "interrupted":
                 break
     if figure is not None:
+        from marginlens.figures import penalty_path_figure
+
         write_figure(penalty_path_figure(whole, runs), figure)
     if as_json:
         print_json(_path_record(points, runs))

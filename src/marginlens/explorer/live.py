@@ -19,7 +19,7 @@ from marginlens.explorer.limits import Limits
 from marginlens.explorer.process import Process
 from marginlens.explorer.scratch import Scratch
 from marginlens.explorer.typed import Tables
-from marginlens.runs.run import prediction_for
+from marginlens.runs.prediction_for import prediction_for
 from marginlens.tasks import Task
 from marginlens.training.recipe import checked_recipe
 

@@ -24,7 +24,8 @@ from marginlens.measures import measure
 from marginlens.networks import MLP
 from marginlens.runs.execute import checkpointer
 from marginlens.runs.folder import begin_run, finish_run, note_changes
-from marginlens.runs.run import prediction_for, run_record
+from marginlens.runs.prediction_for import prediction_for
+from marginlens.runs.run import run_record
 from marginlens.tasks import name_of_elements, task
 from marginlens.training import DivergedError, Recipe, TrainingState, recipe_for, train
 from marginlens.training.recipe import checked_recipe

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TypeVar
 
 from marginlens.tasks import Task
 from marginlens.theory import Activation, parse_activation
 
 __all__ = ["LAYER_NORMS", "TransformerSettings", "base_name"]
+
+Parameter = TypeVar("Parameter")
 
 LAYER_NORMS = ("none", "pre", "post")
 """Where layer norm may stand."""
@@ -164,7 +165,7 @@ class TransformerSettings:
             shapes |= dict.fromkeys(names, (self.width,))
         return shapes
 
-    def layer(self, parameters: dict[str, Tensor], number: int) -> dict[str, Tensor]:
+    def layer(self, parameters: dict[str, Parameter], number: int) -> dict[str, Parameter]:
         """A layer's parameters, under the names of the first; layers count from 1."""
         suffix = "" if number == 1 else f"_{number}"
         return {name: parameters[name + suffix] for name in self._layer_shapes()}

@@ -1,14 +1,30 @@
 """Runs: from a task to a folder with everything in it."""
 
+from typing import TYPE_CHECKING
+
+from marginlens.lazy_names import lazy_names
 from marginlens.public_names import keep_public_names
-from marginlens.runs.execute import execute, follow
-from marginlens.runs.folder import check_folder, is_finished, load_run, save_run
-from marginlens.runs.narrow import NarrowNetworks, train_narrow
-from marginlens.runs.path import train_at
-from marginlens.runs.resuming import resume
-from marginlens.runs.run import Run
+
+if TYPE_CHECKING:
+    from marginlens.runs.execute import execute, follow
+    from marginlens.runs.folder import check_folder, is_finished, load_run, save_run
+    from marginlens.runs.narrow import NarrowNetworks, train_narrow
+    from marginlens.runs.path import train_at
+    from marginlens.runs.resuming import resume
+    from marginlens.runs.run import Run
 
 keep_public_names(__name__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "execute": "execute follow",
+        "folder": "check_folder is_finished load_run save_run",
+        "narrow": "NarrowNetworks train_narrow",
+        "path": "train_at",
+        "resuming": "resume",
+        "run": "Run",
+    },
+)
 __all__ = [
     "NarrowNetworks",
     "Run",

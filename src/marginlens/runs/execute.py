@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 
 from marginlens.runs.checkpoint import write_checkpoint
 from marginlens.runs.folder import begin_run, check_folder, finish_run
-from marginlens.runs.run import Run, prediction_for, run_record
+from marginlens.runs.prediction_for import prediction_for
+from marginlens.runs.run import Run, run_record
 from marginlens.tasks import Task, task
 from marginlens.theory import Prediction
 from marginlens.training import (

@@ -31,7 +31,8 @@ from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group, is_table_file
 from marginlens.networks import Network
 from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
-from marginlens.runs.run import Run, prediction_for, run_record
+from marginlens.runs.prediction_for import prediction_for
+from marginlens.runs.run import Run, run_record
 from marginlens.tasks import Task, name_of_elements
 from marginlens.training import Recipe, Training, initial_network
 from marginlens.training.task_of_folder import task_of_folder

@@ -19,7 +19,8 @@ from marginlens.runs.checkpoint import (
 )
 from marginlens.runs.execute import Progress, by_leader, finish_training, start_tracker
 from marginlens.runs.folder import MARK, is_finished, note_changes, task_of_folder
-from marginlens.runs.run import Run, prediction_for
+from marginlens.runs.prediction_for import prediction_for
+from marginlens.runs.run import Run
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
 from marginlens.training import Ranks, Recipe, TrainingState, find_device, initial_network

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from marginlens.groups import FiniteGroup
 from marginlens.measures import Observables, norm_shares, observe
 from marginlens.networks import Network, as_mlp
-from marginlens.runs.run import prediction_for
+from marginlens.runs.prediction_for import prediction_for
 from marginlens.sweeps.schema import FEATURES, MEMBERS, recipe_values
 from marginlens.sweeps.spec import Piece, Thresholds
 from marginlens.tasks import Task, task, task_over

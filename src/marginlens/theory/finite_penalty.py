@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # its optimizers are loaded when used
+import scipy  # its parts are loaded when used
 from jaxtyping import Float
-from scipy.linalg import solve_triangular
-from scipy.special import logsumexp, xlogy
 
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.closed_forms import closed_form_masses
@@ -124,7 +122,12 @@ class _Problem:
     weights: np.ndarray
 
     def loss(self, s: np.ndarray) -> float:
-        return float(np.logaddexp(0.0, logsumexp(self.log_sizes - self.defects @ s)))
+        # log(1 + sum of exponentials), in which the largest term is taken out
+        exponents = np.append(self.log_sizes - self.defects @ s, 0.0)
+        largest = exponents.max()
+        others = np.exp(exponents - largest)
+        others[exponents.argmax()] = 0.0
+        return float(largest + np.log1p(others.sum()))
 
     def objective(self, s: np.ndarray) -> float:
         return self.loss(s) + float(self.weights @ s)
@@ -193,13 +196,13 @@ def _target(problem: _Problem, s: np.ndarray, gradient: np.ndarray) -> np.ndarra
     free = (s > 0) | (gradient < 0)
     target = np.zeros_like(s)
     triangle = np.linalg.qr(root[:, free], mode="r")
-    half = solve_triangular(triangle, gradient[free], trans=1)
-    target[free] = s[free] - solve_triangular(triangle, half)
+    half = scipy.linalg.solve_triangular(triangle, gradient[free], trans=1)
+    target[free] = s[free] - scipy.linalg.solve_triangular(triangle, half)
     if (target >= 0).all():
         return target
     # |J (s' - s) + J^-T gradient|^2 / 2 is the model up to a constant, J being square and invertible
     triangle = np.linalg.qr(root, mode="r")
-    half = solve_triangular(triangle, gradient, trans=1)
+    half = scipy.linalg.solve_triangular(triangle, gradient, trans=1)
     columns = np.linalg.norm(triangle, axis=0)
     solution = scipy.optimize.nnls(triangle / columns, triangle @ s - half, maxiter=50 * len(s))[0]
     return solution / columns
@@ -210,9 +213,9 @@ def _result(problem: _Problem, s: np.ndarray, program: ClassProgram) -> Penalize
     # scaled down until it meets the dual's constraints
     p = p * min(1.0, float((problem.weights / (p @ problem.defects)).min()))
     right = 1.0 - p.sum()
-    lower = float(
-        p @ problem.log_sizes - xlogy(p, p).sum() - (right * math.log1p(-p.sum()) if right else 0.0)
-    )
+    entropy = -float((p * np.log(np.where(p > 0, p, 1.0))).sum())
+    of_right = float(right * math.log1p(-p.sum())) if right else 0.0
+    lower = float(p @ problem.log_sizes) + entropy - of_right
     objective = problem.objective(s)
     masses = s / program.gains
     return PenalizedMinimum(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts are loaded when used
 from jaxtyping import Complex, Float
-from scipy import special
 
 __all__ = ["growth_time"]
 
@@ -81,8 +81,8 @@ def growth_time(u: Reals, v: Reals, w: Reals, misalignment: Reals) -> Reals:
     total, product = one - least, two - least * (one - least)  # of the two other roots
     half = np.sqrt((total / 2) ** 2 - product + 0j)
     others = total / 2 + half, total / 2 - half
-    straight = special.elliprf(least + 0j, *others).real
-    again = special.elliprf(0j, *(_right_of_zero(z - least) for z in others)).real
+    straight = scipy.special.elliprf(least + 0j, *others).real
+    again = scipy.special.elliprf(0j, *(_right_of_zero(z - least) for z in others)).real
     still = two == 0  # two magnitudes are 0: nothing drives the third
     turned = 2 * again - np.where(still, 0.0, straight)
     return np.where(still, np.inf, np.where(cosine >= 0, straight, turned)) / unit

@@ -155,7 +155,7 @@ def recorded_rows(task: Task, recipe: Recipe) -> Rows | None:
     >>> recorded_rows(task("parity(50,3)"), recipe).inputs.shape
     torch.Size([4096, 50])
     """
-    if task.is_listed or not recipe.online:
+    if not recipe.is_sampled(task):
         return None
     return drawn_rows(task, SAMPLE, np.random.default_rng([recipe.split_seed, 0, _SAMPLE]))
 

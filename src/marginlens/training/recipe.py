@@ -328,6 +328,10 @@ class Recipe(BaseModel):
         """Whether rows are held back from training, to test on."""
         return self.train_fraction < 1 or self.train_length is not None
 
+    def is_sampled(self, task: Task) -> bool:
+        """Whether a sample of inputs stands for the whole table, which is too large to list."""
+        return self.online and not task.is_listed
+
     @property
     def neurons(self) -> int:
         """Neurons of the hidden layer."""

@@ -17,7 +17,7 @@ from marginlens.figures.live import (
     growing_margin_figure,
     moving_shares_figure,
 )
-from marginlens.runs.run import prediction_for
+from marginlens.runs.prediction_for import prediction_for
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
