@@ -36,7 +36,8 @@ __getattr__, __dir__ = lazy_names(
         "constructions": "construct gromov",
         "deep_transformer": "DeepTransformerPopulation",
         "factored": "Factored FactoredPopulation",
-        "hidden": "embeddings_of hidden_activations relabelled unembedding_of why_no_hidden_layer with_embeddings",
+        "hidden": "embeddings_of hidden_activations relabelled unembedding_of why_no_hidden_layer "
+        "with_embeddings",
         "kinds": "Evaluator Network as_mlp norm_of population_of",
         "loss": "cross_entropy_",
         "mlp": "MLP neuron_norms squared_norm",

@@ -9,9 +9,10 @@ from typing import TypeVar
 from marginlens.tasks import Task
 from marginlens.theory import Activation, parse_activation
 
-__all__ = ["LAYER_NORMS", "TransformerSettings", "base_name"]
+__all__ = ["LAYER_NORMS", "Parameter", "TransformerSettings", "base_name"]
 
 Parameter = TypeVar("Parameter")
+"""What a parameter is: a tensor, or its shape."""
 
 LAYER_NORMS = ("none", "pre", "post")
 """Where layer norm may stand."""

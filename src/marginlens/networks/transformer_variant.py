@@ -14,7 +14,7 @@ from torch import Tensor
 
 from marginlens.networks.activations import activated
 from marginlens.networks.transformer import EPSILON, Parameters, Transformer
-from marginlens.networks.transformer_settings import TransformerSettings
+from marginlens.networks.transformer_settings import Parameter, TransformerSettings
 from marginlens.tasks import Task
 from marginlens.theory import parse_activation
 
@@ -76,7 +76,7 @@ class VariantSettings(TransformerSettings):
         """False: the tables of `Tables` are those of trained transformers."""
         return False
 
-    def layer(self, parameters: dict[str, Tensor], number: int) -> dict[str, Tensor]:
+    def layer(self, parameters: dict[str, Parameter], number: int) -> dict[str, Parameter]:
         """A layer's parameters, under the names of the first; layers count from 1."""
         suffix = f"_{number}"
         if number == 1:
