@@ -32,7 +32,7 @@ def measure(
         str,
         typer.Argument(
             metavar="FOLDER|FILE",
-            help="Folder of a run, or another project's .pt, .pth, .safetensors or .npz file.",
+            help="Folder of a run, or another project's .pt, .ckpt, .bin, .safetensors or .npz file.",
         ),
     ],
     form: Annotated[

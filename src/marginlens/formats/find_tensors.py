@@ -20,8 +20,7 @@ _USUAL = (
 )  # fmt: skip
 """Keys that networks are usually under, the preferred ones first."""
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "_forward_module.")
-_MOST_TENSORS = 200_000
-_OPTIMIZER = {"param_groups"}
+_MOST_VISITS = 20_000
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def find_tensors(content: Any, marks: Sequence[frozenset[str]] = ()) -> FoundTen
             f"holds one tensor of shape {lengths} without a name; expected tensors by name, for example "
             "torch.save({'u': u, 'v': v, 'w': w}, 'model.pt')"
         )
-    containers = list(_containers(content))
+    containers = list(_Search().containers(content))
     if not containers:
         raise ValueError(f"holds no tensors, {_keys(content)}; expected a state_dict")
     fitting = _fitting(containers, marks)
@@ -189,54 +188,68 @@ def _require_one_name(container: _Candidate) -> None:
             )
 
 
-def _containers(
-    value: Any, path: str = "", sequence: tuple[str, str, int] | None = None, depth: int = 0
-) -> Iterator[_Candidate]:
-    """Every mapping that holds tensors, outer ones first: its own, then with those of its parts."""
-    if depth > 40:
-        return
-    if isinstance(value, Mapping):
-        if _OPTIMIZER & set(value):
-            return
+@dataclass
+class _Search:
+    """Walk through nested mappings and lists, of bounded length: parts may be shared many times."""
+
+    visited: int = 0
+
+    def containers(
+        self, value: Any, path: str = "", sequence: tuple[str, str, int] | None = None
+    ) -> Iterator[_Candidate]:
+        """Every mapping that holds tensors, outer ones first: its own, then with those of its parts."""
+        self._count()
+        if isinstance(value, Mapping):
+            if not _is_optimizer(value):
+                yield from self._of_mapping(value, path, sequence)
+        elif isinstance(value, list | tuple):
+            held = [index for index, one in enumerate(value) if self._holds(one)]
+            for index in held[-1:]:
+                inner = f"{path}[{index}]"
+                place = (path, inner, len(held)) if len(held) > 1 else sequence
+                yield from self.containers(value[index], inner, place)
+
+    def _of_mapping(
+        self, value: Mapping[Any, Any], path: str, sequence: tuple[str, str, int] | None
+    ) -> Iterator[_Candidate]:
         own = {str(name): one for name, one in value.items() if _is_tensor(one)}
         if own:
             yield _Candidate(path, own, sequence=sequence)
-        whole = dict(_flat(value))
+        whole = dict(self._flat(value))
         if len(whole) > len(own):
             yield _Candidate(path, whole, nested=True, sequence=sequence)
-        numbered = sorted(
-            name for name in value if type(name) is int and any(_flat_of(value[name]))
-        )
+        numbered = sorted(name for name in value if type(name) is int and self._holds(value[name]))
         for name, one in value.items():
-            place, inner = sequence, f"{path}.{name}" if path else str(name)
-            if name in numbered[:-1] and len(numbered) > 1:
-                continue
-            if name in numbered and len(numbered) > 1:  # by step: as a list
-                place = (path, inner, len(numbered))
-            yield from _containers(one, inner, place, depth + 1)
-    elif isinstance(value, list | tuple):
-        held = [index for index, one in enumerate(value) if any(_flat_of(one))]
-        for index in held[-1:]:
-            inner = f"{path}[{index}]"
-            place = (path, inner, len(held)) if len(held) > 1 else sequence
-            yield from _containers(value[index], inner, place, depth + 1)
+            inner = f"{path}.{name}" if path else str(name)
+            if len(numbered) > 1 and name in numbered:  # by step: as a list
+                if name == numbered[-1]:
+                    yield from self.containers(one, inner, (path, inner, len(numbered)))
+            else:
+                yield from self.containers(one, inner, sequence)
+
+    def _holds(self, value: Any) -> bool:
+        return isinstance(value, Mapping) and any(True for _ in self._flat(value))
+
+    def _flat(self, value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+        """Tensors of a mapping and its mappings, by dotted names; optimizers' states are skipped."""
+        self._count()
+        if _is_optimizer(value):
+            return
+        for name, one in value.items():
+            if _is_tensor(one):
+                yield str(name), one
+            elif isinstance(one, Mapping):
+                for inner, tensor in self._flat(one):
+                    yield f"{name}.{inner}", tensor
+
+    def _count(self) -> None:
+        self.visited += 1
+        if self.visited > _MOST_VISITS:
+            raise ValueError("holds too many nested values; expected a state_dict")
 
 
-def _flat(value: Mapping[Any, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Tensors of a mapping and its mappings, by dotted names; optimizers' states are skipped."""
-    if depth > 40 or _OPTIMIZER & set(value):
-        return
-    for name, one in value.items():
-        if _is_tensor(one):
-            yield str(name), one
-        elif isinstance(one, Mapping):
-            for inner, tensor in _flat(one, depth + 1):
-                yield f"{name}.{inner}", tensor
-
-
-def _flat_of(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        yield from _flat(value)
+def _is_optimizer(value: Mapping[Any, Any]) -> bool:
+    return "param_groups" in value
 
 
 def _is_tensor(value: object) -> bool:

@@ -37,7 +37,7 @@ def read_network(
     Parameters
     ----------
     path
-        A .pt, .pth, .safetensors or .npz file.
+        A .pt, .pth, .ckpt, .bin, .safetensors or .npz file, told by its content.
     form
         One of ``FORMATS``; None: the only one whose tensors the file has.
     group, activation, attention, layer_norm

@@ -12,7 +12,7 @@ from marginlens.explorer import parts
 from marginlens.explorer.site import Query, Site, View
 from marginlens.explorer.turns import alone
 from marginlens.explorer.typed import asked_number, not_a_path
-from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_network
+from marginlens.explorer.uploads import LARGEST_UPLOAD, NETWORK_SUFFIXES, uploaded_network
 from marginlens.figures.style import number
 from marginlens.formats import FORMATS
 from marginlens.measures import MEASURE_WORDS, OperationMeasures, examine_table
@@ -63,7 +63,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
                 html.Span(
                     [
                         html.Button("Upload a network", type="button"),
-                        f" (.pt, .pth, .safetensors, .npz; up to {LARGEST_UPLOAD / 1e6:g} MB)",
+                        f" ({', '.join(NETWORK_SUFFIXES)}; up to {LARGEST_UPLOAD / 1e6:g} MB)",
                     ]
                 ),
                 id="measure-upload", className="upload", max_size=-1,
