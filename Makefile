@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/C71
 
+unexport PYTHONDONTWRITEBYTECODE  # modules are compiled once, not in every process
+
 .DEFAULT_GOAL := help
 .PHONY: help run test system slow check bench atlas groups setup clean
 

@@ -1,4 +1,4 @@
-"""Every public array's shape and type is checked while the tests run."""
+"""Arrays' shapes and types are checked while the tests run, and processes are refused."""
 
 import os
 import sys
@@ -8,9 +8,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from jaxtyping import install_import_hook
 
-install_import_hook("marginlens", "beartype.beartype")
+sys.path.insert(0, str(Path(__file__).parent))
+import shape_checks
+
+shape_checks.install("marginlens")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes that share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
