@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from marginlens.measures import Measurement, Mechanism, OperationMeasures
     from marginlens.runs.folder import Weights
+    from marginlens.tasks import Task
 
 
 @app.command(
@@ -124,12 +125,11 @@ def _measure_folder(folder: str, *, mechanism: bool, as_json: bool) -> None:
         if finished.measured is None:
             print_last(finished, as_json=as_json)
         else:
-            _measure_run(finished.measurement, as_json=as_json)
+            _measure_run(finished.measurement, weights.task, as_json=as_json)
     elif measured:
         rows = recorded_rows(weights.task, weights.recipe)
-        _measure_run(
-            measure_network(as_mlp(weights.network), weights.task, rows=rows), as_json=as_json
-        )
+        found = measure_network(as_mlp(weights.network), weights.task, rows=rows)
+        _measure_run(found, weights.task, as_json=as_json)
     else:
         _measure_mechanism(weights, as_json=as_json)
 
@@ -145,8 +145,7 @@ def _measure_file(
         what, form, group=group, activation=activation, attention=attention, layer_norm=layer_norm
     )
     if not as_json:
-        if found.warning:
-            out.print(styled(("warning: ", "bold"), found.warning), soft_wrap=True)
+        _print_warning(found.warning)
         err.print(f"read as {found.form}" + "".join(f"; {note}" for note in found.notes))
     seen = examine_table(found.logits, found.task, network=found.network, train=found.train)
     if as_json:
@@ -160,6 +159,12 @@ def _measure_file(
         _print_mechanism(seen, dict(found.stored))
     else:
         _print_operation(seen, dict(found.stored))
+
+
+def _print_warning(words: str) -> None:
+    """Say first what is odd about the network, if anything is."""
+    if words:
+        out.print(styled(("warning: ", "bold"), words), soft_wrap=True)
 
 
 def _print_operation(seen: OperationMeasures, stored: dict[str, float]) -> None:
@@ -190,17 +195,29 @@ def _measure_mechanism(finished: Weights, *, as_json: bool) -> None:
 
     train = trained_rows(finished.task, finished.recipe)
     seen = examine_network(finished.network, finished.task, train=train)
+    warning = _little(seen.accuracy, finished.task)
     if as_json:
-        print_json(seen.to_dict())
+        print_json({"warning": warning or None} | seen.to_dict())
     else:
+        _print_warning(warning)
         _print_mechanism(seen, {})
 
 
-def _measure_run(measurement: Measurement, *, as_json: bool) -> None:
+def _little(accuracy: float, known: Task) -> str:
+    """Warning of a run that answers fewer than half the rows."""
+    from marginlens.formats.answers import NOT_TRAINED, few_answers
+
+    words = few_answers(accuracy, known)
+    return f"{words}: {NOT_TRAINED}" if words else ""
+
+
+def _measure_run(measurement: Measurement, known: Task, *, as_json: bool) -> None:
+    warning = _little(measurement.accuracy, known)
     summary = measurement.to_dict()
     if as_json:
-        print_json(summary)
+        print_json({"warning": warning or None} | summary)
         return
+    _print_warning(warning)
     features = summary.pop("features")
     table = Table("quantity", "value", title=f"{summary['task']}: what was learned")
     for name, value in summary.items():

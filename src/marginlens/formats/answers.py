@@ -12,13 +12,19 @@ from marginlens.formats.foreign import Choices, Foreign
 from marginlens.formats.own_table import own_group, same_group
 from marginlens.tasks import Task, task
 
-__all__ = ["CLEAR", "HALF", "Candidate", "accuracy", "clear_winner", "settled", "warned"]
+__all__ = [
+    "CLEAR", "HALF", "NOT_TRAINED", "Candidate", "accuracy", "clear_winner", "few_answers", "settled",
+    "shares", "warned",
+]  # fmt: skip
 
 HALF = 0.5
 """Share of the rows that a network must answer to be taken for one that has learned the task."""
 
 CLEAR = 0.1
 """Lead in accuracy by which one reading of a file clearly wins against the others."""
+
+NOT_TRAINED = "it is not trained to the end, or too narrow for the task"
+"""Why a run of this program may answer little."""
 
 _OPERATIONS = (
     "x+y", "x-y", "y-x", "xy", "x/y", "x^2+y^2", "x^2+xy+y^2", "x^2+y", "x^2-y^2", "x^3+xy",
@@ -147,14 +153,28 @@ def warned(found: Foreign) -> Foreign:
     found
         Network with its logits on the task it is measured as.
     """
-    right = accuracy(found.logits, found.task)
-    if right >= HALF:
+    words = few_answers(accuracy(found.logits, found.task), found.task)
+    if not words:
         return found
-    chance = 1 / found.task.classes
-    words = (
-        f"the network answers {right:.1%} of the rows of {found.task.name} (chance {chance:.1%}): "
-    )
-    return replace(found, warning=words + (_other_operation(found) or _general(found)))
+    if found.form == "run":
+        return replace(found, warning=f"{words}: {NOT_TRAINED}")
+    return replace(found, warning=f"{words}: {_other_operation(found) or _general(found)}")
+
+
+def few_answers(right: float, known: Task) -> str:
+    """Words that say that fewer than half the rows are right; empty if at least half are.
+
+    Parameters
+    ----------
+    right
+        Share of the rows that are answered rightly.
+    known
+        Task that the rows are of.
+    """
+    if right >= HALF:
+        return ""
+    chance = 1 / known.classes
+    return f"the network answers {right:.1%} of the rows of {known.name} (chance {chance:.1%})"
 
 
 def _other_operation(found: Foreign) -> str:
@@ -189,6 +209,6 @@ def _other_operation(found: Foreign) -> str:
 
 def _general(found: Foreign) -> str:
     causes = ["it is not trained", "it learned another operation or order of elements (--group)"]
-    if found.network is not None and found.form != "run":
+    if found.network is not None:
         causes.append("its activation or layer norm is another (--activation, --layer-norm)")
     return ", or ".join(causes)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
+from marginlens.formats.answers import settled
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
 from marginlens.formats.parts import take, task_of_order
@@ -24,9 +25,11 @@ def _read(file: File, choices: Choices) -> Foreign:
     classes = given.shape[-1] if given.ndim else 0
     _require_shape(tuple(given.shape))
     logits = take(file.tensors, "logits", *given.shape)
-    return Foreign(
-        "npz", _task(file.tensors, classes, choices), logits.reshape(-1, classes).numpy()
-    )
+    learned = _task(file.tensors, classes, choices)
+    learned.require_rows()
+    rows = learned.inputs @ np.array([classes, 1])  # an operation may be undefined for some pairs
+    found = Foreign("npz", learned, logits.reshape(-1, classes).numpy()[rows])
+    return settled(found, choices, stated="table" in file.tensors)
 
 
 def _require_shape(shape: tuple[int, ...]) -> None:

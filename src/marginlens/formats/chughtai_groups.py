@@ -113,6 +113,8 @@ def in_their_order(found: Foreign, *, stated: bool) -> Foreign:
 def permutation_task(letter: str, degree: int) -> Task:
     """S_n, A_n or D_n with its elements as SymPy generates them, the left factor applied first.
 
+    A_5 is generated from (0 1 2 3 4) and (1 2)(3 4), as by the authors.
+
     Parameters
     ----------
     letter
@@ -120,9 +122,12 @@ def permutation_task(letter: str, degree: int) -> Task:
     degree
         Number of points.
     """
-    from sympy.combinatorics import Permutation, named_groups
+    from sympy.combinatorics import Permutation, PermutationGroup, named_groups
 
-    group = getattr(named_groups, _SYMPY[letter])(degree)
+    if (letter, degree) == ("A", 5):
+        group = PermutationGroup(Permutation(0, 1, 2, 3, 4), Permutation(1, 2)(3, 4))
+    else:
+        group = getattr(named_groups, _SYMPY[letter])(degree)
     elements = np.array([Permutation(p).array_form for p in group.generate()])
     weights = degree ** np.arange(degree)
     number = {int(key): index for index, key in enumerate(elements @ weights)}

@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign
-from marginlens.groups import FiniteGroup
 from marginlens.networks import Network
 from marginlens.tasks import Task, task
 
 _GREATEST_LOGITS = 600**3
 
 __all__ = [
-    "finished", "require_finite", "require_memory", "square_table", "take", "task_of_order",
-    "trained_on",
+    "finished", "require_finite", "require_memory", "take", "task_of_order", "trained_on",
 ]  # fmt: skip
 
 
@@ -72,31 +70,17 @@ def task_of_order(order: int, choices: Choices, *, default: str | None = None) -
     """
     spec = choices.group or default or f"C{order}"
     found = task(spec)
+    if found.factors != 2 or found.classes != found.size:
+        raise ValueError(
+            f"{spec} has no table of pairs of elements; name a group or an operation on pairs, e.g. "
+            f'--group C{order} or --group "xy mod {order}"'
+        )
     if found.kind != "table" or found.size != order:
         raise ValueError(
             f"the network's tables have {order} elements, but {spec} has {found.size}; "
             f"name a group of order {order}, e.g. --group C{order}"
         )
     return found
-
-
-def square_table(answers: Float[np.ndarray, "row class"], spec: str) -> Task | None:
-    """The group that a network's own answers form, if they are the table of one like ``spec``.
-
-    Alike: the same order and class sizes. Then the elements' order, which a file does not tell, is
-    known from what the network has learned.
-    """
-    n = answers.shape[1]
-    table = answers.argmax(1).reshape(n, n)
-    try:
-        own = FiniteGroup(table, spec)
-    except ValueError:
-        return None
-    known = task(spec).group
-    if known is None or known.order != n:
-        return None
-    same = np.array_equal(np.sort(known.class_sizes), np.sort(own.class_sizes))
-    return task(own) if same else None
 
 
 def require_memory(problem: Task) -> None:
