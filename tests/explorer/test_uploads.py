@@ -70,6 +70,22 @@ def test_a_network_is_read_as_by_the_command_line():
     assert (found.logits.argmax(1) == found.task.answers).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("run/last.ckpt", b"version https://git-lfs.github.com/spec/v1\n", "last.ckpt is a Git LFS pointer"),
+        ("weights.bin", b"<!doctype html>", "weights.bin is a web page (HTML)"),
+        ("a.pt", b"cos\nsystem\n(S'true'\ntR.", "a.pt would execute code when it is read"),
+        ("a.txt", b"", "a network is read from a file that ends in .pt, .pth, .ckpt"),
+    ],
+)  # fmt: skip
+def test_what_is_no_network_is_called_what_it_is(name, content, words):
+    with pytest.raises(ValueError, match=r"\S") as error:
+        uploaded_network(sent(content), name)
+    assert words in str(error.value)
+    assert "upload." not in str(error.value)
+
+
 def test_a_few_bytes_that_stand_for_gigabytes_are_refused():
     buffer = io.BytesIO()
     torch.save({"W_E": torch.zeros(1).expand(100, 10_000_000)}, buffer)

@@ -103,6 +103,7 @@ def test_the_network_is_found_in_any_container(tmp_path, content, note):
         ({"pos_embed.W_pos": W["u"], "embed.W_E": W["u"], "unembed.W_U": W["u"]},
          "nearest is pizza, which also has blocks.0.attn.W_K"),
         ({"x": {"embed.W_E": W["u"]}, "y": 1}, "the nearest is"),
+        ({"a\nb\x1b[1m": W["u"]}, "it has a\\nb\\x1b[1m (5, 12)"),
     ],
 )  # fmt: skip
 def test_what_is_no_single_network_is_named(tmp_path, content, words):

@@ -94,6 +94,10 @@ def measure(
     elif Path(what).is_file() or form is not None:
         _measure_file(what, *options, as_json=as_json)
         return
+    if not Path(what).exists():
+        raise ValueError(
+            f"{what!r}: no such file or folder; expected a run's folder, or a network's file"
+        )
     if any(option is not None for option in options):
         raise ValueError(
             f"{what!r} is no file; --group, --activation, --attention and --layer-norm "

@@ -71,14 +71,21 @@ def read_network(
     if form is not None:
         marks = [*FORMATS[form].all_marks, *marks]
     limits = {} if largest is None else {"largest": largest}
-    file = read_file(path, marks=marks, **limits)
+    name = Path(path).name
     try:
+        file = read_file(path, marks=marks, **limits)
         found = warned(_read(file, form, Choices(group, activation, attention, layer_norm)))
     except ValueError as error:
-        if file.name in str(error):
-            raise
-        raise ValueError(f"{file.name}: {error}") from None
-    return replace(found, notes=(*found.notes, *file.notes)) if file.notes else found
+        words = str(error) if name in str(error) else f"{name}: {error}"
+        raise ValueError(_printable(words)) from None
+    return replace(found, notes=tuple(_printable(note) for note in (*found.notes, *file.notes)))
+
+
+def _printable(text: str) -> str:
+    """One line: a file may call its tensors anything."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 def _read(file: File, form: str | None, choices: Choices) -> Foreign:
@@ -126,18 +133,19 @@ def _first(file: File) -> str:
 
 def _nearest(file: File) -> str:
     """The format with the largest share of its tensors in the file, and those that it lacks."""
-    lacks = {
-        form.name: sorted(mark for mark in form.marks if not _has(file, mark))
+    lacks = [
+        (len(gone) / len(marks), form.name, gone)
         for form in FORMATS.values()
-    }
-    share = {name: len(gone) / len(FORMATS[name].marks) for name, gone in lacks.items()}
-    nearest = min(share, key=share.__getitem__)
-    if share[nearest] == 1:
+        for marks in form.all_marks
+        for gone in [sorted(mark for mark in marks if not _has(file, mark))]
+    ]
+    share, nearest, gone = min(lacks, key=lambda one: one[0])
+    if share == 1:
         return (
             f"no tensor of {', '.join(FORMATS)} is among them; rename them, for example to u, v, w "
             "(element, neuron), or save logits (a, b, c)"
         )
-    return f"the nearest is {nearest}, which also has {', '.join(lacks[nearest][:8])}"
+    return f"the nearest is {nearest}, which also has {', '.join(gone[:8])}"
 
 
 def _has(file: File, mark: str) -> bool:

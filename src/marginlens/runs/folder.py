@@ -319,8 +319,9 @@ def require_finite_weights(weights: Weights, folder: str | Path) -> None:
 
 def _read_or_refuse(path: Path, read: Callable[[Path], _T]) -> _T:
     if not (path / MARK).is_file():
+        why = f"no {MARK}" if path.exists() else "no such file or folder"
         raise ValueError(
-            f"{str(path)!r} is not a run's folder (no {MARK}); make one with: marginlens run C23"
+            f"{str(path)!r} is not a run's folder ({why}); make one with: marginlens run C23"
         )
     if not (path / "parameters.safetensors").is_file():
         raise ValueError(
