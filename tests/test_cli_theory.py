@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from marginlens import cli
-from marginlens.groups import gap
+from marginlens.groups import gap, group
+from marginlens.networks import construct
 from marginlens.runs import load_run
 from marginlens.tasks import task
-from marginlens.theory import penalty_path, predict
+from marginlens.theory import memorizing_weights, penalty_path, predict
 
 
 @pytest.fixture
@@ -191,11 +192,44 @@ def test_memorizing_algorithms_and_interference(call):
 def test_algorithms_of_a_run(call, tmp_path):
     assert call("train", "C5", "--width", "60", "--steps", "300", "--out", "c5")[0] == 0
     code, printed, _ = call("algorithms", "c5", "--json", "--figure", "fits.html")
-    fits = {one["name"]: one for one in json.loads(printed)["algorithms"]}
+    record = json.loads(printed)
+    fits = {one["name"]: one for one in record["algorithms"]}
     assert code == 0
     assert fits["clock"]["cosine"] > 0.99
     assert fits["clock"]["agreement"] == 1
+    assert record["algorithm"] == "representations"
+    assert fits["memorizing"]["hidden_layer"].startswith("no, ")
+    assert fits["representations"]["hidden_layer"].startswith("yes, ")
     assert (tmp_path / "fits.html").exists()
+    code, printed, _ = call("algorithms", "c5")
+    assert code == 0
+    assert printed.startswith(record["summary"][:40])
+    assert printed.count(f"{fits['clock']['cosine']:.5f}") == 1  # of five algorithms, in one line
+
+
+def test_algorithms_of_a_file(call, tmp_path):
+    u, v, w = memorizing_weights(group("S3").table)
+    np.savez(tmp_path / "list.npz", u=u, v=v, w=w)
+    problem = task("C23")
+    weights = {name: p[0].numpy() for name, p in construct(problem).parameters.items()}
+    np.savez(tmp_path / "waves.npz", **weights)
+    code, printed, error = call("algorithms", "waves.npz")
+    assert code == 0, error
+    assert printed.startswith("Representations (Fourier features")
+    code, printed, _ = call("algorithms", "list.npz", "--group", "S3")
+    assert code == 0
+    assert printed.startswith("Memorizing: each neuron stands for one pair")
+    code, printed, _ = call("measure", "waves.npz", "--as", "uvw")
+    assert code == 0
+    assert printed.startswith("Representations (Fourier features")
+    assert "4 others" in printed  # of 11 frequencies seven have a line each
+    assert sum(line.strip("│ ").startswith("k=") for line in printed.splitlines()) <= 14
+    code, printed, _ = call("measure", "list.npz", "--as", "uvw", "--group", "S3", "--json")
+    values = json.loads(printed)
+    assert (code, values["algorithm"]) == (0, "memorizing")
+    assert values["summary"].startswith("Memorizing: each neuron stands for one pair")
+    assert values["hidden_evidence"]["largest_pair"] > 0.5
+    assert len(values["spectral_weights"]) == 2
 
 
 def test_waveform_and_degrees(call):
@@ -253,6 +287,7 @@ def test_waveform_and_degrees(call):
         (["algorithms", "C7", "--frequencies", "x"], "no list of frequencies"),
         (["algorithms", "C12", "--frequencies", "2"], "share the factor 2"),
         (["algorithms", "C7", "--figure", "a.html"], "name a run's folder"),
+        (["algorithms", "C7", "--group", "C7"], "--group is for a network's file"),
         (["interference", "10"], "odd and at least 3"),
         (["waveform", "8"], "prime"),
         (["waveform", "7", "--activation", "gelu"], "unknown activation"),

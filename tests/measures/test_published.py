@@ -43,7 +43,7 @@ def measured():
 def test_model_a_is_a_pizza(measured):
     _, seen = measured(PIZZA, "pizza")
     found = seen.clock_pizza
-    assert found.verdict == "pizza"
+    assert found.verdict == seen.learned.algorithm == "pizza"
     assert seen.key_features == ("k=3", "k=15", "k=17")
     assert found.distance_irrelevance == pytest.approx(0.17174, abs=5e-6)
     assert found.circularity == pytest.approx(0.99782, abs=5e-6)
@@ -60,7 +60,7 @@ def test_model_a_is_a_pizza(measured):
 def test_model_b_is_a_clock(measured):
     _, seen = measured(CLOCK, "pizza")
     found = seen.clock_pizza
-    assert found.verdict == "clock"
+    assert found.verdict == seen.learned.algorithm == "clock"
     assert found.distance_irrelevance == pytest.approx(0.8483, abs=5e-5)
     assert found.circularity == pytest.approx(0.9989, abs=5e-5)
     assert abs(found.gradient_symmetricity - 0.3336) < 3 * found.symmetricity_error
@@ -85,7 +85,7 @@ def test_nanda_s_network(measured):
     assert seen.test_loss == pytest.approx(4.9915e-7, rel=1e-3)
     assert seen.progress.restricted == pytest.approx(2.2e-9, abs=5e-11)  # their "trig loss"
     assert seen.progress.restricted < seen.loss < seen.progress.excluded
-    assert seen.clock_pizza.verdict == "clock"
+    assert seen.clock_pizza.verdict == seen.learned.algorithm == "clock"
 
 
 @pytest.mark.parametrize("name", ["S5_MLP_seed1", "S5_MLP_seed7"])
@@ -93,6 +93,7 @@ def test_everything_that_chughtai_s_files_say(measured, name):
     path = FOLDER / "chughtai" / name / "model.pt"
     found, seen = measured(path, None)
     file = stored(name)
+    assert seen.learned.algorithm == "representations"
     assert seen.train_loss == pytest.approx(file["train_loss"], rel=1e-5)
     assert seen.test_loss == pytest.approx(file["test_loss"], rel=1e-5)
     assert seen.loss == pytest.approx(file["all_loss"], rel=1e-5)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from marginlens.tasks import Task
 
 
+MOST_FEATURES = 8
+"""Rows of a table with a row for each feature."""
+
+
 @app.command(
     epilog="Examples:\n\n  marginlens measure runs/C71\n\n  marginlens measure runs/C71 --mechanism\n\n"
     "  marginlens measure model_p99zdpze5l.pt --as pizza\n\n"
@@ -172,12 +176,14 @@ def _print_warning(words: str) -> None:
 
 
 def _print_operation(seen: OperationMeasures, stored: dict[str, float]) -> None:
+    if seen.on_group is not None:
+        out.print(styled((seen.on_group.learned.summary, "bold")))
     out.print(_measures_table(f"{seen.task}: over all rows", seen.to_dict(), stored))
     for name, reason in seen.unknown.items():
         out.print(f"unknown: {name.replace('_', ' ')} ({reason})")
     if seen.coordinates is not None and seen.on_group is not None:
         out.print(f"in group coordinates: {seen.coordinates.words}")
-        _print_mechanism(seen.on_group, {})
+        _print_mechanism(seen.on_group, {}, repeated=True)
 
 
 def _measures_table(title: str, values: dict[str, Any], stored: dict[str, float]) -> Table:
@@ -233,14 +239,21 @@ def _measure_run(measurement: Measurement, known: Task, *, as_json: bool) -> Non
     out.print(shares)
 
 
-def _print_mechanism(seen: Mechanism, stored: dict[str, float]) -> None:
+def _print_mechanism(seen: Mechanism, stored: dict[str, float], *, repeated: bool = False) -> None:
+    """Print the answer, unless it stands above already, the evidence, and all measures."""
+    if not repeated:
+        out.print(styled((seen.learned.summary, "bold")))
+    for sentence in seen.learned.evidence:
+        out.print(f"  {sentence}")
     out.print(_measures_table(f"{seen.task}: how it composes", seen.to_dict(), stored))
     _print_features(seen)
     if seen.clock_pizza.circles:
         _print_circles(seen)
     word = seen.clock_pizza.verdict
     if "clock_or_pizza" not in seen.unknown:
-        out.print(styled("clock or pizza: ", (word, "bold")))
+        doubt = word in ("clock", "pizza") and word != seen.learned.algorithm
+        rest = ", which the circles do not confirm" if doubt else ""
+        out.print(styled("clock or pizza by Zhong et al.'s measures: ", (word, "bold"), rest))
         for sentence in seen.clock_pizza.evidence:
             out.print(f"  {sentence}")
     for reason in dict.fromkeys(seen.unknown.values()):
@@ -275,12 +288,24 @@ def _print_features(seen: Mechanism) -> None:
 def _print_columns(
     seen: Mechanism, chosen: list[int], columns: dict[str, np.ndarray], title: str
 ) -> None:
+    """A row for each of the strongest features, and one with the range of all others."""
+    strength = seen.spectrum.spectral_weights[0]
+    ranked = sorted(chosen, key=lambda index: -strength[index])
+    rows = sorted(ranked if len(ranked) <= MOST_FEATURES else ranked[: MOST_FEATURES - 1])
+    rest = [index for index in chosen if index not in rows]
     table = Table("feature", *columns, title=title)
-    for index in chosen:
+    for index in rows:
         table.add_row(
             seen.features[index], *(f"{values[index]:.4g}" for values in columns.values())
         )
+    if rest:
+        table.add_row(f"{len(rest)} others", *(_range(v[rest]) for v in columns.values()))
     out.print(table)
+
+
+def _range(values: np.ndarray) -> str:
+    least, most = f"{values.min():.4g}", f"{values.max():.4g}"
+    return least if least == most else f"{least} to {most}"
 
 
 def _print_circles(seen: Mechanism) -> None:
@@ -288,10 +313,22 @@ def _print_circles(seen: Mechanism) -> None:
         "frequency", "components", "clock", "pizza", "absolute pizza",
         title="each circle alone: share of its logits explained",
     )  # fmt: skip
-    for one in seen.clock_pizza.circles:
-        components = ", ".join(str(index + 1) for index in one.components)
-        table.add_row(
-            str(one.frequency), components, f"{one.clock:.2%}", f"{one.pizza:.2%}",
-            f"{one.absolute:.2%}",
-        )  # fmt: skip
+    circles = seen.clock_pizza.circles
+    ranked = sorted(circles, key=lambda one: -max(one.clock, one.pizza))
+    shown = ranked if len(ranked) <= MOST_FEATURES else ranked[: MOST_FEATURES - 1]
+    for one in circles:
+        if one in shown:
+            components = ", ".join(str(index + 1) for index in one.components)
+            table.add_row(
+                str(one.frequency), components, f"{one.clock:.2%}", f"{one.pizza:.2%}",
+                f"{one.absolute:.2%}",
+            )  # fmt: skip
+    rest = [one for one in circles if one not in shown]
+    if rest:
+        ranges = []
+        for name in ("clock", "pizza", "absolute"):
+            shares = [getattr(one, name) for one in rest]
+            least, most = f"{min(shares):.2%}", f"{max(shares):.2%}"
+            ranges.append(least if least == most else f"{least} to {most}")
+        table.add_row(f"{len(rest)} others", "", *ranges)
     out.print(table)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,13 @@ from marginlens.cli.console import styled
 from marginlens.cli.options import AsJson, FigureFile
 from marginlens.cli.show import check_file, print_json, write_figure, written
 from marginlens.cli.tables import Table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from marginlens.groups import FiniteGroup
+    from marginlens.measures import AlgorithmFit, Mechanism
+    from marginlens.theory import Algorithm
 
 _PANEL = "Against the textbook"
 
@@ -67,97 +75,224 @@ def memorizing(
 @app.command(
     rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens algorithms C23\n\n  marginlens algorithms runs/C23\n\n"
-    "  marginlens algorithms C59 --frequencies 3,15,17",
+    "  marginlens algorithms model_p99zdpze5l.pt\n\n  marginlens algorithms C59 --frequencies 3,15,17",
 )
 def algorithms(
     subject: Annotated[
-        str, typer.Argument(metavar="GROUP|FOLDER", help="A group, or a run on one.")
+        str,
+        typer.Argument(
+            metavar="GROUP|FOLDER|FILE",
+            help="A group; or a run on one, or a network's file, to say which algorithm it learned.",
+        ),
     ],
     frequencies: Annotated[
         str | None,
         typer.Option(
-            help="Frequencies of the clock and the pizza, for example 3,15,17.", show_default="all"
+            help="Frequencies of the clock and the pizza, for example 3,15,17.",
+            show_default="all; of a network its key ones",
+        ),
+    ] = None,
+    of_group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            help="Group whose table a file's network learned, for example S3.",
+            show_default="what the file says",
         ),
     ] = None,
     figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Textbook algorithms on a group: carried out on every pair, and against a run's logits."""
+    """Textbook algorithms on a group, and which of them a network learned."""
     from marginlens.groups import group
-    from marginlens.theory import ALGORITHMS, algorithm
+    from marginlens.theory import same_logits
 
     if figure is not None:
         check_file(figure)
-    run = None
-    if Path(subject).is_dir():
-        from marginlens.runs import load_run
-
-        run = load_run(subject)
-        if run.task.group is None:
-            raise ValueError(f"{run.task.name} is no table of a group; take a run on one, e.g. C23")
-        learned = run.task.group
+    seen, logits = None, None
+    is_file = not Path(subject).is_dir() and Path(subject).suffix.lower() in _NETWORKS
+    if of_group is not None and not is_file:
+        raise ValueError(
+            f"--group is for a network's file, got {subject!r}; e.g. mine.npz --group S3"
+        )
+    if is_file or Path(subject).is_dir():
+        learned, logits, seen = _examined(subject, of_group)
+    elif figure is not None:
+        raise ValueError("a figure compares a run's logits with algorithms; name a run's folder")
     else:
         learned = group(subject)
     chosen = [int(k) for k in _whole(frequencies)] if frequencies else None
+    known, why_not = _textbook(learned, chosen, seen)
+    fits = {}
+    if logits is not None:
+        from marginlens.measures import compare_logits
+
+        fits = {fit.name: fit for fit in compare_logits(logits, known)}
+    if figure is not None and seen is not None:
+        from marginlens.figures import algorithms_figure
+
+        title = f"{seen.task}: variance of the network's logits that algorithms explain"
+        write_figure(algorithms_figure(list(fits.values()), title), figure)
+    alike = same_logits(known)
+    right = {one.name: _right_pairs(one, learned) for one in known}
+    if as_json:
+        compared = {} if seen is None else seen.learned.compared
+        head: dict[str, Any] = {}
+        if seen is not None:
+            values = seen.to_dict()
+            head = {name: values[name] for name in ("algorithm", "summary", "candidates")}
+            head["evidence"] = list(seen.learned.evidence)
+        rows = [
+            {
+                "name": one.name, "statement": one.statement, "source": one.source,
+                "right": right[one.name],
+                **(vars(fits[one.name]) if fits else {}),
+                **({"hidden_layer": compared.get(one.name)} if fits else {}),
+            }
+            for one in known
+        ]  # fmt: skip
+        print_json(
+            {
+                **head,
+                "group": learned.name,
+                "pairs": learned.order**2,
+                "algorithms": rows,
+                "same_logits": [list(names) for names in alike if len(names) > 1],
+                "not_applicable": why_not,
+            }
+        )
+        return
+    if seen is None:
+        _print_textbook(learned, known, right, alike)
+    else:
+        _print_learned(seen, fits, alike)
+    for words in why_not.values():
+        out.print(words, style="dim")
+    written(figure)
+
+
+_NETWORKS = (".pt", ".pth", ".ckpt", ".safetensors", ".npz")
+
+
+def _examined(subject: str, of_group: str | None) -> tuple[FiniteGroup, np.ndarray, Mechanism]:
+    """Group, logits (a, b, c) and mechanism of a run or of a network in a file."""
+    from marginlens.measures import examine, examine_network, logit_table
+
+    if Path(subject).is_dir():
+        from marginlens.runs.folder import load_weights, require_finite_weights
+        from marginlens.training import trained_rows
+
+        run = load_weights(subject)
+        require_finite_weights(run, subject)
+        if run.task.group is None:
+            raise ValueError(f"{run.task.name} is no table of a group; take a run on one, e.g. C23")
+        train = trained_rows(run.task, run.recipe)
+        logits = logit_table(run.network, run.task)
+        return run.task.group, logits, examine_network(run.network, run.task, train=train)
+    from marginlens.formats import read_network
+
+    found = read_network(subject, group=of_group)
+    if found.task.group is None:
+        raise ValueError(
+            f"{found.task.name} is no table of a group; take a network of one, e.g. C23"
+        )
+    mechanism = examine(found.logits, found.task, network=found.network, train=found.train)
+    n = found.task.size
+    return found.task.group, found.logits.reshape(n, n, n), mechanism
+
+
+def _textbook(
+    learned: FiniteGroup, chosen: list[int] | None, seen: Mechanism | None
+) -> tuple[list[Algorithm], dict[str, str]]:
+    """Algorithms on the group, and for each of the others why there is none."""
+    from marginlens.theory import ALGORITHMS, algorithm
+
+    irreps = None
+    if seen is not None and chosen is None:
+        chosen, irreps = _key_of(learned, seen)
     known, why_not = [], {}
     for name in ALGORITHMS:
         try:
-            known.append(algorithm(name, learned, frequencies=chosen))
+            known.append(algorithm(name, learned, frequencies=chosen, irreps=irreps))
         except ValueError as error:
             why_not[name] = str(error)
     if chosen is not None and "clock" in why_not:
         raise ValueError(why_not["clock"])
-    right = {
-        one.name: sum(
-            one.run(a, b) == learned.table[a, b]
-            for a in range(learned.order)
-            for b in range(learned.order)
-        )
-        for one in known
-    }
-    fits = {}
-    if run is not None:
-        from marginlens.measures import compare_logits, logit_table
+    return known, why_not
 
-        table_of_logits = logit_table(run.network, run.task)
-        fits = {fit.name: fit for fit in compare_logits(table_of_logits, known)}
-        if figure is not None:
-            from marginlens.figures import algorithms_figure
 
-            title = f"{run.task.name}: variance of the network's logits that algorithms explain"
-            write_figure(algorithms_figure(list(fits.values()), title), figure)
-    elif figure is not None:
-        raise ValueError("a figure compares a run's logits with algorithms; name a run's folder")
-    if as_json:
-        print_json(
-            {
-                "group": learned.name,
-                "pairs": learned.order**2,
-                "algorithms": [
-                    {
-                        "name": one.name, "statement": one.statement, "source": one.source,
-                        "right": int(right[one.name]),
-                        **(vars(fits[one.name]) if fits else {}),
-                    }
-                    for one in known
-                ],
-                "not_applicable": why_not,
-            }
-        )  # fmt: skip
-        return
-    columns = ["algorithm", "right pairs", *(["cosine", "variance explained"] if fits else [])]
-    table = Table(*columns, "what it does", title=f"{learned.name}: textbook algorithms")
+def _key_of(learned: FiniteGroup, seen: Mechanism) -> tuple[list[int] | None, list[str] | None]:
+    """Frequencies and irreps of a network's key features, if they tell all elements apart."""
+    from marginlens.theory import algorithm
+
+    irreps = list(seen.key_features)
+    classes = {irrep.name: irrep for irrep in learned.irrep_classes[1:]}
+    frequencies = [classes[name].frequency or 0 for name in irreps] if learned.generator else None
+    try:
+        algorithm("representations", learned, irreps=irreps)
+    except ValueError:
+        return None, None
+    return frequencies, irreps
+
+
+def _right_pairs(one: Algorithm, learned: FiniteGroup) -> int:
+    pairs = product(range(learned.order), repeat=2)
+    return int(sum(one.run(a, b) == learned.table[a, b] for a, b in pairs))
+
+
+def _print_textbook(
+    learned: FiniteGroup, known: list[Algorithm], right: dict[str, int],
+    alike: tuple[tuple[str, ...], ...],
+) -> None:  # fmt: skip
+    table = Table(
+        "algorithm", "right pairs", "what it does", title=f"{learned.name}: textbook algorithms"
+    )
     for one in known:
-        fit = fits.get(one.name)
-        numbers = [] if fit is None else [f"{fit.cosine:.5f}", f"{fit.explained:.3%}"]
         table.add_row(
-            one.name, f"{right[one.name]} of {learned.order**2}", *numbers,
+            one.name, f"{right[one.name]} of {learned.order**2}",
             styled(f"{one.statement} ", (f"({one.source})", "dim")),
         )  # fmt: skip
     out.print(table)
-    for words in why_not.values():
-        out.print(words, style="dim")
-    written(figure)
+    for names in alike:
+        if len(names) > 1:
+            out.print(f"the same logits: {', '.join(names)}; only a hidden layer tells them apart")
+
+
+def _print_learned(
+    seen: Mechanism, fits: dict[str, AlgorithmFit],
+    alike: tuple[tuple[str, ...], ...],
+) -> None:  # fmt: skip
+    out.print(styled((seen.learned.summary, "bold")))
+    same = max(alike, key=lambda names: fits[names[0]].cosine)
+    if len(same) > 1 and fits[same[0]].cosine >= 0.999:
+        decides = "the hidden layer decides" if seen.learned.compared else "they cannot decide"
+        out.print(f"Logits alone are the same for {', '.join(same)}: {decides}.")
+    unknown = "unknown: needs the weights"
+    if seen.learned.algorithm == "none":
+        unknown = "not looked for: it does not answer the rows"
+    table = Table(
+        "algorithm", "cosine of logits", "in the hidden layer",
+        title=f"{seen.task}: textbook algorithms",
+    )  # fmt: skip
+    for names in alike:
+        fit = fits[names[0]]
+        table.add_row(
+            "\n".join(names), f"{fit.cosine:.5f}",
+            "\n".join(_hidden_words(seen, names)) or unknown,
+        )  # fmt: skip
+    out.print(table)
+    out.print("what they do: marginlens algorithms GROUP", style="dim")
+
+
+def _hidden_words(seen: Mechanism, names: tuple[str, ...]) -> list[str]:
+    """Evidence for each of some algorithms, those with the same evidence together."""
+    by_words: dict[str, list[str]] = {}
+    for name in names:
+        if name in seen.learned.compared:
+            by_words.setdefault(seen.learned.compared[name], []).append(name)
+    if len(names) == 1:
+        return list(by_words)
+    return [f"{', '.join(some)}: {words}" for words, some in by_words.items()]
 
 
 @app.command(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from marginlens.figures import style
-from marginlens.measures.clock_pizza import PUBLISHED_MEANS
-from marginlens.measures.mechanism import IRRELEVANT, SYMMETRIC
+from marginlens.measures.clock_pizza import IRRELEVANT, PUBLISHED_MEANS, SYMMETRIC
 
 if TYPE_CHECKING:
     from marginlens.measures import ClockPizza

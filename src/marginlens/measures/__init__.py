@@ -18,7 +18,9 @@ from marginlens.measures.grokking import (
     grokking,
     onset_of_fall,
 )
+from marginlens.measures.hidden_evidence import HiddenEvidence, hidden_evidence
 from marginlens.measures.irrep_matrices import coefficient_matrix, rank_one_share
+from marginlens.measures.learned_algorithm import LearnedAlgorithm
 from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
 from marginlens.measures.lottery import (
     RULES,
@@ -77,8 +79,10 @@ __all__ = [
     "CosetConcentration",
     "Displacement",
     "Grokking",
+    "HiddenEvidence",
     "HiddenShares",
     "KeySet",
+    "LearnedAlgorithm",
     "LogitAblations",
     "LogitSpectrum",
     "Lottery",
@@ -115,6 +119,7 @@ __all__ = [
     "gradient_symmetricity",
     "grokking",
     "grow_alone",
+    "hidden_evidence",
     "hidden_shares",
     "key_set_name",
     "logit_ablations",

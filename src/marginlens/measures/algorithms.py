@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from marginlens.networks import MLP
+from marginlens.networks import Network
 from marginlens.tasks import Task
 from marginlens.theory import Algorithm
 
@@ -87,7 +87,7 @@ def compare_logits(logits: Logits, algorithms: Sequence[Algorithm]) -> tuple[Alg
     return tuple(fits)
 
 
-def logit_table(network: MLP, task: Task, *, member: int = 0) -> Logits:
+def logit_table(network: Network, task: Task, *, member: int = 0) -> Logits:
     """Logits of a network on a group's table, as (a, b, c), in float64.
 
     Raises

@@ -24,12 +24,21 @@ __all__ = [
 TRIPLES = 206_000
 """All triples (a, b, c) up to p = 59."""
 
+EXPLAINED = 0.5
+"""Share of a circle's logits that a formula must explain for the circle to be called by its name."""
+
 PUBLISHED_MEANS = (
     (0.1, 0.994, 0.289), (0.5, 0.992, 0.297), (0.7, 0.827, 0.520), (0.9, 0.586, 0.732),
     (1.1, 0.451, 0.820),
 )  # fmt: skip
 """Zhong et al.'s 817 networks, by attention rates below the first number: mean gradient symmetricity and
 distance irrelevance."""
+
+
+SYMMETRIC, IRRELEVANT = (
+    (a + b) / 2 for a, b in zip(PUBLISHED_MEANS[0][1:], PUBLISHED_MEANS[-1][1:], strict=True)
+)
+"""Gradient symmetricity and distance irrelevance in the middle between both ends' published means."""
 
 
 def distance_irrelevance(
@@ -189,8 +198,25 @@ def _circularity(table: Tensor) -> float:
 
 
 def _components(table: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Principal components over the elements, their sizes, and their directions.
+
+    Components of equal size are any rotation of one another: those of one frequency each are taken.
+    """
     values = table.detach().double().cpu().numpy()
-    return np.linalg.svd(values - values.mean(0), full_matrices=False)
+    left, sizes, right = np.linalg.svd(values - values.mean(0), full_matrices=False)
+    p = len(left)
+    waves = np.fft.fft(np.eye(p), norm="ortho")
+    frequency = np.minimum(np.arange(p), p - np.arange(p))
+    start = 0
+    while start < len(sizes) and sizes[start] > 1e-9 * sizes[0]:
+        stop = start + int((sizes[start:] > sizes[start] * (1 - 1e-6)).sum())
+        if stop - start > 2:
+            seen = np.conj(waves) @ left[:, start:stop]
+            _, turn = np.linalg.eigh(np.real(np.conj(seen).T @ (frequency[:, None] * seen)))
+            left[:, start:stop] = left[:, start:stop] @ turn
+            right[start:stop] = turn.T @ right[start:stop]
+        start = stop
+    return left, sizes, right
 
 
 def _power(vectors: Float[np.ndarray, "element vector"]) -> Float[np.ndarray, "frequency vector"]:
@@ -228,6 +254,13 @@ class Circle:
     clock: float
     pizza: float
     absolute: float
+
+    @property
+    def form(self) -> str:
+        """``"clock"`` or ``"pizza"``, whichever explains more; ``"neither"`` below one half."""
+        if max(self.clock, self.pizza) < EXPLAINED:
+            return "neither"
+        return "pizza" if self.pizza > self.clock else "clock"
 
 
 def circles(

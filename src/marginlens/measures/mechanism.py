@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float, Int
 
 from marginlens.groups.subgroups import GREATEST_ORDER
 from marginlens.measures.clock_pizza import (
-    PUBLISHED_MEANS,
+    EXPLAINED,
+    IRRELEVANT,
+    SYMMETRIC,
     TRIPLES,
     Circle,
     circles,
@@ -23,6 +25,8 @@ from marginlens.measures.clock_pizza import (
     key_frequencies,
 )
 from marginlens.measures.cosets import coset_concentration
+from marginlens.measures.hidden_evidence import hidden_evidence
+from marginlens.measures.learned_algorithm import LearnedAlgorithm, learned_algorithm
 from marginlens.measures.logit_spectrum import LogitSpectrum, group_of, logit_spectrum
 from marginlens.measures.losses import mean_cross_entropy
 from marginlens.measures.observables import KEY, spectral_count
@@ -31,11 +35,19 @@ from marginlens.measures.representations import (
     HiddenShares,
     LogitAblations,
     element_tables,
+    hidden_layer,
     hidden_shares,
     logit_ablations,
     weight_shares,
 )
-from marginlens.networks import Network, Transformer, squared_norm, why_no_hidden_layer
+from marginlens.networks import (
+    Factored,
+    Network,
+    Transformer,
+    embeddings_of,
+    squared_norm,
+    why_no_hidden_layer,
+)
 from marginlens.tasks import Task
 
 __all__ = ["MEASURE_WORDS", "ClockPizza", "Mechanism", "examine", "examine_network", "finite"]
@@ -58,11 +70,6 @@ MEASURE_WORDS: Mapping[str, str] = {
 
 Kind = Literal["clock", "pizza", "mixed", "neither", "unknown"]
 
-SYMMETRIC, IRRELEVANT = (
-    (a + b) / 2 for a, b in zip(PUBLISHED_MEANS[0][1:], PUBLISHED_MEANS[-1][1:], strict=True)
-)
-"""Gradient symmetricity and distance irrelevance in the middle between both ends' published means."""
-
 VARIES = 0.01
 """The right answer's logit varies if its deviation is at least this share of the logits'."""
 
@@ -82,8 +89,10 @@ class ClockPizza:
     on the side of the former of the middle between these means; ``"clock"``: by both on the other side;
     ``"mixed"``: they disagree, or the right answer's logit varies by less than 1 % of the logits'
     deviation, so that distances say nothing. ``"neither"`` where fewer than 90 % of the rows are
-    answered, or characters are less than half of the logits (sum of b^2); ``"unknown"`` without weights,
-    and where the group is not cyclic, of which nobody has said what a clock is.
+    answered, or characters are less than half of the logits (sum of b^2), or no circle of the embedding
+    is explained by either formula at all (2r - 1 above zero); ``"unknown"`` without weights, where each
+    input has an embedding of its own, in which gradients cannot be compared, and where the group is not
+    cyclic, of which nobody has said what a clock is.
 
     Attributes
     ----------
@@ -100,6 +109,9 @@ class ClockPizza:
         The key frequencies, isolated.
     evidence
         Sentences.
+    varies
+        Whether the right answer's logit varies by at least 1 % of the logits' deviation, so that
+        distance irrelevance means something.
     """
 
     verdict: Kind
@@ -110,6 +122,7 @@ class ClockPizza:
     circularity: float | None
     circles: tuple[Circle, ...]
     evidence: tuple[str, ...]
+    varies: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +143,8 @@ class Mechanism:
         Features with b of at least .005; fewest that carry 95 % of sum b^2.
     progress, ablations
         Losses with and without features (Nanda et al.; Chughtai et al.).
+    learned
+        Which algorithm it learned: one answer, with the evidence that decides.
     clock_pizza
         The verdict of Zhong et al.'s measures.
     weights, hidden, gini, squared_weights
@@ -154,6 +169,7 @@ class Mechanism:
     spectral_count: int
     progress: Progress
     ablations: LogitAblations
+    learned: LearnedAlgorithm
     clock_pizza: ClockPizza
     weights: Mapping[str, Float[np.ndarray, " feature"]] | None
     hidden: HiddenShares | None
@@ -175,9 +191,16 @@ class Mechanism:
                 return None
             return dict(zip(self.features, values.tolist(), strict=True))
 
-        hidden, clock = self.hidden, self.clock_pizza
+        hidden, clock, learned = self.hidden, self.clock_pizza, self.learned
         values = {
             "task": self.task,
+            "algorithm": learned.algorithm,
+            "summary": learned.summary,
+            "evidence": [*learned.evidence, *clock.evidence],
+            "candidates": list(learned.candidates),
+            "same_logits": list(learned.same_logits),
+            "algorithms": dict(learned.compared),
+            "hidden_evidence": None if learned.hidden is None else vars(learned.hidden),
             "accuracy": self.accuracy,
             "loss": self.loss,
             "margin": self.margin,
@@ -198,7 +221,7 @@ class Mechanism:
             "excluded_loss": self.progress.excluded,
             "excluded_loss_each": named(self.progress.excluded_each),
             "clock_or_pizza": clock.verdict,
-            "evidence": list(clock.evidence),
+            "clock_or_pizza_evidence": list(clock.evidence),
             "gradient_symmetricity": clock.gradient_symmetricity,
             "gradient_symmetricity_error_of_100": clock.symmetricity_error,
             "distance_irrelevance": clock.distance_irrelevance,
@@ -276,6 +299,11 @@ def examine(
     unknown = _unknown(task, network)
     network = None if network is None else network.to(torch.float64)
     test = None if train is None else np.setdiff1d(rows, train)
+    layer = hidden_layer(network, task) if network is not None and _has_neurons(network) else None
+    clock_pizza = _clock_pizza(logits, task, network, accuracy, spectrum, key, triples)
+    evidence = None
+    if network is not None and layer is not None and task.size > 1:
+        evidence = hidden_evidence(network, task, layer=layer, spectrum=spectrum)
     return Mechanism(
         task=task.name,
         features=spectrum.features,
@@ -289,13 +317,14 @@ def examine(
         spectral_count=int(spectral_count(spectrum.spectral_weights)[0]),
         progress=progress(logits, task, key, train),
         ablations=logit_ablations(logits, task, key, train, spectrum=spectrum),
-        clock_pizza=_clock_pizza(logits, task, network, accuracy, spectrum, key, triples),
+        learned=learned_algorithm(logits, task, spectrum, key, clock_pizza, evidence, train),
+        clock_pizza=clock_pizza,
         weights=None
         if network is None or "weight_shares" in unknown
         else weight_shares(network, task),
         hidden=None
         if network is None or "hidden" in unknown
-        else hidden_shares(network, task, logits, key, train),
+        else hidden_shares(network, task, logits, key, train, layer=layer),
         gini=None if network is None else embedding_gini(network, task),
         squared_weights=None if network is None else float(squared_norm(network.parameters)[0]),
         cosets=None if "cosets" in unknown else _cosets(network, task),
@@ -335,6 +364,10 @@ def _unknown(task: Task, network: Network | None) -> dict[str, str]:
     if not _in_order(task):
         for name in ("clock_or_pizza", "circularity", "circles"):
             unknown[name] = "is one of cyclic groups, with elements 0, 1, 2, ... in order"
+    elif _separate(network):
+        unknown["clock_or_pizza"] = (
+            "compares gradients in one embedding, and each input has an embedding of its own"
+        )
     if reason := why_no_hidden_layer(network):
         unknown["hidden"] = unknown["weight_shares"] = reason
     if isinstance(network, Transformer):
@@ -350,6 +383,18 @@ def _in_order(task: Task) -> bool:
     """Whether element k is k times a generator."""
     n = task.size
     return bool(np.array_equal(task.answers, np.add.outer(np.arange(n), np.arange(n)).ravel() % n))
+
+
+def _has_neurons(network: Network) -> bool:
+    """Whether there is an MLP before the logits, with layer norm after it or without."""
+    if not isinstance(network, Transformer):
+        return True
+    return "down" in network.settings.layer(network.parameters, network.settings.layers)
+
+
+def _separate(network: Network | None) -> bool:
+    """Whether each input has an embedding in coordinates of its own, unlike an MLP's neurons."""
+    return isinstance(network, Factored) and len(embeddings_of(network)) > 1
 
 
 def _clock_pizza(
@@ -377,14 +422,13 @@ def _clock_pizza(
     evidence.append(words)
     if mean is not None:
         evidence.append(f"gradient symmetricity {mean:.3f} (pizza: above {SYMMETRIC:.3f})")
-    for circle in found:
-        better = "pizza" if circle.pizza > circle.clock else "clock"
-        evidence.append(
-            f"the circle of k={circle.frequency} alone: clock explains {circle.clock:.1%}, "
-            f"pizza {circle.pizza:.1%}: rather a {better}"
-        )
+    if found:
+        evidence.append(_of_circles(found))
+    verdict: Kind = "unknown"
+    if cyclic and not _separate(network):
+        verdict = _verdict(mean, irrelevance if varies else np.nan, accuracy, total, found)
     return ClockPizza(
-        _verdict(mean, irrelevance if varies else np.nan, accuracy, total) if cyclic else "unknown",
+        verdict,
         mean,
         None if symmetricity is None else symmetricity.standard_error(100),
         irrelevance,
@@ -392,14 +436,37 @@ def _clock_pizza(
         roundness,
         found,
         tuple(evidence),
+        varies,
     )
 
 
-def _verdict(symmetricity: float | None, irrelevance: float, accuracy: float, total: float) -> Kind:
+def _of_circles(found: tuple[Circle, ...]) -> str:
+    """Sentence on what the formulas of clock and pizza explain of each circle's logits."""
+    which = f"k={found[0].frequency}" if len(found) == 1 else f"{len(found)} frequencies"
+    forms = [circle.form for circle in found]
+    if set(forms) == {"neither"}:
+        return f"circle of {which}, each alone: neither clock nor pizza explains half of its logits"
+    ranges = []
+    for name in ("clock", "pizza"):
+        shares = [getattr(circle, name) for circle in found]
+        least, most = (f"{share:.1%}" for share in (min(shares), max(shares)))
+        ranges.append(f"{name} explains {least if least == most else f'{least} to {most}'}")
+    counts = [f"{forms.count(form)} {form}" for form in ("clock", "pizza") if form in forms]
+    if "neither" in forms:
+        counts.append(f"{forms.count('neither')} neither (below {EXPLAINED:.0%})")
+    return f"circle of {which}, each alone: {', '.join(ranges)}; by the better: {', '.join(counts)}"
+
+
+def _verdict(
+    symmetricity: float | None, irrelevance: float, accuracy: float, total: float,
+    found: tuple[Circle, ...],
+) -> Kind:  # fmt: skip
     if accuracy < 0.9 or total < 0.5:
         return "neither"
     if symmetricity is None:
         return "unknown"
+    if not any(max(circle.clock, circle.pizza) > 0 for circle in found):
+        return "neither"
     if symmetricity > SYMMETRIC and irrelevance < IRRELEVANT:
         return "pizza"
     if symmetricity < SYMMETRIC and irrelevance > IRRELEVANT:

@@ -68,6 +68,8 @@ class OperationMeasures:
         known = self.symmetricity
         values = {
             "task": self.task,
+            "algorithm": None if self.on_group is None else self.on_group.learned.algorithm,
+            "summary": None if self.on_group is None else self.on_group.learned.summary,
             "accuracy": self.accuracy,
             "loss": self.loss,
             "margin": self.margin,

@@ -20,12 +20,13 @@ from marginlens.networks import (
     embeddings_of,
     hidden_activations,
     unembedding_of,
+    why_no_hidden_layer,
 )
 from marginlens.tasks import Task
 
 __all__ = [
-    "HiddenShares", "LogitAblations", "element_tables", "hidden_shares", "logit_ablations",
-    "weight_shares",
+    "HiddenLayer", "HiddenShares", "LogitAblations", "element_tables", "hidden_layer",
+    "hidden_shares", "logit_ablations", "weight_shares",
 ]  # fmt: skip
 
 
@@ -151,6 +152,48 @@ def _shares(weights: Float[np.ndarray, "element other"], task: Task) -> np.ndarr
 
 
 @dataclass(frozen=True, eq=False)
+class HiddenLayer:
+    r"""The hidden neurons of one network on a group's table of pairs.
+
+    Attributes
+    ----------
+    table
+        Activations at each pair (a, b), each neuron's mean over all pairs taken away.
+    power
+        Squared coefficients of ``table`` in products of an orthonormal basis of functions of a and one
+        of functions of b: the constant first, then the matrix elements of each feature.
+    out
+        From the neurons to the logits; None where layer norm stands between them.
+    """
+
+    table: Float[np.ndarray, "a b neuron"]
+    power: Float[np.ndarray, "i j neuron"]
+    out: Float[np.ndarray, "class neuron"] | None
+
+
+def hidden_layer(network: Network, task: Task) -> HiddenLayer:
+    """Evaluate the hidden neurons of an ensemble of one at every pair, in float64.
+
+    Parameters
+    ----------
+    network
+        An ensemble of one; of a transformer the neurons of its last layer at the last position.
+    task
+        A group's table of pairs.
+    """
+    group_of(task)
+    n = task.size
+    with torch.no_grad():
+        values = _as_array(hidden_activations(network, task)[0])
+    table = (values - values.mean(0)).reshape(n, n, -1)
+    basis = np.concatenate([np.full((n, 1), n**-0.5), *(f.basis for f in task.features)], axis=1)
+    once = np.einsum("ai,abm->ibm", basis, table, optimize=True)
+    power = np.square(np.einsum("bj,ibm->ijm", basis, once, optimize=True))
+    out = None if why_no_hidden_layer(network) else _as_array(unembedding_of(network)[0])
+    return HiddenLayer(table, power, out)
+
+
+@dataclass(frozen=True, eq=False)
 class HiddenShares:
     r"""What the hidden neurons' variance over the table consists of, by irrep.
 
@@ -191,15 +234,37 @@ def hidden_shares(
     logits: Float[np.ndarray, "row class"],
     key: Bool[np.ndarray, " feature"],
     train: Int[np.ndarray, " chosen"] | None = None,
+    *,
+    layer: HiddenLayer | None = None,
 ) -> HiddenShares:
-    """Decompose the hidden layer of an ensemble of one on a group's table of pairs."""
-    group_of(task)
+    """Decompose the hidden layer of an ensemble of one on a group's table of pairs.
+
+    Parameters
+    ----------
+    network
+        An ensemble of one, in any precision.
+    task
+        A group's table of pairs.
+    logits
+        The network's logits, in the task's row order.
+    key
+        Which features the totals are over.
+    train
+        Rows that the excluded losses are over; None: all.
+    layer
+        The network's hidden layer, where it is at hand.
+
+    Raises
+    ------
+    ValueError
+        If layer norm stands between the neurons and the logits, which are then no linear map of them.
+    """
+    layer = hidden_layer(network, task) if layer is None else layer
+    if layer.out is None:
+        raise ValueError("layer norm stands between neurons and logits; take a network without it")
     n = task.size
-    with torch.no_grad():
-        values = _as_array(hidden_activations(network, task)[0])
-    out = _as_array(unembedding_of(network)[0])
-    centred = values - values.mean(0)
-    table = centred.reshape(n, n, -1)
+    out, table = layer.out, layer.table
+    centred = table.reshape(n * n, -1)
     variance = max(float(np.square(centred).sum()), np.finfo(np.float64).tiny)
     by_product = mean_by_product(centred, task)
     means = {"left": table.mean(1), "right": table.mean(0), "product": by_product}
@@ -209,7 +274,7 @@ def hidden_shares(
     }
     parts = [feature.project(by_product.T).T @ out.T for feature in task.features]
     found = ablate_products(logits, task, parts, key, train)
-    frequency, share = _frequencies(table, task)
+    frequency, share = _frequencies(layer.power, task)
     return HiddenShares(
         **shares,
         restricted=found.restricted,
@@ -222,13 +287,9 @@ def hidden_shares(
 
 
 def _frequencies(
-    table: Float[np.ndarray, "a b neuron"], task: Task
+    power: Float[np.ndarray, "i j neuron"], task: Task
 ) -> tuple[Int[np.ndarray, " neuron"], Float[np.ndarray, " neuron"]]:
     """Of each neuron the feature with most of its energy in {1, rho} x {1, rho}, and its share."""
-    n = task.size
-    basis = np.concatenate([np.full((n, 1), n**-0.5), *(f.basis for f in task.features)], axis=1)
-    once = np.einsum("ai,abm->ibm", basis, table, optimize=True)
-    power = np.square(np.einsum("bj,ibm->ijm", basis, once, optimize=True))
     whole = power.sum((0, 1))
     starts = np.cumsum([1] + [f.dimension for f in task.features])
     energy = np.stack(

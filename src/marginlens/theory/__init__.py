@@ -27,7 +27,7 @@ https://arxiv.org/abs/2402.09469: the maximum margin of k inputs on C_p.
 
 from marginlens.public_names import keep_public_names
 from marginlens.theory.activation import Activation, parse_activation
-from marginlens.theory.algorithms import ALGORITHMS, Algorithm, algorithm
+from marginlens.theory.algorithms import ALGORITHMS, Algorithm, algorithm, same_logits
 from marginlens.theory.certificate import Certificate, certify, verify_file
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.closed_forms import (
@@ -135,6 +135,7 @@ __all__ = [
     "predict",
     "relu_limit",
     "relu_plateau",
+    "same_logits",
     "share_status",
     "sign_neurons",
     "simplex_neurons",

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from marginlens.groups import FiniteGroup
 
-__all__ = ["ALGORITHMS", "Algorithm", "algorithm"]
+__all__ = ["ALGORITHMS", "Algorithm", "algorithm", "same_logits"]
 
 Logits = Float[np.ndarray, "first second answer"]
 
@@ -78,6 +78,42 @@ def algorithm(
     if name not in ALGORITHMS:
         raise ValueError(f"unknown algorithm {name!r}; known: {', '.join(ALGORITHMS)}")
     return ALGORITHMS[name](group, _Options(frequencies, irreps))
+
+
+def same_logits(algorithms: Sequence[Algorithm]) -> tuple[tuple[str, ...], ...]:
+    """Group algorithms by their logits, which a network's logits cannot tell apart.
+
+    Parameters
+    ----------
+    algorithms
+        On the same group.
+
+    Returns
+    -------
+    tuple
+        Names, those with the same centred logits up to a factor (cosine above 1 - 1e-9) together.
+
+    Examples
+    --------
+    >>> from marginlens.groups import group
+    >>> same_logits([algorithm(name, group("C7")) for name in ALGORITHMS])
+    (('counting', 'subtracting', 'memorizing', 'clock', 'representations'), ('pizza',))
+    """
+    sets: list[tuple[Algorithm, list[str]]] = []
+    for one in algorithms:
+        for first, names in sets:
+            if _cosine(one.logits, first.logits) > 1 - 1e-9:
+                names.append(one.name)
+                break
+        else:
+            sets.append((one, [one.name]))
+    return tuple(tuple(names) for _, names in sets)
+
+
+def _cosine(first: Logits, second: Logits) -> float:
+    """Cosine similarity of two tables of logits, each centred over the answers."""
+    x, y = (table - table.mean(axis=2, keepdims=True) for table in (first, second))
+    return float((x * y).sum() / (np.linalg.norm(x) * np.linalg.norm(y)))
 
 
 @dataclass(frozen=True)

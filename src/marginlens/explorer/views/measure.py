@@ -125,6 +125,7 @@ def _mechanism_answer(found: Foreign, seen: Mechanism) -> list[Any]:
     pieces: list[Any] = [
         parts.headlines(
             [
+                ("Algorithm", seen.learned.algorithm, "one answer; the sentence below says why"),
                 ("Task", seen.task, f"read as {found.form}"),
                 ("Accuracy", f"{seen.accuracy:.4%}", f"cross-entropy {number(seen.loss, 5)}"),
                 (
@@ -135,13 +136,17 @@ def _mechanism_answer(found: Foreign, seen: Mechanism) -> list[Any]:
             ]
         )
     ]
+    evidence = html.Ul([html.Li(sentence) for sentence in seen.learned.evidence])
+    pieces.append(
+        parts.card([html.P(html.Strong(seen.learned.summary)), evidence], title="What it learned")
+    )
     if found.notes:
         pieces.append(
             parts.card(html.Ul([html.Li(note) for note in found.notes]), title="Taken as")
         )
     if known:
         evidence = html.Ul([html.Li(sentence) for sentence in verdict.evidence])
-        pieces.append(parts.card(evidence, title="What says so"))
+        pieces.append(parts.card(evidence, title="Clock or pizza, by Zhong et al.'s measures"))
     pieces.append(_measures_card(seen.to_dict(), "By the field's measures"))
     pieces.append(parts.card(_key_features(seen), title="Key features of the logits"))
     unknown = dict.fromkeys(seen.unknown.values())
