@@ -50,7 +50,7 @@ NAMES = {
 def test_defaults_that_help_states_are_those_of_the_recipe():
     checked = 0
     for option in COMMANDS["train"].params:
-        field = Recipe.model_fields.get(NAMES.get(option.name, option.name))
+        field = Recipe.model_fields.get(NAMES.get(str(option.name), str(option.name)))
         if field is None or not isinstance(option.show_default, str) or field.default is None:
             continue
         default = field.default

@@ -52,6 +52,21 @@ class _Verbs(TyperGroup):
         super().__init__(*args, **settings)
         _literal_help(self)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; Typer would end a broken pipe with code 1 and take EOFError for Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, OSError) as error:
+            raise _CarriedError(error) from error
+
+
+class _CarriedError(Exception):
+    """Exception that Typer does not understand, around one that it would."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
 
 def _literal_help(command: Any) -> None:
     """Typer reads help as Rich markup: ``[images]`` would vanish."""
@@ -127,7 +142,7 @@ def main() -> NoReturn:
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except Exception as error:
-        code = _fail(error, debug=debug)
+        code = _fail(error.error if isinstance(error, _CarriedError) else error, debug=debug)
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)

@@ -13,6 +13,7 @@ from marginlens.cli.tables import Table
 
 _PANEL = "Found by search"
 _GREATEST_COUNT = 1000  # widths
+_GREATEST_ORDER = 2000  # of a cyclic group
 
 
 @app.command(
@@ -118,6 +119,10 @@ def waveform(
         check_file(figure)
     fit = None
     if subject.isdecimal():
+        if len(subject) > 4 or int(subject) > _GREATEST_ORDER:
+            raise ValueError(
+                f"expected a prime of at most {_GREATEST_ORDER}, got {subject[:40]}; for example 71"
+            )
         if figure is not None:
             raise ValueError("the figure overlays a run's neurons; name a run's folder")
         with err.status("climbing from many starts ..."):
@@ -178,7 +183,9 @@ def waveform(
     epilog="Examples:\n\n  marginlens degrees 23\n\n  marginlens degrees 31 --figure degrees.html",
 )
 def degrees(
-    order: Annotated[int, typer.Argument(metavar="P", help="A prime of at least 5.")],
+    order: Annotated[
+        int, typer.Argument(metavar="P", max=_GREATEST_ORDER, help="A prime of at least 5.")
+    ],
     chosen: Annotated[
         str | None,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
@@ -253,7 +254,23 @@ def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> tup
         fields["betas"] = tuple(other if beta is None else beta for beta, other in given)
     recipe = recipe_for(chosen, **fields)
     check_trainable(chosen, recipe)
+    _require_memory(chosen, recipe)
     return chosen, recipe
+
+
+def _require_memory(task: Task, recipe: Recipe) -> None:
+    """Refuse a training on the CPU that needs more than twice the machine's memory."""
+    from marginlens.training.cost import estimated_megabytes
+
+    if recipe.device != "cpu" or not hasattr(os, "sysconf"):
+        return
+    needed = estimated_megabytes(task, recipe) / 1024
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if needed > 2 * present:
+        raise ValueError(
+            f"the training needs about {needed:.0f} GB of memory and this machine has {present:.0f} GB; "
+            "take a smaller --width or fewer --seeds, for example --width 500"
+        )
 
 
 def _show_plan(

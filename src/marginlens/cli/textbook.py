@@ -301,7 +301,7 @@ def _hidden_words(seen: Mechanism, names: tuple[str, ...]) -> list[str]:
     "  marginlens interference 59 --figure interference.html",
 )
 def interference(
-    order: Annotated[int, typer.Argument(metavar="N", help="Odd modulus.")],
+    order: Annotated[int, typer.Argument(metavar="N", max=9999, help="Odd modulus.")],
     figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
