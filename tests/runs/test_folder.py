@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from marginlens.runs import Run, check_folder, execute, load_run, save_run
 from marginlens.tasks import task
+from marginlens.tensor_bytes import tensor_bytes
 
 FILES = {
     "recipe.toml", "history.parquet", "snapshots.safetensors", "parameters.safetensors",
-    "prediction.json", "verdict.json",
+    "prediction.json", "verdict.json", "times.json",
 }  # fmt: skip
 SMALL = {"width": 12, "strength": 1e-3, "steps": 40, "members": 2, "snapshots": 5}
 
@@ -73,6 +76,47 @@ def test_the_files_are_what_other_programs_read(saved):
     assert {"task", "margin_ratio", "training_seconds", "holds", "claims"} == verdict.keys()
     claim = {"name", "predicted", "measured", "tolerance", "holds", "source"}
     assert all(claim <= entry.keys() for entry in verdict["claims"])
+
+
+def test_equal_runs_have_equal_files_but_for_times(saved, tmp_path):
+    again = execute("C5", out=tmp_path / "again", **SMALL)
+    for name in sorted(FILES - {"times.json", "verdict.json"}):
+        assert (again.folder / name).read_bytes() == (saved.folder / name).read_bytes(), name
+    verdicts = [json.loads((run.folder / "verdict.json").read_text()) for run in (saved, again)]
+    assert [verdict.pop("training_seconds") > 0 for verdict in verdicts] == [True, True]
+    assert verdicts[0] == verdicts[1]
+
+
+def test_tensors_and_texts_have_one_sequence_of_bytes():
+    tensors = {f"t{i}": torch.full((i % 3, 2), i, dtype=torch.float32) for i in range(20)}
+    texts = {f"k{i}": f"ö{i}\n" for i in range(20)}
+    content = tensor_bytes(tensors, texts)
+    turned = tensor_bytes(dict(reversed(tensors.items())), dict(reversed(texts.items())))
+    assert content == turned
+    back = safetensors.torch.load(content)
+    assert all(torch.equal(back[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[1]", "seconds by name"), ("{", "damaged"), ('{"seconds": "x"}', "float")],
+)
+def test_damaged_times_are_refused_and_missing_ones_are_not_known(copy, content, message):
+    (copy / "times.json").unlink()
+    assert np.isnan(load_run(copy).training.seconds)
+    (copy / "times.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_run(copy)
+
+
+def test_times_of_earlier_versions_are_read_from_the_header(copy):
+    (copy / "times.json").unlink()
+    file = copy / "parameters.safetensors"
+    with safe_open(file, framework="pt") as stored:
+        metadata = {**stored.metadata(), "seconds": "1.5", "compile_seconds": "0.25"}
+    file.write_bytes(tensor_bytes(safetensors.torch.load_file(file), metadata))
+    training = load_run(copy).training
+    assert (training.seconds, training.compile_seconds) == (1.5, 0.25)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -201,8 +245,15 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
             load_run(folder)
 
 
-@pytest.mark.parametrize("name", sorted(FILES - {"prediction.json", "verdict.json"}))
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (name, damage)
+        for name in sorted(FILES - {"prediction.json", "verdict.json"})
+        for damage in ("missing", "empty", "cut", "garbage")
+        if (name, damage) != ("times.json", "missing")
+    ],
+)
 def test_a_damaged_file_is_named_in_one_line(copy, name, damage):
     path = copy / name
     content = path.read_bytes()

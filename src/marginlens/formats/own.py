@@ -12,7 +12,7 @@ from marginlens.training.task_of_folder import task_of_folder
 
 __all__ = ["is_own", "read_own", "require_own_choices"]
 
-_METADATA = frozenset({"seconds", "stopped", "end_steps"})
+_METADATA = frozenset({"stopped", "end_steps"})
 _RECIPE = "recipe.toml"
 _FILES = ("parameters", "snapshots", "checkpoint", "checkpoint.previous")
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from marginlens.files import write_whole
 from marginlens.networks import Network
+from marginlens.tensor_bytes import tensor_bytes
 from marginlens.training import TrainingState
 from marginlens.training.recipe import as_now_named
 
@@ -57,8 +58,7 @@ def write_checkpoint(
     tensors = state.to_tensors()
     fields = json.dumps(recipe or {})
     metadata = {"recipe": fields, "sha256": _digest(tensors, fields)}
-    content = safetensors.torch.save(tensors, metadata=metadata)
-    write_whole(folder / CHECKPOINT, content, previous=folder / PREVIOUS)
+    write_whole(folder / CHECKPOINT, tensor_bytes(tensors, metadata), previous=folder / PREVIOUS)
 
 
 def read_checkpoint(

@@ -3,8 +3,10 @@
 While it is trained: ``recipe.toml``, ``table.npy`` if the task came from a table, and
 ``checkpoint.safetensors`` with the one before it. When it is finished, in place of the checkpoints:
 ``history.parquet`` (one row a record and member), ``snapshots.safetensors``,
-``parameters.safetensors`` (every member), ``prediction.json`` and ``verdict.json``. An interrupted
-run has all of these. ``changes.json`` is there where a recipe was changed on the way. No pickles.
+``parameters.safetensors`` (every member), ``prediction.json``, ``verdict.json`` and ``times.json``.
+An interrupted run has all of these. ``changes.json`` is there where a recipe was changed on the way.
+No pickles. Equal runs have equal files, byte for byte, but for times: those are in ``times.json``,
+``verdict.json``, ``report.html`` and checkpoints alone.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import save_file as save_tensors
 
 from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group, is_table_file
@@ -34,6 +35,7 @@ from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
 from marginlens.runs.prediction_for import prediction_for
 from marginlens.runs.run import Run, run_record
 from marginlens.tasks import Task, name_of_elements
+from marginlens.tensor_bytes import tensor_bytes
 from marginlens.training import Recipe, Training, initial_network
 from marginlens.training.task_of_folder import task_of_folder
 
@@ -45,10 +47,12 @@ __all__ = [
 _T = TypeVar("_T")
 MARK = "recipe.toml"
 CHANGES = "changes.json"
+TIMES = "times.json"
+_SECONDS = ("seconds", "compile_seconds")
 _FILES = {
     MARK, "history.parquet", "snapshots.safetensors", "parameters.safetensors",
     "prediction.json", "verdict.json", "table.npy", "report.html", CHANGES, CHECKPOINT, PREVIOUS,
-    "tensorboard", "mlflow", "wandb",
+    TIMES, "tensorboard", "mlflow", "wandb",
 }  # fmt: skip
 _BEGUN = f".{MARK}.begun"  # is there while a folder is emptied, and until the recipe is in it
 _FINISHING = ".finishing"  # where the files of a finished run are written before they are moved
@@ -202,17 +206,15 @@ def _write(run: Run, folder: Path) -> None:
     save_arrays(
         {"step": training.snapshot_steps, **training.snapshots}, folder / "snapshots.safetensors"
     )
-    save_tensors(
-        {name: p.contiguous() for name, p in training.network.parameters.items()},
-        folder / "parameters.safetensors",
-        metadata={
-            "seconds": repr(training.seconds),
-            "stopped": training.stopped,
-            "ends": json.dumps(training.ends),
-            "end_steps": json.dumps(training.end_steps.tolist()),
-            "compile_seconds": repr(training.compile_seconds),
-        },
-    )
+    metadata = {
+        "stopped": training.stopped,
+        "ends": json.dumps(training.ends),
+        "end_steps": json.dumps(training.end_steps.tolist()),
+    }
+    content = tensor_bytes(training.network.parameters, metadata)
+    (folder / "parameters.safetensors").write_bytes(content)
+    times = {name: getattr(training, name) for name in _SECONDS}
+    _write_json(folder / TIMES, {name: s for name, s in times.items() if np.isfinite(s)})
     _write_json(folder / "prediction.json", run.prediction.to_dict())
     if run.measured is not None:
         _write_json(folder / "verdict.json", run.verdict.to_dict())
@@ -253,7 +255,7 @@ class Weights:
     recipe, task, network
         Recipe of the run, its task, and the trained network of all members.
     metadata
-        Texts in the header of ``parameters.safetensors``: seconds, and why training stopped.
+        Texts in the header of ``parameters.safetensors``: why training stopped, and at which steps.
     """
 
     recipe: Recipe
@@ -353,10 +355,21 @@ def _read_weights(path: Path) -> Weights:
     return Weights(recipe, chosen, network, metadata)
 
 
+def _read_times(path: Path, metadata: Mapping[str, str]) -> dict[str, float]:
+    """Seconds by name; runs of earlier versions have them in the header of their parameters."""
+    times: object = metadata
+    if (path / TIMES).exists():
+        times = json.loads((path / TIMES).read_text())
+    if not isinstance(times, Mapping):
+        raise ValueError(f"{TIMES} must hold seconds by name, got {type(times).__name__}")
+    return {name: float(times[name]) for name in _SECONDS if name in times}
+
+
 def _read(path: Path) -> Run:
     weights = _read_weights(path)
     recipe, chosen, network = weights.recipe, weights.task, weights.network
     metadata = weights.metadata
+    times = _read_times(path, metadata)
     with safe_open(path / "snapshots.safetensors", framework="np") as file:
         snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     table = pq.read_table(path / "history.parquet")
@@ -372,10 +385,10 @@ def _read(path: Path) -> Run:
         history=history,
         snapshot_steps=snapshots.pop("step"),
         snapshots=snapshots,
-        seconds=float(metadata.get("seconds", "nan")),
+        seconds=times.get("seconds", np.nan),
         stopped=metadata.get("stopped", "unknown"),
         ends=tuple(json.loads(metadata.get("ends", "[]"))),
         end_steps=np.array(json.loads(metadata.get("end_steps", "[]")), dtype=np.int64),
-        compile_seconds=float(metadata.get("compile_seconds", 0)),
+        compile_seconds=times.get("compile_seconds", 0.0),
     )
     return run_record(chosen, recipe, prediction_for(chosen, recipe), training, path)
