@@ -10,7 +10,9 @@ import torch
 from marginlens.explorer.turns import alone
 from marginlens.explorer.typed import Tables, asked_task, asked_whole
 from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_group, uploaded_network
+from marginlens.explorer.views.measure import _answer
 from marginlens.groups import group
+from marginlens.measures import examine_table
 from marginlens.networks import construct
 from marginlens.tasks import task, task_over
 
@@ -84,6 +86,25 @@ def test_what_is_no_network_is_called_what_it_is(name, content, words):
         uploaded_network(sent(content), name)
     assert words in str(error.value)
     assert "upload." not in str(error.value)
+
+
+def test_the_measure_page_says_first_that_a_network_answers_little():
+    times = task("xy mod 7")
+    sent_file = _logits(np.eye(7)[times.answers])
+    found = uploaded_network(sent_file, "x.npz", "npz")
+    page = str(_answer(found, examine_table(found.logits, found.task)))
+    assert page.index("Fewer than half the rows are right") < page.index("Accuracy")
+    assert "--group" in page
+    found = uploaded_network(sent_file, "x.npz", "npz", group="xy mod 7")
+    page = str(_answer(found, examine_table(found.logits, found.task)))
+    assert "Fewer than half" not in page
+    assert "multiply as C6" in page
+
+
+def _logits(rows):
+    buffer = io.BytesIO()
+    np.savez(buffer, logits=rows)
+    return sent(buffer.getvalue())
 
 
 def test_a_few_bytes_that_stand_for_gigabytes_are_refused():

@@ -182,7 +182,7 @@ def _print_operation(seen: OperationMeasures, stored: dict[str, float]) -> None:
     for name, reason in seen.unknown.items():
         out.print(f"unknown: {name.replace('_', ' ')} ({reason})")
     if seen.coordinates is not None and seen.on_group is not None:
-        out.print(f"in group coordinates: {seen.coordinates.words}")
+        out.print(f"in group coordinates: {seen.coordinates.words}", soft_wrap=True)
         _print_mechanism(seen.on_group, {}, repeated=True)
 
 
@@ -207,7 +207,7 @@ def _measure_mechanism(finished: Weights, *, as_json: bool) -> None:
     seen = examine_network(finished.network, finished.task, train=train)
     warning = _little(seen.accuracy, finished.task)
     if as_json:
-        print_json({"warning": warning or None} | seen.to_dict())
+        print_json(({"warning": warning} if warning else {}) | seen.to_dict())
     else:
         _print_warning(warning)
         _print_mechanism(seen, {})
@@ -225,7 +225,7 @@ def _measure_run(measurement: Measurement, known: Task, *, as_json: bool) -> Non
     warning = _little(measurement.accuracy, known)
     summary = measurement.to_dict()
     if as_json:
-        print_json({"warning": warning or None} | summary)
+        print_json(({"warning": warning} if warning else {}) | summary)
         return
     _print_warning(warning)
     features = summary.pop("features")
