@@ -85,16 +85,22 @@ def require_own_choices(file: File, choices: Choices) -> None:
             f"{_RECIPE} beside {file.name} says group, activation and attention; leave those options "
             "out, or copy the file to another folder"
         )
-    if choices.group is None or choices.activation is None:
+    if choices.group is None or choices.activation is None or not _is_mlp(file):
         raise ValueError(_without_recipe(file))
 
 
 def _without_recipe(file: File) -> str:
     shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in [*file.tensors.items()][:8])
+    say = ", say both --group and --activation" if _is_mlp(file) else ""
     return (
         f"{file.name} holds parameters of a run ({shapes}) without its {_RECIPE}; measure the run's "
-        f"folder, copy {_RECIPE} (and table.npy) beside the file, or say both --group and --activation"
+        f"folder{say}, or copy {_RECIPE} (and table.npy) beside the file"
     )
+
+
+def _is_mlp(file: File) -> bool:
+    """Whether the plain format of u, v and w holds all of the network."""
+    return {"u", "w"} <= set(file.tensors) <= {"u", "v", "w", "bias"}
 
 
 def _refuse_other(file: File) -> NoReturn:
