@@ -143,9 +143,9 @@ def test_chughtai_s_transformers(name):
     assert seen.accuracy == 1
     assert seen.key_features == TRANSFORMERS[name]
     file = stored(name)
-    # theirs is computed in single precision, in which the loss has few digits
-    assert seen.loss == pytest.approx(file["all_loss"], rel=0.05)
-    assert seen.train_loss == pytest.approx(file["train_loss"], rel=0.05)
+    assert seen.loss == pytest.approx(file["all_loss"], rel=1e-5)
+    assert seen.train_loss == pytest.approx(file["train_loss"], rel=1e-5)
+    assert seen.test_loss == pytest.approx(file["test_loss"], rel=1e-5)
 
 
 def test_why_the_authors_name_two_irreps_of_a5():
