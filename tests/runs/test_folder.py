@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from marginlens.report import report
 from marginlens.runs import Run, check_folder, execute, load_run, save_run
 from marginlens.tasks import task
 from marginlens.tensor_bytes import tensor_bytes
@@ -135,6 +137,41 @@ def test_a_table_travels_with_its_run(tmp_path):
     back = load_run(tmp_path / "run")
     np.testing.assert_array_equal(back.task.group.table, run.task.group.table)
     assert back.verdict == run.verdict
+
+
+@pytest.mark.parametrize(
+    ("file", "spec", "name"),
+    [
+        ("C5.csv", "C5.csv", "C5.csv"),
+        ("S3xC4.txt", "compose(S3xC4.txt, 2)", "S3xC4.txt"),
+        ("compose(C3,3).csv", "compose(C3,3).csv", "compose(C3,3).csv"),
+        ("x in y.csv", "x in y.csv", "x_in_y.csv"),
+        ("[b]名 5.csv", "xyx^-1 in [b]名 5.csv", "xyx^-1 in [b]名 5.csv"),
+    ],
+)
+def test_a_table_is_called_by_its_file_and_never_by_what_that_reads_as(
+    tmp_path, monkeypatch, file, spec, name
+):
+    s3 = task("S3").group.table
+    np.savetxt(tmp_path / file, s3, fmt="%d", delimiter=",")
+    monkeypatch.chdir(tmp_path)
+    run = execute(spec, out=tmp_path / "run", **SMALL)
+    Path(file).write_text("0,1\n1,0\n")  # the run does not look there again
+    back = load_run(tmp_path / "run")
+    assert back.recipe.task == run.task.name == back.task.name == name
+    np.testing.assert_array_equal(back.task.elements.table, s3)
+    np.testing.assert_array_equal(back.task.answers, run.task.answers)
+    if file == "C5.csv":
+        texts = [(tmp_path / "run" / part).read_text() for part in ("recipe.toml", "prediction.json",
+                 "verdict.json")] + [report(back)]  # fmt: skip
+        for text in texts:
+            assert "C5.csv" in text
+            assert not re.search(
+                r"\bC5\b(?!\.csv)", re.sub(r"(?s)<(script|style)\b.*?</\1>", "", text)
+            )
+    (tmp_path / "run" / "table.npy").unlink()
+    with pytest.raises(ValueError, match=r"is missing: expected table\.npy"):
+        load_run(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["S3", "C7"])

@@ -12,7 +12,7 @@ from marginlens.groups import group
 from marginlens.measures import measure
 from marginlens.networks import MLP, construct, evaluate
 from marginlens.runs import execute, train_at, train_narrow
-from marginlens.tasks import Task, task
+from marginlens.tasks import Task, name_of_elements, task, task_over
 from marginlens.theory import default_activation, predict
 from marginlens.training import Recipe, train
 
@@ -163,11 +163,15 @@ def test_bad_compositions_are_refused_in_one_line(spec, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("stem", ["compose", "parity_of_two", "Composed(C5,3)"])
+@pytest.mark.parametrize(
+    "stem", ["compose", "parity_of_two", "Composed(C5,3)", "x mod 7", "xy in x"]
+)
 def test_a_file_may_be_called_like_a_kind_of_task(tmp_path, monkeypatch, stem):
     monkeypatch.chdir(tmp_path)
     (tmp_path / f"{stem}.csv").write_text("0,1\n1,0\n")
-    assert task(f"{stem}.csv").name == f"{stem}.csv"
+    name = "xy_in_x.csv" if stem == "xy in x" else f"{stem}.csv"
+    assert task(f"{stem}.csv").name == task_over(name, group(f"{stem}.csv")).name == name
+    assert name_of_elements(name) == name
     assert task(f"compose({stem}.csv,3)").answers.tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
 
 

@@ -78,9 +78,10 @@ def _option(panel: str, help: str, default: str, *names: str, **more: Any) -> An
 
 _TASK = typer.Argument(
     metavar="TASK",
-    help='C71, D5, S5, A5, Q8, Dic3, SL(2,3), S3xC4, "<(1,2,3),(1,2)>", "SmallGroup(24,3)", '
-    '"compose(C7,3)", "parity(10,4)", "x/y mod 97", "x^2+xy+y^2 mod 97", "xyx^-1 in S5", '
-    '"random(97,0)", "addition(10,2)", or a .csv/.npy Cayley table.',
+    help='C71 (or Z/71), D5 (order 10), S5, Q8, "PSL(2,7)", C7:C3, S3xC4, "<(1,2,3),(1,2)>", '
+    '"SmallGroup(24,3)", "compose(C7,3)", "parity(10,4)", "x/y mod 97", "x^2+xy+y^2 mod 97", '
+    '"xyx^-1 in S5", "random(97,0)", "addition(10,2)", or a file with a Cayley '
+    "table (.csv, .json, .npy, GAP).",
     show_default=False,
 )
 TaskSpec = Annotated[str, _TASK]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -78,10 +79,18 @@ def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
         ):
             if words.lower().startswith(start):
                 return parse(words)
-    parts = split_operation(words)
+    parts = None if _is_there(words) else split_operation(words)
     if parts is not None:
         return _parse_operation(*parts)
     return _table_task(_learned(words), inputs)
+
+
+def _is_there(words: str) -> bool:
+    """Whether it is a table's file that exists, whatever its name reads as."""
+    try:
+        return is_table_file(words) and Path(words).is_file()
+    except (OSError, ValueError):  # too long for a path
+        return False
 
 
 def task_over(name: str, elements: FiniteGroup) -> Task:
@@ -145,7 +154,7 @@ def _parse_compose(spec: str) -> Task:
             f"{spec[:60]!r} is not a composition; write compose(group,factors), e.g. compose(C7,3)"
         )
     inside = match.group(1).strip()
-    if _MADE.match(inside) or split_operation(inside) is not None:
+    if not _is_there(inside) and (_MADE.match(inside) or split_operation(inside) is not None):
         raise ValueError(
             f"{spec[:60]!r}: factors are elements of a group, and {inside[:60]} is a task; "
             "write e.g. compose(C7,3)"
