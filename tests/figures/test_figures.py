@@ -1,8 +1,9 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_runs import cyclic_run, parity_run, relu_run, s4_run
+from tiny_runs import SETTINGS, remeasured, renamed, shuffled_run, tiny_run
 
 from marginlens.figures import (
     DARK,
@@ -22,23 +23,15 @@ from marginlens.figures import (
 from marginlens.figures.neurons import MOST_FRAMES, element_order, spectra
 from marginlens.figures.style import contrast, decades, number
 
-RUNS = {
-    "C71": cyclic_run,
-    "C7": lambda: cyclic_run(7),
-    "relu": relu_run,
-    "S4": s4_run,
-    "parity": parity_run,
-}
 
-
-@pytest.fixture(scope="module", params=list(RUNS))
+@pytest.fixture(params=list(SETTINGS))
 def run(request):
-    return RUNS[request.param]()
+    return tiny_run(request.param)
 
 
-@pytest.fixture(scope="module")
-def c71():
-    return cyclic_run()
+@pytest.fixture
+def c11():
+    return tiny_run("C11")
 
 
 def by_name(figure):
@@ -54,16 +47,17 @@ def texts(figure):
 
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_every_figure_of_every_run_is_json_with_a_title_or_absent(run, name):
-    if (run.task.name, name) == ("S4", "irreps"):
-        pytest.skip("the run's group is made up, and has no irreps; test_group_figures.py has one")
     figure = FIGURES[name].draw(run)
     if figure is None:
         needed = {
             "phases": run.measurement.phases, "waveform": run.prediction.waveform,
             "grokking": run.grokking, "lottery": run.lottery, "wheel": run.measurement.phases,
-            "logits": run.displacement, "matrices": None, "irreps": None,
+            "logits": run.displacement,
         }  # fmt: skip
-        assert needed[name] is None
+        if name in ("matrices", "irreps"):
+            assert run.task.group is None or run.task.group.is_abelian
+        else:
+            assert needed[name] is None
         assert FIGURES[name].needs
         return
     content = json.loads(figure.to_json())
@@ -77,24 +71,27 @@ def test_every_figure_of_every_run_is_json_with_a_title_or_absent(run, name):
     "name", [n for n in FIGURES if n not in ("waveform", "matrices", "irreps")]
 )
 def test_names_are_shown_not_interpreted(name):
-    run = cyclic_run(7, name="<b>evil</b>")
-    figure = FIGURES[name].draw(run)
+    figure = FIGURES[name].draw(renamed(tiny_run("C7"), "<b>evil</b>"))
     assert "&lt;b&gt;evil" in figure.layout.title.text
     assert "<b>evil" not in json.dumps(json.loads(figure.to_json()))
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_a_collapsed_network_breaks_no_figure(name):
-    run = cyclic_run(7)
-    measurement = run.measurement
-    measurement.live[:] = False
-    measurement.max_power[:] = np.nan
-    measurement.dominant[:] = -1
-    measurement.share[:] = np.nan
-    measurement.phases[:] = np.nan
-    run.history["normalized_margin"] = np.full(len(run.history["step"]), np.nan)
-    run.history["loss"] = np.full(len(run.history["step"]), np.nan)
-    figure = FIGURES[name].draw(run)
+    run = tiny_run("C7")
+    found = run.measurement
+    unknown = {name: np.full_like(getattr(found, name), np.nan)
+               for name in ("max_power", "share", "phases")}  # fmt: skip
+    nothing = np.full(len(run.history["step"]), np.nan)
+    network = run.training.network
+    zero = network.with_parameters({name: 0 * p for name, p in network.parameters.items()})
+    collapsed = replace(
+        remeasured(run, live=np.zeros_like(found.live), dominant=np.full_like(found.dominant, -1),
+                   **unknown),
+        training=replace(run.training, network=zero),
+        history=run.history | {"normalized_margin": nothing, "loss": nothing},
+    )  # fmt: skip
+    figure = FIGURES[name].draw(collapsed)
     absent = ("neurons", "waveform", "lottery", "heatmap", "wheel", "matrices", "irreps")
     assert (figure is None) == (name in absent)
 
@@ -127,28 +124,31 @@ def test_band_limited_names_a_bad_factor():
         band_limited(np.ones(4), 0)
 
 
-def test_spectra_of_a_cyclic_group_are_those_of_the_fft(c71):
-    weights = np.random.default_rng(1).normal(size=(2, 71))
+def test_spectra_of_a_cyclic_group_are_those_of_the_fft(c11):
+    weights = np.random.default_rng(1).normal(size=(2, 11))
     power = np.abs(np.fft.rfft(weights)[:, 1:]) ** 2
     np.testing.assert_allclose(
-        spectra(c71.task, weights), power / power.sum(-1, keepdims=True), atol=1e-12
+        spectra(c11.task, weights), power / power.sum(-1, keepdims=True), atol=1e-12
     )
-    assert spectra(c71.task, np.zeros(71)).tolist() == [0.0] * 35
+    assert spectra(c11.task, np.zeros(11)).tolist() == [0.0] * 5
 
 
 def test_cyclic_elements_are_ordered_by_the_generator():
-    run = cyclic_run(7, generator=3)
-    assert element_order(run.task.group).tolist() == [0, 3, 6, 2, 5, 1, 4]
+    run = shuffled_run()
+    group = run.task.group
+    powers = [group.identity]
+    while (power := group.table[powers[-1], group.generator]) != group.identity:
+        powers.append(power)
+    assert element_order(group).tolist() == powers != list(range(7))
     neuron = choose_neurons(run.measurement)[0]
     points = neurons_figure(run).data[1]
-    expected = run.snapshots["u"][-1][[0, 3, 6, 2, 5, 1, 4], neuron]
-    np.testing.assert_array_equal(points.y, expected)
+    np.testing.assert_array_equal(points.y, run.snapshots["u"][-1][powers, neuron])
     frequency = run.task.features[run.measurement.dominant[neuron]].frequency
     assert np.abs(np.fft.rfft(points.y))[1:].argmax() + 1 == frequency
 
 
 def test_other_groups_are_ordered_by_conjugacy_class():
-    run = s4_run()
+    run = tiny_run("S4")
     order = element_order(run.task.group)
     assert sorted(order) == list(range(24))
     assert (np.diff(run.task.group.class_of[order]) >= 0).all()
@@ -156,43 +156,44 @@ def test_other_groups_are_ordered_by_conjugacy_class():
     assert len(figure.layout.shapes) == 4 * len(choose_neurons(run.measurement))
 
 
-def test_neurons_shows_the_records_at_every_step(c71):
-    figure = neurons_figure(c71)
-    chosen = choose_neurons(c71.measurement)
+def test_neurons_shows_the_records_at_every_step(c11):
+    figure = neurons_figure(c11)
+    chosen = choose_neurons(c11.measurement)
     assert len(chosen) == 4
     assert len(figure.data) == 3 * 4
     assert len(figure.frames) == len(figure.layout.sliders[0].steps) <= MOST_FRAMES
     steps = [int(frame.name) for frame in figure.frames]
-    assert steps[0] == c71.snapshot_steps[0]
-    assert steps[-1] == c71.snapshot_steps[-1]
+    assert steps[0] == c11.snapshot_steps[0]
+    assert steps[-1] == c11.snapshot_steps[-1]
     for frame, step in zip(figure.frames, steps, strict=True):
-        place = list(c71.snapshot_steps).index(step)
+        place = list(c11.snapshot_steps).index(step)
         assert list(frame.traces) == list(range(12))
         for row, neuron in enumerate(chosen):
-            weights = c71.snapshots["u"][place, :, neuron]
+            weights = c11.snapshots["u"][place, :, neuron]
             curve, points, bars = frame.data[3 * row : 3 * row + 3]
             np.testing.assert_array_equal(points.y, weights)
             np.testing.assert_allclose(curve.y[:-1:8], weights, atol=1e-5)
-            np.testing.assert_allclose(bars.y, spectra(c71.task, weights), atol=1e-6)
+            np.testing.assert_allclose(bars.y, spectra(c11.task, weights), atol=1e-6)
     assert all(trace.y.dtype == np.float32 for trace in figure.data)
 
 
 def test_neurons_of_parity_are_bars_over_coordinates():
-    run = parity_run()
-    figure = neurons_figure(run, chosen=[3])
+    run = tiny_run("parity")
+    (neuron, *_) = choose_neurons(run.measurement)
+    figure = neurons_figure(run, chosen=[neuron])
     weights, power = figure.data
-    np.testing.assert_array_equal(weights.y, run.snapshots["u"][-1][:, 3])
-    np.testing.assert_allclose(power.y[:4], 0.25, atol=0.01)
-    assert list(weights.x) == [f"x{i}" for i in range(1, 11)]
+    np.testing.assert_array_equal(weights.y, run.snapshots["u"][-1][:, neuron])
+    np.testing.assert_allclose(power.y, [0.5, 0.5, 0, 0, 0], atol=0.02)
+    assert list(weights.x) == [f"x{i}" for i in range(1, 6)]
 
 
-def test_other_slots_can_be_shown(c71):
-    figure = neurons_figure(c71, chosen=[0], slot="w")
-    np.testing.assert_array_equal(figure.data[1].y, c71.snapshots["w"][-1][:, 0])
+def test_other_slots_can_be_shown(c11):
+    figure = neurons_figure(c11, chosen=[0], slot="w")
+    np.testing.assert_array_equal(figure.data[1].y, c11.snapshots["w"][-1][:, 0])
     with pytest.raises(ValueError, match="slot must be one of u, v, w, got 'z'"):
-        neurons_figure(c71, slot="z")
+        neurons_figure(c11, slot="z")
     with pytest.raises(ValueError, match="slot must be one of u, got 'w'"):
-        neurons_figure(parity_run(), slot="w")
+        neurons_figure(tiny_run("parity"), slot="w")
 
 
 def test_chosen_neurons_are_live_large_and_of_distinct_features(run):
@@ -200,13 +201,13 @@ def test_chosen_neurons_are_live_large_and_of_distinct_features(run):
     chosen = choose_neurons(measurement)
     assert len(set(chosen)) == 4
     assert measurement.live[chosen].all()
-    if run.task.name in ("C71", "S4"):
-        assert len(set(measurement.dominant[chosen])) == 4
+    dominant = set(measurement.dominant[measurement.live])
+    assert len(set(measurement.dominant[chosen])) == min(4, len(dominant))
     assert len(choose_neurons(measurement, 6)) == 6
 
 
 def test_chosen_neurons_fall_back_to_the_next_largest():
-    run = cyclic_run(7)
+    run = tiny_run("C7")
     chosen = choose_neurons(run.measurement, 5)
     assert len(set(chosen)) == 5
     assert len(set(run.measurement.dominant[chosen])) == 3
@@ -215,35 +216,37 @@ def test_chosen_neurons_fall_back_to_the_next_largest():
 # --- margin, loss ----------------------------------------------------------------------------------
 
 
-def test_margin_shows_history_and_maximum(c71):
-    figure = margin_figure(c71, log_steps=False)
-    np.testing.assert_array_equal(figure.data[0].y, c71.history["normalized_margin"])
-    assert [shape.y0 for shape in figure.layout.shapes] == [c71.prediction.margin]
-    assert number(c71.prediction.margin) in texts(figure)[0]
-    assert 0 not in margin_figure(c71).data[0].x
+def test_margin_shows_history_and_maximum(c11):
+    figure = margin_figure(c11, log_steps=False)
+    np.testing.assert_array_equal(figure.data[0].y, c11.history["normalized_margin"])
+    assert [shape.y0 for shape in figure.layout.shapes] == [c11.prediction.margin]
+    assert number(c11.prediction.margin) in texts(figure)[0]
+    assert 0 not in margin_figure(c11).data[0].x
 
 
 def test_margin_shows_the_value_at_the_penalty_where_it_differs():
-    run = s4_run()
-    run.prediction.at_penalty.margin_ratio = 0.8
+    run = tiny_run("S4")
+    at_penalty = replace(run.prediction.at_penalty, margin_ratio=0.8)
+    run = replace(run, prediction=replace(run.prediction, at_penalty=at_penalty))
     heights = [shape.y0 for shape in margin_figure(run).layout.shapes]
     assert heights == [run.prediction.margin, pytest.approx(0.8 * run.prediction.margin)]
 
 
 def test_margin_without_a_theorem_has_no_line_and_says_so():
-    figure = margin_figure(relu_run())
+    figure = margin_figure(tiny_run("relu"))
     assert not figure.layout.shapes
     assert "no theorem" in figure.layout.title.text.replace("<br>", " ")
 
 
-def test_loss_shows_history_and_prediction(c71):
-    figure = loss_figure(c71, log_steps=False)
-    np.testing.assert_array_equal(by_name(figure)["loss"].y, c71.history["loss"])
-    np.testing.assert_array_equal(by_name(figure)["accuracy"].y, c71.history["accuracy"])
-    assert [shape.y0 for shape in figure.layout.shapes] == [0.28383]
+def test_loss_shows_history_and_prediction(c11):
+    figure = loss_figure(c11, log_steps=False)
+    np.testing.assert_array_equal(by_name(figure)["loss"].y, c11.history["loss"])
+    np.testing.assert_array_equal(by_name(figure)["accuracy"].y, c11.history["accuracy"])
+    loss = c11.prediction.at_penalty.loss
+    assert [shape.y0 for shape in figure.layout.shapes] == [loss]
     # On a logarithmic axis a shape stands at the value, an annotation at its logarithm.
-    assert figure.layout.annotations[0].y == pytest.approx(np.log10(0.28383))
-    assert not loss_figure(relu_run()).layout.shapes
+    assert figure.layout.annotations[0].y == pytest.approx(np.log10(loss))
+    assert not loss_figure(tiny_run("relu")).layout.shapes
 
 
 # --- power, shares, phases -------------------------------------------------------------------------
@@ -253,8 +256,9 @@ def test_power_counts_every_live_neuron(run):
     before, after = power_figure(run).data
     assert sum(after.y) == run.measurement.live.sum()
     assert sum(before.y) == np.isfinite(run.first.max_power).sum()
-    if run.task.kind == "table":
-        assert after.y[-1] == sum(after.y)
+    powers = run.measurement.max_power[run.measurement.live]
+    for (low, high), count in zip(after.customdata[:-1], after.y[:-1], strict=True):
+        assert count == ((low <= powers) & (powers < high)).sum()
 
 
 def test_shares_are_the_records(run):
@@ -274,9 +278,9 @@ def test_shares_are_the_records(run):
     assert list(shares) == list(run.prediction.at_penalty.shares.values())
 
 
-@pytest.mark.parametrize("order", [7, 71])
-def test_phases_lie_as_far_from_the_line_as_their_error(order):
-    run = cyclic_run(order)
+@pytest.mark.parametrize("name", ["C7", "C11"])
+def test_phases_lie_as_far_from_the_line_as_their_error(name):
+    run = tiny_run(name)
     figure = phases_figure(run)
     points = [trace for trace in figure.data if trace.mode == "markers"]
     neurons = np.concatenate([trace.customdata[:, 0] for trace in points]).astype(int)
@@ -286,8 +290,8 @@ def test_phases_lie_as_far_from_the_line_as_their_error(order):
 
 
 def test_phases_do_not_exist_off_the_cycle():
-    assert phases_figure(s4_run()) is None
-    assert phases_figure(parity_run()) is None
+    assert phases_figure(tiny_run("S4")) is None
+    assert phases_figure(tiny_run("parity")) is None
 
 
 # --- style -----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fake_runs import cyclic_run, parity_run
+from tiny_runs import remeasured, tiny_run
 
 from marginlens.figures import feature_color, heatmap_figure, irreps_figure, matrices_figure
 from marginlens.figures.atlas import atlas_figure
@@ -45,9 +45,9 @@ def run_of(network, known):
 # --- heat map, wheel ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [cyclic_run, lambda: cyclic_run(7), parity_run])
-def test_the_heat_map_holds_the_spectrum_in_the_features_colours(make):
-    run = make()
+@pytest.mark.parametrize("name", ["C11", "C7", "parity"])
+def test_the_heat_map_holds_the_spectrum_in_the_features_colours(name):
+    run = tiny_run(name)
     figure = heatmap_figure(run)
     (cells,) = figure.data
     neurons = [int(name) for name in cells.y]
@@ -71,11 +71,16 @@ def test_the_heat_map_holds_the_spectrum_in_the_features_colours(make):
 
 
 def test_of_many_neurons_the_heat_map_says_how_many_it_draws():
-    run = cyclic_run()
+    run = tiny_run("C11")
+    m, times = run.measurement, 1 + MOST_NEURONS // len(run.measurement.live)
+    many = {
+        name: np.tile(getattr(m, name), (times, *[1] * (getattr(m, name).ndim - 1)))
+        for name in ("neuron_norms", "live", "dominant", "max_power", "agrees", "phases",
+                     "phase_error", "cosine_fit")
+    }  # fmt: skip
+    spectrum = {slot: np.tile(shares, (times, 1)) for slot, shares in m.spectrum.items()}
+    run = remeasured(run, **many, spectrum=spectrum)
     m = run.measurement
-    for name in ("live", "dominant", "max_power"):
-        setattr(m, name, np.tile(getattr(m, name), 3))
-    m.spectrum["all"] = np.tile(m.spectrum["all"], (3, 1))
     figure = heatmap_figure(run)
     assert len(figure.data[0].y) == MOST_NEURONS
     words = figure.layout.title.text.replace("<br>", " ")
@@ -83,7 +88,7 @@ def test_of_many_neurons_the_heat_map_says_how_many_it_draws():
 
 
 def test_the_wheel_has_every_neuron_on_its_ring():
-    run = cyclic_run(23)
+    run = tiny_run("C11")
     figure = wheel_figure(run)
     dots = [t for t in figure.data if t.mode == "markers" and t.marker.symbol is None]
     circles = [t for t in figure.data if t.mode == "markers" and t.marker.symbol == "circle-open"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_runs import cyclic_run
+from tiny_runs import tiny_run
 
 from marginlens.figures import FIGURES, degree_law_figure, waveform_figure
 from marginlens.measures import fit_waveform
@@ -45,8 +45,8 @@ def test_the_prediction_and_every_neuron_are_drawn(run):
 
 
 def test_no_waveform_no_figure():
-    assert waveform_figure(cyclic_run(23)) is None
-    assert "No waveform" in FIGURES["waveform"].caption(cyclic_run(23))[0]
+    assert waveform_figure(tiny_run("C11")) is None
+    assert "No waveform" in FIGURES["waveform"].caption(tiny_run("C11"))[0]
 
 
 def test_names_are_shown_not_interpreted(run):
