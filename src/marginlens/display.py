@@ -110,7 +110,7 @@ class Shown:
         """The same as HTML that loads nothing."""
         facts = "".join(
             f'<tr><th style="{_CELL}; font-weight: normal; opacity: 0.75">{_safe(name)}</th>'
-            f'<td style="{_CELL}">{_safe(short(value))}</td></tr>'
+            f"{_cell(value)}</tr>"
             for name, value in self.facts
         )
         parts = [f"<p style='margin: 0 0 0.3em'><strong>{_safe(self.heading)}</strong></p>"]
@@ -133,12 +133,7 @@ class Shown:
         head = "".join(
             f'<th scope="col" style="{_CELL}; {_LINE}">{_safe(name)}</th>' for name in self.columns
         )
-        body = "".join(
-            "<tr>"
-            + "".join(f'<td style="{_CELL}">{_safe(short(cell))}</td>' for cell in row)
-            + "</tr>"
-            for row in rows
-        )
+        body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
         return (
             '<table style="border-collapse: collapse; margin: 0.4em 0 0; color: inherit; '
             "font-variant-numeric: "
@@ -159,6 +154,12 @@ class Displayed:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         shown = self.shown()
         return {"text/plain": shown.text(), "text/html": shown.html()}
+
+
+def _cell(value: Any) -> str:
+    """A cell with a value; a number is not broken across lines."""
+    style = f"{_CELL}; white-space: nowrap" if isinstance(value, int | float) else _CELL
+    return f'<td style="{style}">{_safe(short(value))}</td>'
 
 
 def _safe(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -285,7 +286,7 @@ def feature_summary(prediction: Prediction) -> str:
 
 
 def _between(low: str, high: str) -> str:
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else low + " to " + high
 
 
 def percent(share: float | None) -> str:
@@ -329,6 +330,15 @@ def _plain_value(value: Any) -> Any:
     return value.to_plotly_json()
 
 
+def _unbroken(written: Callable[..., str]) -> Callable[..., Markup]:
+    """The filter that writes a number where no line ends within it, however narrow the page."""
+
+    def filtered(*arguments: Any) -> Markup:
+        return Markup('<span class="num">{}</span>').format(written(*arguments))
+
+    return filtered
+
+
 @cache
 def _script_source() -> Markup:
     """plotly.js, made safe for a script element."""
@@ -339,9 +349,9 @@ def _script_source() -> Markup:
 def _environment() -> Environment:
     environment = page_environment()
     environment.filters.update(
-        number=number,
-        residue=residue,
-        percent=percent,
+        number=_unbroken(number),
+        residue=_unbroken(residue),
+        percent=_unbroken(percent),
         value=claim_value,
         outcome=outcome,
         between=_between,
