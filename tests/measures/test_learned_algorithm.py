@@ -218,6 +218,15 @@ def test_logits_alone_leave_the_algorithms_that_have_them(made, candidates, word
     assert words in found.summary
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e20])
+def test_the_answer_does_not_depend_on_the_size_of_the_weights(scale):
+    made = fourier(11, [1, 3])
+    scaled = made.with_parameters({name: scale * p for name, p in made.parameters.items()})
+    found = examine_network(scaled, task("C11"))
+    assert found.learned.algorithm == "representations"
+    assert found.clock_pizza.gradient_symmetricity == pytest.approx(1)
+
+
 def test_rows_trained_on_and_the_others():
     problem = task("C11")
     train = np.arange(0, 121, 2)

@@ -171,10 +171,18 @@ def gradient_symmetricity(
             logits[:, c].sum(), [*leaves.values()], retain_graph=c + 1 < task.classes
         )
         first, second = gradients[0][0].chunk(2) if one_table else (g[0] for g in gradients)
-        cosines[:, c] = torch.nn.functional.cosine_similarity(first, second, dim=-1)
+        cosines[:, c] = torch.nn.functional.cosine_similarity(
+            _scaled(first), _scaled(second), dim=-1
+        )
     return Symmetricity(
         float(cosines.mean()), float(cosines.std()), cosines.numel(), count <= pairs
     )
+
+
+def _scaled(vectors: Tensor) -> Tensor:
+    """Vectors divided by their largest entry, so that cosines are those of tiny ones too."""
+    largest = vectors.abs().amax(-1, keepdim=True)
+    return vectors / largest.clamp_min(torch.finfo(vectors.dtype).tiny)
 
 
 def circularity(network: Network) -> float:

@@ -372,7 +372,7 @@ class _Decision:
         if hidden.lost_own is None:
             return summary
         if one:
-            return f"{summary}, and without them the logits lose its {how}"
+            return f"{summary}, and without these the logits lose its {how}"
         return f"{summary}, and without one's neurons the logits lose its {how} alone"
 
     def _unclear(self, hidden: HiddenEvidence) -> tuple[str, tuple[str, ...]]:
