@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from gap_oracle import needs_gap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy.combinatorics import Permutation, PermutationGroup
@@ -18,6 +19,7 @@ from sympy.combinatorics.named_groups import (
 
 from marginlens.groups import UnknownGroupError, group, is_group_name
 from marginlens.groups.fields import finite_field
+from marginlens.groups.gap import run_gap
 from marginlens.groups.names import named_group
 from marginlens.tasks import task
 
@@ -296,3 +298,23 @@ def test_a_task_has_one_name_whatever_was_typed(spelling, name):
     typed, ours = task(spelling), task(name)
     assert typed.name == ours.name == name
     np.testing.assert_array_equal(typed.answers, ours.answers)
+
+
+@needs_gap
+def test_named_groups_are_gap_s():
+    """Isomorphic to the group that GAP makes of its own name for it."""
+    names = {
+        "AGL(1,9)": "AGL(1,9)", "AGL(2,3)": "AGL(2,3)", "GL(2,4)": "GL(2,4)", "PSL(2,8)": "PSL(2,8)",
+        "PGL(2,7)": "PGL(2,7)", "SL(3,2)": "SL(3,2)", "QD32": "SmallGroup(32,19)",
+        "D8": "DihedralGroup(16)", "Dic12": "DicyclicGroup(48)", "F21": "SmallGroup(21,1)",
+        "Heis(3)": "ExtraspecialGroup(27,3)", "C8:C2[5]": "SmallGroup(16,6)",
+        "C8:C2[7]": "DihedralGroup(16)", "F56": "SmallGroup(56,11)",
+    }  # fmt: skip
+    lines = []
+    for ours, theirs in names.items():
+        made = group(ours)
+        images = ",".join(f"PermList({(made.table[:, a] + 1).tolist()})" for a in made.generators)
+        lines.append(f'Print(IsomorphismGroups(Group({images}), {theirs}) <> fail, "\\n");')
+    script = "AGL := {n, q} -> SemidirectProduct(GL(n, q), GF(q)^n);;\n"
+    found = run_gap(script + "\n".join(lines), packages=["smallgrp"]).split()
+    assert dict(zip(names, found, strict=True)) == dict.fromkeys(names, "true")

@@ -58,6 +58,8 @@ DIALECTS = {
     "matlab.txt": "[" + "; ".join(" ".join(map(str, row)) for row in S3.tolist()) + "]",
     "saved.csv": "\n".join(" ".join(f"{entry:.18e}" for entry in row) for row in S3.tolist()),
     "spreadsheet.csv": ROWS.replace(",", ",0;").replace("\n", ",0\n") + ",0",
+    "sep.csv": "sep=;\n" + ROWS.replace(",", ";"),
+    "permutations.g": "[ [ (), (1,2) ], [ (1,2), () ] ]",
     "markdown.txt": "| |" + "|".join(LABELS) + "|\n|" + "---|" * 7 + "\n"
     + "".join(f"|{x}|{'|'.join(row)}|\n" for x, row in zip(LABELS, WORDS, strict=True)),
     "written-by-R.txt": " ".join(f'"{x}"' for x in LABELS) + "\n"
@@ -72,7 +74,7 @@ DIALECTS = {
 @pytest.mark.parametrize("name", DIALECTS)
 def test_every_program_s_table_is_read(folder, name):
     read = group(written(folder, name, DIALECTS[name]))
-    np.testing.assert_array_equal(read.table, S3)
+    np.testing.assert_array_equal(read.table, named("C2").table if "perm" in name else S3)
     assert read.name == name
 
 

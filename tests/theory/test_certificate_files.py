@@ -62,7 +62,7 @@ CHANGES = {
     "a gap in the slots": (lambda a: {"u2": None, "u3": a["u2"]}, "expected arrays table, tau, u1"),
     "one array too many": (lambda a: {"v": a["w"]}, "expected arrays table, tau, u1"),
     "no inputs": (lambda a: {"u1": None, "u2": None}, "expected arrays table, tau, u1"),
-    "table of floats": (lambda a: {"table": a["table"] + 0.5}, "expected integers"),
+    "table of floats": (lambda a: {"table": a["table"] + 0.5}, "expected whole numbers"),
     "no group": (lambda a: {"table": a["table"] % 5}, "no group"),
     "trivial group": (lambda a: {"table": np.zeros((1, 1), int)}, "tau must be"),
 }  # fmt: skip

@@ -48,11 +48,11 @@ def certify(
 ) -> None:
     """Prove a maximum margin from the table alone; exit code 1 if the bounds do not meet."""
     from marginlens.tasks import task
-    from marginlens.theory import certify_parity, predict, verify_file
+    from marginlens.theory import certify_parity, is_certificate_file, predict, verify_file
 
     if file is not None:
         check_file(file, suffixes=(".npz",))
-    if subject.endswith(".npz"):
+    if is_certificate_file(subject):
         if file is not None:
             raise ValueError("--out writes the certificate of a task; a saved one is only checked")
         found = verify_file(subject)

@@ -358,7 +358,9 @@ def _delimited(text: str, what: str) -> _Grid:
 
 
 def _is_remark(line: str) -> bool:
-    """Whether a line is a comment, or the rule under a header."""
+    """Whether a line is a comment, the rule under a header, or a spreadsheet's `sep=;`."""
+    if re.fullmatch(r'"?sep=."?', line):
+        return True
     return line.lstrip().startswith(("#", "%", "//")) or _RULE.fullmatch(line) is not None
 
 

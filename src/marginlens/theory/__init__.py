@@ -28,7 +28,7 @@ https://arxiv.org/abs/2402.09469: the maximum margin of k inputs on C_p.
 from marginlens.public_names import keep_public_names
 from marginlens.theory.activation import Activation, parse_activation
 from marginlens.theory.algorithms import ALGORITHMS, Algorithm, algorithm, same_logits
-from marginlens.theory.certificate import Certificate, certify, verify_file
+from marginlens.theory.certificate import Certificate, certify, is_certificate_file, verify_file
 from marginlens.theory.class_program import ClassProgram
 from marginlens.theory.closed_forms import (
     closed_form_applies,
@@ -120,6 +120,7 @@ __all__ = [
     "growth_time",
     "harmonics",
     "interference",
+    "is_certificate_file",
     "is_covered",
     "memorizing_margin",
     "memorizing_neuron_value",

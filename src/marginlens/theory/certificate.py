@@ -196,6 +196,24 @@ def verify_file(path: str | Path) -> Verification:
     return verify_bounds(table, weights, arrays["tau"].astype(np.float64))
 
 
+def is_certificate_file(path: str | Path) -> bool:
+    """Whether a name is that of a saved certificate, and not of a table alone.
+
+    Parameters
+    ----------
+    path
+        What was typed. A ``.npz`` that does not exist or is damaged counts, so that
+        :func:`verify_file` says what is wrong.
+    """
+    if not str(path).lower().endswith(".npz"):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist() != ["table.npy"]
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return True
+
+
 def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """All arrays of an archive; a damaged one fails in as many ways as there are parts in it."""
     try:
