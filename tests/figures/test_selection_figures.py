@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
@@ -48,6 +49,13 @@ def assert_safe(figure):
     for trace in content["data"]:
         assert "<b" not in trace.get("hovertemplate", "")
         assert "&lt;b" not in trace.get("hovertemplate", "")
+
+
+@pytest.mark.parametrize("evil", ["<b>x</b>", "&lt;b&gt;"])
+def test_markup_in_a_figure_is_noticed(evil):
+    assert_safe(go.Figure(go.Scatter(y=[1], hovertemplate="x")))
+    with pytest.raises(AssertionError):
+        assert_safe(go.Figure(go.Scatter(y=[1], hovertemplate=evil)))
 
 
 # --- the law of one configuration ------------------------------------------------------------------

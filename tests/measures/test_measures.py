@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,15 @@ def plain_totals(weights, problem, sigma, nu):
 def assert_same_numbers(found, expected, rtol=1e-10):
     for name in NUMBERS:
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=rtol), name
+
+
+def test_the_comparison_of_measurements_notices_each_number():
+    found = measure(random_network(task("C5")), task("C5"))
+    assert_same_numbers(found, found)
+    for name in NUMBERS:
+        other = replace(found, **{name: getattr(found, name) * (1 + 1e-9) + 1e-300})
+        with pytest.raises(AssertionError, match=name):
+            assert_same_numbers(other, found)
 
 
 # The power spectrum

@@ -1,5 +1,7 @@
 """Observables on every group, of every kind of network, in pieces, and of renumbered elements."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,18 @@ def assert_alike(found, expected):
         assert (ours is None) == (theirs is None), name
         if theirs is not None:
             np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13, err_msg=name)
+
+
+def test_the_comparison_of_observables_notices_each_array():
+    found = observe(mlp(task("S3")), task("S3"))
+    assert_alike(found, found)
+    compared = [name for name in ARRAYS if getattr(found, name) is not None]
+    assert len(compared) > 3
+    for name in compared:
+        values = np.array(getattr(found, name), dtype=float)
+        values.flat[0] += 1e-6
+        with pytest.raises(AssertionError, match=name):
+            assert_alike(SimpleNamespace(**{**vars(found), name: values}), found)
 
 
 @pytest.mark.parametrize("name", GROUPS)

@@ -155,7 +155,6 @@ def test_the_other_tables_say_what_the_pieces_hold(folder):
         "invariance",
     ) not in kinds  # one set only, which the symmetry leaves as it is
     for table in tables.values():
-        assert table.to_markdown() == table.to_markdown()
         assert table.to_markdown().count("\n|") == len(table.rows) + 2
         assert r"\begin{tabular}" in table.to_latex()
 
