@@ -11,6 +11,8 @@ from marginlens.explorer.turns import alone
 from marginlens.explorer.typed import Tables, asked_task, asked_whole
 from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_group, uploaded_network
 from marginlens.explorer.views.measure import _answer
+from marginlens.explorer.views.measure import _answer as answer_page
+from marginlens.formats import read_network
 from marginlens.groups import group
 from marginlens.measures import examine_table
 from marginlens.networks import construct
@@ -155,3 +157,13 @@ def test_one_at_a_time():
         pass
     with alone("busy", wait=0.01):
         pass
+
+
+def test_the_page_names_the_algorithm_before_the_measures(tmp_path):
+    weights = {name: p[0].numpy() for name, p in construct(task("C7")).parameters.items()}
+    np.savez(tmp_path / "mine.npz", **weights)
+    found = read_network(tmp_path / "mine.npz")
+    seen = examine_table(found.logits, found.task, network=found.network)
+    page = str(answer_page(found, seen))
+    assert page.index(seen.learned.summary) < page.index("By the field's measures")
+    assert "one of 3 frequencies" in seen.learned.summary
