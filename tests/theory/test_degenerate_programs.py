@@ -138,7 +138,7 @@ def test_shares_that_no_solver_determines_are_said_to_be_open(monkeypatch, call)
     judged = judge(prediction, measure(network, problem))
     assert promised(before) - promised(judged) == {"shares"}
     assert judged.holds
-    run = execute(problem, width=24, steps=2)
+    run = execute(problem, width=6, steps=1, snapshots=2)
     assert "not determined" in report(run)
     assert shares_figure(run).data
     assert shares_caption(run)

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file as save_arrays
+from safetensors.numpy import save as array_bytes
 
 from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group, is_table_file
@@ -203,9 +203,8 @@ def _write(run: Run, folder: Path) -> None:
         **{name: values.ravel() for name, values in training.history.items()},
     }
     pq.write_table(pa.table(columns), folder / "history.parquet")
-    save_arrays(
-        {"step": training.snapshot_steps, **training.snapshots}, folder / "snapshots.safetensors"
-    )
+    snapshots = array_bytes({"step": training.snapshot_steps, **training.snapshots})
+    (folder / "snapshots.safetensors").write_bytes(snapshots)
     metadata = {
         "stopped": training.stopped,
         "ends": json.dumps(training.ends),

@@ -92,7 +92,8 @@ def solve_margin(program: ClassProgram, *, use_closed_form: bool = True) -> Marg
     if certificate.gap > SOLVED_GAP:
         unknown = np.full(len(program.costs), np.nan)
         return MarginSolution(certificate.lower, certificate, unknown, unknown, unique=False)
-    shares = share_bounds(program.payoff, certificate.distribution, certificate.masses)
+    payoff = _in_units(program, certificate)
+    shares = share_bounds(payoff, certificate.distribution, certificate.masses)
     return MarginSolution(
         certificate.lower, certificate, shares.least, shares.greatest, shares.unique
     )
@@ -100,11 +101,14 @@ def solve_margin(program: ClassProgram, *, use_closed_form: bool = True) -> Marg
 
 def _solve_game(program: ClassProgram) -> Certificate:
     """Best certificate of all methods, taken at once where its bounds meet to machine precision."""
-    payoff = program.payoff
+    # every tau and every m are valid: these are for a program that no method solves; equal masses
+    # have a positive margin, also where the others' is lost to rounding, as with many inputs
+    tau = np.maximum(equalizing_distribution(program), 0.0)
+    even = np.full(len(program.costs), 1.0 / len(program.costs))
+    candidates = [certify(program, tau, masses) for masses in (closed_form_masses(program), even)]
+    best = max(candidates, key=lambda one: one.lower)
+    payoff = _in_units(program, best)
     classes, irreps = payoff.shape
-    # every tau and every m are valid: these are for a program that no method solves
-    tau, masses = np.maximum(equalizing_distribution(program), 0.0), closed_form_masses(program)
-    best = certify(program, tau, masses)
     # variables (tau, t): minimise t subject to tau B <= t, sum tau = 1, tau >= 0
     for solution in linear_solutions(
         np.append(np.zeros(classes), 1.0),
@@ -125,6 +129,11 @@ def _solve_game(program: ClassProgram) -> Certificate:
         if best.gap < _EXACT:
             break
     return best
+
+
+def _in_units(program: ClassProgram, bounds: Certificate) -> Float[np.ndarray, "class irrep"]:
+    """The game in units of its value's lower bound: with many inputs the value is tiny."""
+    return program.payoff * (program.scale / bounds.lower)
 
 
 def _polish(matrix: np.ndarray, vertex: np.ndarray, tight: np.ndarray) -> np.ndarray:
