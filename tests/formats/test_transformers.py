@@ -1,5 +1,6 @@
 """Transformers of other projects: the same function as theirs, on the task they learned, or refused."""
 
+import argparse
 import json
 
 import numpy as np
@@ -305,6 +306,39 @@ def test_layer_norm_that_no_settings_name_is_taken_where_it_clearly_answers_best
     np.testing.assert_allclose(found.logits, forward(plain, rows), atol=1e-9)
     found = read_network(save(tmp_path, with_norm, config={"normalization_type": "LNPre"}))
     assert not found.warning
+
+
+def test_an_activation_that_nothing_says_is_another_only_where_it_clearly_answers(tmp_path):
+    t = answering_weights(addition(7), sign=True)
+    found = read_network(save(tmp_path, nanda_axes(t)))  # tanh answers all of it too
+    assert found.notes[0] == "activation relu, as in the project (else say --activation)"
+    # 7 at the pair, 6 where one element is right, 5 elsewhere: 49 + 25 > 36 + 36, and no other convex
+    t["blocks.0.mlp.b_in"] = torch.full((49,), 5.0, dtype=torch.float64)
+    found = read_network(save(tmp_path, nanda_axes(t)))
+    assert found.notes[-1].startswith("activation x^2, which clearly answers best")
+    assert not found.warning
+    wanted = forward(t, pairs(7, 7), act=torch.square)
+    np.testing.assert_allclose(found.logits, wanted, atol=1e-9)
+    # what is said is not guessed
+    assert read_network(save(tmp_path, nanda_axes(t)), activation="relu").warning
+    said = read_network(save(tmp_path, nanda_axes(t), inside={"act_type": "ReLU"}))
+    assert said.warning
+
+
+def test_settings_of_other_shapes_are_read(tmp_path):
+    """A namespace, a mapping in a mapping, and numbers beside the weights."""
+    t = answering_weights(addition(7), sign=True)
+    for inside, beside in (
+        (argparse.Namespace(p=9), {}),
+        (None, {"cfg": {"cfg": {"p": 9}}}),
+        (None, {"config": {"n_embd": 768, "vocab_size": 50257}}),
+    ):
+        with pytest.raises(ValueError, match=r"p = 9|n_embd = 768"):
+            read_network(save(tmp_path, t, inside=inside, **beside))
+        for file in ("cfg.json", "config.json"):
+            (tmp_path / file).unlink(missing_ok=True)
+    with pytest.raises(ValueError, match="p = 9"):
+        read_network(save(tmp_path, {"model": t, "p": 9}))
 
 
 def test_more_tokens_than_elements_and_equals(tmp_path):

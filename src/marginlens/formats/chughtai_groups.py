@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from marginlens.formats.answers import accuracy
+from marginlens.formats.answers import accuracy, settled
 from marginlens.formats.files import File
-from marginlens.formats.foreign import Foreign
+from marginlens.formats.foreign import Choices, Foreign
 from marginlens.formats.own_table import own_group, same_group
 from marginlens.formats.stated import Stated, whole
 from marginlens.groups import FiniteGroup
@@ -67,7 +67,7 @@ def stated_group(stated: Stated, order: int) -> Task | None:
     return found
 
 
-def in_their_order(found: Foreign, *, stated: bool) -> Foreign:
+def in_their_order(found: Foreign, choices: Choices, *, stated: bool) -> Foreign:
     """The network on its group's table in the order of its elements.
 
     The network's own answers tell it, if they form the group's table; else the order here and that of
@@ -77,6 +77,8 @@ def in_their_order(found: Foreign, *, stated: bool) -> Foreign:
     ----------
     found
         Network on the group's table in the order of this project.
+    choices
+        What the user says.
     stated
         Whether cfg.json names the group.
 
@@ -92,7 +94,9 @@ def in_their_order(found: Foreign, *, stated: bool) -> Foreign:
     if own is not None and same_group(own, start.group):
         note = "the elements' order is that of the network's own answers, which form the group"
         return replace(found, task=task(own), notes=(note, *found.notes))
-    if own is not None and stated:
+    if own is not None and choices.group is None and not stated:
+        return settled(found, choices, stated=False)
+    if own is not None and choices.group is None:
         kind = "cyclic" if own.generator is not None else "another"
         raise ValueError(
             f"cfg.json says {start.name}, but the network's answers form the table of {kind} group of "

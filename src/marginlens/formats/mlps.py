@@ -49,7 +49,7 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
         "chughtai", network, start, file, train=train, stored=stored_numbers(file),
         notes=tuple(words),
     )  # fmt: skip
-    return in_their_order(found, stated=named is not None)
+    return in_their_order(found, choices, stated=named is not None)
 
 
 def _require_known(file: File, known: Collection[str], *sizes: int) -> None:

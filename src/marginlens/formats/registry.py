@@ -133,19 +133,20 @@ def _first(file: File) -> str:
 
 def _nearest(file: File) -> str:
     """The format with the largest share of its tensors in the file, and those that it lacks."""
-    lacks = [
-        (len(gone) / len(marks), form.name, gone)
+    lacks = {
+        (form.name, marks): [mark for mark in sorted(marks) if not _has(file, mark)]
+        or sorted(marks - set(file.tensors))  # the ends of longer names are not the format's
         for form in FORMATS.values()
         for marks in form.all_marks
-        for gone in [sorted(mark for mark in marks if not _has(file, mark))]
-    ]
-    share, nearest, gone = min(lacks, key=lambda one: one[0])
-    if share == 1:
+    }
+    name, marks = min(lacks, key=lambda one: len(lacks[one]) / len(one[1]))
+    missing = lacks[name, marks]
+    if len(missing) == len(marks):
         return (
             f"no tensor of {', '.join(FORMATS)} is among them; rename them, for example to u, v, w "
             "(element, neuron), or save logits (a, b, c)"
         )
-    return f"the nearest is {nearest}, which also has {', '.join(gone[:8])}"
+    return f"the nearest is {name}, which also has {', '.join(missing[:8])}"
 
 
 def _has(file: File, mark: str) -> bool:

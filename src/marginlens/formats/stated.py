@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,17 +91,14 @@ class Stated:
             differ.
         """
         values: dict[str, tuple[Any, str]] = {}
-        for name in _INSIDE:
-            inside = file.values.get(name)
-            if isinstance(inside, Mapping):
-                for key, value in inside.items():
-                    values.setdefault(str(key), (value, f"{file.name} ({name})"))
+        for key, value, name in _flat(file.values):
+            values.setdefault(key, (value, f"{file.name}{f' ({name})' if name else ''}"))
         for name in beside:
-            for key, value in file.beside(name).items():
+            for key, value, _ in _flat(file.beside(name)):
                 values.setdefault(key, (value, name))
         common: dict[str, tuple[Any, str]] = {}
         for name in _BESIDE:
-            for key, value in file.beside(name).items():
+            for key, value, _ in _flat(file.beside(name)):
                 if key in values:
                     continue
                 if key in common and common[key][0] != value:
@@ -110,6 +108,19 @@ class Stated:
                     )
                 common.setdefault(key, (value, name))
         return cls(values | common)
+
+
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """Settings in the mappings that are called so, and plain ones beside them: name, value, mapping."""
+    for name in _INSIDE:
+        inside = values.get(name)
+        inside = vars(inside) if isinstance(inside, argparse.Namespace) else inside
+        if isinstance(inside, Mapping):
+            for key, value in inside.items():
+                yield str(key), value, name
+    for key, value in values.items():
+        if value is None or isinstance(value, bool | int | float | str | list):
+            yield str(key), value, ""
 
 
 def _short(value: Any) -> str:

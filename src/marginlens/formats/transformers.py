@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from marginlens.formats.answers import HALF, Candidate, accuracy, clear_winner, settled, shares
+from marginlens.formats.answers import (
+    CLEAR,
+    HALF,
+    Candidate,
+    accuracy,
+    clear_winner,
+    settled,
+    shares,
+)
 from marginlens.formats.chughtai_groups import in_their_order, stated_group, stored_numbers
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
@@ -49,10 +58,14 @@ _FUNCTIONS = {
 }  # fmt: skip
 """Operations by the names of ``fn_name`` in Nanda et al.'s code and its descendants."""
 
+_OTHER_OPERATION = re.compile(r"mod|mul|times|prod|sub|minus|div|quot|pow|exp|poly|sq|xy|xor|perm")
+"""Parts of a run's name that speak of an operation."""
+
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     "positional_embedding_type": (None, "standard"), "gated_mlp": (None, False),
     "use_local_attn": (None, False), "scale_attn_by_inverse_layer_idx": (None, False),
-    "num_experts": (None,), "post_embedding_ln": (None, False), "use_qk_norm": (None, False),
+    "num_experts": (None,), "final_rms": (None, False),
+    "post_embedding_ln": (None, False), "use_qk_norm": (None, False),
     "use_normalization_before_and_after": (None, False), "attn_scores_soft_cap": (None, -1),
     "output_logits_soft_cap": (None, -1), "relative_attention_num_buckets": (None,),
     "relative_attention_max_distance": (None,), "softmax": (None, True),
@@ -140,12 +153,15 @@ def _check(stated: Stated, weights: TransformerWeights) -> None:
     heads, channels, width = p["query"].shape
     embed, position, unembed = weights.names
     hidden = len(p["up"]) if "up" in p else 0
-    stated.agree(width, f"{embed} has width {width}", "d_model")
-    stated.agree(heads, f"attention has {heads} heads", "n_heads", "num_heads")
+    stated.agree(width, f"{embed} has width {width}", "d_model", "n_embd", "hidden_size")
+    names = ("n_heads", "num_heads", "n_head", "num_attention_heads")
+    stated.agree(heads, f"attention has {heads} heads", *names)
     stated.agree(channels, f"attention has {channels} channels a head", "d_head")
-    stated.agree(weights.layers, f"the file has {weights.layers} blocks", "n_layers", "num_layers")
+    stated.agree(
+        weights.layers, f"the file has {weights.layers} blocks", "n_layers", "num_layers", "n_layer"
+    )
     stated.agree(weights.positions, f"{position} has {weights.positions} positions", "n_ctx")
-    stated.agree(weights.tokens, f"{embed} has {weights.tokens} tokens", "d_vocab")
+    stated.agree(weights.tokens, f"{embed} has {weights.tokens} tokens", "d_vocab", "vocab_size")
     if stated.get("d_vocab_out") != -1:
         stated.agree(weights.classes, f"{unembed} has {weights.classes} classes", "d_vocab_out")
     if hidden:
@@ -303,6 +319,9 @@ def _read(
     weights = transformer_weights(file.tensors, stated, others=others)
     _check(stated, weights)
     activation = _activation(choices, stated)
+    open_activation = choices.activation is None and not _says_activation(stated)
+    if open_activation:
+        notes = [*notes, f"activation {activation}, as in the project (else say --activation)"]
     norms = _norms(choices, stated, weights, form)
     order, signs = _elements(weights, stated, choices, form)
     named = None if choices.group is not None else learned(order)
@@ -310,8 +329,8 @@ def _read(
     if weights.classes > order:
         notes = [*notes, _left_out(weights, order)]
 
-    def made(sign: int | None, norm: str, on: Task) -> Foreign:
-        network = _network(weights, on.size, sign, form, activation, norm, stated)
+    def made(sign: int | None, norm: str, on: Task, sigma: str = activation) -> Foreign:
+        network = _network(weights, on.size, sign, form, sigma, norm, stated)
         return finished(form.name, network, on, file, notes=tuple(notes), **kept)
 
     if len(signs) > 1 or order < (weights.tokens - (signs[0] is not None)) // (1 + form.separate):
@@ -321,6 +340,10 @@ def _read(
         for norm in norms
     ]
     found = _by_norm(candidates, file)
+    if open_activation and form.name != "chughtai":
+        found = _by_activation(
+            found, lambda sigma: _settled(made(signs[0], norms[0], problem, sigma), choices, named)
+        )
     tried = form.name != "chughtai" and choices.group is None and signs[0] is not None
     if tried and accuracy(found.logits, found.task) < HALF:
         _refuse_more_signs(weights, made, norms, order, file)
@@ -351,6 +374,27 @@ def _by_norm(candidates: list[Candidate], file: File) -> Foreign:
         return winner.found
     words = f"{winner.words}, which clearly answers best: {shares(candidates)}"
     return replace(winner.found, notes=(*winner.found.notes, words))
+
+
+def _says_activation(stated: Stated) -> bool:
+    return stated.get("act_fn", "act_type") is not None
+
+
+def _by_activation(found: Foreign, made: Callable[[str], Foreign]) -> Foreign:
+    """The reading with the project's activation, unless it answers little and another clearly more."""
+    first = accuracy(found.logits, found.task)
+    if first >= HALF:
+        return found
+    others = [
+        Candidate(f"activation {name}", made(name)) for name in ("gelu", "x^2", "tanh", "silu")
+    ]
+    ordered = sorted(others, key=lambda one: -one.accuracy)
+    best, second = ordered[0], max(ordered[1].accuracy, first)
+    if best.accuracy < HALF or best.accuracy - second < CLEAR:
+        return found
+    words = f"{best.words}, which clearly answers best: {shares(others)}, {first:.1%} with relu"
+    kept = tuple(note for note in best.found.notes if not note.startswith("activation relu"))
+    return replace(best.found, notes=(*kept, words))
 
 
 def _of_fewer(
@@ -449,10 +493,10 @@ def _pizza_task(stated: Stated, order: int) -> Task | None:
     text = stated.get("funcs", default=stated.get("func"))
     if text is None:
         name = stated.get("name")
-        if name is None:
-            return None
         if isinstance(name, str) and name.lower().startswith(("modadd", "add")):
             return task(f"C{order}")
+        if not isinstance(name, str) or _OTHER_OPERATION.search(name.lower()) is None:
+            return None
         raise ValueError(
             f"{stated.where('name')} and no funcs; name the operation, for example "
             f'--group "xy mod {order}"'
@@ -564,7 +608,7 @@ def read_chughtai_transformer(file: File, choices: Choices) -> Foreign:
         lambda order: stated_group(stated, order), others=CHUGHTAI_EMBEDDINGS,
         stored=stored_numbers(file),
     )  # fmt: skip
-    found = in_their_order(found, stated=choices.group is None and "group" in stated)
+    found = in_their_order(found, choices, stated="group" in stated)
     size = found.task.size
     config = {name: value for name, (value, _) in stated.values.items()}
     order = partial(permuted_rows, size * size)
