@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from command_line import wait_for
 
 from marginlens import cli
 from marginlens.runs import load_run
+from marginlens.training import Recipe
 
 VERBS = ("predict", "train", "measure", "verify", "report", "run", "lottery", "grokking")
 SMALL = ("--width", "12", "--strength", "1e-3", "--steps", "30")
@@ -134,6 +136,46 @@ def test_a_person_reads_a_prediction(call):
     assert "0.0004315709" in printed
     assert "cannot" in printed
     assert "must" in printed
+
+
+@pytest.mark.parametrize("verb", ["run", "train"])
+@pytest.mark.parametrize(
+    "options", [(), ("--network", "transformer"), ("--batch", "4", "--seeds", "3")]
+)
+def test_a_dry_run_prints_all_of_the_recipe_and_writes_nothing(call, verb, options):
+    if verb == "run" and "transformer" in options:
+        assert call(verb, "C5", *options, "--dry-run")[0] == 2
+        return
+    code, printed, error = call(verb, "C5", *options, "--dry-run")
+    assert (code, error) == (0, "")
+    fields = tomllib.loads(printed)
+    unset = re.findall(r"^# (\w+): not set$", printed, re.MULTILINE)
+    assert fields.keys() | set(unset) == Recipe.model_fields.keys()
+    recipe = Recipe.from_toml(printed)
+    assert recipe == Recipe(**fields)
+    assert re.search(
+        rf"^# expected time: about .* for all {recipe.steps} steps", printed, re.MULTILINE
+    )
+    assert "# folder: runs/C5\n" in printed
+    assert "# maximum margin: 0.0304290309" in printed or "transformer" in options
+    assert list(Path().iterdir()) == []
+    record = json.loads(call(verb, "C5", *options, "--dry-run", "--json")[1])
+    assert Recipe(**record["recipe"]) == recipe
+    assert record["expected_seconds"] > 0
+    assert record["folder"] == "runs/C5"
+    assert list(Path().iterdir()) == []
+
+
+def test_a_dry_run_says_what_would_be_refused(call):
+    Path("there").mkdir()
+    code, printed, _ = call("train", "C5", "--dry-run", "--out", "there")
+    assert code == 0
+    assert "# folder: there (refused: " in printed
+    assert call("train", "C5", "--dry-run", "--width", "-3")[0] == 2
+    assert call("train", "--dry-run", "--resume", "there")[0] == 2
+    code, _, error = call("train", "C5", "--width", "900000", "--seeds", "90000", "--out", "x")
+    assert (code, Path("x").exists()) == (2, False)
+    assert "GB of memory" in error
 
 
 def test_a_run_leaves_one_folder_with_a_page(call):

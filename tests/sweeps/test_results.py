@@ -317,3 +317,69 @@ def test_a_page_holds_claims_and_tables_and_is_the_same_again(tmp_path):
     # C11 always the same pair: neither invariant nor uniform
     assert not verdict.holds
     assert re.search(r"\*\*does not hold\*\* \|", text)
+
+
+def test_a_wide_answer_shows_every_column_and_value_at_80_columns(folder, call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    question = "select * from members limit 5"
+    rows = json.loads(call("query", folder, question, "--json")[1])
+    code, printed, _ = call("query", folder, question)
+    assert code == 0
+    assert max(map(len, printed.splitlines())) <= 80
+    shown = re.sub(r"\s+", " ", printed)
+    for name, value in rows[0].items():
+        assert name in shown
+        assert (
+            value is None or (f"{value:.6g}" if isinstance(value, float) else str(value)) in shown
+        )
+    code, printed, _ = call("query", folder, "from members")
+    assert "50 more rows: --csv, --json or --out FILE have all" in printed
+    assert code == 0
+    code, printed, _ = call(
+        "query", folder, "select 'a|b_c' as x, 'nan'::double as y, 1 as x", "--json"
+    )
+    assert json.loads(printed, parse_constant=pytest.fail) == [{"x": "a|b_c", "y": None, "x_2": 1}]
+    assert "no rows" in call("query", folder, "select seed from members where seed = -1")[1]
+    assert {"members", "features"} <= json.loads(call("query", folder, "--json")[1]).keys()
+
+
+def test_tables_as_csv_markdown_and_latex_hold_any_name(folder, call):
+    code, printed, _ = call("table", folder, "law", "same", "--csv")
+    assert code == 0
+    law, same = (list(csv.reader(io.StringIO(part))) for part in printed.split("\n\n"))
+    assert [row[:2] for row in law[:2]] == [["task", "width"], ["C11", "2"]]
+    assert len(same[0]) == len(set(same[0]))
+    table = TABLES["law"](Results(folder))
+    evil = type(table)(
+        "50% of a|b_c & d", ("x|y_z", "#1"), [("\\{|~^}$", "<i>*a*`b`[c](d)\n")], "_n_"
+    )
+    assert evil.to_latex().splitlines()[2:4] == [
+        r"x\textbar{}y\_z & \#1 \\ \hline",
+        r"\textbackslash{}\{\textbar{}\textasciitilde{}\textasciicircum{}\}\$ & "
+        r"\textless{}i\textgreater{}*a*`b`[c](d)  \\",
+    ]
+    assert evil.to_markdown().splitlines()[2:5] == [
+        r"| x\|y\_z | #1 |", "|---|---|", r"| \\{\|\~^}\$ | \<i\>\*a\*\`b\`\[c\](d)  |",
+    ]  # fmt: skip
+    assert list(csv.reader(io.StringIO(evil.to_csv()))) == [list(evil.columns), list(evil.rows[0])]
+
+
+def test_an_interrupted_question_ends_without_a_traceback(folder, call):
+    import threading
+
+    results, done = Results(folder), threading.Event()
+    question = "select sum(a.range * b.range) from range(10000000) a, range(10000000) b"
+
+    def interrupt():
+        while not done.wait(0.05):
+            results._connection.interrupt()
+
+    results.query("select 1")
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            results.query(question)
+    finally:
+        done.set()
+        thread.join()
