@@ -360,6 +360,7 @@ def test_an_order_that_gap_does_not_have(tmp_path):
     assert not (tmp_path / "atlas").exists()
 
 
+@pytest.mark.system
 def test_without_gap_nothing_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("MARGINLENS_GAP", str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="GAP cannot be started"):

@@ -118,7 +118,7 @@ def test_needs_neither_the_table_s_file_nor_its_folder(tmp_path, monkeypatch):
     empty = tmp_path / "elsewhere"
     empty.mkdir()
     monkeypatch.chdir(empty)
-    assert rows(files_of(payload), "members")["task"].to_pylist() == ["group"] * 3
+    assert rows(files_of(payload), "members")["task"].to_pylist() == ["group.csv"] * 3
     assert not list(empty.iterdir())
 
 
