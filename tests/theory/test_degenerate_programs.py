@@ -121,6 +121,7 @@ def test_shares_that_no_solver_determines_are_said_to_be_open(monkeypatch, call)
     problem = task("D3xDic3")
     network = construct(problem)
     before = judge(predict(problem), measure(network, problem))
+    problem = task("D3xDic3")  # another object: what is solved is kept
     monkeypatch.setattr(scipy.optimize, "linprog", unless(of_shares, fail))
     prediction = predict(problem)
     unknown = [f for f in prediction.features if f.status == "unknown"]

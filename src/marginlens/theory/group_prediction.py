@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -39,8 +40,7 @@ def predict_group(
     task: Task, group: FiniteGroup | CharacterTable, activation: Activation, penalty: Penalty | None
 ) -> Prediction:
     """Prediction for the product of k factors in a group, with x^k."""
-    program = ClassProgram.of(group, inputs=task.factors)
-    solution = solve_margin(program)
+    program, solution = _solved(group, task.factors)
     theorem9 = theorem9_applies(group)
     homogeneous = is_homogeneous(penalty, activation)
     at_penalty = None
@@ -86,6 +86,15 @@ def predict_group(
         at_penalty=at_penalty,
         proved=solution.certificate.gap <= SOLVED_GAP,
     )
+
+
+@lru_cache(maxsize=4)
+def _solved(
+    group: FiniteGroup | CharacterTable, inputs: int
+) -> tuple[ClassProgram, MarginSolution]:
+    """Solve a group's margin once: a recipe's defaults ask for it before the prediction does."""
+    program = ClassProgram.of(group, inputs=inputs)
+    return program, solve_margin(program)
 
 
 def group_at_penalty(
