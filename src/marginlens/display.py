@@ -7,6 +7,7 @@ and escapes everything it is given.
 from __future__ import annotations
 
 import html
+import textwrap
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -75,7 +76,9 @@ class Shown:
     columns, rows
         Of a table.
     sentence
-        Below all.
+        Sentence below all.
+    lead
+        Sentence between the heading and the facts: the outcome.
 
     Examples
     --------
@@ -95,10 +98,11 @@ class Shown:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = ()
     sentence: str = field(default="")
+    lead: str = field(default="")
 
     def text(self) -> str:
         """Lines for where there is no HTML; of long tables the first rows."""
-        lines = [self.heading]
+        lines = [self.heading, *textwrap.wrap(self.lead, 100)]
         lines += _aligned([[name, short(value)] for name, value in self.facts])
         rows = [[short(cell) for cell in row] for row in self.rows[:MOST_ROWS]]
         lines += _aligned([list(self.columns), *rows] if rows else [])
@@ -114,6 +118,8 @@ class Shown:
             for name, value in self.facts
         )
         parts = [f"<p style='margin: 0 0 0.3em'><strong>{_safe(self.heading)}</strong></p>"]
+        if self.lead:
+            parts.append(f"<p style='margin: 0 0 0.3em'>{_safe(self.lead)}</p>")
         if facts:
             parts.append(
                 f'<table style="border-collapse: collapse; margin: 0; color: inherit">{facts}</table>'

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from marginlens.runs import Run
     from marginlens.theory import Prediction
-    from marginlens.verdict import Claim, Verdict
+    from marginlens.verdict import Claim
 
 __all__ = [
     "CITATION", "claim_value", "described", "feature_summary", "headlines", "outcome", "percent",
-    "report", "sentence", "write_report",
+    "report", "write_report",
 ]  # fmt: skip
 
 CITATION = """\
@@ -77,7 +77,7 @@ def report(run: Run) -> str:
             run=run,
             prediction=run.prediction,
             verdict=run.verdict,
-            sentence=sentence(run.verdict, proved=run.prediction.proved),
+            summary=run.verdict.summary,
             described=described(run),
             headlines=headlines(run),
             feature_summary=feature_summary(run.prediction),
@@ -172,37 +172,6 @@ def described(run: Run) -> str:
     return f"composition in {task.name}, a group of order {task.size}"
 
 
-def sentence(verdict: Verdict, *, proved: bool) -> str:
-    """The verdict in one sentence."""
-    promised = [claim for claim in verdict.claims if claim.promised]
-    failed = [claim for claim in promised if not claim.holds]
-    reached = (
-        ""
-        if verdict.margin_ratio is None
-        else f"The network reached {percent(verdict.margin_ratio)} of the "
-        f"{'maximum margin' if proved else 'largest margin found'}"
-    )
-    if not promised:
-        claims = (
-            "the theory promises nothing in this setting, and what was measured is listed below"
-        )
-    elif not failed:
-        claims = f"all {len(promised)} claims of the theory hold"
-        if len(promised) == 1:
-            claims = "the one claim of the theory holds"
-    else:
-        names = ", ".join(claim.name.replace("_", " ") for claim in failed)
-        verb = "does" if len(failed) == 1 else "do"
-        claims = f"{len(failed)} of {len(promised)} claims {verb} not hold: {names}"
-    others = len(verdict.claims) - len(promised)
-    if promised and others:
-        verb = "is" if others == 1 else "are"
-        claims += f"; {others} more, not promised in this setting, {verb} reported"
-    if not reached:
-        return claims[0].upper() + claims[1:] + "."
-    return f"{reached}, {'and' if not failed else 'but'} {claims}."
-
-
 def headlines(run: Run) -> list[dict[str, str]]:
     """The few numbers to see first: label, value, and what it is held against."""
     prediction, measured, verdict = run.prediction, run.measurement, run.verdict
@@ -264,7 +233,7 @@ def feature_summary(prediction: Prediction) -> str:
     counts = Counter(feature.status for feature in prediction.features)
     total = len(prediction.features)
     if counts["unknown"] == total:
-        return f"Which of the {total} features a network uses is not promised in this setting."
+        return f"No theorem says which of the {total} features a network uses in this setting."
     words = {
         "must": "must be used",
         "may": "may be used",
@@ -319,10 +288,8 @@ def claim_value(value: Any) -> str:
 
 
 def outcome(claim: Claim) -> str:
-    """Whether a claim holds, in words."""
-    if not claim.promised:
-        return "not promised here"
-    return "holds" if claim.holds else "does not hold"
+    """Return the outcome of a claim in words."""
+    return claim.status
 
 
 def _plain_value(value: Any) -> Any:

@@ -219,16 +219,15 @@ def _training_command(with_report: bool) -> Callable[..., None]:
                 return
             folder = finished.folder
             assert folder is not None
-            if with_report and finished.measured is not None:
+            # the page of a run that went on must not stay the one from before
+            page = (
+                with_report or (folder / "report.html").exists()
+            ) and finished.measured is not None
+            if page:
                 from marginlens.report import write_report
 
                 write_report(finished, folder / "report.html")
-            print_run(
-                finished,
-                folder,
-                as_json=as_json,
-                page=with_report and finished.measured is not None,
-            )
+            print_run(finished, folder, as_json=as_json, page=page)
 
     return command
 
@@ -452,9 +451,15 @@ app.command(
 )(_training_command(with_report=False))
 
 
-@app.command(epilog="Examples:\n\n  marginlens verify runs/C71 || echo a promised claim fails")
+@app.command(
+    epilog="Examples:\n\n  marginlens verify runs/C71\n\n  marginlens verify runs/C71 --json"
+)
 def verify(folder: Folder, as_json: AsJson = False) -> None:
-    """Judge a saved run anew; exit code 1 if a promised claim does not hold."""
+    """Recompute the verdict on a saved run.
+
+    Exit code: 0 every claim passes, or no theorem covers the run; 1 a claim is contradicted; 3 a premise
+    is not met (too narrow, not trained to the end); 2 bad input.
+    """
     from marginlens.runs import load_run
 
     verdict = load_run(folder).verdict
@@ -462,7 +467,7 @@ def verify(folder: Folder, as_json: AsJson = False) -> None:
         print_json(verdict.to_dict())
     else:
         print_verdict(verdict)
-    raise typer.Exit(0 if verdict.holds else 1)
+    raise typer.Exit(verdict.exit_code)
 
 
 @app.command(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from marginlens.runs import Run
     from marginlens.theory import Prediction
-    from marginlens.verdict import Verdict
+    from marginlens.verdict import Premise, Verdict
 
 __all__ = [
     "check_file",
@@ -139,13 +139,12 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
     at = prediction.at_penalty
     rows: list[tuple[str, Any]] = [
         ("maximum margin γ*" if prediction.proved else "largest margin found", prediction.margin),
-        ("rests on", prediction.theorem),
+        ("covered by" if prediction.proved else "rests on", prediction.theorem),
         ("width that suffices", prediction.sufficient_width),
         ("collapse above strength", prediction.collapse_penalty),
     ]
-    if prediction.theorem9_applies is not None:
-        holds = "hold" if prediction.theorem9_applies else "do not hold"
-        rows.append(("hypotheses of Theorem 9", holds))
+    if prediction.theorem9_applies and "Theorem 9" not in prediction.theorem:
+        rows.append(("also covered by", "Morwani et al. 2024, Theorem 9"))
     if prediction.certificate is not None:
         rows.append(("certificate's relative gap", residue(prediction.certificate.gap)))
     if prediction.penalty is not None and at is not None:
@@ -178,25 +177,43 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
 
 
 def print_verdict(verdict: Verdict) -> None:
-    """Print every claim, and how many of the promised ones hold."""
+    """Print the summary, every claim with its outcome, and the premises that are not met."""
+    from marginlens.verdict.record import MARKS
+
+    styles = {"passes": "green", "contradicted": "red", "premise not met": "yellow"}
+    out.print(
+        verdict.summary, style=styles.get(verdict.status), soft_wrap=True
+    )  # fmt: skip
     table = Table(
-        "", "claim", "predicted", "measured", "tolerance", title=f"{verdict.task}: verdict"
-    )
+        "", "claim", "predicted", "measured", "tolerance",
+        title=f"{verdict.task}: claim by claim",
+    )  # fmt: skip
     for claim in verdict.claims:
-        mark = styled(("✓", "green") if claim.holds else ("✗", "red"))
-        if not claim.promised:
-            mark = styled(("–" if not claim.holds else "✓", "dim"))
-        words = styled(claim.statement, ("" if claim.promised else " (not promised here)", "dim"))
+        style = styles.get(claim.status, "dim")
         tolerance = text(claim.tolerance) + (" relative" if claim.relative else "")
-        table.add_row(mark, words, text(claim.predicted), text(claim.measured), tolerance)
+        table.add_row(
+            styled((MARKS[claim.status], style)), claim.statement, text(claim.predicted),
+            text(claim.measured), tolerance,
+        )  # fmt: skip
     out.print(table)
-    promised = [claim for claim in verdict.claims if claim.promised]
-    holding = sum(claim.holds for claim in promised)
-    style = "green" if verdict.holds else "red"
-    if promised:
-        out.print(f"{holding} of {len(promised)} promised claims hold", style=style)
+    for premise in verdict.premises:
+        if premise.met is not True and premise.name != "theorem":
+            words = f"not met: {_premise(premise)}"
+            out.print(words, soft_wrap=True)
+    if verdict.status == "passes":
+        out.print(verdict.count, style="green")
     else:
-        out.print("the theory promises nothing in this setting; the measurements stand above")
+        out.print(verdict.counts)
+
+
+def _premise(premise: Premise) -> str:
+    """A premise with its number and the bound that it is held against."""
+    words = premise.statement[0].lower() + premise.statement[1:]
+    if premise.measured is None or premise.needed is None:
+        return words
+    if premise.name == "minimum":
+        return f"{words}: {premise.measured:.2g} above it, relatively; needed {premise.needed:.2g}"
+    return f"{words}: {premise.measured:.6g}; needed {premise.needed:.6g}"
 
 
 def members_lines(run: Run) -> list[str]:

@@ -82,7 +82,7 @@ def shares_caption(run: Run) -> tuple[str, str]:
     """What to look for, and how it is computed."""
     prediction = run.prediction
     if any(feature.least_share is None for feature in prediction.features):
-        look_for = "The theory promises no shares in this setting; the bars show what was found."
+        look_for = "No theorem gives the shares in this setting; the bars show what was found."
     elif prediction.at_penalty is not None:
         look_for = (
             "Bars should end at the diamonds, the shares predicted for this penalty, and near the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -54,6 +55,9 @@ class Measurement:
     subset_power, magnitude_ratio, signs_agree
         Parity: share of the input energy on the relevant coordinates; least over largest magnitude
         there; whether the output's sign is the product of the inputs' signs.
+    non_finite
+        Number of weights that are NaN or infinite; where there are any, accuracy, cross-entropy,
+        margin and norm are NaN: a network with such a weight answers nothing.
     """
 
     task: str
@@ -80,6 +84,7 @@ class Measurement:
     magnitude_ratio: Float[np.ndarray, " neuron"] | None = None
     signs_agree: Bool[np.ndarray, " neuron"] | None = None
     sampled: int = 0
+    non_finite: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """A summary that JSON can hold: totals and one entry for each feature."""
@@ -88,11 +93,12 @@ class Measurement:
             "task": self.task,
             "activation": self.activation,
             **({"sampled_rows": self.sampled} if self.sampled else {}),
-            "accuracy": self.accuracy,
-            "cross_entropy": self.cross_entropy,
-            "norm": self.norm,
-            "margin": self.margin,
-            "normalized_margin": self.normalized_margin,
+            **({"non_finite_weights": self.non_finite} if self.non_finite else {}),
+            "accuracy": _finite(self.accuracy),
+            "cross_entropy": _finite(self.cross_entropy),
+            "norm": _finite(self.norm),
+            "margin": _finite(self.margin),
+            "normalized_margin": _finite(self.normalized_margin),
             "live_neurons": int(live.sum()),
             "dead_neurons": int((~live).sum()),
             "least_max_power": _least(self.max_power[live]),
@@ -208,16 +214,20 @@ def _of_network(network: MLP, task: Task, member: int, rows: Rows | None) -> Mea
     extra = measure_parity(task, weights) if task.kind == "parity" else {}
     if task.kind == "table" and task.group is not None and task.group.generator is not None:
         extra = cyclic_phases(task, weights, dominant, live, spectrum)
-    margin = float(result.margin[0])
+    non_finite = sum(int((~p.isfinite()).sum()) for p in one.parameters.values())
+    margin, accuracy = float(result.margin[0]), float(result.accuracy[0])
+    cross_entropy = float(result.cross_entropy[0])
+    if non_finite:
+        margin = accuracy = cross_entropy = total = math.nan
     return Measurement(
         task=task.name,
         activation=network.activation.name,
         degree=one.homogeneity,
-        accuracy=float(result.accuracy[0]),
-        cross_entropy=float(result.cross_entropy[0]),
+        accuracy=accuracy,
+        cross_entropy=cross_entropy,
         norm=total,
         margin=margin,
-        normalized_margin=margin / total if total > 0 else 0.0,
+        normalized_margin=0.0 if total == 0 else margin / total,
         features=tuple(feature.name for feature in task.features),
         neuron_norms=found.neuron_norms,
         live=live,
@@ -228,8 +238,14 @@ def _of_network(network: MLP, task: Task, member: int, rows: Rows | None) -> Mea
         share=found.share,
         count=found.count,
         sampled=0 if rows is None else len(rows),
+        non_finite=non_finite,
         **extra,
     )
+
+
+def _finite(value: float) -> float | None:
+    """Return the value where it is a finite number, which JSON can hold."""
+    return value if math.isfinite(value) else None
 
 
 def _least(values: np.ndarray) -> float | None:

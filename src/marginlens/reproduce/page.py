@@ -17,7 +17,7 @@ def claim_lines(verdict: Verdict) -> list[str]:
     ]
     for claim in verdict.claims:
         mark = ("holds" if claim.holds else "**does not hold**") + (
-            "" if claim.promised else ", not promised"
+            "" if claim.promised else ", not guaranteed"
         )
         if claim.predicted is None and not claim.tolerance:
             mark = "measured"

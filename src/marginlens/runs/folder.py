@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,11 +37,14 @@ from marginlens.runs.run import Run, run_record
 from marginlens.tasks import Task, name_of_elements
 from marginlens.tensor_bytes import tensor_bytes
 from marginlens.training import Recipe, Training, initial_network
+from marginlens.training.state import HISTORY
 from marginlens.training.task_of_folder import task_of_folder
+from marginlens.verdict import Verdict
 
 __all__ = [
     "CHANGES", "MARK", "begin_run", "check_folder", "finish_run", "is_finished", "load_run",
-    "load_weights", "note_changes", "require_finite_weights", "save_run", "task_of_folder",
+    "load_verdict", "load_weights", "note_changes", "read_training", "require_finite_weights",
+    "save_run", "task_of_folder",
 ]  # fmt: skip
 
 _T = TypeVar("_T")
@@ -55,6 +58,7 @@ _FILES = {
     TIMES, "tensorboard", "mlflow", "wandb",
 }  # fmt: skip
 _BEGUN = f".{MARK}.begun"  # is there while a folder is emptied, and until the recipe is in it
+_CURVES = ("history.parquet", "snapshots.safetensors")
 _FINISHING = ".finishing"  # where the files of a finished run are written before they are moved
 
 
@@ -364,11 +368,70 @@ def _read_times(path: Path, metadata: Mapping[str, str]) -> dict[str, float]:
     return {name: float(times[name]) for name in _SECONDS if name in times}
 
 
+def load_verdict(folder: str | Path) -> Verdict:
+    """Compute the verdict on a run; history and snapshots may be missing.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+
+    Raises
+    ------
+    ValueError
+        If the folder is not a run's, a file in it is damaged, or its neurons are not measured.
+    """
+    path = Path(folder)
+    complete = all((path / name).is_file() for name in _CURVES)
+    return _read_or_refuse(path, _read if complete else _read_without_curves).verdict
+
+
+def _read_without_curves(path: Path) -> Run:
+    weights = _read_weights(path)
+    parameters = weights.network.parameters
+    none = np.empty(0, dtype=np.int64)
+    training = Training(
+        network=weights.network,
+        steps=none,
+        history={name: np.empty((0, weights.recipe.members)) for name in HISTORY},
+        snapshot_steps=none,
+        snapshots={n: np.empty((0, *p.shape[1:]), np.float32) for n, p in parameters.items()},
+        **_ending(path, weights.metadata),
+    )
+    prediction = prediction_for(weights.task, weights.recipe)
+    return run_record(weights.task, weights.recipe, prediction, training, path)
+
+
+def _ending(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Fields of a training in the header of the parameters' file, and its times."""
+    times = _read_times(path, metadata)
+    return {
+        "seconds": times.get("seconds", np.nan),
+        "stopped": metadata.get("stopped", "unknown"),
+        "ends": tuple(json.loads(metadata.get("ends", "[]"))),
+        "end_steps": np.array(json.loads(metadata.get("end_steps", "[]")), dtype=np.int64),
+        "compile_seconds": times.get("compile_seconds", 0.0),
+    }
+
+
 def _read(path: Path) -> Run:
     weights = _read_weights(path)
-    recipe, chosen, network = weights.recipe, weights.task, weights.network
-    metadata = weights.metadata
-    times = _read_times(path, metadata)
+    training = read_training(weights, path)
+    prediction = prediction_for(weights.task, weights.recipe)
+    return run_record(weights.task, weights.recipe, prediction, training, path)
+
+
+def read_training(weights: Weights, path: Path) -> Training:
+    """Read the history and snapshots that belong to a finished run's network.
+
+    Parameters
+    ----------
+    weights
+        Network as :func:`load_weights` reads it.
+    path
+        Folder of the run.
+    """
+    recipe = weights.recipe
     with safe_open(path / "snapshots.safetensors", framework="np") as file:
         snapshots: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     table = pq.read_table(path / "history.parquet")
@@ -378,16 +441,11 @@ def _read(path: Path) -> Run:
         for name in table.column_names
         if name not in ("step", "member")
     }
-    training = Training(
-        network=network,
+    return Training(
+        network=weights.network,
         steps=table["step"].to_numpy().reshape(-1, members)[:, 0],
         history=history,
         snapshot_steps=snapshots.pop("step"),
         snapshots=snapshots,
-        seconds=times.get("seconds", np.nan),
-        stopped=metadata.get("stopped", "unknown"),
-        ends=tuple(json.loads(metadata.get("ends", "[]"))),
-        end_steps=np.array(json.loads(metadata.get("end_steps", "[]")), dtype=np.int64),
-        compile_seconds=times.get("compile_seconds", 0.0),
+        **_ending(path, weights.metadata),
     )
-    return run_record(chosen, recipe, prediction_for(chosen, recipe), training, path)

@@ -1,4 +1,4 @@
-"""Going on with a run after it was interrupted, killed, or diverged."""
+"""Resume a run that was interrupted, killed or diverged, or train a finished one further."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import pyarrow as pa
+from safetensors import SafetensorError
+
 from marginlens.runs.checkpoint import (
     CHECKPOINT,
     PREVIOUS,
@@ -18,12 +21,21 @@ from marginlens.runs.checkpoint import (
     remove_unfinished,
 )
 from marginlens.runs.execute import Progress, by_leader, finish_training, start_tracker
-from marginlens.runs.folder import MARK, is_finished, note_changes, task_of_folder
+from marginlens.runs.folder import (
+    MARK,
+    is_finished,
+    load_weights,
+    note_changes,
+    read_training,
+    require_finite_weights,
+    task_of_folder,
+)
 from marginlens.runs.prediction_for import prediction_for
 from marginlens.runs.run import Run
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
 from marginlens.training import Ranks, Recipe, TrainingState, find_device, initial_network
+from marginlens.training.engine import way_of
 from marginlens.training.recipe import checked_recipe
 from marginlens.training.trackers import Tracker, require_tracker
 
@@ -39,14 +51,17 @@ def resume(
     track: str | None = None,
     **changed: Any,
 ) -> Run:
-    """Go on with the run in a folder, from its last checkpoint.
+    """Resume the run in a folder, from its last checkpoint; train a finished one further.
 
-    On a CPU in float64 it ends with the same bits as a run that was never interrupted.
+    On a CPU in float64 an interrupted run ends with the same bits as one that was never interrupted. A
+    finished run goes on where it ended, if there are more steps: with the learning rates that its
+    schedule has at those steps of the new number, and an optimizer that starts anew. A regularization
+    path that has ended stays at its last strength.
 
     Parameters
     ----------
     folder
-        A run's folder, interrupted, killed or diverged.
+        A run's folder, interrupted, killed, diverged or finished.
     previous
         Take the checkpoint before the last one, where the last is damaged.
     progress
@@ -64,8 +79,8 @@ def resume(
     Raises
     ------
     ValueError
-        If there is no run, if it is finished, if a checkpoint is damaged, or if another process is
-        at work on it; in one line that says what to do.
+        If there is no run, if it is finished and no more steps are asked for, if a checkpoint is
+        damaged, or if another process is at work on it; in one line that says what to do.
     """
     path = Path(folder)
     if track is not None:
@@ -77,7 +92,13 @@ def resume(
         if given:
             recipe = checked_recipe({**recipe.model_dump(), **given})
         find_device(recipe.device)
-        state = _last_state(path, recipe, chosen, previous=previous)
+        if is_finished(path):
+            state = _finished_state(path, recipe, chosen, previous=previous)
+            if recipe.anneal_to is not None:
+                last = {"strength": recipe.anneal_to, "anneal_to": None}
+                recipe = checked_recipe({**recipe.model_dump(), **last})
+        else:
+            state = _last_state(path, recipe, chosen, previous=previous)
         step = 0 if state is None else state.step
         if step > recipe.steps:
             raise ValueError(f"the run is at step {step} already; choose more --steps")
@@ -87,7 +108,7 @@ def resume(
             remove_unfinished(path)
             if previous and not _is_whole(path / CHECKPOINT, recipe, chosen):
                 (path / PREVIOUS).replace(path / CHECKPOINT)  # or the damaged one would follow it
-            if given:
+            if recipe != was:
                 note_changes(path, step, was, recipe)
             tracker = start_tracker(stack, track, path, recipe, step)
             if tracker is not None and state is not None:
@@ -106,7 +127,7 @@ def resume(
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder with a run that is not finished."""
+    """Hold a folder with a run."""
     if not (folder / MARK).is_file():
         more = " --overwrite" if folder.is_dir() else ""
         raise ValueError(
@@ -114,11 +135,6 @@ def _held(folder: Path) -> Iterator[None]:
             f"marginlens train C23 --out {quote(str(folder))}{more}"
         )
     with locked(folder):
-        if is_finished(folder):
-            raise ValueError(
-                f"the run in {str(folder)!r} is finished; look at it with: "
-                f"marginlens measure {quote(str(folder))}"
-            )
         yield
 
 
@@ -147,6 +163,36 @@ def _is_whole(path: Path, recipe: Recipe, chosen: Task) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _finished_state(folder: Path, recipe: Recipe, chosen: Task, *, previous: bool) -> TrainingState:
+    """Return the state in which a finished run goes on to the recipe's number of steps."""
+    if previous:
+        raise ValueError(
+            f"the run in {str(folder)!r} is finished and has no {PREVIOUS}; leave --previous out"
+        )
+    weights = load_weights(folder)
+    require_finite_weights(weights, folder)
+    try:
+        training = read_training(weights, folder)
+    except (ValueError, OSError, KeyError, SafetensorError, pa.ArrowException) as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"the run in {str(folder)!r} is damaged: {words}") from None
+    state = TrainingState.after(training)
+    if not len(state.active):
+        ends = ", ".join(dict.fromkeys(state.ends))
+        raise ValueError(
+            f"the run in {str(folder)!r} is finished, and every network stopped before the last step "
+            f"({ends}): more steps change nothing; train it again without what stopped it"
+        )
+    if state.step >= recipe.steps:
+        raise ValueError(
+            f"the run in {str(folder)!r} is finished after {state.step} steps; train it further with: "
+            f"marginlens train --resume {quote(str(folder))} --steps {2 * max(1, state.step)}"
+        )
+    like = TrainingState.start(recipe, initial_network(chosen, recipe))
+    state.compiled = way_of(chosen, recipe, like, Ranks.here())
+    return state
 
 
 def _last_state(

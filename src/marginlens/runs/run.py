@@ -23,8 +23,10 @@ from marginlens.measures import (
     why_no_lottery,
 )
 from marginlens.networks import MLP, as_mlp
+from marginlens.runs.training_facts import training_facts
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
+from marginlens.theory.linear_program import SOLVED_GAP
 from marginlens.training import Recipe, Training, initial_network, recorded_rows
 from marginlens.verdict import Verdict, judge
 
@@ -128,7 +130,9 @@ class Run(Displayed):
         if self.measured is None:
             return Shown(heading, facts)
         verdict = self.measured.verdict.shown()
-        return Shown(heading, facts, verdict.columns, verdict.rows, verdict.sentence)
+        return Shown(
+            heading, facts, verdict.columns, verdict.rows, verdict.sentence, lead=verdict.lead
+        )
 
     @cached_property
     def grokking(self) -> Grokking | None:
@@ -179,8 +183,12 @@ def run_record(
     history = {"step": training.steps, **{n: v[:, 0] for n, v in training.history.items()}}
     maximum = np.nan if prediction.margin is None else prediction.margin
     history["margin_ratio"] = history["normalized_margin"] / maximum
-    last = int(training.end_steps[0]) if len(training.end_steps) else 0
-    if recipe.anneal_to is not None and last < 0.75 * recipe.steps:
+    facts = training_facts(task, recipe, training, folder, history)
+    # that rows are others is a premise, and no matter of proof
+    certificate = prediction.certificate
+    solved = certificate is None or certificate.gap <= SOLVED_GAP
+    judged = replace(prediction, proved=solved and not facts.uncovered)
+    if not facts.path_ended:
         words = "Stopped before the penalty had fallen to the strength that is predicted for."
         prediction = replace(prediction, proved=False, note=f"{prediction.note} {words}".strip())
     measured, snapshots = None, training.snapshots
@@ -189,7 +197,8 @@ def run_record(
         start = as_mlp(initial_network(task, recipe.model_copy(update={"members": 1})))
         rows = recorded_rows(task, recipe)
         measurement = measure(as_mlp(training.network), task, rows=rows)
-        verdict = judge(prediction, measurement, training_seconds=training.seconds)
+        seconds = training.seconds if np.isfinite(training.seconds) else None
+        verdict = judge(judged, measurement, training_seconds=seconds, facts=facts)
         measured = Measured(measurement, measure(start, task, rows=rows), verdict)
         tensors = {name: torch.as_tensor(values) for name, values in snapshots.items()}
         layers = as_mlp(training.network.with_parameters(tensors)).parameters

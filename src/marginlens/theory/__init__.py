@@ -53,6 +53,7 @@ from marginlens.theory.finite_penalty import (
 )
 from marginlens.theory.interference import Interference, averaged_cosine, interference
 from marginlens.theory.linear_program import MarginSolution, solve_margin
+from marginlens.theory.mass_bounds import GroupMassBounds, MassBounds, ParityMassBounds
 from marginlens.theory.memorizing import (
     MemorizingComparison,
     compare_memorizing,
@@ -91,10 +92,13 @@ __all__ = [
     "ClassProgram",
     "DegreeLaw",
     "FeaturePrediction",
+    "GroupMassBounds",
     "Harmonics",
     "Interference",
     "MarginSolution",
+    "MassBounds",
     "MemorizingComparison",
+    "ParityMassBounds",
     "ParityVerification",
     "PenalizedMinimum",
     "Penalty",

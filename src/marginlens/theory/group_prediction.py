@@ -18,6 +18,7 @@ from marginlens.theory.closed_forms import (
 )
 from marginlens.theory.finite_penalty import collapse_penalty, minimize_penalized_loss
 from marginlens.theory.linear_program import SOLVED_GAP, MarginSolution, solve_margin
+from marginlens.theory.mass_bounds import GroupMassBounds
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
@@ -85,6 +86,7 @@ def predict_group(
         collapse_penalty=collapse_penalty(program) if homogeneous else None,
         at_penalty=at_penalty,
         proved=solution.certificate.gap <= SOLVED_GAP,
+        mass_bounds=GroupMassBounds(program),
     )
 
 

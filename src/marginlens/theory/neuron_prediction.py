@@ -31,7 +31,7 @@ def searchable(task: Task, activation: Activation) -> bool:
 
 
 def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) -> Prediction:
-    """Prediction from the best single neuron that was found: a number, and no promise."""
+    """Prediction from the best single neuron that was found: a number, and no guarantee."""
     p = task.size
     neuron = best_neuron(p, activation)
     homogeneous = is_homogeneous(penalty, activation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
+from marginlens.theory.mass_bounds import ParityMassBounds
 from marginlens.theory.parity import (
     parity_collapse_penalty,
     parity_margin,
@@ -56,6 +57,7 @@ def predict_parity(task: Task, activation: Activation, penalty: Penalty | None) 
         penalty=penalty,
         collapse_penalty=parity_collapse_penalty(k) if homogeneous else None,
         at_penalty=at_penalty,
+        mass_bounds=ParityMassBounds(task.size, tuple(task.subset or ())),
     )
 
 

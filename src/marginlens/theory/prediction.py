@@ -11,6 +11,7 @@ from jaxtyping import Float
 from marginlens.display import Displayed, Shown, residue
 from marginlens.tasks import Task
 from marginlens.theory.certificate import Certificate
+from marginlens.theory.mass_bounds import MassBounds
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.single_neuron import BestNeuron
 
@@ -116,7 +117,7 @@ class Prediction(Displayed):
     assumptions
         What has to hold of the training for the prediction to apply to it.
     note
-        What is not promised, in a sentence; empty if nothing is held back.
+        What is not guaranteed, in a sentence; empty if nothing is held back.
     closed_form
         Value of the closed form where it is exact, else None.
     theorem9_applies
@@ -133,6 +134,8 @@ class Prediction(Displayed):
         The best single neuron found, for an activation without a closed form on C_p, p prime.
     task_note
         What a reader has to know of the task's name or of its elements' numbers; empty if nothing.
+    mass_bounds
+        Bounds on every network from the masses of its features; None where no theorem applies.
     """
 
     task: str
@@ -153,6 +156,7 @@ class Prediction(Displayed):
     proved: bool = True
     waveform: BestNeuron | None = None
     task_note: str = ""
+    mass_bounds: MassBounds | None = None
 
     @property
     def masses(self) -> Float[np.ndarray, " feature"]:

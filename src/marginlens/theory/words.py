@@ -26,7 +26,7 @@ def assumptions(activation: Activation, penalty: Penalty | None) -> tuple[str, .
     if not is_homogeneous(penalty, activation):
         weakened = (
             f"the network has the maximum margin in the norm L2,{nu}, which the L2 penalty does not "
-            "promise"
+            "guarantee"
         )
     return (
         f"one hidden layer without biases, activation {activation}, trained on all inputs",
@@ -37,10 +37,10 @@ def assumptions(activation: Activation, penalty: Penalty | None) -> tuple[str, .
 
 
 def note(penalty: Penalty | None, activation: Activation) -> str:
-    """What is not promised, in a sentence; empty if nothing is held back."""
+    """What is not guaranteed, in a sentence; empty if nothing is held back."""
     if is_homogeneous(penalty, activation):
         return ""
     return (
         f"The margin is the maximum in the norm L2,{activation.homogeneity}; training with the L2 "
-        "penalty is not promised to reach it."
+        "penalty is not guaranteed to reach it."
     )

@@ -125,6 +125,28 @@ class TrainingState:
             snapshots={name: [] for name in network.parameters},
         )
 
+    @classmethod
+    def after(cls, training: Training) -> TrainingState:
+        """State in which a finished training goes on: its members, history and snapshots.
+
+        Members that took all steps are trained further; others stay as they stopped. The optimizer
+        starts anew, as a finished training does not keep its moments.
+        """
+        ends = ["" if end == "steps" else end for end in training.ends]
+        active = np.array([not end for end in ends], dtype=bool)
+        return cls(
+            step=int(training.end_steps.max(initial=0)),
+            network=training.network,
+            optimizer={},
+            end_steps=np.where(active, -1, training.end_steps),
+            ends=ends,
+            steps=training.steps.tolist(),
+            rows={name: list(rows) for name, rows in training.history.items()},
+            snapshot_steps=training.snapshot_steps.tolist(),
+            snapshots={name: list(values) for name, values in training.snapshots.items()},
+            seconds=training.seconds,
+        )
+
     @property
     def active(self) -> Int[np.ndarray, " active"]:
         """Indices of the members still trained."""

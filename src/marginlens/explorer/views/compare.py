@@ -233,12 +233,11 @@ def _name(one: Compared) -> Any:
 def _verdict(one: Compared) -> Any:
     if one.run.measured is None or one.member:
         return "–"
-    promised = [claim for claim in one.run.verdict.claims if claim.promised]
-    if not promised:
-        return parts.chip("nothing promised")
-    held = sum(claim.holds for claim in promised)
-    mood = "good" if held == len(promised) else "bad"
-    return parts.chip(f"{held} of {len(promised)} hold", mood)
+    verdict = one.run.verdict
+    scored = [claim for claim in verdict.claims if claim.status != "not covered"]
+    passing = sum(claim.status == "passes" for claim in scored)
+    words = f"{passing} of {len(scored)} pass" if verdict.status == "passes" else verdict.status
+    return parts.chip(words, verdict.mood)
 
 
 def _margins(compared: Sequence[Compared]) -> tuple[str, ...]:

@@ -138,9 +138,8 @@ def _headlines(prediction: Prediction) -> Component:
         numbers.append(
             ("Width that suffices", str(prediction.sufficient_width), "neurons, written down below")
         )
-    if prediction.theorem9_applies is not None:
-        applies = "applies" if prediction.theorem9_applies else "does not apply"
-        numbers.append(("Theorem 9", applies, "Morwani et al. 2024"))
+    if prediction.theorem9_applies:
+        numbers.append(("Theorem 9", "applies", "Morwani et al. 2024"))
     if prediction.collapse_penalty is not None:
         numbers.append(
             ("Collapse", number(prediction.collapse_penalty, 5), "strength above which all is zero")

@@ -16,7 +16,7 @@ from marginlens.explorer.site import Query, Site, View
 from marginlens.figures import FIGURES, choose_neurons
 from marginlens.figures.moment import moment_figure, moment_heights
 from marginlens.figures.style import number
-from marginlens.report import claim_value, described, headlines, outcome, sentence
+from marginlens.report import claim_value, described, headlines, outcome
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RUN"]
 
 _MOST_NEURONS = 8
-_MOODS = {"holds": "good", "does not hold": "bad"}
+_MOODS = {"passes": "good", "contradicted": "bad"}
 
 
 def _draw(site: Site, query: Query) -> list[Any]:
@@ -64,13 +64,15 @@ def _head(run: Run, name: str) -> list[Any]:
         words = f"{what}: its neurons are not measured, its curves are."
         return [parts.heading(name, words)]
     verdict = run.verdict
-    promised = [claim for claim in verdict.claims if claim.promised]
-    mood = "neutral" if not promised else ("good" if verdict.holds else "bad")
-    words = sentence(verdict, proved=run.prediction.proved)
+    mood = verdict.mood
+    mark = {"good": "✓", "bad": "✗", "neutral": "–"}[mood]
     return [
         parts.heading(f"{run.task.name}: {described(run)}", f"Run {name}"),
         html.P(
-            [parts.chip({"good": "✓", "bad": "✗", "neutral": "–"}[mood], mood), html.Span(words)],
+            [
+                parts.chip(mark, mood),
+                html.Span(verdict.summary),
+            ],
             className="verdict",
         ),
     ]

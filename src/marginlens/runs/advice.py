@@ -1,0 +1,121 @@
+"""Commands that train a run further, or the same network with other settings."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marginlens.tasks import Task
+from marginlens.training import Recipe, recipe_for
+
+__all__ = ["RunAdvice", "option_of"]
+
+_OPTIONS = {"loss_function": "--loss", "members": "--seeds"}
+_LEFT_OUT = {"task", "snapshots", "record_every"}
+
+
+def option_of(field: str) -> str:
+    """Return the command line's option for a field of a recipe.
+
+    Examples
+    --------
+    >>> option_of("learning_rate"), option_of("members")
+    ('--learning-rate', '--seeds')
+    """
+    return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
+
+
+@dataclass(frozen=True)
+class RunAdvice:
+    """Commands for one run.
+
+    Attributes
+    ----------
+    recipe, task
+        Recipe that the run was trained by, and its task.
+    folder
+        Folder of the run; None if it was not saved.
+    step
+        Step that training reached.
+    """
+
+    recipe: Recipe
+    task: Task
+    folder: Path | None
+    step: int
+
+    def longer(self) -> str:
+        """Return the command that trains the run further: to its end, or to twice its steps.
+
+        A run that had far fewer steps than its task usually takes gets those.
+        """
+        usual = recipe_for(self.task, activation=self.recipe.activation).steps
+        steps = max(_rounded(2 * self.recipe.steps), usual)
+        if self.step < self.recipe.steps:  # it was stopped: its own number of steps is the aim
+            steps = self.recipe.steps
+        if self.folder is None:
+            return self._command({"steps": steps})
+        more = f" --steps {steps}" if steps != self.recipe.steps else ""
+        return f"marginlens train --resume {shlex.quote(str(self.folder))}{more}"
+
+    def wider(self, least: int) -> str:
+        """Return the command that trains a network of at least so many neurons, the usual width."""
+        usual = recipe_for(self.task, activation=self.recipe.activation)
+        width = (
+            max(least, usual.width) if self.recipe.width < usual.width else 2 * self.recipe.width
+        )
+        width = max(width, least)
+        return self._command({"width": width, "steps": usual.steps}, "width")
+
+    def other_seed(self) -> str:
+        """Return the command that trains the same network from another seed."""
+        return self._command({"seed": self.recipe.seed + self.recipe.members}, "seed")
+
+    def without(self, *fields: str) -> str:
+        """Return the command that trains the same network with these fields at their defaults."""
+        usual = recipe_for(self.task, activation=self.recipe.activation)
+        return self._command({name: getattr(usual, name) for name in fields}, "new")
+
+    def _command(self, changes: dict[str, Any], suffix: str = "longer") -> str:
+        """Return the command of the recipe with changes; what is usual for the task is left out."""
+        usual = recipe_for(self.task, activation=self.recipe.activation).model_dump()
+        words = ["marginlens", "run", self._spec()]
+        for name, value in {**self.recipe.model_dump(), **changes}.items():
+            stated = name in {suffix, "steps" if suffix == "longer" else ""}
+            if stated or (name not in _LEFT_OUT and value != usual[name]):
+                words += _as_options(name, value)
+        if self.folder is not None:
+            words += ["--out", f"{self.folder}-{suffix}"]
+        return shlex.join(words)
+
+    def _spec(self) -> str:
+        """Return what names the task: its table's file, where its name does not say its table."""
+        table = None if self.folder is None else self.folder / "table.npy"
+        named = self.task.group is not None and self.recipe.task == self.task.group.name
+        return str(table) if table is not None and named and table.is_file() else self.recipe.task
+
+
+def _as_options(name: str, value: Any) -> list[str]:
+    if name == "betas":
+        return ["--beta1", f"{value[0]:g}", "--beta2", f"{value[1]:g}"]
+    if value is True:
+        return [option_of(name)]
+    if value is False:
+        return [f"--no-{name}"] if name == "biases" else []
+    if value is None:
+        return []
+    return [option_of(name), f"{value:g}" if isinstance(value, float) else str(value)]
+
+
+def _rounded(steps: int) -> int:
+    """Round up to two digits.
+
+    Examples
+    --------
+    >>> _rounded(3000), _rounded(2), _rounded(1234)
+    (3000, 2, 1300)
+    """
+    unit = 10 ** max(0, len(str(steps)) - 2)
+    return -(-steps // unit) * unit

@@ -1,0 +1,110 @@
+"""Facts about a run's training that the premises of the theory need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from marginlens.runs.advice import RunAdvice
+from marginlens.tasks import Task
+from marginlens.theory import default_activation, is_covered, parse_activation
+from marginlens.training import Recipe, Training
+from marginlens.training.schedules import learning_rate
+from marginlens.verdict import TrainingFacts
+
+__all__ = ["training_facts"]
+
+_WAY = 0.1  # the last part of the way, over which it is seen whether the loss still falls
+
+
+def training_facts(
+    task: Task,
+    recipe: Recipe,
+    training: Training,
+    folder: Path | None,
+    history: dict[str, np.ndarray],
+) -> TrainingFacts:
+    """Collect the facts about a training that the premises of the theory need.
+
+    Parameters
+    ----------
+    task, recipe, training
+        Task, recipe and outcome of the training.
+    folder
+        Folder of the run; None if it is not saved.
+    history
+        Columns ``step`` and ``loss`` of member 0, as in :class:`marginlens.runs.Run`.
+    """
+    step = int(training.end_steps[0]) if len(training.end_steps) else 0
+    other_rows, share = "", 1.0
+    if recipe.train_length is not None:
+        other_rows = f"on numbers of at most {recipe.train_length} digits"
+    elif recipe.train_fraction < 1:
+        share, other_rows = (
+            recipe.train_fraction,
+            f"on {100 * recipe.train_fraction:.3g} % of the rows",
+        )
+    if recipe.corrupt:
+        share *= 1 - recipe.corrupt
+        wrong = f"with {100 * recipe.corrupt:.3g} % wrong labels"
+        other_rows = f"{other_rows}, {wrong}" if other_rows else wrong
+    return TrainingFacts(
+        rows_share=share,
+        other_rows=other_rows,
+        ended=training.ends[0] if training.ends else training.stopped,
+        step=step,
+        steps=recipe.steps,
+        last_fall=_last_fall(recipe, history, step),
+        last_loss=_last_loss(recipe, history, step),
+        path_ended=recipe.anneal_to is None or step >= 0.75 * recipe.steps,
+        uncovered=_uncovered(task, recipe),
+        advice=RunAdvice(recipe, task, folder, step),
+    )
+
+
+def _last_loss(recipe: Recipe, history: dict[str, np.ndarray], step: int) -> float | None:
+    """Loss at the last step, over the whole table; None where another one was recorded."""
+    steps = history["step"]
+    if not len(steps) or steps[-1] != step or not recipe.is_population:
+        return None
+    return float(history["loss"][-1])
+
+
+def _last_fall(recipe: Recipe, history: dict[str, np.ndarray], step: int) -> float | None:
+    """By how much the loss fell, relatively, over the last tenth of the way.
+
+    The way is the sum of the learning rates: a schedule that ends at 0 takes its last steps on the
+    spot, and a loss that stands still there may well fall at the full rate.
+    """
+    steps, loss = history["step"], history["loss"]
+    if not step:
+        return None
+    kept = steps <= step
+    if kept.sum() < 2:
+        return None
+    steps, loss = steps[kept], loss[kept]
+    way = np.cumsum([learning_rate(recipe, s) for s in range(int(steps[-1]))])
+    before = int(np.searchsorted(way, (1 - _WAY) * way[-1]))
+    index = max(0, int(np.searchsorted(steps, before, side="right")) - 1)
+    index = min(index, len(steps) - 2)
+    return float(loss[index] / loss[-1] - 1) if loss[-1] > 0 else None
+
+
+def _uncovered(task: Task, recipe: Recipe) -> str:
+    """Why no theorem covers a network, in a phrase; empty where one does."""
+    if not is_covered(task):
+        return f"the task {task.name}"
+    if parse_activation(recipe.activation) != default_activation(task):
+        return f"the activation {recipe.activation} on {task.name}"
+    reasons = (
+        (recipe.network != "mlp", f"{recipe.network} networks"),
+        (bool(recipe.biases), "networks with biases"),
+        (recipe.tied, "one embedding for all inputs"),
+        (recipe.weight_decay > 0, "decoupled weight decay"),
+        (
+            recipe.loss_function not in ("cross_entropy", "logistic"),
+            f"the {recipe.loss_function} loss",
+        ),
+    )
+    return next((words for holds, words in reasons if holds), "")

@@ -1,0 +1,18 @@
+"""Prediction against measurement: every sentence of the theory as a claim, with its premises."""
+
+from marginlens.verdict.claims import Claim, Status, at_least, claim
+from marginlens.verdict.judgement import judge
+from marginlens.verdict.premises import Advice, Premise, TrainingFacts
+from marginlens.verdict.record import Verdict
+
+__all__ = [
+    "Advice",
+    "Claim",
+    "Premise",
+    "Status",
+    "TrainingFacts",
+    "Verdict",
+    "at_least",
+    "claim",
+    "judge",
+]

@@ -1,0 +1,359 @@
+"""Prediction against measurement: claims with their status, premises, and a summary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from marginlens.measures import Measurement
+from marginlens.theory import Prediction
+from marginlens.verdict.claims import Claim, claim
+from marginlens.verdict.excess import BELOW, Excess
+from marginlens.verdict.premises import Premise, TrainingFacts
+from marginlens.verdict.record import Verdict
+from marginlens.verdict.summary import summarize
+
+__all__ = ["judge"]
+
+_PAPER = "Morwani et al. 2024"
+_PROGRAM = "convex program of the irrep masses (docs/theory.md)"
+_LOSS = 1e-3  # relative tolerance of the loss
+_MARGIN = 5e-3  # tolerance of the share of the maximum margin
+
+
+def judge(
+    prediction: Prediction,
+    measurement: Measurement,
+    *,
+    training_seconds: float | None = None,
+    facts: TrainingFacts | None = None,
+) -> Verdict:
+    """Hold a measurement against a prediction.
+
+    A claim that fails is contradicted only if no network whose loss is that close to the minimum can
+    measure that (:class:`marginlens.verdict.excess.Excess`); else a premise is not met, at least that
+    training has reached the minimum. So unfinished, stuck and narrow networks never contradict the
+    theory, and one that does would be news.
+
+    Parameters
+    ----------
+    prediction
+        Prediction for the task, activation and penalty that the network was trained with.
+    measurement
+        Measurement of the network over all rows.
+    training_seconds
+        Time that training took, in seconds.
+    facts
+        How the network was trained; None: nothing is known about that.
+
+    Examples
+    --------
+    >>> from marginlens.networks import construct
+    >>> from marginlens.tasks import task
+    >>> from marginlens.measures import measure
+    >>> from marginlens.theory import predict
+    >>> c5 = task("C5")
+    >>> verdict = judge(predict(c5), measure(construct(c5), c5))
+    >>> verdict.holds, verdict.status, round(verdict.margin_ratio, 12)
+    (True, 'passes', 1.0)
+    """
+    facts = facts or TrainingFacts()
+    setting = _Setting.of(prediction, measurement, facts)
+    ratio = None
+    at = prediction.at_penalty
+    # where the network is predicted to collapse, what is left of it has no direction
+    if prediction.margin is not None and (at is None or at.norm > 0) and not measurement.non_finite:
+        ratio = measurement.normalized_margin / prediction.margin
+    claims = [
+        *_at_penalty(prediction, measurement, ratio, setting),
+        *_features(prediction, measurement, setting),
+        *_neurons(measurement, setting),
+    ]
+    premises = _premises(prediction, measurement, facts, setting)
+    excess = None
+    if setting.covered and not measurement.sampled and not measurement.non_finite:
+        excess = Excess(prediction, measurement)
+    claims = [_costed(one, excess, setting) for one in claims]
+    if setting.covered and not measurement.non_finite:
+        premises.append(_minimum(claims, excess, setting, limit=at is None))
+    claims = [_with_status(one, premises, excess, setting) for one in claims]
+    verdict = Verdict(
+        measurement.task, ratio, training_seconds, tuple(claims), tuple(premises), "-"
+    )
+    return replace(verdict, summary=summarize(verdict, prediction, measurement, facts))
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What a theorem covers of a setting: the network, its features, and its rows."""
+
+    covered: bool  # a theorem speaks of this task, activation, network and penalty
+    guaranteed: bool  # and of its rows, and of the strength to which the penalty fell
+    collapses: bool  # the minimum is the zero network
+    all_must: bool = True  # at this strength each feature that must be used in the limit is used
+
+    @classmethod
+    def of(cls, prediction: Prediction, measurement: Measurement, facts: TrainingFacts) -> _Setting:
+        at = prediction.at_penalty
+        covered = (
+            prediction.margin is not None
+            and prediction.proved
+            and not facts.uncovered
+            and (prediction.penalty is None or at is not None)
+        )
+        rows = not facts.other_rows and not measurement.sampled
+        all_must = True
+        if at is not None and at.shares:
+            must = [one.name for one in prediction.features if one.status == "must"]
+            least = 0.01 / max(1, len(prediction.features))
+            all_must = all(at.shares[name] > least for name in must)
+        return cls(
+            covered=covered,
+            guaranteed=covered and rows and facts.path_ended,
+            collapses=at is not None and at.norm == 0,
+            all_must=all_must,
+        )
+
+    @property
+    def promised(self) -> bool:
+        """Whether a theorem guarantees claims about a network that is not zero."""
+        return self.guaranteed and not self.collapses
+
+
+def _premises(
+    prediction: Prediction, measured: Measurement, facts: TrainingFacts, setting: _Setting
+) -> list[Premise]:
+    """All premises but the minimum's."""
+    found = [
+        Premise(
+            "finite", "Every weight is a finite number", not measured.non_finite,
+            float(measured.non_finite), 0.0,
+        ),
+        Premise(
+            "theorem", "A theorem covers the task, the activation, the network and the penalty",
+            setting.covered,
+        ),
+    ]  # fmt: skip
+    if not setting.covered:
+        return found
+    rows = not facts.other_rows and not measured.sampled
+    found.append(
+        Premise(
+            "rows", "Every row is trained on, with its right answer", rows, facts.rows_share, 1.0
+        )
+    )
+    penalty, collapse = prediction.penalty, prediction.collapse_penalty
+    if penalty is not None and collapse is not None:
+        found.append(
+            Premise(
+                "strength", "The penalty's strength is below the one at which networks collapse",
+                penalty.strength < collapse, penalty.strength, collapse,
+            )
+        )  # fmt: skip
+    if not facts.path_ended:
+        found.append(
+            Premise(
+                "path", "The penalty has fallen to the strength that is predicted for", False,
+                float(facts.step), math.ceil(0.75 * facts.steps),
+            )
+        )  # fmt: skip
+    if facts.last_loss and penalty is not None:
+        loss = measured.cross_entropy + penalty.strength * measured.norm
+        apart = abs(loss / facts.last_loss - 1)
+        if apart > _LOSS:
+            words = (
+                "The weights are those that training ended with: their loss is the last recorded"
+            )
+            found.append(Premise("weights", words, False, loss, facts.last_loss))
+    if prediction.sufficient_width is not None:
+        width, needed = len(measured.neuron_norms), prediction.sufficient_width
+        found.append(
+            Premise(
+                "width", "The width suffices for a network of maximum margin", width >= needed,
+                float(width), float(needed),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _costed(one: Claim, excess: Excess | None, setting: _Setting) -> Claim:
+    """The claim, with the least excess of networks that measure this where it fails."""
+    if one.holds or one.measured is None or excess is None or not setting.covered:
+        return one
+    least = excess.least(one.name)
+    return replace(one, least_excess=least if math.isfinite(least) else None)
+
+
+def _is_impossible(one: Claim, excess: Excess | None) -> bool:
+    """Whether no network that close to the minimum can measure this."""
+    if one.holds or one.measured is None or excess is None:
+        return False
+    return excess.relative < excess.least(one.name) - excess.noise
+
+
+def _minimum(
+    claims: list[Claim], excess: Excess | None, setting: _Setting, *, limit: bool
+) -> Premise:
+    """The premise that training has reached the minimum, as closely as the claims need."""
+    words = "Training has reached the minimum of the loss"
+    if limit:
+        words = "The network has the maximum margin"
+    if excess is None:
+        return Premise("minimum", words, None)
+    needed = _MARGIN if limit else _LOSS
+    failing = [
+        one.least_excess
+        for one in claims
+        if one.promised and one.least_excess is not None and not _is_impossible(one, excess)
+        and one.name not in ("loss", "margin_ratio" if limit else "")
+    ]  # fmt: skip
+    if excess.relative > needed:
+        return Premise("minimum", words, False, excess.relative, needed)
+    return Premise(
+        "minimum", words, not failing, excess.relative, max(0.0, min([needed, *failing]))
+    )
+
+
+def _with_status(
+    one: Claim, premises: list[Premise], excess: Excess | None, setting: _Setting
+) -> Claim:
+    absent = one.name == "must_features" and not setting.all_must and not setting.collapses
+    if not setting.covered or absent:
+        return replace(one, status="not covered")
+    if one.holds:
+        return replace(one, status="passes")
+    if _is_impossible(one, excess):
+        return replace(one, status="contradicted")
+    if any(premise.met is False for premise in premises):
+        return replace(one, status="premise not met")
+    return replace(one, status="unknown")
+
+
+def _at_penalty(
+    prediction: Prediction, measured: Measurement, ratio: float | None, setting: _Setting
+) -> Iterator[Claim]:
+    """Loss, norm, margin and shares at the strength of the run; share of gamma*."""
+    every = f"Every input of {measured.sampled} drawn" if measured.sampled else "Every input"
+    yield claim(
+        "accuracy", f"{every} is answered correctly", 1.0, measured.accuracy, 0.0,
+        prediction.theorem, promised=setting.promised,
+    )  # fmt: skip
+    at = prediction.at_penalty
+    source = _PROGRAM if prediction.proved else prediction.theorem
+    if at is not None:
+        strength = 0.0 if prediction.penalty is None else prediction.penalty.strength
+        loss = claim(
+            "loss", "Cross-entropy + penalty at its minimum", at.loss,
+            measured.cross_entropy + strength * measured.norm, _LOSS, source,
+            promised=setting.guaranteed, relative=True,
+        )  # fmt: skip
+        # within the tolerance, and still below what any network can reach
+        below = loss.measured is not None and loss.measured < at.loss * (1 - BELOW)
+        yield replace(loss, holds=False) if below and setting.covered else loss
+        for name, words, tolerance in (
+            ("cross_entropy", "Cross-entropy at this penalty", 1e-3),
+            ("norm", "Sum of the neurons' norms to the power nu at this penalty", 1e-3),
+            ("margin", "Margin of the logits at this penalty", 5e-3),
+        ):
+            yield claim(
+                name, words, getattr(at, name), getattr(measured, name), tolerance, source,
+                promised=setting.guaranteed, relative=True,
+            )  # fmt: skip
+    if ratio is not None:
+        expected = 1.0 if at is None or at.margin_ratio is None else at.margin_ratio
+        reached = claim(
+            "margin_ratio", "Share of the maximum normalized margin reached", expected, ratio,
+            _MARGIN, prediction.theorem, promised=setting.promised,
+        )  # fmt: skip
+        above = ratio > 1 + BELOW and setting.covered
+        yield replace(reached, holds=False) if above else reached
+
+
+def _features(prediction: Prediction, measured: Measurement, setting: _Setting) -> Iterator[Claim]:
+    """Features that are used, and their shares of the norm."""
+    known = all(feature.least_share is not None for feature in prediction.features)
+    promised = setting.promised
+    statuses = [feature.status for feature in prediction.features]
+    must = np.array([status == "must" for status in statuses])
+    used = measured.share > 0
+    at = prediction.at_penalty
+    shares = None
+    if at is not None and at.shares:
+        shares = np.array([at.shares[name] for name in measured.features])
+    if must.any():
+        yield claim(
+            "must_features", "Number of features that every maximum-margin network uses, used here",
+            float(must.sum()), float((used & must).sum()), 0.0, prediction.theorem,
+            promised=promised and setting.all_must,
+        )  # fmt: skip
+    cannot = np.array([status == "cannot" for status in statuses])
+    if cannot.any():
+        expected = 0.0 if shares is None else float(shares[cannot].sum())
+        yield claim(
+            "cannot_features", "Share of the norm on features that no maximum-margin network uses",
+            expected, float(measured.share[cannot].sum()), 0.01, prediction.theorem, promised=promised,
+        )  # fmt: skip
+    if shares is not None:
+        worst = float(np.abs(measured.share - shares).max())
+        yield claim(
+            "shares", "Largest difference between a feature's share of the norm and its prediction",
+            0.0, worst, 0.01, _PROGRAM, promised=promised,
+        )  # fmt: skip
+    elif known:
+        least = np.array([feature.least_share for feature in prediction.features], dtype=float)
+        most = np.array([feature.greatest_share for feature in prediction.features], dtype=float)
+        outside = np.maximum(least - measured.share, measured.share - most).max()
+        yield claim(
+            "shares", "Largest distance of a feature's share of the norm from its predicted range",
+            0.0, max(0.0, float(outside)), 0.01, prediction.theorem,
+            promised=promised,
+        )  # fmt: skip
+
+
+def _neurons(measured: Measurement, setting: _Setting) -> Iterator[Claim]:
+    """Shape of each live neuron."""
+    live = measured.live
+    promised = setting.promised
+
+    def least(values: np.ndarray) -> float | None:
+        return float(values[live].min()) if live.any() else None
+
+    if measured.subset_power is not None:
+        source = f"{_PAPER}, Theorem 8"
+        assert measured.magnitude_ratio is not None
+        assert measured.signs_agree is not None
+        for name, words, values, tolerance in (
+            ("on_subset", "Least share of a neuron's input energy on the relevant coordinates",
+             measured.subset_power, 0.01),
+            ("equal_magnitudes", "Least ratio of the smallest to the largest relevant weight",
+             measured.magnitude_ratio, 0.05),
+            ("signs", "Every neuron's output sign is the product of its input signs",
+             measured.signs_agree.astype(float), 0.0),
+        ):  # fmt: skip
+            yield claim(name, words, 1.0, least(values), tolerance, source, promised=promised)
+        return
+    source = f"{_PAPER}, Theorems 7 and 9; extended in docs/theory.md"
+    agreeing = float(measured.agrees[live].mean()) if live.any() else None
+    yield claim(
+        "one_feature", "Least share of a live neuron's energy in a single feature", 1.0,
+        least(measured.max_power), 0.01, source, promised=promised,
+    )  # fmt: skip
+    yield claim(
+        "same_feature", "Share of live neurons whose inputs and output have the same feature", 1.0,
+        agreeing, 0.0, source, promised=promised,
+    )  # fmt: skip
+    if measured.cosine_fit is not None and measured.phase_error is not None:
+        source = f"{_PAPER}, Theorem 7"
+        yield claim(
+            "sinusoidal", "Least share of variance of a neuron's u, v and w explained by the best "
+            "cosine", 1.0, least(measured.cosine_fit), 0.01, source, promised=promised,
+        )  # fmt: skip
+        worst = least(-measured.phase_error)
+        yield claim(
+            "phases_add", "Largest difference of a live neuron's input phases, added, from its "
+            "output's, in radians", 0.0, None if worst is None else -worst, 0.05, source,
+            promised=promised,
+        )  # fmt: skip

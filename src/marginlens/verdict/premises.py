@@ -1,0 +1,93 @@
+"""Premises of the theory's claims, and facts about a training that they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+__all__ = ["Advice", "Premise", "TrainingFacts"]
+
+
+@dataclass(frozen=True)
+class Premise:
+    """One condition under which the theory guarantees its claims.
+
+    Attributes
+    ----------
+    name, statement
+        Short name (``"finite"``, ``"theorem"``, ``"rows"``, ``"strength"``, ``"path"``, ``"weights"``,
+        ``"width"`` or ``"minimum"``), and the condition in a sentence.
+    met
+        Whether it holds; None if that is not known.
+    measured, needed
+        Number that decides, and the bound that it is held against; None where no number does. Of
+        ``"minimum"`` the excess over the minimum, relative, and the largest one with which none of
+        the claims that fail could.
+    """
+
+    name: str
+    statement: str
+    met: bool | None
+    measured: float | None = None
+    needed: float | None = None
+
+
+@runtime_checkable
+class Advice(Protocol):
+    """Commands that mend an unmet premise of one run."""
+
+    def longer(self) -> str:
+        """Return the command that trains the run further."""
+        ...
+
+    def wider(self, least: int) -> str:
+        """Return the command that trains a network of at least so many neurons."""
+        ...
+
+    def other_seed(self) -> str:
+        """Return the command that trains the same network from another seed."""
+        ...
+
+    def without(self, *fields: str) -> str:
+        """Return the command that trains the same network with these fields at their defaults."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """Facts about how a network was trained, as far as the premises need them.
+
+    Attributes
+    ----------
+    rows_share
+        Share of the table's rows that were trained on, with their right answers.
+    other_rows
+        How the rows differ from the whole table, as a phrase such as ``"on 70 % of the rows"``; empty
+        if they do not.
+    ended
+        Why training stopped, as in :class:`marginlens.training.Training`.
+    step, steps
+        Last step, and number of steps asked for.
+    last_fall
+        By how much the loss fell, relatively, over the last tenth of the way, the way being the sum of
+        the learning rates; None where that is not recorded.
+    last_loss
+        Loss that was recorded at the last step; None where that was not over the whole table.
+    path_ended
+        Whether the penalty's strength had reached the one that is predicted for.
+    uncovered
+        Reason why no theorem covers the network, in a phrase; empty if one does.
+    advice
+        Commands for this run; None if none can be given.
+    """
+
+    rows_share: float = 1.0
+    other_rows: str = ""
+    ended: str = "steps"
+    step: int = 0
+    steps: int = 0
+    last_fall: float | None = None
+    last_loss: float | None = None
+    path_ended: bool = True
+    uncovered: str = ""
+    advice: Advice | None = None

@@ -1,0 +1,213 @@
+"""The outcome of a verdict in a sentence that needs no other knowledge."""
+
+from __future__ import annotations
+
+from marginlens.measures import Measurement
+from marginlens.theory import Prediction
+from marginlens.verdict.premises import Advice, Premise, TrainingFacts
+from marginlens.verdict.record import Verdict
+
+__all__ = ["summarize"]
+
+_FALLING = (
+    0.05  # of the excess, over the last tenth of the way: less than that is no longer falling
+)
+
+
+def summarize(
+    verdict: Verdict, prediction: Prediction, measured: Measurement, facts: TrainingFacts
+) -> str:
+    """Say the outcome, its reason, and the command that mends an unmet premise.
+
+    Parameters
+    ----------
+    verdict
+        Claims and premises, with their statuses.
+    prediction, measured, facts
+        What the verdict was made of.
+    """
+    scored = [claim for claim in verdict.claims if claim.status != "not covered"]
+    passing = sum(claim.status == "passes" for claim in scored)
+    count = f"{passing} of {len(scored)} claims pass"
+    unmet = {premise.name: premise for premise in verdict.premises if premise.met is False}
+    if "finite" in unmet:
+        bad = measured.non_finite
+        return (
+            f"The network has non-finite weights ({bad} {'is' if bad == 1 else 'are'} NaN or infinite): "
+            "nothing can be measured on it. Train it again, with a smaller --learning-rate."
+        )
+    if verdict.status == "not covered":
+        return f"No theorem covers {_setting(prediction, facts)}: claims are reported, not scored."
+    if verdict.status == "contradicted":
+        names = ", ".join(c.name.replace("_", " ") for c in scored if c.status == "contradicted")
+        return (
+            f"Contradicted: no network this close to the minimum can measure this ({names}). That "
+            f"would be news: check it in --dtype float64 and report it. {count}."
+        )
+    if verdict.status == "passes":
+        return _passing(verdict, prediction, unmet, facts, count)
+    return f"{_reason(unmet, prediction, measured, facts, verdict)} {_capital(count)}."
+
+
+def _passing(
+    verdict: Verdict,
+    prediction: Prediction,
+    unmet: dict[str, Premise],
+    facts: TrainingFacts,
+    count: str,
+) -> str:
+    unmet.pop("theorem", None)
+    if not unmet:
+        return f"{verdict.count}: the network is the one that {_basis(prediction)} predicts."
+    because = {
+        "rows": f"although it was trained {facts.other_rows or 'on other rows'}",
+        "width": f"although it is narrower than the {_whole(unmet.get('width'))} neurons that suffice",
+        "strength": "although the penalty is so strong that networks collapse",
+        "path": "although the penalty had not fallen to its end",
+        "weights": "although the weights are not those that training ended with",
+        "minimum": "although the minimum is not reached",
+    }[next(iter(unmet))]
+    return f"{_capital(count)}, {because}: the theory does not guarantee that."
+
+
+def _reason(
+    unmet: dict[str, Premise],
+    prediction: Prediction,
+    measured: Measurement,
+    facts: TrainingFacts,
+    verdict: Verdict,
+) -> str:
+    """The first premise that is not met, and the command that mends it."""
+    advice = facts.advice
+    if "rows" in unmet:
+        how = facts.other_rows or f"and measured on a sample of {measured.sampled} rows"
+        return (
+            f"Trained {how}: the theory is about networks that are trained on every row with its right "
+            "answer, and guarantees nothing about others."
+        )
+    if "strength" in unmet:
+        strength = unmet["strength"]
+        did = "as this one did" if not measured.live.any() or measured.norm < 1e-3 else "in the end"
+        return (
+            f"The penalty is too strong: at strength {strength.measured:g}, above "
+            f"{strength.needed:.3g}, every network collapses to zero, {did}.{_try(advice, 'strength')}"
+        )
+    if "weights" in unmet:
+        weights = unmet["weights"]
+        return (
+            f"The weights are not those that training ended with: their loss is {weights.measured:.6g}, "
+            f"the last one recorded {weights.needed:.6g}. The parameters' file was changed."
+        )
+    if "width" in unmet:
+        needed = int(unmet["width"].needed or 0)
+        return (
+            f"Too narrow: {_whole_measured(unmet['width'])} neurons, where {needed} suffice; the theory "
+            f"guarantees nothing about narrower networks.{_wider(advice, 2 * needed)}"
+        )
+    if facts.ended == "interrupted" or "path" in unmet:
+        return f"Not trained to the end: stopped at step {facts.step} of {facts.steps}{_longer(advice)}"
+    if "minimum" in unmet:
+        return _not_at_minimum(unmet["minimum"], prediction, measured, facts, verdict)
+    return "Some claims could not be measured."
+
+
+def _not_at_minimum(
+    minimum: Premise,
+    prediction: Prediction,
+    measured: Measurement,
+    facts: TrainingFacts,
+    verdict: Verdict,
+) -> str:
+    excess, advice = minimum.measured or 0.0, facts.advice
+    if prediction.at_penalty is None:
+        return (
+            f"Not a network of maximum margin: it has {_percent(1 - excess)} of it, and the claims are "
+            "about those that have all of it."
+        )
+    above = f"loss {_percent(excess)} above the minimum"
+    if excess >= 1:
+        above = f"loss {1 + excess:.3g} times the minimum"
+    if facts.ended == "share of the margin":
+        return (
+            f"Stopped early, as --stop-share asks: {above}."
+            f"{_command(advice.without('stop_share') if advice else None)}"
+        )
+    if facts.ended == "converged":
+        return (
+            f"Stopped early, as --tolerance asks: {above}."
+            f"{_command(advice.without('tolerance', 'patience') if advice else None)}"
+        )
+    if facts.ended == "diverged":
+        return (
+            f"Diverged after step {facts.step}, which is kept: {above}; try a smaller "
+            "--learning-rate."
+        )
+    # the fall is relative to the loss, the excess to its minimum
+    fall = None if facts.last_fall is None else facts.last_fall * (1 + excess)
+    falling = fall is not None and fall >= _FALLING * excess
+    start = "Not trained to the end: " if excess > 1e-3 else "Near the minimum, not at it: "
+    if falling or fall is None:
+        still = " and still falling" if falling else ""
+        return f"{start}{above}{still}{_longer(advice)}"
+    needed, width = prediction.sufficient_width, len(measured.neuron_norms)
+    if needed is not None and width < 2 * needed:
+        return (
+            f"Stuck near the minimum: {above} and no longer falling; {width} neurons are fewer than "
+            f"twice the {needed} that suffice, and often get stuck.{_wider(advice, 2 * needed)}"
+        )
+    return (
+        f"Stuck near the minimum: {above} and hardly falling any more."
+        f"{_command(advice.longer() if advice else None)}"
+        if excess <= 1e-3
+        else f"Stuck: {above} and no longer falling.{_command(advice.other_seed() if advice else None)}"
+    )
+
+
+def _setting(prediction: Prediction, facts: TrainingFacts) -> str:
+    if facts.uncovered:
+        return facts.uncovered
+    if prediction.margin is None or not prediction.proved:
+        return f"{prediction.task} with the activation {prediction.activation}"
+    if prediction.penalty is None or prediction.penalty.norm == "homogeneous":
+        return "training without a penalty"
+    return "the squared L2 penalty"
+
+
+def _basis(prediction: Prediction) -> str:
+    """The theorem in few words: ``"Theorem 7 (Morwani et al. 2024)"``."""
+    author, _, theorem = prediction.theorem.partition(", ")
+    return f"{theorem} ({author})" if theorem.startswith("Theorem") else "the theory"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
+def _whole(premise: Premise | None) -> str:
+    return "" if premise is None or premise.needed is None else f"{premise.needed:.0f}"
+
+
+def _whole_measured(premise: Premise) -> str:
+    return "" if premise.measured is None else f"{premise.measured:.0f}"
+
+
+def _command(command: str | None) -> str:
+    return f" Try: `{command}`." if command else ""
+
+
+def _try(advice: Advice | None, *fields: str) -> str:
+    return _command(advice.without(*fields) if advice else None)
+
+
+def _wider(advice: Advice | None, least: int) -> str:
+    if advice is None:
+        return f" Try --width {least}."
+    return _command(advice.wider(least))
+
+
+def _longer(advice: Advice | None) -> str:
+    return "." if advice is None else f"; continue with `{advice.longer()}`."
