@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from marginlens.measures import Displacement, Lottery, RuleScore, Tickets, grokking
+from marginlens.verdict import Claim, Verdict
 
 
 class FakeRecipe(SimpleNamespace):
@@ -216,10 +217,8 @@ def _run(
             shares=at_penalty_shares,
             gap=1e-12),
     )  # fmt: skip
-    verdict = SimpleNamespace(
-        task=name, margin_ratio=None if margin is None else 0.99987, training_seconds=17.3,
-        holds=True, claims=_claims(margin),
-    )  # fmt: skip
+    ratio = None if margin is None else 0.99987
+    verdict = Verdict(name, ratio, 17.3, _claims(margin))
     recipe = FakeRecipe(
         task=name, activation=activation, width=len(dead), norm=penalty_norm, strength=1e-4,
         optimizer="adam", learning_rate=0.01, schedule="cosine", steps=1200, stop_margin=None,
@@ -263,11 +262,9 @@ def _lottery(name, features, final, rng) -> Lottery:
 
 def _claims(margin):
     def claim(name, statement, predicted, measured, tolerance, holds, promised, source):
-        return SimpleNamespace(
-            name=name, statement=statement, predicted=predicted, measured=measured,
-            tolerance=tolerance, relative=name == "loss", holds=holds, promised=promised,
-            source=source,
-        )  # fmt: skip
+        return Claim(
+            name, statement, predicted, measured, tolerance, name == "loss", holds, promised, source
+        )
 
     known = margin is not None
     paper = "Morwani et al. 2024, Theorem 7"
@@ -281,8 +278,7 @@ def _claims(margin):
               True, paper),
         claim("sinusoids", "Weights are pure cosines.", 1.0, 0.9999 if known else 0.92, 1e-2, known,
               known, paper),
-        claim("must", "Every must feature is used.", ["k=1", "k=2"], ["k=1", "k=2"], None, True,
-              True, paper),
+        claim("must", "Every must feature is used.", 2.0, 2.0, 0.0, True, True, paper),
     )  # fmt: skip
 
 

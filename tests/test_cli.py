@@ -182,7 +182,7 @@ def test_a_run_leaves_one_folder_with_a_page(call):
     code, printed, _ = call("run", "C5", *SMALL)
     assert code == 0
     assert "runs/C5/report.html" in printed
-    assert "promised claims hold" in printed
+    assert "not met: training has reached the minimum" in printed
     assert [path.name for path in Path("runs").iterdir()] == ["C5"]
     assert (Path("runs/C5/report.html")).read_text().startswith("<!DOCTYPE html>")
     verdict = json.loads(Path("runs/C5/verdict.json").read_text())
@@ -218,22 +218,27 @@ def test_measure_and_verify_read_a_saved_run(call):
     assert "k=2" in printed
     code, printed, _ = call("verify", "run", "--json")
     assert json.loads(printed) == json.loads(Path("run/verdict.json").read_text())
-    assert code == (0 if json.loads(printed)["holds"] else 1)
+    assert code == 3  # not trained to the end, which contradicts nothing
+    assert json.loads(printed)["status"] == "premise not met"
 
 
 def test_the_exit_code_of_verify_is_the_verdict(call):
     call("train", "C5", "--steps", "1", "--out", "untrained")
-    assert call("verify", "untrained")[0] == 1
+    code, printed, _ = call("verify", "untrained")
+    assert code == 3
+    first = printed.splitlines()[0]
+    assert first.startswith("Not trained to the end: loss ")
+    assert "`marginlens train --resume untrained --steps 1500`" in first
     call("train", "C5", "--strength", "1e-3", "--learning-rate", "0.03", "--out", "trained")
     assert call("verify", "trained")[0] == 0
 
 
-def test_relu_is_reported_without_a_promise(call):
+def test_relu_is_reported_without_a_guarantee(call):
     code, printed, _ = call(
         "run", "C5", *SMALL, "--activation", "relu", "--penalty", "l2", "--out", "relu"
     )
     assert code == 0
-    assert "not promised here" in printed
+    assert "No theorem covers the activation relu on C5" in printed
     assert "not proved" in " ".join(printed.split())
     verdict = json.loads(Path("relu/verdict.json").read_text())
     assert verdict["margin_ratio"] < 1 + 1e-6

@@ -168,7 +168,7 @@ def test_a_resume_says_where_it_goes_on_and_what_it_changes(call, older):
     assert recipe("older")["steps"] == 30
     code, _, error = call("train", "--resume", "older")
     assert code == 2
-    assert "is finished; look at it with: marginlens measure older" in error
+    assert "train it further with: marginlens train --resume older --steps" in error
     assert call("measure", "older")[0] == 0
 
 

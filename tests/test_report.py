@@ -74,9 +74,10 @@ def test_every_claim_is_there_with_its_outcome(page):
     for claim in run.verdict.claims:
         for piece in (claim.statement, claim.name, claim.source):
             assert piece in parsed.text
-    not_promised = sum(not claim.promised for claim in run.verdict.claims)
-    assert parsed.text.count("not promised here") == not_promised
-    assert parsed.text.count("✓ holds") == len(run.verdict.claims) - not_promised
+    not_covered = sum(not claim.promised for claim in run.verdict.claims)
+    assert parsed.text.count("not covered") == not_covered
+    assert parsed.text.count("✓ passes") == len(run.verdict.claims) - not_covered
+    assert run.verdict.summary in parsed.text
     assert "✗" not in parsed.text
 
 
@@ -147,7 +148,7 @@ def test_headline_numbers(pages):
     text = Page(pages["C71"][1]).text
     for piece in ("addition modulo 71", "4.6143 × 10⁻⁴", "99.987 %", "0.283841", "17.3 s", "λ"):
         assert piece in text, piece
-    assert "reached 99.987 % of the maximum margin, and all 6 claims of the theory hold." in text
+    assert "6 of 6 guaranteed claims pass" in text
     assert "All 35 features must be used by a network of maximum margin, each with 2.8571 %" in text
     assert "composition in S4, a group of order 24" in Page(pages["S4"][1]).text
     assert "the parity of 4 among 10 coordinates" in Page(pages["parity"][1]).text
@@ -156,27 +157,46 @@ def test_headline_numbers(pages):
 def test_without_a_theorem_nothing_is_claimed(pages):
     text = Page(pages["relu"][1]).text
     assert "No theorem covers ReLU" in text
-    assert "of the maximum margin, and" not in text
     assert "no theorem applies here" in text
-    assert "All 3 claims of the theory hold; 3 more, not promised in this setting" in text
+    assert "3 of 3 guaranteed claims pass" in text
 
 
-def test_a_failed_claim_is_named():
-    run = cyclic_run(7)
-    run.verdict.claims[1].holds = False
-    run.verdict.holds = False
-    parsed = Page(report(run))
-    assert "but 1 of 6 claims does not hold: margin." in parsed.text
-    assert parsed.text.count("✗ does not hold") == 1
+def with_claims(run, change, **fields):
+    """The run with its claims changed, and other fields of its verdict."""
+    claims = tuple(map(change, run.verdict.claims))
+    run.verdict = replace(run.verdict, claims=claims, summary="", **fields)
+    return run
+
+
+def test_a_contradicted_claim_is_marked():
+    def fail(claim):
+        failing = claim.name == "margin"
+        return replace(claim, holds=False, status="contradicted") if failing else claim
+
+    parsed = Page(report(with_claims(cyclic_run(7), fail)))
+    assert "5 of 6 guaranteed claims pass" in parsed.text
+    assert parsed.text.count("✗ contradicted") == 1
     assert ("span", {"class": "mark bad", "aria-hidden": "true"}) in parsed.tags
 
 
-def test_nothing_promised_is_neutral():
-    run = relu_run()
-    for claim in run.verdict.claims:
-        claim.promised = False
+def test_unmet_premises_are_neutral_and_listed():
+    def miss(claim):
+        return replace(claim, holds=False, status="premise not met")
+
+    width = Premise("width", "The width suffices", False, 4.0, 12.0)
+    parsed = Page(report(with_claims(cyclic_run(7), miss, premises=(width,))))
+    assert "The width suffices: 4, needed 12" in parsed.text
+    assert parsed.text.count("premise not met") == 6
+    assert "✗" not in parsed.text
+    assert ("span", {"class": "mark neutral", "aria-hidden": "true"}) in parsed.tags
+
+
+def test_nothing_guaranteed_is_neutral():
+    run = with_claims(
+        relu_run(), lambda claim: replace(claim, promised=False, status="not covered")
+    )
     parsed = Page(report(run))
-    assert "The theory promises nothing in this setting" in parsed.text
+    assert "No theorem covers this setting" in parsed.text
     assert ("span", {"class": "mark neutral", "aria-hidden": "true"}) in parsed.tags
 
 
@@ -186,8 +206,12 @@ def test_strings_are_escaped_everywhere():
     run.prediction.features[0].name = EVIL
     run.prediction.note = run.prediction.theorem = EVIL
     run.prediction.assumptions = (EVIL,)
-    run.verdict.claims[0].statement = run.verdict.claims[0].source = EVIL
-    run.verdict.claims[0].measured = EVIL
+    with_claims(
+        run,
+        lambda claim: replace(claim, statement=EVIL, source=EVIL),
+        premises=(Premise("rows", EVIL, None),),
+    )
+    run.verdict = replace(run.verdict, summary=EVIL)
     run.recipe.task = EVIL
     text = report(run)
     assert "<script>alert" not in text

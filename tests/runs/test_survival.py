@@ -193,7 +193,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bits_and_history(copy, wanted,
     np.testing.assert_array_equal(run.snapshot_steps, right.snapshot_steps)
     assert not (copy / CHECKPOINT).exists()
     assert not (copy / PREVIOUS).exists()
-    assert "is finished; look at it with: marginlens measure" in refused(copy)
+    assert "train it further with: marginlens train --resume" in refused(copy)
 
 
 @pytest.mark.parametrize(

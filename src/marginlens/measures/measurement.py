@@ -207,6 +207,11 @@ def _of_network(network: MLP, task: Task, member: int, rows: Rows | None) -> Mea
             "of evaluate(network, task)"
         )
     one = network.untied().member(member).to(torch.float64)
+    non_finite = sum(int((~p.isfinite()).sum()) for p in one.parameters.values())
+    if non_finite:  # such a network answers nothing: it has no live neuron
+        zero = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
+        network = network.with_parameters(zero)
+        one = network.untied().member(member).to(torch.float64)
     result = evaluate(one, task, rows=rows)
     found = neurons_of(network, task, member)
     weights, live, spectrum, dominant = found.weights, found.live, found.spectrum, found.dominant
@@ -214,7 +219,6 @@ def _of_network(network: MLP, task: Task, member: int, rows: Rows | None) -> Mea
     extra = measure_parity(task, weights) if task.kind == "parity" else {}
     if task.kind == "table" and task.group is not None and task.group.generator is not None:
         extra = cyclic_phases(task, weights, dominant, live, spectrum)
-    non_finite = sum(int((~p.isfinite()).sum()) for p in one.parameters.values())
     margin, accuracy = float(result.margin[0]), float(result.accuracy[0])
     cross_entropy = float(result.cross_entropy[0])
     if non_finite:

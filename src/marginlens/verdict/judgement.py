@@ -157,7 +157,7 @@ def _premises(
         found.append(
             Premise(
                 "path", "The penalty has fallen to the strength that is predicted for", False,
-                float(facts.step), math.ceil(0.75 * facts.steps),
+                float(facts.step), 0.75 * facts.steps,
             )
         )  # fmt: skip
     if facts.last_loss and penalty is not None:

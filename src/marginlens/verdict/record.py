@@ -103,7 +103,8 @@ class Verdict(Displayed):
             for claim in self.claims
         ]  # fmt: skip
         columns = ["", "claim", "predicted", "measured", "tolerance", "outcome"]
-        return Shown(f"{self.task}: verdict", (), columns, rows, self.counts, lead=self.summary)
+        sentence = self.count if self.status == "passes" else ""
+        return Shown(f"{self.task}: verdict", (), columns, rows, sentence, lead=self.summary)
 
     @property
     def counts(self) -> str:
