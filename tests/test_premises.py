@@ -16,7 +16,7 @@ from typer.main import get_command
 from marginlens.cli import app
 from marginlens.measures import measure
 from marginlens.networks import MLP, construct
-from marginlens.runs import execute, load_run, resume
+from marginlens.runs import execute, load_run, load_verdict, resume
 from marginlens.runs.advice import RunAdvice, option_of
 from marginlens.tasks import task
 from marginlens.theory import Penalty, predict
@@ -235,13 +235,17 @@ def test_unfinished_and_stuck_are_told_apart_by_the_last_part_of_the_way(fall, w
 # non-finite and altered weights
 
 
-def altered(folder, change):
+def altered_file(folder, change):
     path = folder / "parameters.safetensors"
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     parameters = load_file(path)
     change(parameters)
     save_file(parameters, path, metadata=metadata)
+
+
+def altered(folder, change):
+    altered_file(folder, change)
     return load_run(folder)
 
 
@@ -256,6 +260,16 @@ def test_non_finite_weights_are_a_failure_of_their_own(tmp_path, value, slot):
     assert not any(claim.holds for claim in verdict.claims)
     assert run.measurement.to_dict()["accuracy"] is None
     json.dumps([verdict.to_dict(), run.measurement.to_dict()], allow_nan=False)
+
+
+def test_a_folder_without_its_curves_is_judged_by_its_weights(tmp_path):
+    folder = tmp_path / "run"
+    run = execute("C3", width=4, steps=5, out=folder)
+    for name in ("history.parquet", "snapshots.safetensors"):
+        (folder / name).unlink()
+    assert load_verdict(folder).summary == run.verdict.summary
+    altered_file(folder, lambda p: p["u"].view(-1).__setitem__(3, float("nan")))
+    assert load_verdict(folder).summary.startswith("The network has non-finite weights")
 
 
 def test_weights_that_training_did_not_end_with_are_noticed(tmp_path):

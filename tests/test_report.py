@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from fake_runs import cyclic_run, parity_run, relu_run, s4_run
 
 from marginlens.figures import FIGURES
 from marginlens.report import report, write_report
+from marginlens.verdict import Premise
 
 EVIL = '<script>alert("1")</script>'
 LOADING = {"src", "srcset", "href", "data", "poster", "action", "background", "xlink:href"}

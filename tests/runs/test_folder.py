@@ -75,7 +75,16 @@ def test_the_files_are_what_other_programs_read(saved):
     parameters = load_file(saved.folder / "parameters.safetensors")
     assert {name: p.shape for name, p in parameters.items()} == dict.fromkeys("uvw", (2, 5, 12))
     verdict = json.loads((saved.folder / "verdict.json").read_text())
-    assert {"task", "summary", "status", "margin_ratio", "training_seconds", "holds", "premises", "claims"} == verdict.keys()
+    assert {
+        "task",
+        "summary",
+        "status",
+        "margin_ratio",
+        "training_seconds",
+        "holds",
+        "premises",
+        "claims",
+    } == verdict.keys()
     claim = {"name", "predicted", "measured", "tolerance", "holds", "source"}
     assert all(claim <= entry.keys() for entry in verdict["claims"])
 

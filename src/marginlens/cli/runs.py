@@ -460,9 +460,9 @@ def verify(folder: Folder, as_json: AsJson = False) -> None:
     Exit code: 0 every claim passes, or no theorem covers the run; 1 a claim is contradicted; 3 a premise
     is not met (too narrow, not trained to the end); 2 bad input.
     """
-    from marginlens.runs import load_run
+    from marginlens.runs import load_verdict
 
-    verdict = load_run(folder).verdict
+    verdict = load_verdict(folder)
     if as_json:
         print_json(verdict.to_dict())
     else:

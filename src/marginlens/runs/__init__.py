@@ -7,7 +7,7 @@ from marginlens.public_names import keep_public_names
 
 if TYPE_CHECKING:
     from marginlens.runs.execute import execute, follow
-    from marginlens.runs.folder import check_folder, is_finished, load_run, save_run
+    from marginlens.runs.folder import check_folder, is_finished, load_run, load_verdict, save_run
     from marginlens.runs.narrow import NarrowNetworks, train_narrow
     from marginlens.runs.path import train_at
     from marginlens.runs.resuming import resume
@@ -18,7 +18,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "execute": "execute follow",
-        "folder": "check_folder is_finished load_run save_run",
+        "folder": "check_folder is_finished load_run load_verdict save_run",
         "narrow": "NarrowNetworks train_narrow",
         "path": "train_at",
         "resuming": "resume",
@@ -33,6 +33,7 @@ __all__ = [
     "follow",
     "is_finished",
     "load_run",
+    "load_verdict",
     "resume",
     "save_run",
     "train_at",

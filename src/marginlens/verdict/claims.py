@@ -59,9 +59,12 @@ class Claim:
 
     def __post_init__(self) -> None:
         """Derive the status where none is given."""
-        if self.status == "unknown" and self.measured is not None:
-            passes: Status = "passes" if self.holds else "contradicted"
-            object.__setattr__(self, "status", passes if self.promised else "not covered")
+        if self.status != "unknown":
+            return
+        if not self.promised:
+            object.__setattr__(self, "status", "not covered")
+        elif self.measured is not None:
+            object.__setattr__(self, "status", "passes" if self.holds else "contradicted")
 
 
 def claim(

@@ -98,12 +98,12 @@ class Verdict(Displayed):
         rows = [
             [
                 MARKS[claim.status], claim.statement, claim.predicted, claim.measured,
-                f"{claim.tolerance:g}{' relative' if claim.relative else ''}", claim.status,
+                f"{claim.tolerance:g}{' relative' if claim.relative else ''}",
             ]
             for claim in self.claims
         ]  # fmt: skip
-        columns = ["", "claim", "predicted", "measured", "tolerance", "outcome"]
-        sentence = self.count if self.status == "passes" else ""
+        columns = ["", "claim", "predicted", "measured", "tolerance"]
+        sentence = self.count if self.status == "passes" else self.counts
         return Shown(f"{self.task}: verdict", (), columns, rows, sentence, lead=self.summary)
 
     @property
