@@ -89,10 +89,11 @@ class LearnedAlgorithm:
     Notes
     -----
     The measures are from the sources below; the thresholds of 1 to 5 and 7 are ours, set with the
-    networks of docs/mechanisms.md in view, and are no published values.
+    networks of the documentation in view, and are no published values.
 
     Representations: Chughtai, Chan and Nanda 2023; on cyclic groups also Gromov 2023 and Morwani et al.
-    2024. Clock: Nanda et al. 2023. Clock and pizza: Zhong et al. 2023. Memorizing: docs/theory.md.
+    2024. Clock: Nanda et al. 2023. Clock and pizza: Zhong et al. 2023. Memorizing:
+    :mod:`marginlens.theory`, "Memorizing".
     """
 
     algorithm: Answer

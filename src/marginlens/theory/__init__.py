@@ -14,6 +14,8 @@ More inputs                   k factors: gamma* = k! ((k+1) n)^(-(k+1)/2) min ma
 Certificates without irreps   both bounds of gamma* from the Cayley table alone
 Memorizing                    gamma of one neuron a pair, 2/(3 sqrt(3) n^2), times (1 - 1/n)^-1.5
 At a finite penalty           the exact minimum of cross-entropy + lambda sum ||w||^3
+How far a network is from the minimum
+                              bounds of every share, norm and margin at a given excess of the loss
 Sparse parity                 gamma* = k! sqrt(2 (k+1)^-(k+1))
 Other activations             the best single neuron on C_p, found by search
 ============================  ====================================================================

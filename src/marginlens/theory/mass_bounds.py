@@ -56,7 +56,7 @@ class GroupMassBounds:
 
     Notes
     -----
-    Derived in docs/theory.md, "How far a network is from the minimum".
+    Derived in :mod:`marginlens.theory`, "How far a network is from the minimum".
 
     Examples
     --------

@@ -61,7 +61,7 @@ def share_bounds(
 
     Notes
     -----
-    Derived in docs/theory.md, "Which irreps must, may or cannot be used".
+    Derived in :mod:`marginlens.theory`, "The margin of a group".
 
     Examples
     --------

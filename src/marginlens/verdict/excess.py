@@ -50,7 +50,7 @@ class Excess:
 
     Notes
     -----
-    Derived in docs/theory.md, "How far a network is from the minimum".
+    Derived in :mod:`marginlens.theory`, "How far a network is from the minimum".
     """
 
     def __init__(self, prediction: Prediction, measured: Measurement) -> None:

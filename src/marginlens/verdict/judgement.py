@@ -19,7 +19,7 @@ from marginlens.verdict.summary import summarize
 __all__ = ["judge"]
 
 _PAPER = "Morwani et al. 2024"
-_PROGRAM = "convex program of the irrep masses (docs/theory.md)"
+_PROGRAM = "convex program of the irrep masses (marginlens.theory)"
 _LOSS = 1e-3  # relative tolerance of the loss
 _MARGIN = 5e-3  # tolerance of the share of the maximum margin
 
@@ -335,7 +335,7 @@ def _neurons(measured: Measurement, setting: _Setting) -> Iterator[Claim]:
         ):  # fmt: skip
             yield claim(name, words, 1.0, least(values), tolerance, source, promised=promised)
         return
-    source = f"{_PAPER}, Theorems 7 and 9; extended in docs/theory.md"
+    source = f"{_PAPER}, Theorems 7 and 9; extended in marginlens.theory"
     agreeing = float(measured.agrees[live].mean()) if live.any() else None
     yield claim(
         "one_feature", "Least share of a live neuron's energy in a single feature", 1.0,
