@@ -144,3 +144,12 @@ def test_json_is_valid_whatever_the_numbers(capsys):
     assert json.loads(text, parse_constant=pytest.fail) == {
         "a": None, "b": [None, [1.5, None]], "c": "NaN",
     }  # fmt: skip
+
+
+def test_sentences_end_their_lines_between_words_and_paths_stay_whole():
+    path = "/very/long/" + "x" * 90 + "[/y]/report.html"
+    printed = shown(f"  wrote 12.5 % of {path} at 0.25 ± 0.01 in 3.5 s", width=24)
+    assert [line.strip() for line in printed.splitlines()] == [
+        "wrote 12.5 % of", path, "at 0.25 ± 0.01 in", "3.5 s",
+    ]  # fmt: skip
+    assert all(line.startswith("  ") for line in printed.splitlines())

@@ -7,6 +7,7 @@ escape sequence in a name as ``\x1b``. Colours of our own are :class:`rich.text.
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +16,10 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.text import Text
 
-__all__ = ["PlainConsole", "printable", "styled"]
+__all__ = ["BREAKS", "PlainConsole", "printable", "styled", "wrapped"]
+
+BREAKS = re.compile(r"(?<![±×]) +(?![±×%]|(?:s|ms|min|h|rad|kB|MB|GB|days)\b)")
+"""Spaces at which a line may end: none inside a number with error or unit: "0.1 ± 0.2", "3 %"."""
 
 _KEPT = "\n\t"
 _ESCAPED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # control, lone surrogates, line and paragraph ends
@@ -59,6 +63,32 @@ def styled(*parts: str | tuple[str, str]) -> Text:
     return Text.assemble(*((printable(text), style) for text, style in pairs))
 
 
+def wrapped(text: Text, width: int) -> Text:
+    """Text with line ends between words, never inside a number; further lines are indented as the first.
+
+    A word that is longer than the width stays whole.
+
+    Examples
+    --------
+    >>> wrapped(Text("margin 2.000 ± 0.001 of four"), 14).plain.splitlines()
+    ['margin', '2.000 ± 0.001', 'of four']
+    """
+    lines: list[Text] = []
+    for line in text.split("\n", allow_blank=True):
+        indent = len(line.plain) - len(line.plain.lstrip(" "))
+        blank, words = line[:indent], line[indent:]
+        spaces = [match.span() for match in BREAKS.finditer(words.plain)]
+        starts = [0, *(end for _, end in spaces)]
+        ends = [*(start for start, _ in spaces), len(words)]
+        first = 0  # the word that the present line starts with
+        for word in range(1, len(starts)):
+            if words[starts[first] : ends[word]].cell_len > width - indent:
+                lines.append(blank + words[starts[first] : ends[word - 1]])
+                first = word
+        lines.append(blank + words[starts[first] :])
+    return Text("\n", style=text.style).join(lines)
+
+
 _SPELLED = {
     "γ": "gamma", "ω": "omega", "θ": "theta", "ρ": "rho", "π": "pi", "σ": "sigma", "Σ": "sum ",
     "‖": "||", "√": "sqrt", "×": "x", "·": ".", "−": "-", "–": "-", "—": "-", "…": "...", "≥": ">=",
@@ -83,6 +113,14 @@ class PlainConsole(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print; texts end their lines between words, never inside a number, a name or a path."""
+        if not soft_wrap and objects and all(isinstance(one, str | Text) for one in objects):
+            texts = [Text(printable(one)) if isinstance(one, str) else one for one in objects]
+            objects = tuple(wrapped(one, self.width) for one in texts)
+            soft_wrap = True
+        super().print(*objects, soft_wrap=soft_wrap, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Turn a string into text, literally, before widths are measured."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from marginlens.cli.app import err, out
 from marginlens.cli.console import printable, styled
-from marginlens.cli.tables import Table, facts
+from marginlens.cli.tables import Facts, Table
 from marginlens.display import residue
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
     out.print(styled((prediction.task, "bold"), heading))
     if prediction.task_note:
         out.print(prediction.task_note)
-    out.print(facts([(name, text(value)) for name, value in rows]))
+    out.print(Facts([(name, text(value)) for name, value in rows]))
     if prediction.note:
         out.print(prediction.note)
     if brief or not prediction.features:

@@ -6,21 +6,17 @@ rows side by side as fit.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from marginlens.cli.console import printable
+from marginlens.cli.console import BREAKS, printable, wrapped
 
-__all__ = ["Table", "facts"]
+__all__ = ["Facts", "Table"]
 
 _LONGEST_NUMBER = 24  # characters of the longest float64; longer words may be folded
-_BREAKS = re.compile(
-    r"(?<![±×]) +(?![±×%]|(?:s|ms|min|h|MB|GB|days)\b)"
-)  # not inside "0.1 ± 0.2", "3 %"
 _FEWEST = 12  # cells that a text in a turned table has at least
 _GAP = 2
 
@@ -90,10 +86,12 @@ class Table:
         widths = _narrowed(most, least, width - self._borders())
         drawn = RichTable(title=self.title, caption=self.caption, caption_justify="left")
         for name, wide in zip(self.columns, widths, strict=True):
-            drawn.add_column(_wrapped(_text(name), wide), width=wide, overflow="fold")
+            drawn.add_column(wrapped(_text(name), wide), width=wide, overflow="fold")
         for cells, style in self.rows:
-            wrapped = [_wrapped(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
-            drawn.add_row(*wrapped, style=style or None)
+            drawn.add_row(
+                *(wrapped(cell, wide) for cell, wide in zip(cells, widths, strict=True)),
+                style=style or None,
+            )
         return drawn
 
     def _turned(self, width: int) -> Iterator[RenderableType]:
@@ -101,7 +99,7 @@ class Table:
         label = min(max(_longest_line(name) for name in names), max(_FEWEST, width // 2))
         room = max(_FEWEST, width - label - _GAP)
         if self.title:
-            yield Text(printable(self.title), style="table.title")
+            yield wrapped(Text(printable(self.title), style="table.title"), width)
         heads = [f"{self.row_name} {i + 1}" for i in range(len(self.rows))] if self.row_name else []
         start = 0
         while start < len(self.rows):
@@ -115,13 +113,13 @@ class Table:
                 wide, stop = wide + more, stop + 1
             if start:
                 yield Text("")
-            yield self._block(names, label, heads, start, stop)
+            yield self._block(names, label, heads, start, stop, room)
             start = stop
         if self.caption:
-            yield Text(printable(self.caption), style="table.caption")
+            yield wrapped(Text(printable(self.caption), style="table.caption"), width)
 
     def _block(
-        self, names: list[str], label: int, heads: list[str], start: int, stop: int
+        self, names: list[str], label: int, heads: list[str], start: int, stop: int, room: int
     ) -> RenderableType:
         grid = RichTable.grid(padding=(0, _GAP, 0, 0))
         grid.add_column(style="table.header", width=label, overflow="fold")
@@ -130,18 +128,28 @@ class Table:
         if heads:
             grid.add_row("", *(Text(head, style="table.header") for head in heads[start:stop]))
         for index, name in enumerate(names):
-            grid.add_row(Text(name), *(cells[index] for cells, _ in self.rows[start:stop]))
+            cells = (wrapped(cells[index], room) for cells, _ in self.rows[start:stop])
+            grid.add_row(wrapped(Text(name), label), *cells)
         return grid
 
 
-def facts(rows: Sequence[tuple[str, str]]) -> RenderableType:
+class Facts:
     """Names and values, a line each, without borders."""
-    grid = RichTable.grid(padding=(0, _GAP))
-    grid.add_column(style="bold")
-    grid.add_column(overflow="fold")
-    for name, value in rows:
-        grid.add_row(_text(name), _text(value))
-    return grid
+
+    def __init__(self, rows: Sequence[tuple[str, str]]) -> None:
+        self.rows = [(_text(name), _text(value)) for name, value in rows]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        label = max((name.cell_len for name, _ in self.rows), default=0)
+        room = max(_FEWEST, options.max_width - label - 2 * _GAP)
+        grid = RichTable.grid(padding=(0, _GAP))
+        grid.add_column(style="bold")
+        grid.add_column(overflow="fold")
+        for name, value in self.rows:
+            grid.add_row(name, wrapped(value, room))
+        yield grid
 
 
 def _text(cell: str | Text) -> Text:
@@ -153,32 +161,8 @@ def _longest_line(text: str) -> int:
 
 
 def _longest_word(text: str) -> int:
-    return max(
-        (Text(word).cell_len for line in text.splitlines() for word in _BREAKS.split(line)),
-        default=0,
-    )
-
-
-def _wrapped(text: Text, width: int) -> Text:
-    """Text with line ends at spaces that do not stand inside a number with its unit or error.
-
-    Examples
-    --------
-    >>> _wrapped(Text("margin 2.000 ± 0.001 of four"), 14).plain.splitlines()
-    ['margin', '2.000 ± 0.001', 'of four']
-    """
-    lines: list[Text] = []
-    for line in text.split("\n", allow_blank=True):
-        spaces = [match.span() for match in _BREAKS.finditer(line.plain)]
-        starts = [0, *(end for _, end in spaces)]
-        ends = [*(start for start, _ in spaces), len(line)]
-        first = 0  # the word that the present line starts with
-        for word in range(1, len(starts)):
-            if line[starts[first] : ends[word]].cell_len > width:
-                lines.append(line[starts[first] : ends[word - 1]])
-                first = word
-        lines.append(line[starts[first] :])
-    return Text("\n").join(lines)
+    words = (word for line in text.splitlines() for word in BREAKS.split(line))
+    return max((Text(word).cell_len for word in words), default=0)
 
 
 def _narrowed(most: Sequence[int], least: Sequence[int], room: int) -> list[int]:
