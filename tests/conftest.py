@@ -74,6 +74,11 @@ def pytest_runtest_protocol(item):
         return (yield)
 
 
+def pytest_make_parametrize_id(val):
+    """Name a case with bytes by their number: names are equal in all processes, and readable."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def processes():
     """Guard that refuses processes to tests without the marker ``system``."""

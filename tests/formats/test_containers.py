@@ -327,7 +327,7 @@ KINDS = {
     "an XML text": b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>',
     "a text that begins 'import torch print(": b"import torch\nprint(1)\n",
     "a text that begins 'Gr": "Größe\n".encode("utf-16"),
-    "a gzip archive; unpack it": gzip.compress(b"x" * 100),
+    "a gzip archive; unpack it": gzip.compress(b"x" * 100, mtime=0),
     "a 7z archive": b"7z\xbc\xaf\x27\x1c" + bytes(30),
     "a tar archive": tar_of("x"),
     "a zip archive that holds folder/x.txt": archive_of(**{"folder__x.txt": "1"}),
