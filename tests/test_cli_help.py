@@ -105,3 +105,40 @@ def test_every_suggestion_is_an_option_of_some_verb():
     }
     assert set(SPELLINGS) <= known | {"--version", "--help"}
     assert suggestion("--lr", ["--width"]) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "C5", "-lr", "1"), "no such option -lr; did you mean --learning-rate? See"),
+        (("train", "C5", "-bs=3"), "no such option -bs; did you mean --batch? See"),
+        (
+            ("explor",),
+            "no such command 'explor'; did you mean 'explore', 'report'? See marginlens --help",
+        ),
+        (
+            ("train", "C5", "--steps", "1e3"),
+            "--steps expected a whole number, got '1e3'; for example",
+        ),
+        (
+            ("train", "C5", "--strength=small"),
+            "--strength expected a number, got 'small'; for example",
+        ),
+        (("degrees", "x"), "see marginlens degrees --help"),
+        (("predict",), "missing argument 'TASK'; see marginlens predict --help"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_said_in_one_line(call, arguments, words):
+    code, printed, error = call(*arguments)
+    assert (code, printed) == (2, "")
+    assert error.startswith("marginlens: ")
+    assert error.count("\n") == 1
+    assert words in error
+
+
+def test_a_verb_in_capitals_is_understood_and_none_gives_help(call):
+    assert call("Predict", "C5")[0] == 0
+    code, printed, error = call()
+    assert (code, error) == (2, "")
+    assert "Usage: marginlens" in printed

@@ -52,6 +52,12 @@ class _Verbs(TyperGroup):
         super().__init__(*args, **settings)
         _literal_help(self)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a verb in any case."""
+        if args and args[0] not in self.commands and args[0].lower() in self.commands:
+            args = [args[0].lower(), *args[1:]]
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a verb; Typer would end a broken pipe with code 1 and take EOFError for Ctrl-C."""
         try:
@@ -142,13 +148,14 @@ def main() -> NoReturn:
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except Exception as error:
-        code = _fail(error.error if isinstance(error, _CarriedError) else error, debug=debug)
+        failure = error.error if isinstance(error, _CarriedError) else error
+        code = _fail(failure, arguments, debug=debug)
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
 
 
-def _fail(error: Exception, *, debug: bool) -> int:
+def _fail(error: Exception, arguments: list[str], *, debug: bool) -> int:
     """Print a failure in one line, after its traceback if that is wanted; give the exit code."""
     try:
         sys.stdout.flush()
@@ -158,8 +165,10 @@ def _fail(error: Exception, *, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    usage = usage_message(error)
-    code, message = (2, usage) if usage else failure_of(error)
+    if isinstance(error, TyperException):
+        code, message = 2, usage_message(error, arguments)
+    else:
+        code, message = failure_of(error)
     if message:
         line = " ".join(message.split())
         err.print(f"marginlens: {line}", style="red", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from typer.exceptions import TyperException
@@ -163,23 +164,57 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 """Well-known spellings, without dashes, of each of our options."""
 
 
-def usage_message(error: BaseException) -> str:
-    """One line about arguments that the command line does not understand; empty for other errors."""
-    if not isinstance(error, TyperException):
+def usage_message(error: BaseException, arguments: Sequence[str] = ()) -> str:
+    """One line about arguments that the command line does not understand; empty for other errors.
+
+    Parameters
+    ----------
+    error
+        Exception that ended the command.
+    arguments
+        Arguments of the command line, from which a refused value is quoted.
+    """
+    if not isinstance(error, TyperException) or type(error).__name__ == "NoArgsIsHelpError":
         return ""
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", None) or "marginlens"
     unknown = getattr(error, "option_name", None)
-    if unknown and type(error).__name__ == "NoSuchOption":
-        known = [name for parameter in context.command.params for name in
-                 (*parameter.opts, *parameter.secondary_opts)] if context else []  # fmt: skip
-        ours = suggestion(str(unknown), known)
-        words = f"no such option {unknown}"
-        words += f"; did you mean {ours}?" if ours else ""
-        return f"{words} See {command} --help" if ours else f"{words}; see {command} --help"
-    said = " ".join(str(error.format_message()).split()).rstrip(".")
-    said = said[:1].lower() + said[1:] if said else "wrong arguments"
-    return f"{said}; see {command} --help"
+    if unknown and context and type(error).__name__ == "NoSuchOption":
+        unknown = _as_written(str(unknown), arguments)
+        parameters = context.command.params
+        known = [name for one in parameters for name in (*one.opts, *one.secondary_opts)]
+        ours = suggestion(unknown, known)
+        said = f"no such option {unknown}" + (f"; did you mean {ours}?" if ours else "")
+    else:
+        said = " ".join(str(error.format_message()).split()).rstrip(".") or "wrong arguments"
+        said = _expected(error, arguments) or said[0].lower() + said[1:]
+        said = said.replace(". Did you", "; did you")
+    return f"{said} See {command} --help" if said.endswith("?") else f"{said}; see {command} --help"
+
+
+def _as_written(unknown: str, arguments: Sequence[str]) -> str:
+    """The option as it was written: of -lr the parser names -l alone."""
+    if unknown.startswith("--"):
+        return unknown
+    for word in arguments:
+        if word.startswith("-") and not word.startswith("--") and unknown[-1] in word[1:]:
+            return word.partition("=")[0]
+    return unknown
+
+
+def _expected(error: BaseException, arguments: Sequence[str]) -> str:
+    """For a value that is no number: the option, what it takes and what it got; or empty."""
+    parameter, said = getattr(error, "param", None), str(error)
+    kinds = {"valid integer": ("a whole number", "1000"), "valid number": ("a number", "0.001")}
+    for sign, (kind, example) in kinds.items():
+        if parameter is None or sign not in said:
+            continue
+        for place, word in enumerate(arguments):
+            name, equals, value = word.partition("=")
+            if name in parameter.opts:
+                given = value if equals else "".join(arguments[place + 1 : place + 2])
+                return f"{name} expected {kind}, got {given!r}; for example {name} {example}"
+    return ""
 
 
 def suggestion(unknown: str, known: list[str]) -> str | None:
