@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import html
 import textwrap
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Displayed", "Shown", "residue", "short"]
+__all__ = ["Displayed", "Shown", "printable", "residue", "short"]
 
 MOST_ROWS = 12
 """Rows of a table that are shown at once; the others unfold."""
@@ -63,6 +64,36 @@ def residue(difference: float) -> str:
     return "exact to rounding" if abs(difference) < ROUNDING else f"{difference:.1e}"
 
 
+_KEPT = "\n\t"
+_ESCAPED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # control, lone surrogates, line and paragraph ends
+_DIRECTIONS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str) -> str:
+    r"""Text with control characters, lone surrogates and changes of direction written as escapes.
+
+    Parameters
+    ----------
+    text
+        Any text; line ends and tabs stay.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb"), printable("γ* [bold]")
+    ('a\\x1b[31mb', 'γ* [bold]')
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    escaped = character in _DIRECTIONS or (
+        character not in _KEPT and unicodedata.category(character) in _ESCAPED_CATEGORIES
+    )
+    return ascii(character)[1:-1] if escaped else character
+
+
 @dataclass(frozen=True)
 class Shown:
     """What is shown of a record.
@@ -108,7 +139,7 @@ class Shown:
         lines += _aligned([list(self.columns), *rows] if rows else [])
         if len(self.rows) > MOST_ROWS:
             lines.append(f"  … and {len(self.rows) - MOST_ROWS} more")
-        return "\n".join([*lines, self.sentence] if self.sentence else lines)
+        return printable("\n".join([*lines, self.sentence] if self.sentence else lines))
 
     def html(self) -> str:
         """The same as HTML that loads nothing."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,39 +15,12 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.text import Text
 
+from marginlens.display import printable
+
 __all__ = ["BREAKS", "PlainConsole", "printable", "styled", "wrapped"]
 
 BREAKS = re.compile(r"(?<![±×]) +(?![±×%]|(?:s|ms|min|h|rad|kB|MB|GB|days)\b)")
 """Spaces at which a line may end: none inside a number with error or unit: "0.1 ± 0.2", "3 %"."""
-
-_KEPT = "\n\t"
-_ESCAPED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # control, lone surrogates, line and paragraph ends
-_DIRECTIONS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def printable(text: str) -> str:
-    r"""Text with control characters, lone surrogates and changes of direction written as escapes.
-
-    Parameters
-    ----------
-    text
-        Any text; line ends and tabs stay.
-
-    Examples
-    --------
-    >>> printable("a\x1b[31mb"), printable("γ* [bold]")
-    ('a\\x1b[31mb', 'γ* [bold]')
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escape(character) for character in text)
-
-
-def _escape(character: str) -> str:
-    escaped = character in _DIRECTIONS or (
-        character not in _KEPT and unicodedata.category(character) in _ESCAPED_CATEGORIES
-    )
-    return ascii(character)[1:-1] if escaped else character
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
