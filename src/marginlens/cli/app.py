@@ -102,8 +102,8 @@ app = _App(
     "learned, and hold the two against each other.\n\n"
     "Examples:\n\n  marginlens run C71\n\n  marginlens predict A5 --strength 1e-5\n\n"
     '  marginlens run "parity(10,4)" --out runs/parity\n\n'
-    "Exit codes: 0 done, 1 a verdict or check that fails, 2 wrong input or settings, 70 internal "
-    "error, 130 interrupted.",
+    "Exit codes: 0 done, 1 contradicted or not certified, 2 wrong input or settings, 3 premise of a "
+    "theorem not met, 70 internal error, 130 interrupted.",
 )
 out = PlainConsole()
 err = PlainConsole(stderr=True)

@@ -162,7 +162,7 @@ def _place(error: BaseException) -> str:
 
 
 def report_address() -> str:
-    """Where to report, with a preposition, from the installed package's metadata; may be empty."""
+    """Where to report, with a preposition, from the installed package's metadata."""
     known: dict[str, str] = {}
     for line in metadata.metadata("marginlens").get_all("Project-URL") or ():
         label, _, address = line.partition(",")
@@ -170,7 +170,8 @@ def report_address() -> str:
     for label in ("issues", "bug tracker", "tracker", "repository", "source", "homepage"):
         if label in known:
             return f" at {known[label]}"
-    return ""
+    author = metadata.metadata("marginlens").get("Author")
+    return f" to {author[0].lower()}{author[1:]}" if author else ""
 
 
 def _first_sentence(said: str) -> str:
