@@ -54,7 +54,7 @@ def stated_group(stated: Stated, order: int) -> Task | None:
             f"{stated.where('group')} without group_parameter, and {have}; say it with --group"
         )
     where = f"{stated.where('group')}, {stated.where('group_parameter')}"
-    number = whole(stated.get("group_parameter"), where, have)
+    number = whole(stated.get("group_parameter"), where, have, order)
     refusal = ValueError(f"{where}, but {have}; expected a group of order {order}")
     if number > 2 * order + _LARGEST_DEGREE:
         raise refusal

@@ -67,7 +67,7 @@ class Stated:
         """
         for name in names:
             if name in self.values and self.values[name][0] is not None:
-                number = whole(self.values[name][0], self.where(name), what)
+                number = whole(self.values[name][0], self.where(name), what, have)
                 if number != have:
                     raise ValueError(f"{self.where(name)}, but {what}; expected both to agree")
 
@@ -128,7 +128,7 @@ def _short(value: Any) -> str:
     return words if len(words) <= 40 else f"{words[:37]}..."
 
 
-def whole(value: Any, words: str, what: str) -> int:
+def whole(value: Any, words: str, what: str, good: int = 4) -> int:
     """A whole number of at least 1.
 
     Parameters
@@ -139,6 +139,8 @@ def whole(value: Any, words: str, what: str) -> int:
         Words that name the setting with its value and place.
     what
         What the tables have instead.
+    good
+        Number that a refusal gives as an example.
 
     Raises
     ------
@@ -146,5 +148,5 @@ def whole(value: Any, words: str, what: str) -> int:
         If it is a truth value, a text, a fraction or less than 1.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{words}, but {what}; expected a whole number, for example 59")
+        raise ValueError(f"{words}, but {what}; expected a whole number, for example {good}")
     return value
