@@ -361,6 +361,8 @@ def test_a_verdict_of_before_is_still_read(tmp_path):
     run = execute("C5", width=12, steps=20, out=folder)
     written = json.loads((folder / "verdict.json").read_text())
     assert {"summary", "status", "premises", "holds", "claims"} <= written.keys()
+    assert "--resume FOLDER --steps 1500" in written["summary"]  # a run may be moved
+    assert f"--resume {folder} --steps 1500" in run.verdict.summary
     for claim in written["claims"]:
         assert claim.pop("status") in ("passes", "premise not met")
         claim.pop("least_excess")

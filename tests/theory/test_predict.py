@@ -79,7 +79,7 @@ def test_l2_keeps_the_margin_and_promises_nothing():
     assert with_l2.margin == predict(task("S3")).margin
     assert with_l2.at_penalty is None
     assert with_l2.collapse_penalty is None
-    assert "not promised" in with_l2.note
+    assert "not guaranteed" in with_l2.note
     # a network of degree 2 has the L2 penalty for its homogeneous one
     linear = predict(task("parity(5,1)"), penalty=Penalty("l2", 1e-3))
     same = predict(task("parity(5,1)"), penalty=Penalty("homogeneous", 1e-3))

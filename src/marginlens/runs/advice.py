@@ -9,6 +9,7 @@ from typing import Any
 
 from marginlens.tasks import Task
 from marginlens.training import Recipe, recipe_for
+from marginlens.verdict import FOLDER
 
 __all__ = ["RunAdvice", "option_of"]
 
@@ -29,7 +30,7 @@ def option_of(field: str) -> str:
 
 @dataclass(frozen=True)
 class RunAdvice:
-    """Commands for one run.
+    """Commands for one run, in which ``FOLDER`` stands for the folder of a saved one.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class RunAdvice:
         if self.folder is None:
             return self._command({"steps": steps})
         more = f" --steps {steps}" if steps != self.recipe.steps else ""
-        return f"marginlens train --resume {shlex.quote(str(self.folder))}{more}"
+        return f"marginlens train --resume {FOLDER}{more}"
 
     def wider(self, least: int) -> str:
         """Return the command that trains a network of at least so many neurons, the usual width."""
@@ -87,14 +88,15 @@ class RunAdvice:
             if stated or (name not in _LEFT_OUT and value != usual[name]):
                 words += _as_options(name, value)
         if self.folder is not None:
-            words += ["--out", f"{self.folder}-{suffix}"]
+            words += ["--out", f"{FOLDER}-{suffix}"]
         return shlex.join(words)
 
     def _spec(self) -> str:
         """Return what names the task: its table's file, where its name does not say its table."""
         table = None if self.folder is None else self.folder / "table.npy"
         named = self.task.group is not None and self.recipe.task == self.task.group.name
-        return str(table) if table is not None and named and table.is_file() else self.recipe.task
+        is_own = table is not None and named and table.is_file()
+        return f"{FOLDER}/table.npy" if is_own else self.recipe.task
 
 
 def _as_options(name: str, value: Any) -> list[str]:

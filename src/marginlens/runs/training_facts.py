@@ -59,6 +59,7 @@ def training_facts(
         last_loss=_last_loss(recipe, history, step),
         path_ended=recipe.anneal_to is None or step >= 0.75 * recipe.steps,
         uncovered=_uncovered(task, recipe),
+        folder=None if folder is None else str(folder),
         advice=RunAdvice(recipe, task, folder, step),
     )
 

@@ -2,10 +2,11 @@
 
 from marginlens.verdict.claims import Claim, Status, at_least, claim
 from marginlens.verdict.judgement import judge
-from marginlens.verdict.premises import Advice, Premise, TrainingFacts
+from marginlens.verdict.premises import FOLDER, Advice, Premise, TrainingFacts
 from marginlens.verdict.record import Verdict
 
 __all__ = [
+    "FOLDER",
     "Advice",
     "Claim",
     "Premise",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from marginlens.measures import Measurement
 from marginlens.theory import Prediction
 from marginlens.verdict.claims import Claim, claim
 from marginlens.verdict.excess import BELOW, Excess
-from marginlens.verdict.premises import Premise, TrainingFacts
+from marginlens.verdict.premises import FOLDER, Premise, TrainingFacts
 from marginlens.verdict.record import Verdict
 from marginlens.verdict.summary import summarize
 
@@ -83,7 +84,9 @@ def judge(
     verdict = Verdict(
         measurement.task, ratio, training_seconds, tuple(claims), tuple(premises), "-"
     )
-    return replace(verdict, summary=summarize(verdict, prediction, measurement, facts))
+    words = summarize(verdict, prediction, measurement, facts)
+    here = words if facts.folder is None else words.replace(FOLDER, shlex.quote(facts.folder))
+    return replace(verdict, summary=here, portable_summary=words)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Advice", "Premise", "TrainingFacts"]
+__all__ = ["FOLDER", "Advice", "Premise", "TrainingFacts"]
+
+FOLDER = "FOLDER"
+"""Stands for a run's folder where a path does not belong: a run may be moved."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,10 @@ class TrainingFacts:
         Whether the penalty's strength had reached the one that is predicted for.
     uncovered
         Reason why no theorem covers the network, in a phrase; empty if one does.
+    folder
+        Folder of the run; None if it is not saved.
     advice
-        Commands for this run; None if none can be given.
+        Commands for this run, in which ``FOLDER`` stands for its folder; None if none can be given.
     """
 
     rows_share: float = 1.0
@@ -90,4 +95,5 @@ class TrainingFacts:
     last_loss: float | None = None
     path_ended: bool = True
     uncovered: str = ""
+    folder: str | None = None
     advice: Advice | None = None

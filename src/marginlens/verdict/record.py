@@ -39,6 +39,8 @@ class Verdict(Displayed):
     summary
         The outcome in a sentence or two that need no other knowledge; what to do about it, if
         something is to be done.
+    portable_summary
+        The same with ``FOLDER`` in place of the run's folder, as files have it: a run may be moved.
     """
 
     task: str
@@ -47,6 +49,7 @@ class Verdict(Displayed):
     claims: tuple[Claim, ...]
     premises: tuple[Premise, ...] = ()
     summary: str = ""
+    portable_summary: str = ""
 
     def __post_init__(self) -> None:
         """Count the claims where no summary is given."""
@@ -117,7 +120,7 @@ class Verdict(Displayed):
         """Return plain values that JSON can hold."""
         return {
             "task": self.task,
-            "summary": self.summary,
+            "summary": self.portable_summary or self.summary,
             "status": self.status,
             "margin_ratio": self.margin_ratio,
             "training_seconds": self.training_seconds,
