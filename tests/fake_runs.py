@@ -209,7 +209,7 @@ def _run(
         theorem="Morwani et al. 2024, Theorem 7" if margin else "none",
         assumptions=("population training on the full table", "no biases", "small penalty"),
         note="" if margin is not None else "No theorem covers ReLU on this group.",
-        closed_form=margin, theorem9_applies=False, proved=True, waveform=None,
+        closed_form=margin, theorem9_applies=False, proved=True, waveform=None, task_note="",
         penalty=SimpleNamespace(norm=penalty_norm, strength=1e-4),
         collapse_penalty=None if margin is None else 4.55e-4,
         at_penalty=None if margin is None else SimpleNamespace(

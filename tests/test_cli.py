@@ -182,7 +182,7 @@ def test_a_run_leaves_one_folder_with_a_page(call):
     code, printed, _ = call("run", "C5", *SMALL)
     assert code == 0
     assert "runs/C5/report.html" in printed
-    assert "not met: training has reached the minimum" in printed
+    assert "not met: Training has reached the minimum" in printed
     assert [path.name for path in Path("runs").iterdir()] == ["C5"]
     assert (Path("runs/C5/report.html")).read_text().startswith("<!DOCTYPE html>")
     verdict = json.loads(Path("runs/C5/verdict.json").read_text())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from marginlens.runs import Run
     from marginlens.theory import Prediction
-    from marginlens.verdict import Premise, Verdict
+    from marginlens.verdict import Verdict
 
 __all__ = [
     "check_file",
@@ -198,22 +198,12 @@ def print_verdict(verdict: Verdict) -> None:
     out.print(table)
     for premise in verdict.premises:
         if premise.met is not True and premise.name != "theorem":
-            words = f"not met: {_premise(premise)}"
-            out.print(words, soft_wrap=True)
+            words = "not met" if premise.met is False else "not known"
+            out.print(f"{words}: {premise.sentence}", soft_wrap=True)
     if verdict.status == "passes":
         out.print(verdict.count, style="green")
     else:
         out.print(verdict.counts)
-
-
-def _premise(premise: Premise) -> str:
-    """A premise with its number and the bound that it is held against."""
-    words = premise.statement[0].lower() + premise.statement[1:]
-    if premise.measured is None or premise.needed is None:
-        return words
-    if premise.name == "minimum":
-        return f"{words}: {premise.measured:.2g} above it, relatively; needed {premise.needed:.2g}"
-    return f"{words}: {premise.measured:.6g}; needed {premise.needed:.6g}"
 
 
 def members_lines(run: Run) -> list[str]:

@@ -34,6 +34,15 @@ class Premise:
     measured: float | None = None
     needed: float | None = None
 
+    @property
+    def sentence(self) -> str:
+        """The condition with its number and the bound that it is held against."""
+        if self.measured is None or self.needed is None or self.name == "finite":
+            return self.statement
+        if self.name == "minimum":
+            return f"{self.statement}: {self.measured:.2g} from it, relatively; needed {self.needed:.2g}"
+        return f"{self.statement}: {self.measured:.6g}, needed {self.needed:.6g}"
+
 
 @runtime_checkable
 class Advice(Protocol):
