@@ -379,3 +379,13 @@ def test_advice_for_a_network_that_is_not_saved_names_no_folder():
     assert advice.longer() == "marginlens run C5 --width 30 --steps 1500"
     assert advice.wider(24) == "marginlens run C5 --width 100"
     assert advice.other_seed() == "marginlens run C5 --width 30 --steps 100 --seed 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "basis"), [("S3", "Theorem 9 (Morwani et al. 2024)"), ("Q8", "the theory")]
+)
+def test_the_first_line_names_the_theorem_that_covers_the_task(name, basis):
+    of = task(name)
+    verdict = judge(predict(of), measure(construct(of), of))
+    count = f"{len(verdict.claims)} of {len(verdict.claims)} guaranteed claims pass"
+    assert verdict.summary == f"{count}: the network is the one that {basis} predicts."
