@@ -137,6 +137,23 @@ def test_no_network_whatever_contradicts_the_theory(name, seed, noise, below, da
         json.dumps(verdict.to_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize("output", [-1.0, -0.05, -1e-3])
+def test_a_weak_neuron_of_the_opposite_phase_contradicts_nothing(output):
+    """Its output is so weak that it earns hardly less than nothing: it costs its norm, no more."""
+    of, prediction, network = at_minimum("C5")
+    wave = torch.cos(2 * torch.pi * torch.arange(5, dtype=torch.float64) / 5)[:, None]
+    added = {"u": wave, "v": wave, "w": output * wave}
+    size = 0.2 * network.parameters["u"].abs().max()
+    parameters = {
+        s: torch.cat([p, size * added[s].expand(*p.shape[:-1], 1)], -1)
+        for s, p in network.parameters.items()
+    }
+    verdict = judge(prediction, measure(MLP(parameters, network.activation), of))
+    (phases,) = [claim for claim in verdict.claims if claim.name == "phases_add"]
+    assert phases.measured == pytest.approx(np.pi)
+    assert (phases.status, verdict.status) == ("premise not met", "premise not met")
+
+
 # premises
 
 
@@ -152,6 +169,7 @@ UNMET = [
         "strength",
         "The penalty is too strong: at strength 0.05, above 0.0243",
     ),
+    ("parity(4,2)", {"width": 1}, "width", "Too narrow: 1 neuron, where 2 suffice"),
     ("parity(20,2)", {"online": True, "batch": 8}, "rows", "Trained and measured on a sample"),
 ]
 UNCOVERED = [
@@ -164,6 +182,25 @@ UNCOVERED = [
     ({"optimizer": "adamw", "weight_decay": 0.1}, "decoupled weight decay"),
     ({"network": "factored", "activation": "x^2"}, "factored networks"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "basis"),
+    [
+        ("C5", "Theorem 7 (Morwani et al. 2024)"),
+        ("S3", "Theorem 9 (Morwani et al. 2024)"),
+        ("parity(4,2)", "Theorem 8 (Morwani et al. 2024)"),
+        (
+            "C4",
+            "the linear program over conjugacy classes (extends Morwani et al. 2024, Theorems 7 and 9)",
+        ),
+        ("compose(C3,3)", "the theory"),
+    ],
+)
+def test_a_passing_verdict_names_what_it_rests_on(name, basis):
+    of = task(name)
+    summary = judge(predict(of), measure(construct(of), of)).summary
+    assert summary.endswith(f" pass: the network is the one that {basis} predicts.")
 
 
 @pytest.mark.parametrize(("name", "fields", "premise", "first"), UNMET)

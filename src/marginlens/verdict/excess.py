@@ -168,7 +168,9 @@ class Excess:
             return fit < 0.99, least if nu > 2 else np.zeros_like(least)
         if name == "phases_add" and measured.phase_error is not None:
             error = np.nan_to_num(measured.phase_error)
-            earned = power ** (nu / 2) * np.cos(error) + (1 - power) ** (nu / 2)
+            # with the cosine below 0 it earns most where one of its slots is next to nothing
+            aligned = np.maximum(np.cos(error), 0.0)
+            earned = power ** (nu / 2) * aligned + (1 - power) ** (nu / 2)
             return error > 0.05, 1 - earned
         assert measured.subset_power is not None
         assert measured.magnitude_ratio is not None

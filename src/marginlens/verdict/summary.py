@@ -101,7 +101,7 @@ def _reason(
     if "width" in unmet:
         needed = int(unmet["width"].needed or 0)
         return (
-            f"Too narrow: {_whole_measured(unmet['width'])} neurons, where {needed} suffice; the theory "
+            f"Too narrow: {_neurons(unmet['width'])}, where {needed} suffice; the theory "
             f"guarantees nothing about narrower networks.{_wider(advice, 2 * needed)}"
         )
     if facts.ended == "interrupted" or "path" in unmet:
@@ -174,7 +174,9 @@ def _setting(prediction: Prediction, facts: TrainingFacts) -> str:
 
 
 def _basis(prediction: Prediction) -> str:
-    """The theorem in few words: ``"Theorem 7 (Morwani et al. 2024)"``."""
+    """The theorem in few words, ``"Theorem 7 (Morwani et al. 2024)"``, or what extends theorems."""
+    if prediction.theorem.startswith("linear program"):
+        return f"the {prediction.theorem}"
     author, _, theorem = prediction.theorem.partition(", ")
     return f"{theorem} ({author})" if theorem.startswith("Theorem ") else "the theory"
 
@@ -191,8 +193,9 @@ def _whole(premise: Premise | None) -> str:
     return "" if premise is None or premise.needed is None else f"{premise.needed:.0f}"
 
 
-def _whole_measured(premise: Premise) -> str:
-    return "" if premise.measured is None else f"{premise.measured:.0f}"
+def _neurons(premise: Premise) -> str:
+    count = int(premise.measured or 0)
+    return f"{count} neuron{'' if count == 1 else 's'}"
 
 
 def _command(command: str | None) -> str:
