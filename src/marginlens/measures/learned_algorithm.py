@@ -360,9 +360,8 @@ class _Decision:
         )
         if hidden.lost_own is None:
             return summary
-        if one:
-            return f"{summary}, and without these the logits lose its {how}"
-        return f"{summary}, and without one's neurons the logits lose its {how} alone"
+        which = "them" if one else f"those of one {self._feature}"
+        return f"{summary}, and removing {which} takes {'' if one else 'only '}its {how} from the logits"
 
     def _unclear(self, hidden: HiddenEvidence) -> tuple[str, tuple[str, ...]]:
         limit = _half_way(hidden)

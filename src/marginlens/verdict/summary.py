@@ -174,9 +174,7 @@ def _setting(prediction: Prediction, facts: TrainingFacts) -> str:
 
 
 def _basis(prediction: Prediction) -> str:
-    """The theorem in few words, ``"Theorem 7 (Morwani et al. 2024)"``, or what extends theorems."""
-    if prediction.theorem.startswith("linear program"):
-        return f"the {prediction.theorem}"
+    """The theorem in few words: ``"Theorem 7 (Morwani et al. 2024)"``."""
     author, _, theorem = prediction.theorem.partition(", ")
     return f"{theorem} ({author})" if theorem.startswith("Theorem ") else "the theory"
 
