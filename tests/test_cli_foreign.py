@@ -17,7 +17,8 @@ def test_the_first_line_says_that_fewer_than_half_the_rows_are_right(call, tmp_p
     assert code == 0
     assert printed.splitlines()[0].startswith("warning: the network answers")
     assert '--group "xy mod 7"' in printed.splitlines()[0]
-    assert "read as pizza" in notes
+    assert printed.splitlines()[1].startswith("read as pizza")
+    assert not notes
     code, printed, _ = call("measure", path, "--as", "pizza", "--attention", "1", "--json")
     assert json.loads(printed)["warning"].startswith("the network answers")
     for option in ("--group", "--task"):

@@ -101,6 +101,12 @@ def test_the_measure_page_says_first_that_a_network_answers_little():
     page = str(_answer(found, examine_table(found.logits, found.task)))
     assert "Fewer than half" not in page
     assert "multiply as C6" in page
+    carry = (
+        np.array([[(a + b) % 8 - 2 * (a % 2 and b % 2) for b in range(8)] for a in range(8)]) % 8
+    )
+    found = uploaded_network(_logits(np.eye(8)[carry]), "x.npz", "npz", group="C8")
+    page = str(_answer(found, examine_table(found.logits, found.task)))
+    assert page.index("Another task is answered") < page.index("Accuracy")
 
 
 def _logits(rows):

@@ -112,6 +112,29 @@ def test_a_group_of_chughtai_s_settings_is_known_or_named(tmp_path, cfg, words):
 
 
 @pytest.mark.parametrize(
+    ("cfg", "words"),
+    [
+        ({"layers": {"embed_dim": 9, "hidden_dim": 16}}, "embed_dim = '9'.* 4 coordinates"),
+        ({"layers": {"embed_dim": 4, "hidden_dim": True}}, "hidden_dim = 'True'.* 16 neurons"),
+        ({"model": "Transformer"}, "model = 'Transformer'.*MLP"),
+        ({"act_fn": "gelu"}, "gelu"),
+    ],
+)
+def test_settings_of_chughtai_s_mlp_that_do_not_fit_are_named(tmp_path, cfg, words):
+    shapes = {"W_x": (6, 4), "W_y": (6, 4), "W": (8, 16), "W_U": (16, 6)}
+    torch.manual_seed(0)
+    torch.save({name: torch.randn(shape) for name, shape in shapes.items()}, tmp_path / "model.pt")
+    (tmp_path / "cfg.json").write_text(json.dumps(cfg))
+    with pytest.raises(ValueError, match=words):
+        read_network(tmp_path / "model.pt")
+    fitting = {"layers": {"embed_dim": 4, "hidden_dim": 16}, "act_fn": "ReLU"}
+    (tmp_path / "cfg.json").write_text(json.dumps(fitting))
+    fitted = read_network(tmp_path / "model.pt").logits
+    (tmp_path / "cfg.json").write_text(json.dumps({"act_fn": "x^2"}))
+    assert np.abs(read_network(tmp_path / "model.pt").logits - fitted).max() > 1e-3
+
+
+@pytest.mark.parametrize(
     ("spec", "name"),
     [
         ("xy mod 11", "C10"), ("x-y mod 11", "C11"), ("2x+3y+5 mod 11", "C11"), ("x/y mod 9", "C6"),

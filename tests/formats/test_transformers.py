@@ -190,6 +190,7 @@ def test_the_group_named_on_the_command_line_stands_above_the_settings(tmp_path)
         ({"eqn_sign": True}, "eqn_sign = True.*2 positions"),
         ({"diff_vocab": True}, "7 tokens; expected twice"),
         ({"act_fn": "solu"}, "'solu'"),
+        ({"use_bias": False}, "use_bias = False.*biases that are not zero"),
         ({"attn_coeff": True}, "number from 0 to 1"),
         ({"attn_coeff": "abc"}, "number from 0 to 1"),
     ],
@@ -265,6 +266,7 @@ def test_two_files_of_settings_that_differ_are_named(tmp_path):
         ("blocks.0.mlp.W_gate", (18, 25)), ("blocks.0.attn.rotary_sin", (3, 6)),
         ("embed2.W_E", (6, 18)), ("y_embed", (6, 18)), ("blocks.0.attn.W_Q_extra", (2, 18, 6)),
         ("blocks.0.mlp.ln.w", (25,)), ("unembed.scale", (5,)), ("head.weight", (5, 18)),
+        ("W_skip", (18, 18)), ("scale", (18,)), ("temperature", (5,)),
     ],
 )  # fmt: skip
 def test_tensors_that_are_not_understood_are_named(tmp_path, name, shape):
@@ -281,13 +283,15 @@ def test_layer_norm_at_one_place_alone_is_refused(tmp_path):
         read_network(save(tmp_path, t))
 
 
-def test_masks_are_ignored(tmp_path):
-    t = answering_weights(addition(5), sign=True)
+@pytest.mark.parametrize("n", [3, 5])  # a mask (3, 3) has an axis of three elements
+def test_masks_are_ignored(tmp_path, n):
+    t = answering_weights(addition(n), sign=n == 5)
     t |= {
-        "blocks.0.attn.mask": torch.ones(3, 3).tril().bool(),
+        "blocks.0.attn.mask": torch.ones(3, 3).tril(),
         "blocks.0.attn.IGNORE": torch.tensor(-1e5),
     }
-    assert not read_network(save(tmp_path, t)).warning
+    attention = None if n == 5 else 1.0
+    assert not read_network(save(tmp_path, nanda_axes(t)), attention=attention).warning
 
 
 def test_layer_norm_that_no_settings_name_is_taken_where_it_clearly_answers_best(tmp_path):
@@ -443,6 +447,43 @@ def test_a_group_that_nobody_names_is_the_network_s_own(tmp_path):
     assert read_network(path, group="Q8").task.name == "Q8"
     assert not read_network(path, group="Q8").warning
     assert "another group of order 8" in read_network(path, group="D4").warning
+
+
+def without_carry(n):
+    """C_(n/2) x C_2, element 2i + j: three rows of four are those of C_n."""
+    i, j = np.divmod(np.arange(n), 2)
+    return 2 * (np.add.outer(i, i) % (n // 2)) + np.add.outer(j, j) % 2
+
+
+@pytest.mark.parametrize("n", [8, 12])
+def test_a_group_that_agrees_in_three_rows_of_four_is_not_taken_for_another(tmp_path, n):
+    table = without_carry(n)
+    assert (table == addition(n)).mean() == 0.75
+    lens = save(tmp_path, answering_weights(table, sign=True))
+    found = read_network(lens)
+    assert (found.task.name, found.warning) == (f"own group of order {n}", "")
+    assert np.array_equal(found.task.answers, table.reshape(-1))
+    said = read_network(lens, group=f"C{n}").warning
+    assert said.startswith(f"the network answers 75.0% of the rows of C{n}: its answers form")
+    assert "name it with --group" in said
+    pizza = save(
+        tmp_path, nanda_axes(answering_weights(table)), name="p.pt", config_p={"attn_coeff": 1}
+    )
+    assert read_network(pizza).task.name == f"own group of order {n}"
+    assert not read_network(pizza, group=f"C{n // 2}xC2").warning
+
+
+def test_layer_norm_is_not_guessed_from_a_reading_that_answers_too_little(tmp_path):
+    """Neither reading is right where the activation is another; the better one is no evidence."""
+    t = answering_weights(addition(7), sign=True, kind="LN")
+    right = read_network(save(tmp_path, t)).logits
+    doubt = t | {"unembed.W_U": t["unembed.W_U"].clone()}
+    doubt["unembed.W_U"][:, 0] = doubt["unembed.W_U"][:, 1]  # two classes of seven are equal
+    path = save(tmp_path, doubt)
+    with pytest.raises(ValueError, match=r"no reading answers nearly all rows.*--layer-norm"):
+        read_network(path)
+    asked = read_network(path, layer_norm="pre")
+    np.testing.assert_allclose(asked.logits[:, 1:], right[:, 1:], atol=1e-9)
 
 
 def test_orders_of_elements_where_the_answers_do_not_tell(tmp_path):

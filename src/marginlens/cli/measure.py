@@ -154,7 +154,8 @@ def _measure_file(
     )
     if not as_json:
         _print_warning(found.warning)
-        err.print(f"read as {found.form}" + "".join(f"; {note}" for note in found.notes))
+        notes = out if found.warning else err  # nothing stands above a warning, on either stream
+        notes.print(f"read as {found.form}" + "".join(f"; {note}" for note in found.notes))
     seen = examine_table(found.logits, found.task, network=found.network, train=found.train)
     if as_json:
         stored = {name: v for name, v in found.stored.items() if math.isfinite(v)}

@@ -123,10 +123,11 @@ def settled(found: Foreign, choices: Choices, *, stated: bool) -> Foreign:
     Returns
     -------
     Foreign
-        The same where at least half the rows are right already, or the answers are no table.
+        The same where all rows are right already, or the answers are no table. Tables of two groups
+        may agree in three rows of four, so that a share of the rows decides nothing.
     """
     known = found.task
-    if known.group is None or accuracy(found.logits, known) >= HALF:
+    if known.group is None or accuracy(found.logits, known) == 1:
         return found
     own = own_group(found.logits, known.name)
     if own is None:
@@ -146,18 +147,21 @@ def settled(found: Foreign, choices: Choices, *, stated: bool) -> Foreign:
 
 
 def warned(found: Foreign) -> Foreign:
-    """The network with a warning, if it answers fewer than half the rows.
+    """The network with a warning, if it answers fewer than half the rows, or all rows of another task.
 
     Parameters
     ----------
     found
         Network with its logits on the task it is measured as.
     """
-    words = few_answers(accuracy(found.logits, found.task), found.task)
-    if not words:
-        return found
+    right = accuracy(found.logits, found.task)
+    words = few_answers(right, found.task)
     if found.form == "run":
-        return replace(found, warning=f"{words}: {NOT_TRAINED}")
+        return replace(found, warning=f"{words}: {NOT_TRAINED}") if words else found
+    if not words:
+        other = "" if right == 1 else _other_operation(found, least=1.0)
+        words = f"the network answers {right:.1%} of the rows of {found.task.name}"
+        return replace(found, warning=f"{words}: {other}") if other else found
     return replace(found, warning=f"{words}: {_other_operation(found) or _general(found)}")
 
 
@@ -177,21 +181,21 @@ def few_answers(right: float, known: Task) -> str:
     return f"the network answers {right:.1%} of the rows of {known.name} (chance {chance:.1%})"
 
 
-def _other_operation(found: Foreign) -> str:
-    """What else the answers agree with."""
+def _other_operation(found: Foreign, least: float = HALF) -> str:
+    """What else the answers agree with, in at least this share of the rows."""
     known, given = found.task, found.logits.argmax(1)
     if known.factors != 2 or known.kind != "table":
         return ""
     if known.group is not None and (own := own_group(found.logits, "own")) is not None:
         kind = (
-            "cyclic"
+            "a cyclic"
             if own.generator is not None
-            else "abelian"
+            else "an abelian"
             if own.is_abelian
-            else "non-abelian"
+            else "a non-abelian"
         )
         return (
-            f"its answers form the table of another group of order {own.order}, a {kind} one; "
+            f"its answers form the table of another group of order {own.order}, {kind} one; "
             "name it with --group"
         )
     table = np.full((known.size, known.size), -1)
@@ -202,7 +206,7 @@ def _other_operation(found: Foreign) -> str:
         share = float((table[other.inputs[:, 0], other.inputs[:, 1]] == other.answers).mean())
         if share > best and other.name != known.name:
             best, name = share, other.name
-    if best < HALF:
+    if best < least:
         return ""
     return f'it answers {best:.1%} of {name}; measure it as that with --group "{name}"'
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,13 +33,14 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
     mix = take(file.tensors, "W", coordinates + right.shape[1], None)
     out = take(file.tensors, "W_U", mix.shape[1], order)
     _require_known(file, {"W_x", "W_y", "W", "W_U"}, order, mix.shape[1])
+    _check_chughtai(file, stated, coordinates, mix.shape[1])
     network = Factored(
         {
             "embed_u": left[None], "mix_u": mix[None, :coordinates].contiguous(),
             "embed_v": right[None], "mix_v": mix[None, coordinates:].contiguous(),
             "w": out.T[None].contiguous(),
         },
-        parse_activation(choices.activation or "relu"),
+        parse_activation(choices.activation or _stated_activation(stated)),
     )  # fmt: skip
     named = None if choices.group is not None else stated_group(stated, order)
     start = task_of_order(order, choices) if named is None else named
@@ -50,6 +51,37 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
         notes=tuple(words),
     )  # fmt: skip
     return in_their_order(found, choices, stated=named is not None)
+
+
+def _stated_activation(stated: Stated) -> str:
+    """The activation that the settings name; ReLU, as in the project, where they name none."""
+    name = stated.get("act_fn", "act_type")
+    if name is None:
+        return "relu"
+    try:
+        return parse_activation(str(name).lower()).name
+    except ValueError as error:
+        raise ValueError(f"{stated.where('act_fn', 'act_type')}: {error}") from None
+
+
+def _check_chughtai(file: File, stated: Stated, coordinates: int, neurons: int) -> None:
+    """Refuse a kind of network or sizes in cfg.json that are not those of the tables."""
+    if stated.get("model") == "Transformer":
+        raise ValueError(
+            f"{stated.where('model')}, but the file has W_x, W_y, W and W_U, an MLP's tables; expected "
+            "both to agree"
+        )
+    layers = file.beside("cfg.json").get("layers")
+    layers = layers if isinstance(layers, Mapping) else {}
+    for name, have, what in (
+        ("embed_dim", coordinates, f"W_x has {coordinates} coordinates"),
+        ("hidden_dim", neurons, f"W has {neurons} neurons"),
+    ):
+        if layers.get(name) is not None and layers[name] != have:
+            raise ValueError(
+                f"cfg.json says layers.{name} = {str(layers[name])[:40]!r}, but {what}; expected both "
+                "to agree"
+            )
 
 
 def _require_known(file: File, known: Collection[str], *sizes: int) -> None:

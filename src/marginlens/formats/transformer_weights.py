@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from marginlens.formats.parts import take
@@ -23,6 +24,7 @@ BRIDGE_MARKS = frozenset({"embed.weight", "blocks.0.attn.q.weight", "unembed.wei
 _NO_PARAMETERS = re.compile(r"(.*\.)?(attn\.mask|attn\.IGNORE|attn\.masked_bias)")
 """Buffers beside the parameters: masks, and the number that a mask writes."""
 
+_NONE = torch.empty(())
 _NORMS = {"ln1": "attention_norm", "ln2": "mlp_norm", "ln_final": "final_norm"}
 _LAYER = re.compile(r"blocks\.(\d+)\.")
 
@@ -93,10 +95,13 @@ def transformer_weights(
     """
     reader = _Bridge(tensors, stated) if "embed.weight" in tensors else _Lens(tensors, stated)
     parameters = reader.all()
+    sizes = {n for name in ("embed", "up", "unembed") for n in parameters.get(name, _NONE).shape}
     strange = [
         name
         for name in tensors
-        if name not in reader.used and name not in others and _is_parameter(name)
+        if name not in reader.used
+        and name not in others
+        and (_is_parameter(name) or ("." not in name and _may_be_parameter(tensors[name], sizes)))
     ]
     if strange:
         have = ", ".join(strange[:4]) + (" and others" if len(strange) > 4 else "")
@@ -111,6 +116,11 @@ def transformer_weights(
 def _is_parameter(name: str) -> bool:
     """Whether a tensor may be part of the function: those of a module, but for masks."""
     return ("." in name or "embed" in name) and _NO_PARAMETERS.fullmatch(name) is None
+
+
+def _may_be_parameter(tensor: Tensor, sizes: set[int]) -> bool:
+    """Whether an array beside the modules has an axis of the network's, and is not zero."""
+    return tensor.is_floating_point() and bool(set(tensor.shape) & sizes) and bool(tensor.any())
 
 
 def _check_norms(parameters: Mapping[str, Tensor], layers: int) -> None:

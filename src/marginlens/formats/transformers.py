@@ -24,6 +24,7 @@ from marginlens.formats.answers import (
 from marginlens.formats.chughtai_groups import in_their_order, stated_group, stored_numbers
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
+from marginlens.formats.own_table import own_group
 from marginlens.formats.parts import finished, task_of_order, trained_on
 from marginlens.formats.stated import Stated
 from marginlens.formats.transformer_weights import (
@@ -182,6 +183,9 @@ def _check(stated: Stated, weights: TransformerWeights) -> None:
     shared = stated.get("n_key_value_heads")
     if shared is not None and shared != heads:
         raise ValueError(f"{stated.where('n_key_value_heads')}, but attention has {heads} heads")
+    biases = [name for name in p if name.endswith("_bias") and "norm" not in name]
+    if stated.get("use_bias") is False and any(bool(p[name].any()) for name in biases):
+        raise ValueError(f"{stated.where('use_bias')}, but the file has biases that are not zero")
     for name in ("tie_word_embeddings", "tied_embeddings", "tied"):
         same = weights.tokens == weights.classes and torch.equal(p["embed"], p["unembed"])
         if stated.get(name) and not same:
@@ -369,9 +373,17 @@ def _by_norm(candidates: list[Candidate], file: File) -> Foreign:
     first = candidates[0]
     if len(candidates) == 1 or best.accuracy < HALF or (best is first and best.accuracy >= _EVERY):
         return first.found
+    if own_group(first.found.logits, "own") is not None:  # no network answers so by chance
+        return first.found
     winner = clear_winner(candidates, "its layer norm", "--layer-norm pre", file.name)
     if winner is first:
         return winner.found
+    if winner.accuracy < _ALMOST_ALL:
+        raise ValueError(
+            f"{file.name} does not say its layer norm, and no reading answers nearly all rows: "
+            f"{shares(candidates)}; say it, for example --layer-norm pre, with --activation where it is "
+            "another than relu"
+        )
     words = f"{winner.words}, which clearly answers best: {shares(candidates)}"
     return replace(winner.found, notes=(*winner.found.notes, words))
 

@@ -15,6 +15,7 @@ from marginlens.explorer.typed import asked_number, not_a_path
 from marginlens.explorer.uploads import LARGEST_UPLOAD, NETWORK_SUFFIXES, uploaded_network
 from marginlens.figures.style import number
 from marginlens.formats import FORMATS
+from marginlens.formats.answers import HALF, accuracy
 from marginlens.measures import MEASURE_WORDS, OperationMeasures, examine_table
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def _answer(found: Foreign, seen: Mechanism | OperationMeasures) -> list[Any]:
     """All that is said of a network; a warning comes first."""
     first = []
     if found.warning:
-        first = [parts.message(found.warning, title="Fewer than half the rows are right")]
+        little = accuracy(found.logits, found.task) < HALF
+        title = "Fewer than half the rows are right" if little else "Another task is answered"
+        first = [parts.message(found.warning, title=title)]
     if isinstance(seen, OperationMeasures):
         return first + _operation_answer(found, seen)
     return first + _mechanism_answer(found, seen)
