@@ -218,7 +218,7 @@ def test_an_interrupted_run_ends(tmp_path):
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    until(lambda: list(tmp_path.glob("parts/*.parquet")))
+    until(lambda: list(tmp_path.glob("parts/*.parquet")) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate(timeout=600)[0]
     assert process.returncode == 130, printed
