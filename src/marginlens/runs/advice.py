@@ -47,6 +47,12 @@ class RunAdvice:
     folder: Path | None
     step: int
 
+    @property
+    def short(self) -> bool:
+        """Whether the run had fewer steps than its task usually takes."""
+        usual = recipe_for(self.task, activation=self.recipe.activation).steps
+        return self.recipe.steps < usual
+
     def longer(self) -> str:
         """Return the command that trains the run further: to its end, or to twice its steps.
 

@@ -48,6 +48,11 @@ class Premise:
 class Advice(Protocol):
     """Commands that mend an unmet premise of one run."""
 
+    @property
+    def short(self) -> bool:
+        """Whether the run had fewer steps than its task usually takes."""
+        ...
+
     def longer(self) -> str:
         """Return the command that trains the run further."""
         ...

@@ -146,7 +146,8 @@ def _not_at_minimum(
     fall = None if facts.last_fall is None else facts.last_fall * (1 + excess)
     falling = fall is not None and fall >= _FALLING * excess
     start = "Not trained to the end: " if excess > 1e-3 else "Near the minimum, not at it: "
-    if falling or fall is None:
+    # a rate that decays within few steps ends any fall
+    if falling or fall is None or (advice is not None and advice.short):
         still = " and still falling" if falling else ""
         return f"{start}{above}{still}{_longer(advice)}"
     needed, width = prediction.sufficient_width, len(measured.neuron_norms)
