@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from command_line import require_one_line, require_same_bits
 from killed_everywhere import same_tensors
+from records import require_same_record
 from safetensors.numpy import save_file
 from sweeping import require_landed_once, require_pieces
 
@@ -87,3 +88,19 @@ def test_a_piece_that_landed_twice_is_noticed(tmp_path):
     log.write_text(2 * log.read_text())
     with pytest.raises(AssertionError):
         require_landed_once(tmp_path)
+
+
+RECORD = {"task": "C5", "margin": 0.5, "shares": [0.25, 0.75], "first": None, "steps": 3}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"margin": 0.5 + 1e-9}, {"margin": float("nan")}, {"shares": [0.25]}, {"steps": 4},
+        {"shares": [0.25, 0.7500001]}, {"first": 0.0}, {"task": "C7"}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_records_that_differ_by_more_than_rounding_are_noticed(damage):
+    require_same_record(RECORD | {"margin": 0.5 + 1e-15}, RECORD)
+    with pytest.raises(AssertionError):
+        require_same_record(RECORD | damage, RECORD)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
+from records import require_same_record
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -46,10 +47,10 @@ def test_a_folder_holds_every_file_and_nothing_else(saved):
 def test_what_is_written_comes_back(saved):
     back = load_run(saved.folder)
     assert back.recipe == saved.recipe
-    assert back.verdict == saved.verdict
-    assert back.prediction.to_dict() == saved.prediction.to_dict()
-    assert back.measurement.to_dict() == saved.measurement.to_dict()
-    assert back.first.to_dict() == saved.first.to_dict()
+    require_same_record(back.verdict.to_dict(), saved.verdict.to_dict())
+    require_same_record(back.prediction.to_dict(), saved.prediction.to_dict())
+    require_same_record(back.measurement.to_dict(), saved.measurement.to_dict())
+    require_same_record(back.first.to_dict(), saved.first.to_dict())
     assert back.training.stopped == saved.training.stopped == "steps"
     assert back.training.seconds == saved.training.seconds
     for column, values in saved.training.history.items():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from records import require_same_record
 from torch.nn import functional as F  # noqa: N812
 
 from marginlens.networks import MLP
@@ -118,7 +119,7 @@ def test_it_is_saved_loaded_and_resumed_with_the_same_bits(tmp_path, name):
     back = load_run(tmp_path / "whole")
     for column, values in whole.history.items():
         np.testing.assert_array_equal(back.history[column], values)
-    assert back.measurement.to_dict() == whole.measurement.to_dict()
+    require_same_record(back.measurement.to_dict(), whole.measurement.to_dict())
     assert back.measurement.sampled == (SAMPLE if name == "parity(20,2)" else 0)
     assert back.measurement.accuracy == whole.history["accuracy"][-1]
     assert not any(claim.promised for claim in back.verdict.claims)
