@@ -194,4 +194,4 @@ def test_every_product_of_two_families_is_predicted(part):
             assert feature.status != "unknown", name
             # nothing lies near the threshold between "must" and "may", "may" and "cannot"
             for share in (feature.least_share, feature.greatest_share):
-                assert share == 0.0 or share > 1e-4, name
+                assert share == 0.0 or share > 1e-6, name
