@@ -48,6 +48,9 @@ DIALECTS = {
     "nested.json": json.dumps(
         {x: dict(zip(LABELS, row, strict=True)) for x, row in zip(LABELS, WORDS, strict=True)}
     ),
+    "inside.json": json.dumps({"author": {"name": "me"}, "group": {"table": S3.tolist()}}),
+    "session.txt": f"gap> MultiplicationTable(\n> SymmetricGroup(3));\n{gap_list(S3)}\ngap> \n",
+    "typed.txt": f"gap> T := {gap_list(S3)};;\n",
     "one.jsonl": json.dumps({"name": "S3", "table": S3.tolist()}) + "\n",
     "two.jsonl": '{"author": "me"}\n' + json.dumps({"table": S3.tolist()}) + "\n",
     "rows.jsonl": "\n".join(json.dumps(row) for row in S3.tolist()),
@@ -200,7 +203,12 @@ WRONG = {
     "broken.json": ("[[0, 1], [1, 0", "no nested list that can be read"),
     "remarks.csv": ("# nothing\n", "only comments"),
     "fractions.csv": ("0,1.5\n1.5,0\n", "'1.5' makes it not a table of integers"),
-    "page.csv": ("<html><body>404</body></html>", "not square|no element|integers"),
+    "page.csv": ("<html><body>404</body></html>", "got a web page; download the file itself"),
+    "pointer.csv": ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "sheet.csv": (b"PK\x03\x04" + bytes(50), "a spreadsheet; save it as .csv"),
+    "packed.csv": (b"\x1f\x8b\x08" + bytes(50), "a gzip archive; unpack it"),
+    "hollow.json": ("[[]]", "hollow.json is not square: its rows are empty"),
+    "hollow_rows.json": ('{"table": [[], []]}', "not square: its rows are empty"),
     "bytes.csv": (b"\x00\x01\x02\x03", "not a text file"),
     "signs.txt": ("[" + "-" * 100_000 + "1]", "not a table of integers"),
     "deep.json": ("[" * 100_000, "no nested list|not square"),
@@ -215,6 +223,20 @@ def test_what_is_no_table_is_refused_in_one_line_that_names_the_first_entry(fold
         group(written(folder, name, content))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_a_folder_and_a_missing_file_are_told_from_a_file_of_another_kind(folder):
+    (folder / "folder.csv").mkdir()
+    written(folder, "table.xlsx", "0")
+    for name, words in (
+        ("folder.csv", "got a folder"),
+        ("gone.csv", "no such file; expected a file with a Cayley table"),
+        ("gone", "no such file, and no group's name; a table is read from a .csv"),
+        ("table.xlsx", r"table\.xlsx: a table is read from a \.csv"),
+        ("n" * 300 + ".csv", "no such file"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            group(str(folder / name))
 
 
 def test_archives_are_read_by_their_headers(folder):

@@ -183,7 +183,7 @@ def named_group(text: str) -> NamedGroup:
     >>> named_group("C7:C3").note
     'C7:C3: the generator of C3 acts on C7 as x → 2x, faithfully'
     """
-    words = plain_text(text)
+    words = plain_text(text).replace("**", "^")
     if len(words) > _LONGEST:
         digits = re.search(r"\d{16}", words)
         problem = "far too large a group" if digits else f"a name of {len(words)} characters"
@@ -473,6 +473,8 @@ def nearest_name(text: str) -> str | None:
             return "x".join(map(str, known))
     numbers = tuple(int(digits) for digits in re.findall(r"\d{1,4}", words))
     spelled = dict(_spellings(numbers))
+    if len(words) == 1:  # resembles too many: only those that begin so
+        spelled = {written: name for written, name in spelled.items() if written.startswith(words)}
     close = difflib.get_close_matches(words, spelled, n=1, cutoff=0.6)
     if not close and (match := re.fullmatch(r"([a-z]{1,2})(\d{1,4})", words)) is not None:
         near = [f"{match[1]}{int(match[2]) + step}" for step in (0, 1, -1, 2, -2, 3, -3, 4, -4)]

@@ -7,6 +7,7 @@ import codecs
 import csv
 import json
 import math
+import os.path
 import re
 import zipfile
 from collections.abc import Sequence
@@ -34,6 +35,14 @@ _LARGEST_SOURCE = 8_000_000  # characters of a list that is no JSON, whose synta
 _KEYS = ("table", "cayleytable", "cayley", "multiplicationtable", "multiplication", "data")
 _LABELS = ("labels", "elements", "names", "index")
 _RULE = re.compile(r"[-|:+=\s]*---[-|:+=\s]*")  # under the header of a table in Markdown
+_PROMPT = re.compile(r"gap>|>(?=\s|$)")  # of a session with GAP that was copied whole
+_NO_TABLES = (
+    (b"version https://git-lfs", "a Git LFS pointer; fetch the file with: git lfs pull"),
+    (b"<!doctype html", "a web page; download the file itself"),
+    (b"<html", "a web page; download the file itself"),
+    (b"pk\x03\x04", "a zip archive or a spreadsheet; save it as .csv"),
+    (b"\x1f\x8b\x08", "a gzip archive; unpack it"),
+)
 _FROM_ONE = "entries 1 to {} are elements 0 to {}"
 _SHOWN = 8  # labels in a message
 _STRING = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
@@ -118,9 +127,15 @@ def read_table(path: Path) -> TableFile:
         No such file, another kind of file, or entries that are no elements; the first one is named.
 
     """
+    is_file = os.path.isfile(path)  # noqa: PTH113 (False, too, for names that no file can have)
+    if os.path.isdir(path):  # noqa: PTH112
+        raise ValueError(
+            f"{path}: expected a file with a Cayley table, got a folder, e.g. group.csv"
+        )
     if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise ValueError(f"{path}: a table is read from a {_USUAL}")
-    if not path.is_file():
+        problem = "" if is_file else "no such file, and no group's name; "
+        raise ValueError(f"{path}: {problem}a table is read from a {_USUAL}")
+    if not is_file:
         raise ValueError(
             f"{path}: no such file; expected a file with a Cayley table, e.g. group.csv"
         )
@@ -288,6 +303,9 @@ def _text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    kind = next((words for start, words in _NO_TABLES if start in content[:200].lower()), None)
+    if kind is not None:
+        raise ValueError(f"{path}: expected comma-separated integers, e.g. 0,1, got {kind}")
     problem = ValueError(f"{path}: not a text file; expected comma-separated integers, e.g. 0,1")
     try:
         text = content.decode(_encoding(content))
@@ -382,7 +400,9 @@ def _split(lines: list[str], separator: str) -> list[list[str]]:
 
 def _listed(text: str, what: str) -> _Grid | None:
     """Rows of a nested list or an object, or None if the text is something else."""
-    body = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", "%")))
+    body = "\n".join(
+        line for line in _answers(text.splitlines()) if not line.lstrip().startswith(("#", "%"))
+    )
     body = re.sub(r"\\\r?\n", "", body).strip()  # GAP breaks long lines so
     body = re.sub(r"^[A-Za-z_]\w*\s*:?=\s*", "", body).rstrip(";").rstrip()
     body = re.sub(r"^(?:np\.|numpy\.)?(?:array|asarray|matrix|Matrix)\s*\((.*?)(?:,\s*dtype=[\w.]+)?\)$",
@@ -393,6 +413,15 @@ def _listed(text: str, what: str) -> _Grid | None:
         return None
     value = _value(body, what)
     return None if value is None else _grid_of(value, what)
+
+
+def _answers(lines: list[str]) -> list[str]:
+    """Lines that GAP printed, of a session that was copied with its prompts; else all lines."""
+    if not any(line.startswith("gap>") for line in lines):
+        return lines
+    printed = [line for line in lines if not _PROMPT.match(line)]
+    is_list = "\n".join(printed).lstrip().startswith("[")
+    return printed if is_list else [_PROMPT.sub("", line, count=1) for line in lines]
 
 
 def _value(body: str, what: str) -> Any:
@@ -467,11 +496,26 @@ def _key(value: dict[Any, Any], names: Sequence[str]) -> Any:
     return next((plain[name] for name in names if name in plain), None)
 
 
+def _innermost(value: dict[Any, Any]) -> dict[Any, Any]:
+    """The one object with a table inside objects that have none, such as `{"group": {"table": …}}`."""
+    while _key(value, _KEYS) is None:
+        inner = [one for one in value.values() if isinstance(one, dict) and _holds_table(one)]
+        if len(inner) != 1:
+            break
+        value = inner[0]
+    return value
+
+
+def _holds_table(value: dict[Any, Any]) -> bool:
+    return isinstance(value.get(_key(value, _KEYS)), list | tuple)
+
+
 def _grid_of(value: Any, what: str) -> _Grid:
     """Entries of a nested list, of an object with one, or of an object of objects."""
     labels: tuple[str, ...] = ()
     base = None
     if isinstance(value, dict):
+        value = _innermost(value)
         key = _key(value, _KEYS)
         if key is not None:
             found = value.get(_key(value, _LABELS))
@@ -496,6 +540,10 @@ def _grid_of(value: Any, what: str) -> _Grid:
     if not all(isinstance(row, list | tuple) and len(row) == len(rows[-1]) for row in rows):
         raise ValueError(
             f"{what} is not square: its rows differ in length; expected (n, n), {EXAMPLE_TABLE}"
+        )
+    if not rows[0]:
+        raise ValueError(
+            f"{what} is not square: its rows are empty; expected (n, n), {EXAMPLE_TABLE}"
         )
     check_order(math.log10(max(len(rows) - 1, len(rows[0]) - 1, 1)), what)
     return _Grid([[_entry(entry) for entry in row] for row in rows], what, (), labels, base)
