@@ -72,11 +72,14 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
     """
     folder = Path(out)
     if folder.exists():
-        if not overwrite:
-            raise ValueError(f"{str(folder)!r} exists; choose another --out, or add --overwrite")
         ours = folder.is_dir() and ((folder / MARK).exists() or (folder / _BEGUN).exists())
         if not ours and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{str(folder)!r} exists and is not a run's folder; it is left alone")
+            raise ValueError(
+                f"{str(folder)!r} exists and is not a run's folder; it is left alone: choose another "
+                "--out, for example runs/C5"
+            )
+        if not overwrite:
+            raise ValueError(f"{str(folder)!r} exists; choose another --out, or add --overwrite")
         foreign = sorted(
             path.name
             for path in folder.iterdir()
