@@ -113,7 +113,8 @@ def test_known_kinds_of_failures_come_with_advice(call, monkeypatch, failure, co
 EMPTY = [
     ("run", "C5", "--out", ""), ("train", "C5", "--out", "  ", "--overwrite"),
     ("train", "--resume", ""), ("query", "", "select 1"), ("path", "C5", "--figure", ""),
-    ("sweep", ""), ("explore", ""), ("certify", "C5", "--out", ""), ("atlas", "--out", ""),
+    ("verify", ""), ("measure", " "), ("sweep", ""), ("explore", ""), ("atlas", "--out", ""),
+    ("certify", "C5", "--out", ""),
 ]  # fmt: skip
 
 

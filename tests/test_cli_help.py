@@ -99,6 +99,53 @@ def test_an_option_that_resembles_none_suggests_none(call):
     )  # fmt: skip
 
 
+WRONG = [
+    (
+        "train C5 --steps 1e3",
+        "--steps expected a whole number, got '1e3'; for example --steps 1000",
+    ),
+    (
+        "predict C5 --strength abc",
+        "--strength expected a number, got 'abc'; for example --strength 0.001",
+    ),
+    ("explore --port 99999", "--port expected a number less than or equal to 65535, got '99999'"),
+    ("interference C7", "N expected a whole number, got 'C7'; for example 1000"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=[w[0] for w in WRONG])
+def test_a_value_of_a_wrong_type_or_range_is_named_with_what_was_expected(call, arguments, words):
+    verb = arguments.split()[0]
+    assert call(*arguments.split()) == (
+        2, "", f"marginlens: {words}; see marginlens {verb} --help\n",
+    )  # fmt: skip
+
+
+def test_help_is_found_however_it_is_asked_for(call):
+    for arguments in ((), ("predict",)):
+        code, printed, _ = call(*arguments, "-h")
+        assert code == 0
+        assert printed == call(*arguments, "--help")[1]
+    assert call("help")[2].endswith("did you mean marginlens --help?\n")
+    assert call("version")[2].endswith("did you mean marginlens --version?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (("figure", "neuron"), "did you mean neurons"),
+        (("figure", "qqq"), "there is no figure 'qqq'; marginlens figure --list names all"),
+        (("reproduce", "nand"), "did you mean nanda?"),
+        (("reproduce", "qqq"), "'qqq'; expected one that marginlens reproduce --help names"),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest_and_never_the_whole_list(call, arguments, near):
+    code, _, error = call(*arguments)
+    assert code == 2
+    assert near in error
+    assert error.count(",") + error.count(" or ") <= 8
+
+
 def test_every_suggestion_is_an_option_of_some_verb():
     known = {
         name for c in COMMANDS.values() for p in c.params for name in (*p.opts, *p.secondary_opts)

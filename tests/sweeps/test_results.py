@@ -108,6 +108,14 @@ def test_a_misspelt_column_is_answered_with_its_neighbours(folder):
         Results(folder).query("select wdth from members")
 
 
+def test_an_unknown_table_is_answered_with_those_that_exist(folder):
+    with pytest.raises(
+        ValueError, match="expected one of members, features, configurations"
+    ) as caught:
+        Results(folder).query("select * from member_table")
+    assert "Did you mean" not in str(caught.value)
+
+
 def test_no_sweep_nothing_finished_a_damaged_file(folder, tmp_path):
     with pytest.raises(ValueError, match="not a sweep's folder"):
         Results(tmp_path / "nowhere")
@@ -199,7 +207,7 @@ def test_the_verbs(folder, call, tmp_path):
         (("law", folder, "--where", "task = 'C5'"), "2 configurations"),
         (("law", folder, "--by", "task"), "two of the columns"),
         (("query", tmp_path, "select 1"), "not a sweep's folder"),
-        (("reproduce", "o99"), "o61"),
+        (("reproduce", "o99"), "did you mean o59?"),
     ):
         code, _, error = call(*arguments)
         assert code == 2

@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 from marginlens import __version__
 from marginlens.cli.console import PlainConsole
 from marginlens.cli.failures import failure_of
-from marginlens.cli.spellings import usage_message
+from marginlens.cli.spellings import shown_name, usage_message
 
 __all__ = ["app", "err", "main", "out"]
 
@@ -37,9 +37,10 @@ class _Verb(TyperCommand):
         for parameter in self.params:
             given = values.get(parameter.name or "")
             kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
-            if kind is Path and isinstance(given, str) and not given.strip():
+            is_path = kind is Path or "FOLDER" in str(parameter.metavar)
+            if is_path and isinstance(given, str) and not given.strip():
                 raise ValueError(
-                    f"expected the name of a file or folder for {parameter.opts[-1]}, got {given!r}; "
+                    f"expected the name of a file or folder for {shown_name(parameter)}, got {given!r}; "
                     "for example runs/C5"
                 )
         return super().parse_args(ctx, args)
@@ -97,6 +98,7 @@ app = _App(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     help="Predict which features a network learns on an algebraic task, train it, measure what it "
     "learned, and hold the two against each other.\n\n"

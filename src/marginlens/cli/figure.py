@@ -112,11 +112,11 @@ def _drawer(name: str) -> Callable[[list[str]], go.Figure]:
         return lambda of: _of_run(name, of)
     if name in _OTHERS:
         return _OTHERS[name][1]
-    known = [*FIGURES, *_OTHERS]
-    close = get_close_matches(name, known, n=3, cutoff=0.4) or known
+    close = get_close_matches(name, [*FIGURES, *_OTHERS], n=3, cutoff=0.4)
+    near = f"did you mean {' or '.join(close)}? " if close else ""
     raise ValueError(
-        f"there is no figure {name!r}; did you mean {' or '.join(close)}? "
-        "marginlens figure --list names all"
+        f"there is no figure {name!r}; {near}marginlens figure --list names all, "
+        "for example neurons"
     )
 
 

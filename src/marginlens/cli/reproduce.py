@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,8 +65,13 @@ def reproduce(
 
     what = REPRODUCTIONS.get(name) or STUDIES.get(name)
     if what is None:
-        known = ", ".join([*REPRODUCTIONS, *STUDIES])
-        raise ValueError(f"unknown reproduction {name!r}; there are {known}")
+        known = [*REPRODUCTIONS, *STUDIES]
+        close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        near = f"did you mean {close[0]}? " if close else ""
+        raise ValueError(
+            f"unknown reproduction {name!r}; {near}expected one that marginlens reproduce --help names, "
+            "for example nanda"
+        )
     if show:
         out.print(what.toml, soft_wrap=True, end="")
         return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from typer.exceptions import TyperException
 
-__all__ = ["SPELLINGS", "usage_message"]
+__all__ = ["SPELLINGS", "shown_name", "usage_message"]
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "--learning-rate": ("lr", "eta", "step-length", "alpha"),
@@ -189,6 +190,9 @@ def usage_message(error: BaseException, arguments: Sequence[str] = ()) -> str:
         said = " ".join(str(error.format_message()).split()).rstrip(".") or "wrong arguments"
         said = _expected(error, arguments) or said[0].lower() + said[1:]
         said = said.replace(". Did you", "; did you")
+        for word in ("help", "version"):
+            if said.startswith(f"no such command {word!r}"):
+                return f"no such command {word!r}; did you mean {command} --{word}?"
     return f"{said} See {command} --help" if said.endswith("?") else f"{said}; see {command} --help"
 
 
@@ -203,18 +207,37 @@ def _as_written(unknown: str, arguments: Sequence[str]) -> str:
 
 
 def _expected(error: BaseException, arguments: Sequence[str]) -> str:
-    """For a value that is no number: the option, what it takes and what it got; or empty."""
-    parameter, said = getattr(error, "param", None), str(error)
-    kinds = {"valid integer": ("a whole number", "1000"), "valid number": ("a number", "0.001")}
-    for sign, (kind, example) in kinds.items():
-        if parameter is None or sign not in said:
-            continue
-        for place, word in enumerate(arguments):
-            name, equals, value = word.partition("=")
-            if name in parameter.opts:
-                given = value if equals else "".join(arguments[place + 1 : place + 2])
-                return f"{name} expected {kind}, got {given!r}; for example {name} {example}"
-    return ""
+    """For a value of a wrong type or range: the option, what it takes and what it got; or empty."""
+    details = getattr(error.__cause__, "errors", None)
+    parameter = getattr(error, "param", None)
+    if not callable(details) or parameter is None:
+        return ""
+    first: Any = details()[0]  # pyright: ignore[reportIndexIssue]
+    said = str(first["msg"]).removeprefix("Input should be ")
+    names = [word.partition("=")[0] for word in arguments]
+    name = next((one for one in parameter.opts if one in names), shown_name(parameter))
+    got = f"got {first['input']!r}"
+    example = f"for example {name} " if name.startswith("-") else "for example "
+    kind = str(first["type"])
+    if kind.startswith("int_"):
+        return f"{name} expected a whole number, {got}; {example}1000"
+    if kind.startswith("float_"):
+        return f"{name} expected a number, {got}; {example}0.001"
+    if kind.startswith(("greater", "less")):
+        said = f"a number {said}"
+    return f"{name} expected {said}, {got}"
+
+
+def shown_name(parameter: Any) -> str:
+    """Name of an option, or of an argument as the help shows it.
+
+    Parameters
+    ----------
+    parameter
+        Parameter of a verb.
+    """
+    name = str(parameter.opts[-1])
+    return name if name.startswith("-") else str(parameter.metavar or name.upper())
 
 
 def suggestion(unknown: str, known: list[str]) -> str | None:

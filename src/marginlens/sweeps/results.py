@@ -314,4 +314,8 @@ def _one_line(error: Exception) -> str:
     """DuckDB's message without its drawing of the place."""
     lines = [line for line in str(error).splitlines() if line.strip() and "^" not in line]
     kept = [line for line in lines if not line.startswith("LINE ")]
-    return " ".join(" ".join(kept).split())
+    said = " ".join(" ".join(kept).split())
+    if "Table with name" in said:  # DuckDB suggests tables of its own
+        tables = "expected one of members, features, configurations"
+        said = f"{said.partition('!')[0]}; {tables}"
+    return said
