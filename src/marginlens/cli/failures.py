@@ -163,14 +163,15 @@ def _place(error: BaseException) -> str:
 
 def report_address() -> str:
     """Where to report, with a preposition, from the installed package's metadata."""
+    package = metadata.metadata("marginlens")
     known: dict[str, str] = {}
-    for line in metadata.metadata("marginlens").get_all("Project-URL") or ():
+    for line in package.get_all("Project-URL") or ():
         label, _, address = line.partition(",")
         known[label.strip().lower()] = address.strip()
     for label in ("issues", "bug tracker", "tracker", "repository", "source", "homepage"):
         if label in known:
             return f" at {known[label]}"
-    author = metadata.metadata("marginlens").get("Author")
+    author = package["Author"] if "Author" in package else ""
     return f" to {author[0].lower()}{author[1:]}" if author else ""
 
 
