@@ -171,8 +171,9 @@ def report_address() -> str:
     for label in ("issues", "bug tracker", "tracker", "repository", "source", "homepage"):
         if label in known:
             return f" at {known[label]}"
-    author = package["Author"] if "Author" in package else ""
-    return f" to {author[0].lower()}{author[1:]}" if author else ""
+    for author in package.get_all("Author") or ():
+        return f" to {author[0].lower()}{author[1:]}"
+    return ""
 
 
 def _first_sentence(said: str) -> str:
