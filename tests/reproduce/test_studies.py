@@ -126,7 +126,7 @@ def test_at_least_holds_from_its_bound_on_and_not_without_a_number():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["reproduce", "nonsense"], "there are o61"),
+        (["reproduce", "nonsense"], "for example nanda"),
         (["reproduce", "nanda", "--seeds", "3"], "a few runs, not a sweep"),
         (["reproduce", "o61", "--full"], "is a sweep"),
         (["reproduce", "pizza", "--steps", "0"], "--steps"),
