@@ -377,7 +377,7 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_folder_of_this_process(
         ("S3", 100, 8, 20_000, True),
         ("C23", 16, 128, 20_000, True),
         ("C71", 1, 500, 20_000, False),
-        ("M11", 100, 8, 20_000, False),
+        pytest.param("M11", 100, 8, 20_000, False, marks=pytest.mark.system),  # GAP
     ],
 )
 def test_long_runs_of_tiny_ensembles_are_worth_compiling(name, members, width, steps, worth):
