@@ -100,7 +100,7 @@ def random_features(name, activation, width=300):
         ("C12", lambda: construct(task("C12")), "representations", "one of 6 frequencies"),
         ("C23", lambda: construct(task("C23")), "representations", "takes only its cos(2πk(a+b−c)/23)"),
         ("S3", lambda: construct(task("S3")), "representations", "one of 2 irreps"),
-        ("A4", lambda: construct(task("A4")), "representations", "takes only its character of ρ(a)ρ(b)ρ(c)^-1"),
+        ("A4", lambda: construct(task("A4")), "representations", "only its character of ρ(a)ρ(b)"),
         ("C23", lambda: fourier(23, [3]), "representations", "the frequency k=3"),
         ("C13", lambda: fourier(13, [1, 5], "relu"), "representations", "one of 2 frequencies"),
         ("C23", lambda: pizza(23, [1]), "pizza", "1 circle of the embedding alone follows"),
