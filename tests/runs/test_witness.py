@@ -47,18 +47,21 @@ def test_a_group_that_needs_no_gap_has_irreps_that_cannot_be_used():
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("spec", "fields"),
     [
-        "C5",
-        *(pytest.param(s, marks=pytest.mark.slow) for s in ("S3", "Q8", "SL(2,3)", "C4xD4", "A5")),
+        ("C5", {"width": 24, "steps": 2000}),
+        *(
+            pytest.param(spec, {"steps": 3000}, marks=pytest.mark.slow)
+            for spec in ("S3", "Q8", "SL(2,3)", "C4xD4", "A5")
+        ),
     ],
 )
-def test_just_above_the_collapse_nothing_is_learned(spec):
+def test_just_above_the_collapse_nothing_is_learned(spec, fields):
     edge = predict(task(spec)).collapse_penalty
-    run = execute(spec, strength=1.05 * edge, steps=3000)
+    run = execute(spec, strength=1.05 * edge, **fields)
     assert run.prediction.at_penalty.norm == 0
     assert run.measurement.norm < 1e-3
     assert run.measurement.cross_entropy == pytest.approx(np.log(task(spec).classes), abs=1e-4)
     assert run.verdict.holds
-    below = execute(spec, strength=0.8 * edge, steps=3000)
+    below = execute(spec, strength=0.8 * edge, **fields)
     assert below.measurement.norm == pytest.approx(below.prediction.at_penalty.norm, rel=0.02)
