@@ -181,9 +181,10 @@ def test_a_resumed_run_can_have_its_page(call, older):
 
 
 READERS = {"tensorboard": read_tensorboard, "mlflow": read_mlflow}
+KINDS = ["tensorboard", pytest.param("mlflow", marks=pytest.mark.system)]  # a database is made
 
 
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_tracker_has_the_history_and_a_resume_adds_no_point_twice(call, kind, monkeypatch):
     pytest.importorskip(kind)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -202,7 +203,7 @@ def test_a_tracker_has_the_history_and_a_resume_adds_no_point_twice(call, kind, 
         assert mlflow_run(Path("run").resolve())[1].data.tags["stopped"] == "steps"
 
 
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_resume_tells_a_tracker_what_it_missed(call, older, kind, monkeypatch):
     pytest.importorskip(kind)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -214,6 +215,7 @@ def test_a_resume_tells_a_tracker_what_it_missed(call, older, kind, monkeypatch)
     assert [value for _, value in found] == pytest.approx(history["loss"], rel=1e-6)
 
 
+@pytest.mark.system
 def test_mlflow_knows_of_a_failure(call, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -167,7 +167,7 @@ def train(inputs, answers, start, power, strength):
 @pytest.mark.parametrize(("name", "strength"), [("C5", 3e-3), ("S3", 3e-3)])
 def test_trained_networks_reach_the_minimum_and_never_pass_it(name, strength):
     chosen = group(name)
-    n, width = chosen.order, 40
+    n, width = chosen.order, 24
     minimum = minimize_penalized_loss(ClassProgram.of(chosen), strength)
     predicted = minimum.loss + strength * minimum.norm
     a, b = np.divmod(np.arange(n * n), n)

@@ -376,7 +376,7 @@ def test_denormal_numbers_are_back_after_training(learning_rate):
 
 
 def test_one_float32_training_reaches_the_float64_loss():
-    recipe = changed(C5, steps=1500, schedule="decay", strength=1e-4)
+    recipe = changed(C5, steps=600, schedule="decay", strength=1e-4)
     double = train(task("C5"), recipe).history["loss"][-1]
     single = train(task("C5"), changed(recipe, dtype="float32")).history["loss"][-1]
     assert single == pytest.approx(double, rel=1e-3)
