@@ -130,7 +130,12 @@ READERS = {"tensorboard": read_tensorboard, "mlflow": read_mlflow, "wandb": read
 PRECISION = {"tensorboard": np.float32, "mlflow": np.float64, "wandb": np.float64}
 
 
-@pytest.fixture(params=list(READERS))
+@pytest.fixture(
+    params=[  # MLflow makes a database for each run
+        pytest.param(name, marks=[pytest.mark.system] if name == "mlflow" else [])
+        for name in READERS
+    ]
+)
 def kind(request) -> str:
     pytest.importorskip(request.param, reason=f"{request.param} is not installed")
     return request.param
@@ -229,6 +234,7 @@ def test_tensorboard_shows_only_the_new_run_where_one_is_made_over(tmp_path):
     require_curves("tensorboard", tmp_path, {step: second[step] for step in range(0, 50, 10)})
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("status", "word"),
     [("steps", "FINISHED"), ("converged", "FINISHED"), ("interrupted", "KILLED")],
@@ -245,6 +251,7 @@ def test_mlflow_keeps_settings_and_the_reason_to_stop(status, word, tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.system
 def test_mlflow_takes_the_store_it_is_told(tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
     store = tmp_path / "elsewhere" / "mlflow" / "mlflow.db"
