@@ -22,7 +22,7 @@ setup: .venv/ready  ## create .venv with pinned versions
 run: .venv/ready    ## the main job: addition mod 71 from prediction to verdict
 	$(BIN)/marginlens run C71 --out $(RUN) --overwrite
 
-test: .venv/ready   ## the tests, under four minutes on two cores
+test: .venv/ready   ## the tests, about seven minutes on two cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 system: .venv/ready ## tests of whole processes: commands, GAP, browsers, clusters
