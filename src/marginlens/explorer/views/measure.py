@@ -141,7 +141,7 @@ def _mechanism_answer(found: Foreign, seen: Mechanism) -> list[Any]:
     ]
     evidence = html.Ul([html.Li(sentence) for sentence in seen.learned.evidence])
     pieces.append(
-        parts.card([html.P(html.Strong(seen.learned.summary)), evidence], title="What it learned")
+        parts.card(html.P(html.Strong(seen.learned.summary)), evidence, title="What it learned")
     )
     if found.notes:
         pieces.append(
