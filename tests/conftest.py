@@ -1,7 +1,9 @@
 """Arrays' shapes and types are checked while the tests run, and processes are refused."""
 
 import os
+import signal
 import sys
+import threading
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -16,6 +18,13 @@ shape_checks.install("marginlens")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes that share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell without job control starts background commands with SIGINT ignored, and so their children.
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    and threading.current_thread() is threading.main_thread()
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine makes no example too slow, and the same examples are drawn everywhere.
 hypothesis.settings.register_profile(
