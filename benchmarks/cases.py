@@ -10,6 +10,8 @@ import torch
 from textbook import Form, TextbookFactored, TextbookMLP, TextbookTransformer, Training
 from torch import Tensor
 
+from marginlens.kernels.ensemble_steps import EnsembleSteps
+from marginlens.kernels.passes import compiled_passes
 from marginlens.networks import (
     MLP,
     Factored,
@@ -17,11 +19,9 @@ from marginlens.networks import (
     Transformer,
     TransformerSettings,
 )
-from marginlens.networks.kernels import compiled_passes
 from marginlens.tasks import Task, task
 from marginlens.theory import Penalty, parse_activation
 from marginlens.training import Ranks, Recipe
-from marginlens.training.compiled import CompiledSteps
 from marginlens.training.data import Data
 from marginlens.training.steps import Steps
 
@@ -220,7 +220,7 @@ class Compiled:
     def __init__(self, case: Case, steps: int = 10) -> None:
         network = case.network()
         self.steps, self.rate, self.strength = steps, case.rate, case.strength
-        self.kernel = CompiledSteps(
+        self.kernel = EnsembleSteps(
             task(case.task), network.activation, Penalty("homogeneous", case.strength),
             case.optimizer, network.parameters, {},
         )  # fmt: skip

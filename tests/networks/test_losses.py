@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from marginlens.kernels.passes import compiled_passes
 from marginlens.networks import (
     MLP,
     Factored,
@@ -16,7 +17,6 @@ from marginlens.networks import (
     neuron_norms,
     population_of,
 )
-from marginlens.networks.kernels import compiled_passes
 from marginlens.tasks import task
 from marginlens.theory import parse_activation
 

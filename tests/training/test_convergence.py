@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from marginlens.kernels.build import compiler
 from marginlens.tasks import task
 from marginlens.theory import parse_activation
 from marginlens.training import Recipe, TrainingState, initial_network, train
-from marginlens.training.compiled import compiler
 from marginlens.training.recipe import checked_recipe
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")

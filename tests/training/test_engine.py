@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from marginlens.networks import compilation
+from marginlens.kernels.build import compiler
 from marginlens.tasks import task
 from marginlens.training import Recipe, engine, recipe_for, train
 from marginlens.training.start import initial_network
 from marginlens.training.state import TrainingState
 
 needs_compiler = pytest.mark.skipif(
-    compilation.compiler() is None, reason="there is no C++ compiler (g++ or clang++)"
+    compiler() is None, reason="there is no C++ compiler (g++ or clang++)"
 )
 FIELDS = {"width": 8, "members": 5, "strength": 1e-3, "dtype": "float64", "learning_rate": 0.01}
 

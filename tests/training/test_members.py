@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from marginlens import cli
+from marginlens.kernels.passes import compiled_passes
 from marginlens.networks import MLP, Population
-from marginlens.networks.kernels import compiled_passes
 from marginlens.tasks import task
 from marginlens.theory import parse_activation, predict
 from marginlens.training import DivergedError, Recipe, train

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from marginlens.networks import kernels
+from marginlens.kernels import passes
 from marginlens.networks.loss import loss_adder, require_classes
 from marginlens.networks.population import Evaluation
 from marginlens.networks.prefixes import Lookup, Reading, readings_of
@@ -133,8 +133,8 @@ class DeepTransformerPopulation:
         toward = logits.detach()
         rows = slice(start, start + toward.shape[1])
         weights = 1 / self.count if self.weights is None else self.weights[rows]
-        compiled = self.loss == "cross_entropy" and kernels.is_compiled_for(toward)
-        add = kernels.cross_entropy if compiled else loss_adder(self.loss)
+        compiled = self.loss == "cross_entropy" and passes.is_compiled_for(toward)
+        add = passes.cross_entropy if compiled else loss_adder(self.loss)
         add(toward.mT, self.answers[rows], weights, results)
         if g is not None:
             found = torch.autograd.grad(logits, list(p.values()), toward, allow_unused=True)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks import kernels
+from marginlens.kernels import passes
 from marginlens.networks.activations import activate, times_derivative_
 from marginlens.networks.loss import loss_adder, require_classes
 from marginlens.networks.mlp import MLP, neuron_norms
@@ -233,9 +233,9 @@ class Population:
         self.weights = None if rows.weights is None else rows.weights.to(self._dtype).contiguous()
         self._embedded = None
         plain = self.loss == "cross_entropy" and not self._biases
-        if self._task.kind == "table" and plain and kernels.can_activate(self.activation):
+        if self._task.kind == "table" and plain and passes.can_activate(self.activation):
             names = ("u",) * self._task.factors if self._tied else self._task.slots
-            self._embedded = kernels.EmbeddedRows(
+            self._embedded = passes.EmbeddedRows(
                 rows.inputs, rows.answers, self.weights, names, self.activation, self._memory
             )
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, embedding_bag
 
-from marginlens.networks import kernels
+from marginlens.kernels import passes
 from marginlens.networks.activations import activate, times_derivative_
 from marginlens.networks.loss import loss_adder, require_classes
 from marginlens.networks.population import Evaluation
@@ -183,8 +183,8 @@ class TransformerPopulation:
         rows = slice(start, start + count)
         weights = 1 / self.count if self.weights is None else self.weights[rows]
         asked = logits[..., : self.classes].mT
-        compiled = self.loss == "cross_entropy" and kernels.is_compiled_for(f.mix)
-        add = kernels.cross_entropy if compiled else loss_adder(self.loss)
+        compiled = self.loss == "cross_entropy" and passes.is_compiled_for(f.mix)
+        add = passes.cross_entropy if compiled else loss_adder(self.loss)
         add(asked, self.answers[rows], weights, results)
         if back is not None:
             back.read.baddbmm_(logits.mT, hidden)

@@ -3,55 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.kernels.patience import Patience, initial_quantities
 from marginlens.networks import squared_norm
 from marginlens.training.recipe import Recipe
 
-__all__ = ["QUANTITIES", "Convergence", "Patience", "named", "of_state", "start"]
-
-QUANTITIES = ("loss", "change", "count", "ended")
-"""What is remembered of each member: the loss before the last step; the relative change of the weights
-in it, -1 once it was looked at; the number of steps in a row in which both hardly changed; and the
-step at which that was often enough, -1 before."""
+__all__ = ["Convergence", "named", "of_state", "patience_of"]
 
 _GROUP = "convergence."
 
 
-@dataclass(frozen=True)
-class Patience:
-    r"""What counts as converged: enough updates in a row that change hardly anything.
-
-    A member has converged at the first step at which, in each of the last ``steps`` updates,
-
-    $|L_{t+1} - L_t| < \varepsilon |L_t|$ and $\|\theta_{t+1} - \theta_t\| < \varepsilon \|\theta_t\|$,
-
-    with L the loss (cross-entropy + penalty) and $\varepsilon$ the ``tolerance``; updates before step
-    ``start`` do not count. It is held there, whatever the others do.
-    """
-
-    tolerance: float
-    steps: int
-    start: int = 0
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> Patience | None:
-        """That of a recipe; None where it has none."""
-        if not recipe.patience:
-            return None
-        # along a regularization path the minimum moves until the last quarter
-        first = 0 if recipe.anneal_to is None else -(-3 * recipe.steps // 4)
-        return cls(recipe.tolerance, recipe.patience, first)
-
-
-def start(members: int) -> dict[str, Float[Tensor, " member"]]:
-    """What is remembered before the first step."""
-    values = {"loss": float("nan"), "change": -1.0, "count": 0.0, "ended": -1.0}
-    return {name: torch.full((members,), values[name], dtype=torch.float64) for name in QUANTITIES}
+def patience_of(recipe: Recipe) -> Patience | None:
+    """Patience of a recipe; None if it has none."""
+    if not recipe.patience:
+        return None
+    # along a regularization path the minimum moves until the last quarter
+    first = 0 if recipe.anneal_to is None else -(-3 * recipe.steps // 4)
+    return Patience(recipe.tolerance, recipe.patience, first)
 
 
 def of_state(
@@ -69,7 +41,7 @@ def of_state(
     kept = {
         name.removeprefix(_GROUP): value for name, value in state.items() if name.startswith(_GROUP)
     }
-    return own, kept or start(members)
+    return own, kept or initial_quantities(members)
 
 
 def named(remembered: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -87,7 +59,7 @@ class Convergence:
     parameters
         Stacked over members; those of a member that has converged are held where they are.
     remembered
-        As :func:`start` or an earlier training left it.
+        As :func:`initial_quantities` or an earlier training left it.
     """
 
     def __init__(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from marginlens.kernels.ensemble_steps import COMPILE_SECONDS, kernel_seconds, worth_compiling
 from marginlens.tasks import Task
-from marginlens.training.compiled import COMPILE_SECONDS, kernel_seconds, worth_compiling
 from marginlens.training.recipe import Recipe
 
 __all__ = ["estimated_megabytes", "estimated_seconds", "step_operations"]

@@ -9,9 +9,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from marginlens.kernels.ensemble_steps import compiler, worth_compiling
 from marginlens.networks import MLP
 from marginlens.tasks import Task
-from marginlens.training.compiled import compiler, worth_compiling
 from marginlens.training.cost import step_operations
 from marginlens.training.data import split
 from marginlens.training.kernel_steps import KernelSteps

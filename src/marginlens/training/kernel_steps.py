@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.kernels.ensemble_steps import EnsembleSteps
 from marginlens.networks import MLP
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
-from marginlens.training.compiled import CompiledSteps
-from marginlens.training.convergence import Patience, named, of_state
+from marginlens.training.convergence import named, of_state, patience_of
 from marginlens.training.recipe import Recipe
 from marginlens.training.schedules import learning_rate, strength
 
@@ -50,14 +50,14 @@ class KernelSteps:
         for key, value in own.items():
             name, _, quantity = key.rpartition(".")
             nested.setdefault(name, {})[quantity] = value
-        self._inner = CompiledSteps(
+        self._inner = EnsembleSteps(
             self.task,
             self.activation,
             Penalty(self.recipe.penalty),
             self.recipe.optimizer,
             parameters,
             nested,
-            patience=Patience.of(self.recipe),
+            patience=patience_of(self.recipe),
             convergence=remembered,
         )
         self.compile_seconds += self._inner.compile_seconds

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from marginlens.kernels.passes import compiled_passes
 from marginlens.networks import Network
-from marginlens.networks.kernels import compiled_passes
 from marginlens.tasks import Task
 from marginlens.training.engine import Kept, steps_for, way_of
 from marginlens.training.process import Signals, settings

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks import kernels, neuron_norms, squared_norm
+from marginlens.kernels import passes
+from marginlens.networks import neuron_norms, squared_norm
 from marginlens.theory import Penalty
 
 __all__ = ["add_l2_gradient", "add_penalty_gradient"]
@@ -27,8 +28,8 @@ def add_penalty_gradient(
     ``uses`` tells how often a parameter counts (:attr:`MLP.uses`).
     """
     power = homogeneity if penalty.norm == "homogeneous" else 2
-    if kernels.is_compiled_for(*parameters.values(), *gradients.values()):
-        value, total = kernels.add_penalty(
+    if passes.is_compiled_for(*parameters.values(), *gradients.values()):
+        value, total = passes.add_penalty(
             parameters, gradients, uses or {}, strength=penalty.strength, power=power,
             homogeneity=homogeneity,
         ).unbind(1)  # fmt: skip

@@ -21,7 +21,7 @@ from marginlens.networks import (
 )
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
-from marginlens.training.convergence import Convergence, Patience, named, of_state
+from marginlens.training.convergence import Convergence, named, of_state, patience_of
 from marginlens.training.data import Batches, Data, OnlineBatches
 from marginlens.training.optimizers import Stepper, members_of
 from marginlens.training.penalties import add_l2_gradient, add_penalty_gradient
@@ -78,7 +78,7 @@ class Steps:
         self.gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
         own, remembered = of_state(optimizer, network.members)
         self.stepper = Stepper(self.recipe, network.parameters, self.gradients, own)
-        patience = Patience.of(self.recipe)
+        patience = patience_of(self.recipe)
         self.convergence = (
             None if patience is None else Convergence(patience, network.parameters, remembered)
         )

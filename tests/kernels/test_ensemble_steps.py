@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from marginlens.networks import MLP, compilation, evaluate, neuron_norms, total_norm
+from marginlens.kernels import build as building
+from marginlens.kernels.ensemble_steps import EnsembleSteps, compiler, worth_compiling
+from marginlens.networks import MLP, evaluate, neuron_norms, total_norm
 from marginlens.tasks import task
 from marginlens.theory import Penalty, parse_activation
 from marginlens.training import Recipe, initial_network, train
-from marginlens.training.compiled import CompiledSteps, compiler, worth_compiling
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 
 
-def begin(recipe: Recipe, rows=None, **state) -> CompiledSteps:
+def begin(recipe: Recipe, rows=None, **state) -> EnsembleSteps:
     network = initial_network(task(recipe.task), recipe)
-    return CompiledSteps(
+    return EnsembleSteps(
         task(recipe.task),
         network.activation,
         Penalty(recipe.penalty, recipe.strength),
@@ -28,7 +29,7 @@ def begin(recipe: Recipe, rows=None, **state) -> CompiledSteps:
     )
 
 
-def go(steps: CompiledSteps, recipe: Recipe, count: int):
+def go(steps: EnsembleSteps, recipe: Recipe, count: int):
     return steps.advance([recipe.learning_rate] * count, [recipe.strength] * count)
 
 
@@ -227,7 +228,7 @@ def test_what_is_unloaded_goes_on_where_it_stopped_also_in_pytorch(optimizer):
     parameters, state = first.unload()
     network = MLP(parameters, parse_activation("x^2"))
     penalty = Penalty(recipe.penalty, recipe.strength)
-    second = CompiledSteps(task("C5"), network.activation, penalty, optimizer, parameters, state)
+    second = EnsembleSteps(task("C5"), network.activation, penalty, optimizer, parameters, state)
     go(second, recipe, 20)
     assert difference(second.unload()[0], whole.unload()[0]) == 0
     plain = Plain(recipe, 4)
@@ -268,7 +269,7 @@ def test_float32_keeps_its_accuracy_at_large_margins():
     exact = {n: p.double() for n, p in single.items()}
     entropies = []
     for of in (exact, single):
-        kernel = CompiledSteps(task("C5"), square, Penalty(strength=0.0), "adam", of, {})
+        kernel = EnsembleSteps(task("C5"), square, Penalty(strength=0.0), "adam", of, {})
         entropies.append(float(kernel.advance([], []).cross_entropy[0]))
     assert 0 < entropies[0] < 1e-6
     assert entropies[1] == pytest.approx(entropies[0], rel=1e-4)
@@ -282,7 +283,7 @@ def test_float32_keeps_its_accuracy_at_large_margins():
 def test_what_diverged_is_not_finite(weight):
     parameters = initial_network(task("C5"), recipe_of()).parameters
     parameters["u"][3, 0, 0] = weight
-    steps = CompiledSteps(task("C5"), parse_activation("x^2"), Penalty(), "adam", parameters, {})
+    steps = EnsembleSteps(task("C5"), parse_activation("x^2"), Penalty(), "adam", parameters, {})
     metrics = steps.advance([0.01] * 3, [1e-3] * 3)
     assert not torch.isfinite(metrics.cross_entropy + metrics.penalty)[3]
     assert torch.isfinite(metrics.cross_entropy)[[0, 1, 2, 4, 5, 6, 7, 8, 9]].all()
@@ -313,26 +314,26 @@ def given(**changes):
 )
 def test_what_does_not_belong_together_is_refused(changes, complaint):
     with pytest.raises(ValueError, match=complaint) as caught:
-        CompiledSteps(**given(**changes))
+        EnsembleSteps(**given(**changes))
     assert "\n" not in str(caught.value)
 
 
 def test_other_precisions_are_refused():
     half = {n: p.half() for n, p in given()["parameters"].items()}
     with pytest.raises(ValueError, match=r"got torch\.float16 on cpu"):
-        CompiledSteps(**given(parameters=half))
+        EnsembleSteps(**given(parameters=half))
 
 
 @needs_compiler
 def test_rates_and_strengths_come_in_pairs():
     with pytest.raises(ValueError, match="one of each a step"):
-        CompiledSteps(**given()).advance([0.1, 0.1], [1e-3])
+        EnsembleSteps(**given()).advance([0.1, 0.1], [1e-3])
 
 
 @needs_compiler
 def test_a_library_is_compiled_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first, second = CompiledSteps(**given()), CompiledSteps(**given())
+    first, second = EnsembleSteps(**given()), EnsembleSteps(**given())
     assert first.compile_seconds > 0
     assert second.compile_seconds == 0
     assert len(list(tmp_path.rglob("*.so"))) == 1
@@ -343,7 +344,7 @@ def test_without_a_compiler_one_line_says_so(monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     assert compiler() is None
     with pytest.raises(RuntimeError, match="install g"):
-        CompiledSteps(**given())
+        EnsembleSteps(**given())
 
 
 def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
@@ -353,8 +354,8 @@ def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", str(fake))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert compiler() == str(fake)
-    with pytest.raises(RuntimeError, match=r"could not compile steps\.cpp: x\.cpp: error"):
-        CompiledSteps(**given())
+    with pytest.raises(RuntimeError, match=r"could not compile ensemble_steps\.cpp: x\.cpp: error"):
+        EnsembleSteps(**given())
 
 
 @needs_compiler
@@ -364,8 +365,8 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_folder_of_this_process(
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    assert compilation._folder() == compilation._folder()
-    assert compilation._folder().is_dir()
+    assert building._folder() == building._folder()
+    assert building._folder().is_dir()
 
 
 @needs_compiler

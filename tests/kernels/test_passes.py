@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from marginlens.networks import MLP, Population, Rows, kernels
-from marginlens.networks.compilation import compiler
+from marginlens.kernels import passes
+from marginlens.kernels.build import compiler
+from marginlens.networks import MLP, Population, Rows
 from marginlens.tasks import task
 from marginlens.theory import Penalty, parse_activation
 from marginlens.training.penalties import add_penalty_gradient
@@ -16,19 +17,19 @@ from marginlens.training.penalties import add_penalty_gradient
 
 @pytest.fixture(autouse=True)
 def _compiled():
-    with kernels.compiled_passes():
+    with passes.compiled_passes():
         yield
 
 
 def test_nothing_is_compiled_unless_asked_for():
     x = torch.zeros(2)
-    assert kernels.is_compiled_for(x)
-    with kernels.compiled_passes(wanted=False):
-        assert not kernels.is_compiled_for(x)
-        with kernels.compiled_passes():
-            assert kernels.is_compiled_for(x)
-        assert not kernels.is_compiled_for(x)
-    assert kernels.is_compiled_for(x)
+    assert passes.is_compiled_for(x)
+    with passes.compiled_passes(wanted=False):
+        assert not passes.is_compiled_for(x)
+        with passes.compiled_passes():
+            assert passes.is_compiled_for(x)
+        assert not passes.is_compiled_for(x)
+    assert passes.is_compiled_for(x)
 
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
@@ -80,7 +81,7 @@ def test_cross_entropy_is_exact(dtype, layout, classes, rows, weighted):
     each = draw(rows, dtype=dtype, seed=4).abs() if weighted else 1 / rows
     plain = each.double().numpy() if weighted else np.full(rows, 1 / rows)
     results = torch.tensor([[0.0, 0.0, math.inf]] * 3, dtype=torch.float64)
-    kernels.cross_entropy(logits, answers, each, results)
+    passes.cross_entropy(logits, answers, each, results)
     losses, margins, gradients = exact(values, answers, plain)
     eps = torch.finfo(dtype).eps
     in_sum = plain if weighted else np.ones(rows)
@@ -96,9 +97,9 @@ def test_cross_entropy_is_exact(dtype, layout, classes, rows, weighted):
 def test_results_are_added_up():
     logits, answers = draw(2, 3, 40), torch.arange(40) % 3
     once = torch.tensor([[0.0, 0.0, math.inf]] * 2, dtype=torch.float64)
-    kernels.cross_entropy(logits.clone(), answers, 1.0, once)
+    passes.cross_entropy(logits.clone(), answers, 1.0, once)
     twice = once.clone()
-    kernels.cross_entropy(logits, answers, 1.0, twice)
+    passes.cross_entropy(logits, answers, 1.0, twice)
     torch.testing.assert_close(
         twice, once * torch.tensor([[2.0, 2.0, 1.0]], dtype=torch.float64), rtol=1e-14, atol=0
     )
@@ -111,7 +112,7 @@ def test_cross_entropy_of_any_margin_is_accurate(dtype, lead):
     values[0, 4] = lead
     values[0, :4, 0] = torch.tensor([0, -0.1, -2, -30], dtype=dtype)
     logits, results = values.clone(), torch.zeros(1, 3, dtype=torch.float64)
-    kernels.cross_entropy(logits, torch.tensor([4]), 1.0, results)
+    passes.cross_entropy(logits, torch.tensor([4]), 1.0, results)
     losses, margins, gradients = exact(values, torch.tensor([4]), [1.0])
     eps = torch.finfo(dtype).eps
     assert results[0, 0].item() == pytest.approx(float(losses[0, 0]), rel=10 * eps)
@@ -129,7 +130,7 @@ def test_what_is_not_finite_stays_so(bad, where):
     logits = torch.zeros(1, 3, 20)
     logits[0, where, 7] = bad
     results = torch.zeros(1, 3, dtype=torch.float64)
-    kernels.cross_entropy(logits, torch.ones(20, dtype=torch.int64), 0.05, results)
+    passes.cross_entropy(logits, torch.ones(20, dtype=torch.int64), 0.05, results)
     assert not math.isfinite(results[0, 0])
     assert not logits[0, :, 7].isfinite().all()
     assert logits[0, :, :7].isfinite().all()
@@ -151,9 +152,9 @@ def test_population_equals_autograd(monkeypatch, name, spec, tied):
     gradients = {n: torch.full_like(p, 7.0) for n, p in net.parameters.items()}
     population = Population(of, net)
     calls = []
-    whole = kernels.EmbeddedRows.__call__
+    whole = passes.EmbeddedRows.__call__
     monkeypatch.setattr(
-        kernels.EmbeddedRows, "__call__", lambda *given: (calls.append(1), whole(*given))
+        passes.EmbeddedRows, "__call__", lambda *given: (calls.append(1), whole(*given))
     )
     result = population(net.parameters, gradients)
     assert calls  # what is tested is what ran
@@ -176,7 +177,7 @@ def test_operator_by_operator_gives_the_same(monkeypatch, share, tied):
     found = []
     for compiled in (True, False):
         if not compiled:
-            monkeypatch.setattr(kernels, "_active", False)
+            monkeypatch.setattr(passes, "_active", False)
         gradients = {n: torch.zeros_like(p) for n, p in net.parameters.items()}
         found.append((population(net.parameters, gradients), gradients))
     (one, g), (other, h) = found
@@ -188,7 +189,7 @@ def test_operator_by_operator_gives_the_same(monkeypatch, share, tied):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_threads_repeat_themselves_and_agree(monkeypatch, dtype):
-    monkeypatch.setattr(kernels, "_WORTH_THREADS", 1)
+    monkeypatch.setattr(passes, "_WORTH_THREADS", 1)
     of, net = task("S4"), network("S4", "relu", False, dtype, width=300)
     found = []
     before = torch.get_num_threads()
@@ -237,27 +238,27 @@ def test_penalties_equal_autograd(dtype, norm, homogeneity, uses):
 
 def test_what_the_kernels_do_not_take():
     x = torch.zeros(2, 3)
-    assert kernels.is_compiled_for(x, x)
-    assert not kernels.is_compiled_for(x, x.double())
-    assert not kernels.is_compiled_for(x.half())
-    assert not kernels.is_compiled_for(x.T)
-    assert not kernels.is_compiled_for(torch.zeros(2, device="meta"))
+    assert passes.is_compiled_for(x, x)
+    assert not passes.is_compiled_for(x, x.double())
+    assert not passes.is_compiled_for(x.half())
+    assert not passes.is_compiled_for(x.T)
+    assert not passes.is_compiled_for(torch.zeros(2, device="meta"))
     known = [
         name
         for name in (*ACTIVATIONS, "|x|^1.5", "x^5")
-        if kernels.can_activate(parse_activation(name))
+        if passes.can_activate(parse_activation(name))
     ]
     assert known == ACTIVATIONS
 
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch):
-    monkeypatch.setattr(kernels, "compiler", lambda: None)
-    kernels._library.cache_clear()
+    monkeypatch.setattr(passes, "compiler", lambda: None)
+    passes._library.cache_clear()
     try:
-        with kernels.compiled_passes():
-            assert not kernels.is_compiled_for(torch.zeros(2))
+        with passes.compiled_passes():
+            assert not passes.is_compiled_for(torch.zeros(2))
     finally:
-        kernels._library.cache_clear()
+        passes._library.cache_clear()
 
 
 def test_a_failing_compiler_is_told_of_and_openmp_may_be_missing(monkeypatch):
@@ -269,17 +270,17 @@ def test_a_failing_compiler_is_told_of_and_openmp_may_be_missing(monkeypatch):
             raise RuntimeError("no omp.h")
         return whole(source, sizes, flags=flags)
 
-    whole = kernels.build
-    monkeypatch.setattr(kernels, "build", build)
+    whole = passes.build
+    monkeypatch.setattr(passes, "build", build)
     try:
         broken = False
-        kernels._library.cache_clear()
-        assert isinstance(kernels._library(), ctypes.CDLL)
+        passes._library.cache_clear()
+        assert isinstance(passes._library(), ctypes.CDLL)
         assert tried == [("-fopenmp",), ()]
         broken = True
-        kernels._library.cache_clear()
+        passes._library.cache_clear()
         with pytest.warns(UserWarning, match="without compiled passes: no omp"):
-            assert kernels._library() is None
+            assert passes._library() is None
     finally:
         monkeypatch.undo()
-        kernels._library.cache_clear()
+        passes._library.cache_clear()

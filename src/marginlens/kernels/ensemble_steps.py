@@ -1,11 +1,11 @@
 """Training steps of many small networks, compiled for one task: seeds are the lanes of a register.
 
-A step of a tiny network is too little work for one PyTorch operator, so that a loop over seeds, or over
-the operators of an ensemble, spends its time between operators. Here all of it (forward, backward,
-penalty, optimizer, any number of steps) is one call of a kernel in C++ (``steps.cpp``), compiled for
-the sizes at hand. As many members as a SIMD register has lanes form a block, which takes all its steps
-before the next block starts: its weights and activations never leave the nearest caches, and threads,
-one block each, never wait for each other.
+A step of a tiny network is too little work for one PyTorch operator, so that a loop over seeds, or
+over the operators of an ensemble, spends its time between operators. Here all of it (forward,
+backward, penalty, optimizer, any number of steps) is one call of a kernel in C++, compiled for the
+sizes at hand. As many members as a SIMD register has lanes form a block, which takes all its steps
+before the next block starts: its weights and activations never leave the nearest caches, and
+threads, one block each, never wait for each other.
 
 Measured on one core with AVX2, float32, x^2, Adam, in microseconds for one step of the
 whole ensemble (medians on a shared machine, the kernel's at 100 steps a call;
@@ -39,17 +39,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks.compilation import build, compiler
+from marginlens.kernels.build import build, compiler
+from marginlens.kernels.patience import QUANTITIES, Patience, initial_quantities
 from marginlens.tasks import Task
 from marginlens.theory import Activation, Penalty
-from marginlens.training.convergence import QUANTITIES, Patience
-from marginlens.training.convergence import start as nothing_remembered
 
 __all__ = [
-    "COMPILE_SECONDS", "CompiledSteps", "Metrics", "compiler", "kernel_seconds", "worth_compiling",
+    "COMPILE_SECONDS", "EnsembleSteps", "Metrics", "compiler", "kernel_seconds", "worth_compiling",
 ]  # fmt: skip
 
-_SOURCE = Path(__file__).with_name("steps.cpp")
+_SOURCE = Path(__file__).with_name("ensemble_steps.cpp")
 _BETAS = (0.9, 0.999)
 _WORTH_THREADS = 1e-3  # seconds of one core's work
 COMPILE_SECONDS = 2.5
@@ -79,7 +78,7 @@ class Metrics:
     penalty: Float[Tensor, " member"]
 
 
-class CompiledSteps:
+class EnsembleSteps:
     """Full-batch steps on mean cross-entropy + penalty, for all members at once, on the CPU.
 
     The arithmetic is that of ``Population`` and ``torch.optim.Adam`` (or SGD), in another order: after
@@ -126,7 +125,7 @@ class CompiledSteps:
     >>> from marginlens.theory import Penalty, parse_activation
     >>> c5, square = task("C5"), parse_activation("x^2")
     >>> start = MLP.initial(c5, square, width=8, members=100)
-    >>> steps = CompiledSteps(c5, square, Penalty(), "adam", start.parameters, {})
+    >>> steps = EnsembleSteps(c5, square, Penalty(), "adam", start.parameters, {})
     >>> metrics = steps.advance([0.01] * 1000, [1e-4] * 1000)
     >>> bool(metrics.accuracy.mean() > 0.9)
     True
@@ -198,7 +197,7 @@ class CompiledSteps:
         self._patience = patience
         self._still = None
         if patience is not None:
-            remembered = convergence or nothing_remembered(members)
+            remembered = convergence or initial_quantities(members)
             parts = torch.stack([remembered[name].double() for name in QUANTITIES])
             filled = torch.cat([parts, parts[:, :1].expand(-1, self._missing)], dim=1)
             self._still = (
@@ -284,7 +283,7 @@ class CompiledSteps:
             of["step"] = torch.tensor(float(self._step))
         return self._unpack(self._weights), state if self._adam else {}
 
-    def copy(self) -> CompiledSteps:
+    def copy(self) -> EnsembleSteps:
         """Another one in the same state, which later steps of this one do not change."""
         other = copy.copy(self)
         other._weights = self._weights.clone()

@@ -5,7 +5,7 @@
 // in the first or second level of the cache. Everything in a block is an array of registers:
 // weights[vector][neuron], the vectors of the slots first and then those of the classes.
 //
-// The sizes are macros, given by marginlens/training/compiled.py, so that loops are unrolled:
+// The sizes are macros, given by marginlens/kernels/ensemble_steps.py, so that loops are unrolled:
 // REAL, ROWS, SLOTS, SIGNS (rows are signs, not indices), SIZE, CLASSES, WIDTH, DEGREE, NEGATIVE
 // (sigma(-1)), POWER (sigma is x^DEGREE), PENALTY (the exponent of a neuron's norm), ADAM, PATIENCE
 // (members stop when loss and weights have hardly changed for some steps in a row).

@@ -1,6 +1,6 @@
 // The passes between a step's matrix products, each in one walk through memory.
 //
-// Compiled once for all sizes, by marginlens/networks/kernels.py, which says what each argument is.
+// Compiled once for all sizes, by marginlens/kernels/passes.py, which says what each argument is.
 // Sums are taken in the same order at each call with the same number of threads.
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 """The passes between a step's matrix products, compiled: one walk through memory for each.
 
 PyTorch does them operator by operator, each through memory of its own, which costs as much as the
-products do where few classes or neurons meet many rows. The kernels in ``kernels.cpp`` are compiled by
+products do where few classes or neurons meet many rows. The kernels in ``passes.cpp`` are compiled by
 the C++ compiler that is there (2.5 s, once for a machine and all sizes) and share PyTorch's threads.
 Results are the same, bit by bit, at each call with the same number of threads; PyTorch's operators round
 otherwise, so that nothing is compiled unless a training asks for it (:func:`compiled_passes`). Without
@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from marginlens.networks.compilation import build, compiler
+from marginlens.kernels.build import build, compiler
 from marginlens.theory import Activation
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
     "is_compiled_for",
 ]  # fmt: skip
 
-_SOURCE = Path(__file__).with_name("kernels.cpp")
+_SOURCE = Path(__file__).with_name("passes.cpp")
 _NAMES = {torch.float32: "float", torch.float64: "double"}
-_MOST_SLOTS = 8  # of kernels.cpp
+_MOST_SLOTS = 8  # of passes.cpp
 _WORTH_THREADS = 1 << 14
 """Numbers a pass has to walk through before a second thread is worth waking."""
 
