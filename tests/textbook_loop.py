@@ -58,6 +58,34 @@ class TextbookMuon(torch.optim.Optimizer):
                 p -= rate * math.sqrt(max(1, p.shape[0] / p.shape[1])) * x
 
 
+class TextbookNeuronwiseAdam(torch.optim.Optimizer):
+    """Adam with one second moment a neuron and steps relative to its norm, neuron after neuron.
+
+    Parameters are matrices whose columns i together are the weights of neuron i.
+    """
+
+    def __init__(self, params, lr, betas):
+        super().__init__(params, {"lr": lr, "betas": betas})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        (group,) = self.param_groups
+        matrices, (beta1, beta2) = group["params"], group["betas"]
+        self.state["t"] = t = self.state.get("t", 0) + 1
+        for i in range(matrices[0].shape[1]):
+            omega = torch.cat([p[:, i] for p in matrices])
+            gradient = torch.cat([p.grad[:, i] for p in matrices])
+            m, v = self.state.get(i, (torch.zeros_like(omega), 0.0))
+            m = beta1 * m + (1 - beta1) * gradient
+            v = beta2 * v + (1 - beta2) * float(gradient @ gradient)
+            self.state[i] = m, v
+            if v > 0:
+                relative = (m / (1 - beta1**t)) / math.sqrt(v / (1 - beta2**t))
+                omega = omega - group["lr"] * omega.norm() * relative
+            for p, column in zip(matrices, omega.split([len(p) for p in matrices]), strict=True):
+                p[:, i] = column
+
+
 def newton_schulz(g: Tensor) -> Tensor:
     """The quintic iteration of Jordan et al. 2024 for one matrix."""
     x = g / max(float(g.norm()), 1e-7)
@@ -173,6 +201,8 @@ def _optimizer(recipe: Recipe, weights: list[Tensor]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
             weights, lr=rate, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
+    if recipe.optimizer == "neuronwise-adam":
+        return TextbookNeuronwiseAdam(weights, rate, recipe.betas)
     return TextbookMuon(weights, rate, 0.95 if momentum is None else momentum, recipe.weight_decay)
 
 

@@ -26,6 +26,7 @@ def begin(recipe: Recipe, rows=None, **state) -> EnsembleSteps:
         network.parameters,
         state,
         rows,
+        betas=recipe.betas,
     )
 
 
@@ -43,7 +44,7 @@ def recipe_of(name="C5", activation="x^2", penalty="homogeneous", optimizer="ada
             "width": 8,
             "members": 10,
             "strength": 1e-4,
-            "learning_rate": {"adam": 0.01, "sgd": 0.1}[optimizer],
+            "learning_rate": {"sgd": 0.1}.get(optimizer, 0.01),
             "schedule": "constant",
             "steps": 1000,
             "record_every": 500,
@@ -77,6 +78,7 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
 QUICK = [
     ("C5", "x^2", "homogeneous", "adam"),
     ("S3", "relu", "l2", "adam"),
+    ("S3", "x^2", "homogeneous", "neuronwise-adam"),
     ("S3", "x^3", "homogeneous", "sgd"),
     ("parity(4,2)", "x^2", "l2", "sgd"),
     ("compose(C3,3)", "abs", "homogeneous", "sgd"),
@@ -307,7 +309,7 @@ def given(**changes):
     [
         ({"task": task("S3")}, "S3 needs"),
         ({"parameters": {}}, "C5 needs"),
-        ({"optimizer": "adamw"}, '"adam" or "sgd"'),
+        ({"optimizer": "adamw"}, "'neuronwise-adam', 'sgd'"),
         ({"rows": [0, 25]}, "from 0 to 24"),
         ({"rows": []}, "at least one"),
     ],

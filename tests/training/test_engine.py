@@ -55,7 +55,7 @@ def test_members_stop_alone_and_stay_as_they_were():
 
 
 @needs_compiler
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "neuronwise-adam"])
 def test_a_compiled_training_goes_on_with_the_same_bits(optimizer):
     recipe = recipe_of(compile="always", optimizer=optimizer, steps=200)
     states = []

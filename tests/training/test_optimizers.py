@@ -4,12 +4,14 @@ import copy
 
 import pytest
 import torch
-from textbook_loop import TextbookMuon, newton_schulz
+from textbook_loop import TextbookMuon, TextbookNeuronwiseAdam, newton_schulz
 
-from marginlens.training import Recipe
+from marginlens.kernels.passes import compiled_passes
+from marginlens.tasks import task
+from marginlens.training import Recipe, initial_network, recipe_for, train
 from marginlens.training.optimizers import Stepper, muon_, orthogonalize
 
-SHAPES = {"u": (3, 5, 12), "v": (3, 9, 4), "w": (3, 6, 6)}  # member, row, column
+SHAPES = {"u": (3, 5, 6), "v": (3, 9, 6), "w": (3, 6, 6)}  # member, row, column
 RECIPES = {
     "sgd": {"optimizer": "sgd"},
     "momentum": {"optimizer": "sgd", "momentum": 0.7},
@@ -17,6 +19,7 @@ RECIPES = {
     "adamw": {"optimizer": "adamw", "weight_decay": 0.4},
     "muon": {"optimizer": "muon"},
     "muon with decay": {"optimizer": "muon", "weight_decay": 0.4, "momentum": 0.5},
+    "neuronwise": {"optimizer": "neuronwise-adam", "betas": (0.8, 0.7)},
 }
 
 
@@ -49,7 +52,12 @@ def alone(name: str, member: int, steps: int, kind=None) -> dict[str, torch.Tens
     p = {n: value[member].clone() for n, value in drawn(0).items()}
     options = dict(RECIPES[name])
     which = options.pop("optimizer")
-    default = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    default = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "neuronwise-adam": TextbookNeuronwiseAdam,
+    }
     if which == "muon":
         options = {"momentum": recipe.momentum or 0.95, "weight_decay": recipe.weight_decay}
     made = (kind or default.get(which, TextbookMuon))(list(p.values()), lr=0.1, **options)
@@ -110,7 +118,7 @@ def test_it_goes_on_from_its_state_bit_by_bit(name, at):
 
 
 def test_without_its_state_it_would_go_elsewhere():
-    for name in ("momentum", "adam", "muon"):
+    for name in ("momentum", "adam", "muon", "neuronwise"):
         whole, gradients = drawn(0), drawn(1)
         go(Stepper(recipe_of(name), whole, gradients), gradients, range(9))
         parameters, gradients = drawn(0), drawn(1)
@@ -127,6 +135,7 @@ def test_without_its_state_it_would_go_elsewhere():
         ("adam", {"step", "exp_avg", "exp_avg_sq"}),
         ("adamw", {"step", "exp_avg", "exp_avg_sq"}),
         ("muon", {"momentum_buffer"}),
+        ("neuronwise", {"exp_avg"}),
     ],
 )
 def test_what_it_remembers_has_names_and_the_shapes_of_the_parameters(name, remembered):
@@ -135,6 +144,9 @@ def test_what_it_remembers_has_names_and_the_shapes_of_the_parameters(name, reme
     assert stepper.state() == {}
     go(stepper, gradients, range(3))
     state = stepper.state()
+    if name == "neuronwise":  # one second moment a neuron, of all parameters together
+        assert state.pop("neuron.exp_avg_sq").shape == (3, 6)
+        assert state.pop("neuron.step") == 3
     assert state.keys() == {f"{n}.{quantity}" for n in SHAPES for quantity in remembered}
     for key, value in state.items():
         n, quantity = key.split(".")
@@ -180,3 +192,71 @@ def test_muon_scales_its_rate_by_the_shape_of_a_single_matrix():
         p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64)
         muon_([p], [p.grad], [torch.zeros_like(p)], rate=0.1)
         torch.testing.assert_close(p, -0.1 * scale * orthogonalize(p.grad))
+
+
+# Neuron-wise
+
+
+NEURONWISE = {"task": "C5", "optimizer": "neuronwise-adam", "betas": (0.8, 0.7)}
+
+
+def neuronwise(dtype: torch.dtype, *, compiled: bool) -> dict[str, torch.Tensor]:
+    """Parameters after some steps with drawn gradients, in which neuron 1 of member 0 has none."""
+    parameters, gradients = drawn(0, dtype), drawn(1, dtype)
+    stepper = Stepper(Recipe(**NEURONWISE), parameters, gradients, None, {"u": 2})
+    with compiled_passes(compiled):
+        for step in range(12):
+            for n, value in drawn(100 + step, dtype).items():
+                gradients[n].copy_(value)
+                gradients[n][0, :, 1] = 0
+            stepper.step(rate_of(step))
+    return parameters
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
+def test_compiled_neuronwise_steps_are_the_operators(dtype, close):
+    ours = neuronwise(dtype, compiled=True)
+    for n, expected in neuronwise(dtype, compiled=False).items():
+        torch.testing.assert_close(ours[n], expected, rtol=close, atol=close)
+        assert torch.equal(ours[n][0, :, 1], drawn(0, dtype)[n][0, :, 1])  # no gradient: it stays
+        assert not torch.isclose(ours[n][1], drawn(0, dtype)[n][1]).any()
+
+
+def test_a_first_neuronwise_step_is_the_rate_times_the_norm_however_small_the_gradient():
+    for scale in (1.0, 1e-25):
+        p = {"u": torch.randn(1, 4, 3), "w": torch.randn(1, 5, 3)}
+        g = {n: scale * torch.randn(x.shape) for n, x in p.items()}
+        before = {n: x.clone() for n, x in p.items()}
+        Stepper(Recipe(**NEURONWISE), p, g).step(0.01)
+        moved = torch.cat([p[n] - before[n] for n in p], dim=1)
+        expected = 0.01 * torch.cat(list(before.values()), dim=1).norm(dim=1)
+        torch.testing.assert_close(moved.norm(dim=1), expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_tied_embeddings_move_as_equal_ones_would(compiled):
+    """On a task that takes its inputs in either order, from u = v."""
+    recipe = Recipe(
+        **NEURONWISE, width=7, steps=30, strength=1e-3, dtype="float64", tied=True,
+        compile="always" if compiled else "never",
+    )  # fmt: skip
+    tied = train(task("C5"), recipe)
+    start = initial_network(task("C5"), recipe).untied()
+    apart = train(task("C5"), recipe.model_copy(update={"tied": False}), start=start)
+    for slot in ("u", "v", "w"):
+        ours = tied.network.untied().parameters[slot]
+        torch.testing.assert_close(ours, apart.network.parameters[slot], rtol=1e-9, atol=1e-11)
+        assert (ours - start.parameters[slot]).abs().max() > 0.05
+
+
+def test_neuronwise_steps_are_refused_where_weights_are_not_of_neurons():
+    for network in ("transformer", "factored"):
+        with pytest.raises(ValueError, match=f"^neuronwise-adam steps by neurons.*{network}"):
+            recipe_for(task("C5"), network=network, optimizer="neuronwise-adam")
+    with pytest.raises(ValueError, match="weight_decay belongs to adamw and muon"):
+        recipe_for(task("C5"), optimizer="neuronwise-adam", weight_decay=0.1)
+    with pytest.raises(ValueError, match="momentum belongs to sgd and muon"):
+        recipe_for(task("C5"), optimizer="neuronwise-adam", momentum=0.1)
+    recipe = recipe_for(task("C5"), optimizer="neuronwise-adam")
+    assert (recipe.learning_rate, recipe.betas) == (0.03, (0.97, 0.95))
+    assert recipe_for(task("C5"), optimizer="neuronwise-adam", betas=(0.5, 0.6)).betas == (0.5, 0.6)

@@ -81,7 +81,7 @@ def require_equal(folder: Path, wanted: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "options"),
     [
-        ("S3", ()),
+        ("S3", ("--optimizer", "neuronwise-adam")),
         ("C7", ("--tied", "--train-fraction", "0.7", "--batch", "11", "--optimizer", "muon")),
     ],
 )

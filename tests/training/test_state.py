@@ -182,6 +182,10 @@ WAYS = {
     "adam": (0.029, {}),
     "adam, tied": (0.022, {"tied": True, "schedule": "cosine"}),
     "muon": (0.009, {"optimizer": "muon", "weight_decay": 0.1}),
+    "neuronwise": (
+        0.016,
+        {"optimizer": "neuronwise-adam", "learning_rate": 0.15, "betas": (0.97, 0.95)},
+    ),
     "momentum": (0.024, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1}),
     "batches": (0.015, {"batch": 7, "warmup": 20}),
     "batches by the loss": (

@@ -238,7 +238,11 @@ AnnealTo = Annotated[
 
 Optimizer = Annotated[
     str | None,
-    _option(_OPTIMIZER, "adam, adamw, sgd or muon.", "adam; adamw where no theorem applies"),
+    _option(
+        _OPTIMIZER,
+        "adam, adamw, sgd, muon or neuronwise-adam.",
+        "adam; adamw where no theorem applies",
+    ),
 ]
 Rate = Annotated[
     float | None,
@@ -270,10 +274,21 @@ StepSize = Annotated[
 Momentum = Annotated[
     float | None, _option(_OPTIMIZER, "Momentum of sgd or muon.", "0 for sgd, 0.95 for muon")
 ]
-Beta1 = Annotated[float | None, _option(_OPTIMIZER, "First beta of adam and adamw.", "0.9")]
+Beta1 = Annotated[
+    float | None,
+    _option(
+        _OPTIMIZER,
+        "First beta of adam, adamw and neuronwise-adam.",
+        "0.9; 0.97 for neuronwise-adam",
+    ),
+]
 Beta2 = Annotated[
     float | None,
-    _option(_OPTIMIZER, "Second beta of adam and adamw.", "0.999; 0.98 where no theorem applies"),
+    _option(
+        _OPTIMIZER,
+        "Second beta of adam, adamw and neuronwise-adam.",
+        "0.999; 0.98 where no theorem applies; 0.95 for neuronwise-adam",
+    ),
 ]
 WeightDecay = Annotated[
     float | None,

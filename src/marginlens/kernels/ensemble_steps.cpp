@@ -7,7 +7,8 @@
 //
 // The sizes are macros, given by marginlens/kernels/ensemble_steps.py, so that loops are unrolled:
 // REAL, ROWS, SLOTS, SIGNS (rows are signs, not indices), SIZE, CLASSES, WIDTH, DEGREE, NEGATIVE
-// (sigma(-1)), POWER (sigma is x^DEGREE), PENALTY (the exponent of a neuron's norm), ADAM, PATIENCE
+// (sigma(-1)), POWER (sigma is x^DEGREE), PENALTY (the exponent of a neuron's norm), ADAM, NEURONWISE
+// (one second moment a neuron, steps relative to its norm), BETA1 and BETA2 of either, PATIENCE
 // (members stop when loss and weights have hardly changed for some steps in a row).
 
 #include <atomic>
@@ -43,6 +44,7 @@ constexpr int VECTORS = INPUTS + CLASSES;
 constexpr int CHUNKS = (ROWS + 31) / 32;
 constexpr int CHUNK = (ROWS + CHUNKS - 1) / CHUNKS;  // rows whose activations are held at a time
 constexpr int PITCH = WIDTH % 16 ? WIDTH : WIDTH + 2;
+constexpr int SQUARES = NEURONWISE ? 1 : VECTORS;  // second moments of a neuron
 constexpr double NU = DEGREE + 1.0;
 
 INLINE V all(real x) { return V{} + x; }
@@ -334,15 +336,31 @@ void update(V (*weights)[WIDTH], V (*mean)[WIDTH], V (*square)[WIDTH], const V (
     decay[i] = all(strength * real(PENALTY));
     if constexpr (PENALTY != 2) decay[i] *= power(norm_of(weights, i), NormBelow{});
   }
+  V pace[WIDTH];  // by which the first moments of a neuron are multiplied
+  if constexpr (NEURONWISE)
+    for (int i = 0; i < WIDTH; i++) {
+      V slope{};
+      for (int j = 0; j < VECTORS; j++) {
+        const V g = gradient[j][i] + decay[i] * weights[j][i];
+        slope += g * g;
+      }
+      const V v = square[0][i] * real(BETA2) + slope * real(1 - BETA2);
+      square[0][i] = v;
+      pace[i] = choose(v > 0, norm_of(weights, i) * correction / root(v), V{});
+    }
   for (int j = 0; j < VECTORS; j++)
     for (int i = 0; i < WIDTH; i++) {
       V g = gradient[j][i] + decay[i] * weights[j][i];
       if constexpr (ADAM) {
-        V m = mean[j][i] + (g - mean[j][i]) * real(1 - 0.9);
-        V v = square[j][i] * real(0.999) + g * g * real(1 - 0.999);
+        V m = mean[j][i] + (g - mean[j][i]) * real(1 - BETA1);
+        V v = square[j][i] * real(BETA2) + g * g * real(1 - BETA2);
         mean[j][i] = m;
         square[j][i] = v;
         g = m / (root(v) / correction + real(1e-8));
+      }
+      if constexpr (NEURONWISE) {
+        mean[j][i] = mean[j][i] * real(BETA1) + g * real(1 - BETA1);
+        g = mean[j][i] * pace[i];
       }
       if constexpr (PATIENCE) {
         const V old = weights[j][i], now = choose(held, old, old - rate * g);
@@ -412,7 +430,7 @@ struct Flush {
 
 extern "C" int lanes() { return LANES; }
 
-// weights, mean, square: (block, vector, neuron, lane). schedule: (step, [rate, correction of the
+// weights, mean, square: (block, vector, neuron, lane); square of one vector if NEURONWISE. schedule: (step, [rate, correction of the
 // root, strength, whether convergence is judged]), with one row more for the state after the last
 // step, of which only the last two count. metrics: (block, [entropy, right, margin, norm, penalty],
 // lane). still: (block, [loss, change, count, ended], lane), changed; null without PATIENCE.
@@ -438,7 +456,8 @@ extern "C" void advance(real* weights, real* mean, real* square, const int32_t* 
           if (now[3] && !judge(*own, loss, first + step, tolerance, patience)) break;
           if (step == steps) break;
         }
-        update(w, (Weights)(mean + offset), (Weights)(square + offset), space->gradient,
+        update(w, (Weights)(mean + offset),
+               (Weights)(square + block * SQUARES * WIDTH * LANES), space->gradient,
                real(now[0]), real(now[1]), real(now[2]), own);
       }
       measure(w, rows, *space, ((Metrics*)metrics)[block]);

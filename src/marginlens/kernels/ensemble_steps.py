@@ -50,6 +50,7 @@ __all__ = [
 
 _SOURCE = Path(__file__).with_name("ensemble_steps.cpp")
 _BETAS = (0.9, 0.999)
+_OPTIMIZERS = ("adam", "neuronwise-adam", "sgd")
 _WORTH_THREADS = 1e-3  # seconds of one core's work
 COMPILE_SECONDS = 2.5
 _REALS = {torch.float32: "float", torch.float64: "double"}
@@ -89,19 +90,22 @@ class EnsembleSteps:
     task, activation, penalty
         What is minimised; the penalty's strength is passed to each step instead.
     optimizer
-        ``"adam"``, with betas .9 and .999 and eps 1e-8, or ``"sgd"``.
+        ``"adam"``, with eps 1e-8, ``"neuronwise-adam"``, or ``"sgd"``.
     parameters
         As in ``MLP``: one for each slot, (member, element, neuron), and ``"w"`` (member, class,
         neuron), in float32 or float64. They are copied; ``unload`` gives them back.
     state
         Adam's moments for each parameter, as ``torch.optim.Adam`` keeps them: ``"exp_avg"``,
-        ``"exp_avg_sq"`` and, if steps were taken before, their number ``"step"``. Empty at the start.
+        ``"exp_avg_sq"`` and, if steps were taken before, their number ``"step"``; neuron-wise the last
+        two under ``"neuron"``. Empty at the start.
     rows
         Indices of the rows to train on; all of them by default.
     patience
         Members that have converged by it are held where they are from then on.
     convergence
         What an earlier call of :meth:`convergence` gave, to go on from.
+    betas
+        Of Adam's moments.
 
     Attributes
     ----------
@@ -143,10 +147,12 @@ class EnsembleSteps:
         *,
         patience: Patience | None = None,
         convergence: Mapping[str, Tensor] | None = None,
+        betas: tuple[float, float] = _BETAS,
     ) -> None:
         task.require_rows()
-        if optimizer not in ("adam", "sgd"):
-            raise ValueError(f'optimizer must be "adam" or "sgd", got {optimizer!r}')
+        if optimizer not in _OPTIMIZERS:
+            known = ", ".join(map(repr, _OPTIMIZERS))
+            raise ValueError(f"optimizer must be one of {known}, got {optimizer!r}")
         chosen = np.arange(len(task.answers)) if rows is None else np.asarray(rows, dtype=np.int64)
         if not len(chosen) or chosen.min() < 0 or chosen.max() >= len(task.answers):
             raise ValueError(
@@ -171,7 +177,8 @@ class EnsembleSteps:
                 f"parameters must all be torch.float32, or all torch.float64, on cpu, got {got}"
             )
         self.members, self._width, self._dtype = members, width, w.dtype
-        self._adam = optimizer == "adam"
+        self._adam = optimizer != "sgd"
+        self._neuronwise, self._betas = optimizer == "neuronwise-adam", betas
         power = activation.homogeneity if penalty.norm == "homogeneous" else 2
         signs = task.kind == "parity"
         self._library, self.compile_seconds = build(
@@ -188,7 +195,10 @@ class EnsembleSteps:
                 "NEGATIVE": activation.at_minus_one,
                 "POWER": int(activation.is_power),
                 "PENALTY": power,
-                "ADAM": int(self._adam),
+                "ADAM": int(optimizer == "adam"),
+                "NEURONWISE": int(self._neuronwise),
+                "BETA1": betas[0],
+                "BETA2": betas[1],
                 "PATIENCE": int(patience is not None),
             },
         )
@@ -209,14 +219,18 @@ class EnsembleSteps:
         self._signs = inputs.to(w.dtype).contiguous() if signs else None
         self._answers = torch.as_tensor(task.answers[chosen]).to(torch.int32).contiguous()
         self._weights = self._pack(parameters)
-        moments = ("exp_avg", "exp_avg_sq") if self._adam else ()
+        moments = ("exp_avg", "exp_avg_sq")[: 0 if not self._adam else 1 if self._neuronwise else 2]
         self._moments = {
-            key: self._pack({n: s[key] for n, s in state.items()})
+            key: self._pack({n: state[n][key] for n in self._names})
             if state
             else torch.zeros_like(self._weights)
             for key in moments
         }
-        self._step = int(state["w"].get("step", 0)) if self._adam and state else 0
+        if self._neuronwise:
+            squares = state["neuron"]["exp_avg_sq"] if state else w.new_zeros(members, width)
+            self._moments["exp_avg_sq"] = self._packed(squares.to(w.dtype).unsqueeze(1))
+        counted = "neuron" if self._neuronwise else "w"
+        self._step = int(state[counted].get("step", 0)) if self._adam and state else 0
         self._seconds = kernel_seconds(task, self._blocks * self._lanes, width, len(chosen))
 
     def advance(
@@ -277,9 +291,14 @@ class EnsembleSteps:
         """Parameters and the optimizer's state, member first, as they were passed in; copies."""
         state: dict[str, dict[str, Tensor]] = {name: {} for name in self._names}
         for key, packed in self._moments.items():
+            if self._neuronwise and key == "exp_avg_sq":
+                squares = self._unpacked(packed).squeeze(1).double().contiguous()
+                state["neuron"] = {key: squares}
+                continue
             for name, value in self._unpack(packed).items():
                 state[name][key] = value
-        for of in state.values() if self._adam else ():
+        counted = [state["neuron"]] if self._neuronwise else state.values()
+        for of in counted if self._adam else ():
             of["step"] = torch.tensor(float(self._step))
         return self._unpack(self._weights), state if self._adam else {}
 
@@ -301,7 +320,7 @@ class EnsembleSteps:
         if not self._adam:
             return rate, 1.0, strength
         self._step += 1
-        first, second = (1 - beta**self._step for beta in _BETAS)
+        first, second = (1 - beta**self._step for beta in self._betas)
         return rate / first, math.sqrt(second), strength
 
     def _both(self) -> tuple[Tensor | None, Tensor | None]:
@@ -318,14 +337,24 @@ class EnsembleSteps:
         whole = torch.cat(
             [parameters[name].detach().to(self._dtype) for name in self._names], dim=1
         )
+        return self._packed(whole)
+
+    def _packed(
+        self, whole: Float[Tensor, "member vector neuron"]
+    ) -> Float[Tensor, "block vector neuron lane"]:
         whole = torch.cat([whole, whole[:1].expand(self._missing, -1, -1)])
         return whole.unflatten(0, (self._blocks, self._lanes)).permute(0, 2, 3, 1).contiguous()
 
     def _unpack(self, packed: Float[Tensor, "block vector neuron lane"]) -> dict[str, Tensor]:
-        whole = packed.permute(0, 3, 1, 2).flatten(0, 1)[: self.members]
+        whole = self._unpacked(packed)
         kept = torch.contiguous_format
         parts = [p.clone(memory_format=kept) for p in whole.split(self._counts, dim=1)]
         return dict(zip(self._names, parts, strict=True))
+
+    def _unpacked(
+        self, packed: Float[Tensor, "block vector neuron lane"]
+    ) -> Float[Tensor, "member vector neuron"]:
+        return packed.permute(0, 3, 1, 2).flatten(0, 1)[: self.members]
 
 
 def _address(values: Tensor | None) -> ctypes.c_void_p:

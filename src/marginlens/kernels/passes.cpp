@@ -378,6 +378,49 @@ void penalty(
     for (int k = 0; k < 2; k++) results[2 * (item / tiles) + k] += partial[2 * item + k];
 }
 
+// Adam with one second moment a neuron and steps relative to the neuron's norm.
+template <class R>
+void neuronwise_adam(
+    R* const* parameters, const R* const* gradients, R* const* means, double* squares,
+    const int64_t* counts, const double* uses, int64_t parts, int64_t members, int64_t width,
+    double rate, double correction, double beta1, double beta2, int threads) {
+  const int64_t tiles = (width + TILE - 1) / TILE;
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
+  for (int64_t item = 0; item < members * tiles; item++) {
+    const int64_t member = item / tiles, from = item % tiles * TILE;
+    const int64_t count = std::min(TILE, width - from);
+    double weights[TILE] = {}, slopes[TILE] = {};
+    R factor[TILE];
+    for (int64_t part = 0; part < parts; part++)
+      for (int64_t v = 0; v < counts[part]; v++) {
+        const int64_t at = (member * counts[part] + v) * width + from;
+        const R *p = parameters[part] + at, *g = gradients[part] + at;
+        const double use = uses[part], share = 1 / use;
+        for (int64_t i = 0; i < count; i++) {
+          weights[i] += use * (double(p[i]) * double(p[i]));
+          slopes[i] += share * (double(g[i]) * double(g[i]));
+        }
+      }
+    double* square = squares + member * width + from;
+    for (int64_t i = 0; i < count; i++) {
+      square[i] = beta2 * square[i] + (1 - beta2) * slopes[i];
+      factor[i] = square[i] > 0 ? rate * std::sqrt(weights[i] * correction / square[i]) : 0;
+    }
+    for (int64_t part = 0; part < parts; part++) {
+      const R keep = beta1, add = (1 - beta1) / uses[part];
+      for (int64_t v = 0; v < counts[part]; v++) {
+        const int64_t at = (member * counts[part] + v) * width + from;
+        R *p = parameters[part] + at, *m = means[part] + at;
+        const R* g = gradients[part] + at;
+        for (int64_t i = 0; i < count; i++) {
+          m[i] = keep * m[i] + add * g[i];
+          p[i] -= factor[i] * m[i];
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 #define BY_DEGREE(function, ...)                  \
@@ -411,6 +454,13 @@ void penalty(
       double homogeneity, double* results, int threads) {                                          \
     penalty<R>(parameters, gradients, counts, uses, parts, members, width, strength, power,        \
         homogeneity, results, threads);                                                            \
+  }                                                                                                \
+  void neuronwise_adam_##R(                                                                        \
+      R* const* parameters, const R* const* gradients, R* const* means, double* squares,           \
+      const int64_t* counts, const double* uses, int64_t parts, int64_t members, int64_t width,    \
+      double rate, double correction, double beta1, double beta2, int threads) {                   \
+    neuronwise_adam<R>(parameters, gradients, means, squares, counts, uses, parts, members, width, \
+        rate, correction, beta1, beta2, threads);                                                  \
   }
 
 extern "C" {

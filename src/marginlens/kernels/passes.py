@@ -26,7 +26,7 @@ from marginlens.theory import Activation
 
 __all__ = [
     "EmbeddedRows", "add_penalty", "can_activate", "compiled_passes", "cross_entropy",
-    "is_compiled_for",
+    "is_compiled_for", "neuronwise_adam",
 ]  # fmt: skip
 
 _SOURCE = Path(__file__).with_name("passes.cpp")
@@ -88,6 +88,7 @@ def _library() -> ctypes.CDLL | None:
             "cross_entropy": [pointer] * 4 + [number] * 6 + [real, short],
             "step": [pointer] * 10 + [number] * 6 + [short, real, real, short],
             "penalty": [pointer] * 4 + [number] * 3 + [real] * 3 + [pointer, short],
+            "neuronwise_adam": [pointer] * 6 + [number] * 3 + [real] * 4 + [short],
         }
         for name, arguments in kinds.items():
             for suffix in _NAMES.values():
@@ -270,3 +271,42 @@ def add_penalty(
         _threads(sum(x.numel() for x in tensors)),
     )  # fmt: skip
     return results
+
+
+def neuronwise_adam(
+    parameters: Mapping[str, Float[Tensor, "member _ neuron"]],
+    gradients: Mapping[str, Float[Tensor, "member _ neuron"]],
+    means: Mapping[str, Float[Tensor, "member _ neuron"]],
+    squares: Float64[Tensor, "member neuron"],
+    uses: Mapping[str, int],
+    *,
+    rate: float,
+    correction: float,
+    betas: tuple[float, float],
+) -> None:
+    """Take one step of ``training.optimizers.neuronwise_adam_``.
+
+    Parameters
+    ----------
+    parameters, gradients, means, squares
+        As there; all but the gradients are changed.
+    uses
+        How often a parameter counts, where it is more than once.
+    rate
+        Learning rate, divided by the first moment's correction 1 - beta_1^t.
+    correction
+        The second moment's, 1 - beta_2^t.
+    betas
+        beta_1 and beta_2.
+    """
+    tensors = list(parameters.values())
+    members, _, width = tensors[0].shape
+    counts = (ctypes.c_int64 * len(tensors))(*[x.shape[1] for x in tensors])
+    times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
+    _call(
+        "neuronwise_adam", tensors[0].dtype, _pointers(tensors),
+        _pointers([gradients[name] for name in parameters]),
+        _pointers([means[name] for name in parameters]), squares.data_ptr(), counts, times,
+        len(tensors), members, width, rate, correction, *betas,
+        _threads(sum(x.numel() for x in tensors)),
+    )  # fmt: skip

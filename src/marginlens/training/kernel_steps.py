@@ -59,6 +59,7 @@ class KernelSteps:
             nested,
             patience=patience_of(self.recipe),
             convergence=remembered,
+            betas=self.recipe.betas,
         )
         self.compile_seconds += self._inner.compile_seconds
         self._at, self._metrics = -1, None

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
+from marginlens.kernels import passes
 from marginlens.training.recipe import Recipe
 
-__all__ = ["Stepper", "members_of", "muon_", "orthogonalize"]
+__all__ = ["Stepper", "members_of", "muon_", "neuronwise_adam_", "orthogonalize"]
 
 Parameters = dict[str, Tensor]
 
 # Newton-Schulz iteration of Jordan et al. 2024, "Muon": x -> a x + b x^3 + c x^5
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+_NEURON = "neuron."  # begins the names of what is remembered of neurons, not of a parameter
 
 
 def orthogonalize(
@@ -63,6 +68,86 @@ def muon_(
         p.sub_(update, alpha=rate * max(1, p.shape[-2] / p.shape[-1]) ** 0.5)
 
 
+def neuronwise_adam_(
+    parameters: Mapping[str, Float[Tensor, "member _ neuron"]],
+    gradients: Mapping[str, Float[Tensor, "member _ neuron"]],
+    means: Mapping[str, Float[Tensor, "member _ neuron"]],
+    squares: Float64[Tensor, "member neuron"],
+    *,
+    step: int,
+    rate: float,
+    betas: tuple[float, float],
+    uses: Mapping[str, int] | None = None,
+) -> None:
+    r"""One step of Adam with one second moment a neuron, relative to the neuron's norm, in place.
+
+    With omega_i all the weights of neuron i (every slot's, the output's and, where it has one, its
+    bias) and g_i the gradient in them,
+
+    $m_i \leftarrow \beta_1 m_i + (1 - \beta_1) g_i, \quad
+    v_i \leftarrow \beta_2 v_i + (1 - \beta_2) \|g_i\|^2, \quad
+    \omega_i \leftarrow \omega_i -
+    \eta \|\omega_i\| \frac{m_i / (1 - \beta_1^t)}{\sqrt{v_i / (1 - \beta_2^t)}}$.
+
+    A neuron moves by about eta times its norm whatever the size of its gradient, which shrinks with
+    the neuron where the output is homogeneous, and in the direction of the momentum, which Adam's
+    second moment a weight would turn. A neuron without any gradient so far stays.
+
+    Parameters
+    ----------
+    parameters
+        Weights omega, changed: one tensor a slot and one for the output, in each of which neuron i is
+        the last index i.
+    gradients
+        Gradient g under the same names.
+    means
+        First moment m under the same names, changed; zero before the first step.
+    squares
+        Second moment v, changed; zero before the first step.
+    step
+        Number t of this step, 1 for the first.
+    rate
+        Learning rate eta.
+    betas
+        beta_1 (momentum) and beta_2 (memory of the second moment).
+    uses
+        How often a parameter counts in omega, where it is more than once (:attr:`MLP.uses`): tied
+        embeddings move as separate ones that are equal would.
+
+    References
+    ----------
+    The step's norm relative to the weights' follows You et al. 2020, "Large batch optimization for
+    deep learning: training BERT in 76 minutes" (LAMB), with neurons in place of layers.
+
+    Examples
+    --------
+    >>> p, g = {"w": torch.tensor([[[3.0], [4.0]]])}, {"w": torch.tensor([[[0.0], [1e-9]]])}
+    >>> m, v = {"w": torch.zeros(1, 2, 1)}, torch.zeros(1, 1, dtype=torch.float64)
+    >>> neuronwise_adam_(p, g, m, v, step=1, rate=0.1, betas=(0.97, 0.95))
+    >>> p["w"].flatten().tolist()
+    [3.0, 3.5]
+    """
+    first, second = (1 - beta**step for beta in betas)
+    if passes.is_compiled_for(*parameters.values(), *gradients.values(), *means.values()):
+        passes.neuronwise_adam(
+            parameters, gradients, means, squares, uses or {},
+            rate=rate / first, correction=second, betas=betas,
+        )  # fmt: skip
+        return
+    counts = {name: (uses or {}).get(name, 1) for name in parameters}
+    weights, slopes = torch.zeros_like(squares), torch.zeros_like(squares)
+    for name, p in parameters.items():
+        weights += p.double().square().sum(1) * counts[name]
+        slopes += gradients[name].double().square().sum(1) / counts[name]
+    squares.mul_(betas[1]).add_(slopes, alpha=1 - betas[1])
+    factor = rate / first * (weights * second / squares).sqrt()
+    factor = torch.where(squares > 0, factor, 0.0).unsqueeze(1)
+    for name, p in parameters.items():
+        mean = means[name]
+        mean.mul_(betas[0]).add_(gradients[name], alpha=(1 - betas[0]) / counts[name])
+        p.sub_(mean * factor.to(p.dtype))
+
+
 class Stepper:
     """An optimizer on the parameters of an ensemble.
 
@@ -77,6 +162,8 @@ class Stepper:
         Stacked over members; the gradients are read at each step.
     state
         As :meth:`state` returned it, to go on from; None: as at the start.
+    uses
+        How often a parameter counts among a neuron's weights, where it is more than once.
     """
 
     def __init__(
@@ -85,12 +172,17 @@ class Stepper:
         parameters: Parameters,
         gradients: Parameters,
         state: Parameters | None = None,
+        uses: Mapping[str, int] | None = None,
     ) -> None:
-        self.recipe, self.names = recipe, list(parameters)
+        self.recipe, self.names, self.uses = recipe, list(parameters), uses
         self._parameters = list(parameters.values())
         self._gradients = [gradients[name] for name in parameters]
         self._state: dict[str, list[Tensor]] = {}
-        given = state or {}
+        self._of_neurons: Parameters = {}
+        given = dict(state or {})
+        for key in [key for key in given if key.startswith(_NEURON)]:
+            value, device = given.pop(key).clone(), self._parameters[0].device
+            self._of_neurons[key] = value.to(device, torch.float64 if value.ndim else None)
         for key in {key.rpartition(".")[2] for key in given}:
             self._state[key] = [
                 given[f"{name}.{key}"].clone().to(p if key != "step" else p.device)
@@ -117,6 +209,8 @@ class Stepper:
                 (buffers,) = self._remembered("momentum_buffer")
                 momentum = 0.95 if recipe.momentum is None else recipe.momentum
                 muon_(p, g, buffers, rate=rate, momentum=momentum, weight_decay=recipe.weight_decay)
+            case "neuronwise-adam":
+                self._neuronwise_adam(rate)
             case name:
                 first, second, steps = self._remembered("exp_avg", "exp_avg_sq", "step")
                 torch._foreach_add_(steps, 1)
@@ -135,9 +229,27 @@ class Stepper:
             dampening=0.0, nesterov=False, maximize=False, is_first_step=first,
         )  # fmt: skip
 
+    def _neuronwise_adam(self, rate: float) -> None:
+        (means,) = self._remembered("exp_avg")
+        p = self._parameters[0]
+        if not self._of_neurons:
+            self._of_neurons = {
+                _NEURON + "exp_avg_sq": p.new_zeros(p.shape[0], p.shape[-1], dtype=torch.float64),
+                _NEURON + "step": torch.zeros(()),
+            }
+        step = self._of_neurons[_NEURON + "step"].add_(1)
+        parameters, gradients, moments = (
+            dict(zip(self.names, values, strict=True))
+            for values in (self._parameters, self._gradients, means)
+        )
+        neuronwise_adam_(
+            parameters, gradients, moments, self._of_neurons[_NEURON + "exp_avg_sq"],
+            step=int(step), rate=rate, betas=self.recipe.betas, uses=self.uses,
+        )  # fmt: skip
+
     def state(self) -> Parameters:
         """Everything the optimizer remembers: "u.exp_avg", "u.step", ..."""
-        return {
+        return self._of_neurons | {
             f"{name}.{key}": value
             for key, values in self._state.items()
             for name, value in zip(self.names, values, strict=True)

@@ -72,9 +72,11 @@ class Recipe(BaseModel):
     tied
         Whether all slots share one embedding.
     optimizer, learning_rate, momentum, betas, weight_decay
-        SGD, Adam, AdamW or Muon. ``momentum`` is that of SGD (0 by default) and Muon (.95);
-        ``betas`` those of Adam and AdamW; ``weight_decay`` the decoupled one of AdamW and Muon,
-        apart from the penalty.
+        SGD, Adam, AdamW, Muon, or Adam with one second moment a neuron and steps relative to the
+        neuron's norm (``"neuronwise-adam"``, :func:`marginlens.training.optimizers.neuronwise_adam_`).
+        ``momentum`` is that of SGD (0 by default) and Muon (.95); ``betas`` those of the Adams, .9
+        and .999 by default, but .97 and .95 neuron-wise, where the rate is .03 by default;
+        ``weight_decay`` the decoupled one of AdamW and Muon, apart from the penalty.
     schedule, warmup, steps
         ``"decay"`` keeps the rate for the first half and lets it fall to 0 along a cosine in the
         second; ``"cosine"`` falls from the first step on; ``"constant"`` keeps it. Before that it
@@ -135,7 +137,7 @@ class Recipe(BaseModel):
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
     anneal_to: float | None = Field(None, ge=0, allow_inf_nan=False)
     tied: bool = False
-    optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "muon", "neuronwise-adam"] = "adam"
     learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False)
     momentum: float | None = Field(None, ge=0, lt=1)
     betas: tuple[float, float] = (0.9, 0.999)
@@ -169,6 +171,13 @@ class Recipe(BaseModel):
     def _known_activation(cls, value: str) -> str:
         return parse_activation(value).name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _suits_the_optimizer(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and fields.get("optimizer") == "neuronwise-adam":
+            return {"betas": (0.97, 0.95), "learning_rate": 0.03} | fields
+        return fields
+
     @model_validator(mode="after")
     def _fits_the_network(self) -> "Recipe":
         for name, kind in _OF_A_KIND.items():
@@ -180,6 +189,11 @@ class Recipe(BaseModel):
         if self.network == "mlp":
             self._check_mlp_biases()
             return self
+        if self.optimizer == "neuronwise-adam":
+            raise ValueError(
+                "neuronwise-adam steps by neurons, each with weights of its own, which a "
+                f"{self.network} network has not: choose --optimizer adamw"
+            )
         if self.network == "factored" and self.biases:
             raise ValueError("a factored network has no biases: leave biases out")
         if self.penalty == "homogeneous" and self.strength:
@@ -232,8 +246,10 @@ class Recipe(BaseModel):
             )
         if self.momentum is not None and self.optimizer not in ("sgd", "muon"):
             raise ValueError(f"momentum belongs to sgd and muon; {self.optimizer} has betas")
-        if self.betas != (0.9, 0.999) and self.optimizer not in ("adam", "adamw"):
-            raise ValueError(f"betas belong to adam and adamw; {self.optimizer} has momentum")
+        if self.betas != (0.9, 0.999) and self.optimizer in ("sgd", "muon"):
+            raise ValueError(
+                f"betas belong to adam, adamw and neuronwise-adam; {self.optimizer} has momentum"
+            )
         if self.stop_share is not None and not self.is_population:
             raise ValueError(
                 "stop_share is one of the whole table's maximum margin, which says nothing about a part "
@@ -290,9 +306,8 @@ class Recipe(BaseModel):
             and not self.tied
             and not self.biases
             and self.loss_function == "cross_entropy"
-            and self.optimizer in ("adam", "sgd")
+            and self.optimizer in ("adam", "neuronwise-adam", "sgd")
             and not self.momentum
-            and self.betas == (0.9, 0.999)
             and self.batch is None
             and self.is_population
             and self.step_size == "plain"
@@ -409,7 +424,10 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     given = {name: value for name, value in chosen.items() if value is not None}
     plain = given.get("network", "mlp") == "mlp"
     if not plain or not is_covered(task):
-        defaults = _LEARNED | ({} if given.get("optimizer", "adamw") == "adamw" else _PLAIN)
+        optimizer = given.get("optimizer", "adamw")
+        defaults = _LEARNED | ({} if optimizer == "adamw" else _PLAIN)
+        if optimizer == "neuronwise-adam":  # which has a rate and betas of its own
+            defaults = {n: v for n, v in defaults.items() if n not in ("learning_rate", "betas")}
         wide = {"width": 512} if plain else {}
         checked = checked_recipe({"task": task.name, **defaults, **wide, **given})
         if plain and checked.stop_share is not None:
@@ -426,6 +444,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     if checked.stop_share is not None and prediction.margin is None:
         raise ValueError(_no_margin(task, activation.name))
     suited = _suited(task, prediction)
+    if checked.optimizer == "neuronwise-adam":
+        suited.pop("learning_rate", None)
     if checked.loss_function not in ("cross_entropy", "logistic"):
         suited["strength"] = 0.0
     return checked_recipe({**suited, **given})

@@ -77,7 +77,8 @@ class Steps:
         self.network = network
         self.gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
         own, remembered = of_state(optimizer, network.members)
-        self.stepper = Stepper(self.recipe, network.parameters, self.gradients, own)
+        uses = network.uses if isinstance(network, MLP) else None
+        self.stepper = Stepper(self.recipe, network.parameters, self.gradients, own, uses)
         patience = patience_of(self.recipe)
         self.convergence = (
             None if patience is None else Convergence(patience, network.parameters, remembered)
