@@ -23,7 +23,7 @@ run: .venv/ready    ## the main job: addition mod 71 from prediction to verdict
 	$(BIN)/marginlens run C71 --out $(RUN) --overwrite
 
 test: .venv/ready   ## the tests, about seven minutes on two cores
-	$(BIN)/python -m pytest -n auto --maxprocesses 8
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 system: .venv/ready ## tests of whole processes: commands, GAP, browsers, clusters
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m 'system and not slow'

@@ -121,7 +121,7 @@ def test_programs_read_the_path_s_record(call, spec):
 
 
 def test_a_path_down_to_the_collapse_and_above(call, tmp_path):
-    words = ("path", "C3", "--strengths", "10,1e-2", "--train", "--steps", "1000", "--width", "20")
+    words = ("path", "C3", "--strengths", "10,1e-2", "--train", "--steps", "700", "--width", "20")
     code, printed, _ = call(*words, "--figure", "c3.html")
     assert code == 0
     assert printed.count("trained") == 3  # the title, and a row for each

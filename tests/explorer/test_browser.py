@@ -200,7 +200,9 @@ def test_a_training_reaches_the_maximum_on_screen_over_a_reload(chrome, served, 
         page.click("#watch-answer a")
         page.wait_for_url(re.compile("name=from-the-page"))
         visitor.settle()
-        held = "() => /guaranteed claims pass/.test(document.querySelector('#run-head')?.textContent)"
+        held = (
+            "() => /guaranteed claims pass/.test(document.querySelector('#run-head')?.textContent)"
+        )
         page.wait_for_function(held)
     assert (folder / "from-the-page" / "parameters.safetensors").is_file()
 

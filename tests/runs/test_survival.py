@@ -210,9 +210,10 @@ def test_what_was_interrupted_goes_on_to_the_same_bits_and_history(copy, wanted,
     ids=lambda fields: ",".join(fields),
 )
 def test_every_kind_of_training_goes_on_to_the_same_bits(tmp_path, fields):
+    fields = {"steps": 120, **fields}
     trained(tmp_path / "whole", **fields)
-    trained(tmp_path / "parts", stop=130, **fields)
-    resume(tmp_path / "parts", progress=lambda *_: stop_after(270))
+    trained(tmp_path / "parts", stop=40, **fields)
+    resume(tmp_path / "parts", progress=lambda *_: stop_after(80))
     run = resume(tmp_path / "parts")
     command.require_same_bits(tmp_path / "parts", command.parameters(tmp_path / "whole"))
     right = load_run(tmp_path / "whole")

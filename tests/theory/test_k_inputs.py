@@ -74,7 +74,7 @@ def test_no_neuron_beats_the_dual(name, k):
     letters = "abcdefg"[:k]
     generator = np.random.default_rng(0)
     best = 0.0
-    for _ in range(12):
+    for _ in range(6):
         vectors = [generator.normal(size=n) for _ in range(k + 1)]
         for _ in range(300):
             # each vector in turn is the best one for the others: a power iteration
@@ -133,7 +133,7 @@ def test_a_trained_network_stays_above_the_program_s_minimum():
     from marginlens.training import recipe_for, train
 
     problem = task("compose(C5,3)")
-    recipe = recipe_for(problem, strength=1e-3, width=120, steps=1500, dtype="float64")
+    recipe = recipe_for(problem, strength=1e-3, width=100, steps=800, dtype="float64")
     network = train(problem, recipe).network
     minimum = minimize_penalized_loss(ClassProgram.of(problem.group, inputs=3), 1e-3)
     found = float(evaluate(network, problem).cross_entropy) + 1e-3 * float(total_norm(network))

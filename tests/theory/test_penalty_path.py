@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from marginlens.theory import (
     penalty_path,
     predict,
 )
+
+path_of = cache(penalty_path)
 
 SPECS = ["C5", "C12", "S3", "Q8", "SL(2,3)", "A5", "S5", "compose(C5,3)", "compose(S3,3)"]
 SPECS += ["parity(6,3)", "parity(50,4)", "compose(S4,5)"]
@@ -55,7 +58,7 @@ def violations(path: PenaltyPath) -> list[str]:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_path_is_one_of_minima(spec):
-    path = penalty_path(task(spec))
+    path = path_of(task(spec))
     assert violations(path) == []
     assert len(path.strengths) == 61
     edge = predict(task(spec)).collapse_penalty
@@ -69,7 +72,7 @@ def test_every_path_is_one_of_minima(spec):
     "name", ["norm", "cross_entropy", "loss", "margin", "margin_ratio", "shares", "gap"]
 )
 def test_the_list_of_violations_notices_one_wrong_number(name):
-    path = penalty_path(task("A5"))
+    path = path_of(task("A5"))
     wrong = getattr(path, name).copy()
     wrong[30] *= 1.01
     if name == "gap":

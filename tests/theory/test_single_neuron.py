@@ -127,7 +127,7 @@ def test_another_ascent_finds_nothing_better(name):
     draw = np.random.default_rng(5)
     reached = [
         -minimize(lost, draw.standard_normal(3 * p), method=method, options={"maxiter": 1500}).fun
-        for method, count in (("BFGS", 8), ("Nelder-Mead", 3))
+        for method, count in (("BFGS", 5), ("Nelder-Mead", 2))
         for _ in range(count)
     ]
     assert max(reached) <= best * (1 + 1e-9)
@@ -151,9 +151,9 @@ def test_no_small_step_earns_more(name, p):
             assert profile.gain(y + size * step) <= top + 1e-14
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
-    p=st.sampled_from([3, 5, 7]),
+    p=st.sampled_from([3, 5]),
     name=st.sampled_from(sorted(SIGMAS)),
     seed=st.integers(0, 10**6),
 )
@@ -291,7 +291,7 @@ NAMES = {
     "sq": "x^2", "relu2": "relu^2", "q1.5": "|x|^1.5", "q2.5": "|x|^2.5", "cube": "x^3",
     "abs3": "|x|^3", "relu3": "relu^3", "quart": "x^4",
 }  # fmt: skip
-SMALL, LARGE = (3, 5, 7, 11, 13, 23), (17, 19, 31, 43, 59, 71, 97, 113)
+SMALL, LARGE = (3, 5, 7, 11, 13), (17, 19, 23, 31, 43, 59, 71, 97, 113)
 
 
 def check_relu(orders):

@@ -147,6 +147,7 @@ def test_an_epoch_takes_each_row_at_most_once(size, seed, epoch):
     assert int(taken.max()) < 25
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=20))
 def test_a_batch_depends_on_its_step_alone(order):
     """Whatever was asked before, in whatever order: training can go on at any step."""

@@ -36,7 +36,7 @@ def test_c71_trains_as_by_the_textbook(optimizer):
         optimizer=optimizer,
         learning_rate={"adam": 0.01, "sgd": 1.0}[optimizer],
         schedule="constant",
-        steps={"adam": 50, "sgd": 10}[optimizer],
+        steps={"adam": 12, "sgd": 6}[optimizer],
         record_every=1,
     )
     expected = textbook(recipe)
@@ -80,7 +80,7 @@ def test_small_tasks_train_as_by_the_textbook(variant, optimizer):
         optimizer=optimizer,
         learning_rate={"sgd": 0.5}.get(optimizer, 0.01),
         schedule="constant",
-        steps=60 if optimizer != "neuronwise-adam" else 30,
+        steps=30,
         record_every=1,
         dtype="float64",
         seed=5,

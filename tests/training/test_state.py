@@ -54,8 +54,8 @@ def test_a_member_starts_bit_by_bit_as_it_would_alone(change, dtype):
             assert torch.equal(p[0], together.parameters[name][member])
 
 
-def test_a_thousand_steps_of_a_member_do_not_depend_on_its_ensemble_or_its_memory():
-    recipe = changed(steps=1000, learning_rate=0.01, record_every=500, snapshots=0)
+def test_hundreds_of_steps_of_a_member_do_not_depend_on_its_ensemble_or_its_memory():
+    recipe = changed(steps=400, learning_rate=0.01, record_every=200, snapshots=0)
     of = task("C5")
     together = train(of, recipe)
     memory = 2 * 4 * 25 * 8 * 8 / 2**20  # two buffers for four members' 25 rows of 8 numbers
@@ -207,7 +207,7 @@ def test_from_any_state_it_goes_on_bit_by_bit(way, compiled):
     ends = sorted(set(whole.end_steps.tolist()))
     assert len(ends) >= 3
     assert list(kept) == list(range(1, ends[-1]))
-    places = {1, 4, 5, 6, 31, ends[-1] - 1, *ends[:-1], *(end + 1 for end in ends[:-1])}
+    places = {1, 5, ends[0], ends[0] + 1, ends[-2], ends[-1] - 1}
     for step in sorted(places & kept.keys()):
         state = read(kept[step], recipe)
         assert state.step == step

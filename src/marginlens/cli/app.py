@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -12,6 +13,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from marginlens import __version__
 from marginlens.cli.console import PlainConsole
@@ -137,6 +139,12 @@ def _options(
     pass
 
 
+@cache
+def _command() -> Any:
+    """Command that the verbs make together, built once in a process."""
+    return get_command(app)
+
+
 def main() -> NoReturn:
     """Run the command line; a failure is one line on standard error and an exit code.
 
@@ -146,7 +154,7 @@ def main() -> NoReturn:
     arguments, debug = _without_debug(sys.argv[1:])
     _require_streams()
     try:
-        result = app(args=arguments, prog_name="marginlens", standalone_mode=False)
+        result = _command()(args=arguments, prog_name="marginlens", standalone_mode=False)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except Exception as error:

@@ -81,7 +81,9 @@ def aria(**words: str) -> Any:
     return {f"aria-{name}": value for name, value in words.items()}
 
 
-def card(*children: Component | str, title: str | None = None, label: str | None = None) -> Component:
+def card(
+    *children: Component | str, title: str | None = None, label: str | None = None
+) -> Component:
     """A card, with a heading if it has a title."""
     head = [] if title is None else [dmc.Title(title, order=2)]
     named = aria(label=label) if label else {}

@@ -86,7 +86,7 @@ def execute(
 
     Examples
     --------
-    >>> run = execute("C5", width=60, strength=1e-3, learning_rate=0.05)
+    >>> run = execute("C5", width=40, strength=1e-3, learning_rate=0.05, steps=800)
     >>> round(run.verdict.margin_ratio, 2)
     1.0
     """

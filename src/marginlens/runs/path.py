@@ -54,7 +54,7 @@ def train_at(
     Examples
     --------
     >>> from marginlens.tasks import task
-    >>> run = train_at(task("C5"), 1e-3, width=60, learning_rate=0.05)
+    >>> run = train_at(task("C5"), 1e-3, width=40, learning_rate=0.05, steps=1500)
     >>> run.verdict.holds
     True
     """
