@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from marginlens.networks.mlp import MLP, neuron_norms, squared_norm
     from marginlens.networks.population import MEMORY, Evaluation, Population, evaluate, total_norm
     from marginlens.networks.rows import Rows
+    from marginlens.networks.soft_margin import SoftMargin, SoftMarginPopulation, SoftMarginSums
     from marginlens.networks.transformer import EPSILON, Transformer
     from marginlens.networks.transformer_population import TransformerPopulation
     from marginlens.networks.transformer_settings import TransformerSettings
@@ -43,6 +44,7 @@ __getattr__, __dir__ = lazy_names(
         "mlp": "MLP neuron_norms squared_norm",
         "population": "MEMORY Evaluation Population evaluate total_norm",
         "rows": "Rows",
+        "soft_margin": "SoftMargin SoftMarginPopulation SoftMarginSums",
         "transformer": "EPSILON Transformer",
         "transformer_population": "TransformerPopulation",
         "transformer_settings": "TransformerSettings",
@@ -62,6 +64,9 @@ __all__ = [
     "Network",
     "Population",
     "Rows",
+    "SoftMargin",
+    "SoftMarginPopulation",
+    "SoftMarginSums",
     "Transformer",
     "TransformerPopulation",
     "TransformerSettings",

@@ -273,10 +273,39 @@ class Population:
         self, p: Parameters, gradients: Parameters | None, lo: int, hi: int, results: Tensor
     ) -> None:
         """Add to results and gradients those of units lo to hi, operator by operator."""
+        rows = self.rows_of(lo, hi)
+        before, hidden, logits = self.forward(p, lo, hi)
+        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        self._add_loss(logits, self.answers[rows], weights, results)
+        if gradients is not None:
+            self.backward(p, gradients, lo, hi, before, hidden, logits)
+
+    def rows_of(self, lo: int, hi: int) -> slice:
+        """Rows of units lo to hi."""
+        return slice(lo * self.inputs.rows, hi * self.inputs.rows)
+
+    def forward(self, p: Parameters, lo: int, hi: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs of the activation, hidden layer, and logits of the rows of units lo to hi.
+
+        The tensors are buffers that the next call overwrites.
+
+        Parameters
+        ----------
+        p
+            Parameters of at most ``group`` members.
+        lo, hi
+            First unit, and the one after the last; at most ``block`` of them.
+
+        Returns
+        -------
+        before, hidden
+            Each (member, row, neuron).
+        logits
+            (member, class, row).
+        """
         w = p["w"]
-        rows = slice(lo * self.inputs.rows, hi * self.inputs.rows)
         members, classes, width = w.shape
-        count = rows.stop - rows.start
+        count = (hi - lo) * self.inputs.rows
         shape, size = (members, count, width), members * count * width
         if self._hidden is None or self._before is None or self._logits is None:
             most = self.group * self.block * self.inputs.rows
@@ -286,20 +315,40 @@ class Population:
         hidden = self._hidden[:size].view(shape)
         # Rows last: this product is the faster one, whatever the number of classes.
         logits = self._logits[: members * count * classes].view(members, classes, count)
-        weights = 1 / self.count if self.weights is None else self.weights[rows]
         before = self.inputs.forward(p, lo, hi, self._before[:size].view(shape))
         if self._biases:
             before += p["bias"]
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
-        self._add_loss(logits, self.answers[rows], weights, results)
-        if gradients is not None:
-            gradients["w"].baddbmm_(logits, hidden)
-            back = torch.bmm(logits.mT, w * self.activation.degree, out=hidden)
-            times_derivative_(self.activation, back, before)
-            if self._biases:
-                gradients["bias"] += back.sum(1, keepdim=True)
-            self.inputs.backward(back, lo, hi, gradients)
+        return before, hidden, logits
+
+    def backward(
+        self,
+        p: Parameters,
+        gradients: Parameters,
+        lo: int,
+        hi: int,
+        before: Tensor,
+        hidden: Tensor,
+        slopes: Float[Tensor, "member class row"],
+    ) -> None:
+        """Add to ``gradients`` those of the rows of units lo to hi; ``hidden`` is overwritten.
+
+        Parameters
+        ----------
+        p, lo, hi, before, hidden
+            Arguments and results of :meth:`forward`.
+        gradients
+            Gradients of the same members.
+        slopes
+            Derivatives of the objective in the logits.
+        """
+        gradients["w"].baddbmm_(slopes, hidden)
+        back = torch.bmm(slopes.mT, p["w"] * self.activation.degree, out=hidden)
+        times_derivative_(self.activation, back, before)
+        if self._biases:
+            gradients["bias"] += back.sum(1, keepdim=True)
+        self.inputs.backward(back, lo, hi, gradients)
 
 
 def evaluate(network: MLP, task: Task, *, rows: Rows | None = None) -> Evaluation:

@@ -29,6 +29,12 @@ https://arxiv.org/abs/2402.09469: the maximum margin of k inputs on C_p.
 
 from marginlens.public_names import keep_public_names
 from marginlens.theory.activation import Activation, parse_activation
+from marginlens.theory.adversary import (
+    AdversaryBound,
+    GroupAdversaryBound,
+    ParityAdversaryBound,
+    adversary_bound_for,
+)
 from marginlens.theory.algorithms import ALGORITHMS, Algorithm, algorithm, same_logits
 from marginlens.theory.certificate import Certificate, certify, is_certificate_file, verify_file
 from marginlens.theory.class_program import ClassProgram
@@ -87,6 +93,7 @@ __all__ = [
     "METHODS",
     "STATUS_THRESHOLD",
     "Activation",
+    "AdversaryBound",
     "Algorithm",
     "AtPenalty",
     "BestNeuron",
@@ -94,12 +101,14 @@ __all__ = [
     "ClassProgram",
     "DegreeLaw",
     "FeaturePrediction",
+    "GroupAdversaryBound",
     "GroupMassBounds",
     "Harmonics",
     "Interference",
     "MarginSolution",
     "MassBounds",
     "MemorizingComparison",
+    "ParityAdversaryBound",
     "ParityMassBounds",
     "ParityVerification",
     "PenalizedMinimum",
@@ -107,6 +116,7 @@ __all__ = [
     "PenaltyPath",
     "Prediction",
     "Verification",
+    "adversary_bound_for",
     "algorithm",
     "averaged_cosine",
     "best_neuron",

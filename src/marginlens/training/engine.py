@@ -15,6 +15,7 @@ from marginlens.tasks import Task
 from marginlens.training.cost import step_operations
 from marginlens.training.data import split
 from marginlens.training.kernel_steps import KernelSteps
+from marginlens.training.margin_steps import MarginSteps
 from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe
 from marginlens.training.state import TrainingState, Way
@@ -109,7 +110,8 @@ def steps_for(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks, wa
             return KernelSteps(task, recipe, network, state.optimizer)
         except RuntimeError as error:
             _warn(str(error))
-    return Steps(task, recipe, split(task, recipe), network, state.optimizer, ranks)
+    steps = MarginSteps if recipe.loss_function == "margin" else Steps
+    return steps(task, recipe, split(task, recipe), network, state.optimizer, ranks)
 
 
 def _warn(why: str) -> None:

@@ -11,7 +11,7 @@ from marginlens.kernels import passes
 from marginlens.networks import neuron_norms, squared_norm
 from marginlens.theory import Penalty
 
-__all__ = ["add_l2_gradient", "add_penalty_gradient"]
+__all__ = ["add_l2_gradient", "add_penalty_gradient", "add_sphere_gradient"]
 
 
 def add_penalty_gradient(
@@ -41,6 +41,35 @@ def add_penalty_gradient(
     total = norms.double().pow(homogeneity).sum(1)
     value = total if power == homogeneity else norms.double().pow(power).sum(1)
     return penalty.strength * value, total
+
+
+def add_sphere_gradient(
+    multiplier: Float[Tensor, " member"],
+    homogeneity: int | float,
+    parameters: Mapping[str, Tensor],
+    gradients: Mapping[str, Tensor],
+    norms: Float[Tensor, "member neuron"],
+    uses: Mapping[str, int] | None = None,
+) -> None:
+    """Add the gradient of multiplier * sum_i ||omega_i||^nu to ``gradients``, in place.
+
+    Parameters
+    ----------
+    multiplier
+        Lagrange multiplier of each member.
+    homogeneity
+        Exponent nu.
+    parameters, gradients
+        Stacked over members, under the same names.
+    norms
+        ||omega_i|| of each neuron.
+    uses
+        How often a parameter counts, where it is more than once (:attr:`MLP.uses`).
+    """
+    power = norms.double().pow(homogeneity - 2)
+    factor = (homogeneity * multiplier.unsqueeze(1) * power).to(norms.dtype).unsqueeze(1)
+    for name, parameter in parameters.items():
+        gradients[name].addcmul_(parameter, factor, value=(uses or {}).get(name, 1))
 
 
 def add_l2_gradient(

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from marginlens.networks import Evaluation
+from marginlens.networks import Evaluation, SoftMarginSums
 
 __all__ = ["Ranks", "process_group"]
 
@@ -43,18 +43,26 @@ class Ranks:
         if self.world == 1:
             return evaluation
         if gradients is not None:
-            flat = torch.cat([g.flatten() for g in gradients.values()])
-            dist.all_reduce(flat)
-            lo = 0
-            for gradient in gradients.values():
-                gradient.copy_(flat[lo : lo + gradient.numel()].view_as(gradient))
-                lo += gradient.numel()
+            _add_up(gradients)
         means = [evaluation.cross_entropy, evaluation.accuracy]
         sums = torch.stack(means if evaluation.other is None else [*means, evaluation.other])
         dist.all_reduce(sums)
         margin = evaluation.margin.clone()
         dist.all_reduce(margin, dist.ReduceOp.MIN)
         return Evaluation(sums[0], sums[1], margin, None if evaluation.other is None else sums[2])
+
+    def join(self, sums: SoftMarginSums, gradients: dict[str, Tensor]) -> None:
+        """Add sums of exp(-beta margin) up over all processes, and the gradients, in place."""
+        if self.world == 1:
+            return
+        reference = sums.reference.clone()
+        dist.all_reduce(reference, dist.ReduceOp.MAX)
+        sums.rebase(reference, gradients)
+        _add_up(gradients)
+        dist.all_reduce(sums.total)
+        dist.all_reduce(sums.margin, dist.ReduceOp.MIN)
+        if sums.adversary is not None:
+            dist.all_reduce(sums.adversary)
 
     def any(self, mine: bool) -> bool:
         """Whether it is so on any process: all of them stop, or none."""
@@ -65,6 +73,16 @@ class Ranks:
             flag = flag.cuda()
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
+
+
+def _add_up(gradients: dict[str, Tensor]) -> None:
+    """Sum gradients over all processes, in place."""
+    flat = torch.cat([g.flatten() for g in gradients.values()])
+    dist.all_reduce(flat)
+    lo = 0
+    for gradient in gradients.values():
+        gradient.copy_(flat[lo : lo + gradient.numel()].view_as(gradient))
+        lo += gradient.numel()
 
 
 @contextmanager

@@ -62,7 +62,12 @@ class Recipe(BaseModel):
     loss_function
         What is minimised besides the penalty, averaged over rows: ``"cross_entropy"``; ``"squared"``,
         the mean over classes of (logit - one-hot)^2 (Gromov 2023); ``"hinge"`` or, of two classes,
-        ``"logistic"`` (Barak et al. 2022), as in ``marginlens.networks.loss``.
+        ``"logistic"`` (Barak et al. 2022), as in ``marginlens.networks.loss``; or ``"margin"``: the
+        smoothed minimum of the margins over all rows and wrong classes is maximised on the sphere
+        sum ||omega_i||^nu = 1, without a penalty (:class:`marginlens.training.margin_steps.MarginSteps`).
+    sharpness_start, sharpness_end
+        Of the loss ``"margin"``: sharpness beta of the smoothed minimum at the first and the last step,
+        in units of 1 / margin; geometric between them.
     penalty, strength
         ``"homogeneous"`` (strength * sum ||omega_i||^nu, for the MLP) or ``"l2"`` (strength *
         ||theta||^2).
@@ -132,7 +137,11 @@ class Recipe(BaseModel):
     biases: bool | None = None
     layers: int = Field(1, ge=1, le=100)
     layer_norm: Literal["none", "pre", "post"] = "none"
-    loss_function: Literal["cross_entropy", "squared", "hinge", "logistic"] = "cross_entropy"
+    loss_function: Literal["cross_entropy", "squared", "hinge", "logistic", "margin"] = (
+        "cross_entropy"
+    )
+    sharpness_start: float = Field(10.0, gt=0, allow_inf_nan=False)
+    sharpness_end: float = Field(2000.0, gt=0, allow_inf_nan=False)
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
     anneal_to: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -176,6 +185,13 @@ class Recipe(BaseModel):
     def _suits_the_optimizer(cls, fields: Any) -> Any:
         if isinstance(fields, dict) and fields.get("optimizer") == "neuronwise-adam":
             return {"betas": (0.97, 0.95), "learning_rate": 0.03} | fields
+        return fields
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suits_the_loss(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and fields.get("loss_function") == "margin":
+            return {"strength": 0.0} | fields
         return fields
 
     @model_validator(mode="after")
@@ -264,6 +280,7 @@ class Recipe(BaseModel):
                 f"stop_share is one of the maximum margin, which the {self.loss_function} loss does "
                 "not seek: leave it out"
             )
+        self._check_margin()
         if self.online:
             self._check_online()
         if self.patience:
@@ -275,6 +292,43 @@ class Recipe(BaseModel):
                 f"anneal_to is a strength above 0 and at most {self.strength:g}, where it starts"
             )
         return self
+
+    def _check_margin(self) -> None:
+        """Refuse what does not belong to the margin objective, or to any other."""
+        if self.loss_function != "margin":
+            for name in ("sharpness_start", "sharpness_end"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} belongs to the margin objective: add --loss margin")
+            return
+        if self.network != "mlp" or self.biases:
+            what = "an MLP with biases" if self.network == "mlp" else f"a {self.network} network"
+            raise ValueError(
+                "the margin objective is one of neurons whose output is homogeneous in their weights, "
+                f"got {what}: take --network mlp without biases"
+            )
+        if self.strength or self.anneal_to is not None or self.penalty != "homogeneous":
+            raise ValueError(
+                "the margin objective holds the norm at 1 and has no penalty: leave --strength, "
+                "--penalty and --anneal-to out"
+            )
+        if self.weight_decay:
+            raise ValueError(
+                "the margin objective holds the norm at 1, which weight decay would change: leave "
+                "--weight-decay out"
+            )
+        if self.batch is not None:
+            raise ValueError(
+                "the margin objective is the least margin of all rows: leave --batch and --online out"
+            )
+        if self.step_size != "plain":
+            raise ValueError(
+                f"the margin objective takes plain steps, got {self.step_size}: leave --step-size out"
+            )
+        if self.sharpness_end < self.sharpness_start:
+            raise ValueError(
+                f"sharpness_end must be at least sharpness_start, {self.sharpness_start:g}, for "
+                "example 2000"
+            )
 
     def _check_online(self) -> None:
         if self.batch is None:

@@ -6,7 +6,7 @@ import math
 
 from marginlens.training.recipe import Recipe
 
-__all__ = ["learning_rate", "strength"]
+__all__ = ["learning_rate", "sharpness", "strength"]
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -48,3 +48,18 @@ def strength(recipe: Recipe, step: int) -> float:
         return recipe.strength
     part = min(1.0, max(0.0, 2 * step / max(1, recipe.steps) - 0.5))
     return recipe.strength * (recipe.anneal_to / recipe.strength) ** part
+
+
+def sharpness(recipe: Recipe, step: int) -> float:
+    """Sharpness of the smoothed minimum of the margins at a state, in units of 1 / margin.
+
+    Geometric from ``sharpness_start`` at step 0 to ``sharpness_end`` at the last step.
+
+    Examples
+    --------
+    >>> recipe = Recipe(task="C5", loss_function="margin", steps=100, sharpness_end=1000)
+    >>> [round(sharpness(recipe, step)) for step in (0, 50, 100)]
+    [10, 100, 1000]
+    """
+    start, end = recipe.sharpness_start, recipe.sharpness_end
+    return start * (end / start) ** min(1.0, step / max(1, recipe.steps))

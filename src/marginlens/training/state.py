@@ -17,6 +17,7 @@ from marginlens.training.recipe import Recipe
 __all__ = ["ENDS", "HISTORY", "Training", "TrainingState"]
 
 HISTORY = ("loss", "cross_entropy", "accuracy", "margin", "norm", "normalized_margin")
+MARGIN = ("sharpness", "upper_bound")
 HELD_OUT = ("test_cross_entropy", "test_accuracy", "test_margin")
 
 ENDS = ("", "steps", "share of the margin", "converged", "diverged", "interrupted")
@@ -43,7 +44,9 @@ class Training:
         ``cross_entropy``, ``accuracy``, ``margin``, ``norm`` (sum ||omega_i||^nu) and
         ``normalized_margin`` (margin / norm), over the rows trained on; where rows are held back also
         ``test_cross_entropy``, ``test_accuracy``, ``test_margin``, and ``test_loss`` (without penalty)
-        where the loss is not cross-entropy. Trained online, over the whole table where it is listed,
+        where the loss is not cross-entropy. With the loss ``margin``, ``loss`` is minus the smoothed
+        minimum of the margins; ``sharpness`` (beta) and ``upper_bound`` (of gamma*, proved by the
+        adversary; nan where no theorem gives one) are recorded too. Trained online, over the whole table where it is listed,
         else over a fixed sample (:func:`marginlens.training.recorded_rows`). A member that has stopped
         keeps its values.
     snapshot_steps, snapshots
@@ -111,7 +114,9 @@ class TrainingState:
     def start(cls, recipe: Recipe, network: Network) -> TrainingState:
         """Before the first step."""
         columns = HISTORY + (HELD_OUT if recipe.holds_out else ())
-        if recipe.holds_out and recipe.loss_function != "cross_entropy":
+        if recipe.loss_function == "margin":
+            columns = (*HISTORY, *MARGIN, *columns[len(HISTORY) :])
+        elif recipe.holds_out and recipe.loss_function != "cross_entropy":
             columns += ("test_loss",)
         return cls(
             step=0,

@@ -29,7 +29,7 @@ from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe
 from marginlens.training.schedules import learning_rate, strength
 
-__all__ = ["Steps"]
+__all__ = ["Steps", "accuracy_of"]
 
 Parameters = dict[str, Tensor]
 
@@ -50,6 +50,8 @@ class Steps:
     """
 
     compile_seconds = 0.0
+    row_loss: str | None = None
+    """Loss of rows that is evaluated; None for the recipe's."""
 
     def __init__(
         self,
@@ -100,14 +102,22 @@ class Steps:
         rows = self.data.train
         return Batches((Rows.of(self.task) if rows is None else rows).to(device), size, seed)
 
+    def rows_here(self, rows: Rows | None) -> Rows | None:
+        """Rows of this process among those that share them; None for the whole table."""
+        if self.ranks.world == 1:
+            return rows
+        whole = Rows.of(self.task) if rows is None else rows
+        if isinstance(self.network, MLP) and self.network.tied:
+            whole = whole.merged()
+        return whole.part(self.ranks.rank, self.ranks.world)
+
     def _population_on(self, rows: Rows | None) -> Evaluator:
-        if self.ranks.world > 1:
-            whole = Rows.of(self.task) if rows is None else rows
-            if isinstance(self.network, MLP) and self.network.tied:
-                whole = whole.merged()
-            rows = whole.part(self.ranks.rank, self.ranks.world)
         return population_of(
-            self.task, self.network, rows=rows, memory=self.memory, loss=self.recipe.loss_function
+            self.task,
+            self.network,
+            rows=self.rows_here(rows),
+            memory=self.memory,
+            loss=self.row_loss or self.recipe.loss_function,
         )
 
     def evaluate(self, step: int) -> dict[str, Float[Tensor, " member"]]:
@@ -127,21 +137,24 @@ class Steps:
         row = {
             "loss": result.loss + value,
             "cross_entropy": result.cross_entropy,
-            "accuracy": _accuracy(result),
+            "accuracy": accuracy_of(result),
             "margin": result.margin,
             "norm": norm,
             "normalized_margin": result.margin / norm,
         }
-        if self._test is not None:
-            held = self.ranks.add_up(self._test(self.network.parameters), None)
-            row |= {
-                "test_cross_entropy": held.cross_entropy,
-                "test_accuracy": _accuracy(held),
-                "test_margin": held.margin,
-            }
-            if held.other is not None:
-                row["test_loss"] = held.other
-        return row
+        return row | self.held_out()
+
+    def held_out(self) -> dict[str, Float[Tensor, " member"]]:
+        """Columns of the history over the rows that are held back; none if none are."""
+        if self._test is None:
+            return {}
+        held = self.ranks.add_up(self._test(self.network.parameters), None)
+        row = {
+            "test_cross_entropy": held.cross_entropy,
+            "test_accuracy": accuracy_of(held),
+            "test_margin": held.margin,
+        }
+        return row if held.other is None else row | {"test_loss": held.other}
 
     def advance(self, step: int, stop: int, proceed: Callable[[], bool]) -> int:
         """Take steps up to ``stop``, or until ``proceed()`` is false; return the step reached."""
@@ -149,15 +162,18 @@ class Steps:
             if self._fresh != step:
                 self._gradient(step)
             if self.convergence is None:
-                self.stepper.step(learning_rate(self.recipe, step))
+                self._step(step)
             elif not self.convergence.all_ended:
                 self.convergence.before_step()
-                self.stepper.step(learning_rate(self.recipe, step))
+                self._step(step)
                 self.convergence.after_step()
             step += 1
             if not proceed():
                 break
         return step
+
+    def _step(self, step: int) -> None:
+        self.stepper.step(learning_rate(self.recipe, step))
 
     def ended(self) -> Float[Tensor, " member"]:
         """The step at which each member has converged; -1 if it has not, or patience is not asked."""
@@ -246,6 +262,6 @@ class Steps:
             gradient.mul_(factor.to(gradient.dtype).view(-1, *[1] * (gradient.ndim - 1)))
 
 
-def _accuracy(result: Evaluation) -> Float[Tensor, " member"]:
-    """Exactly 1 where the margin says so: a sum of rounded weights may fall short of it."""
+def accuracy_of(result: Evaluation) -> Float[Tensor, " member"]:
+    """Share of rows answered correctly: exactly 1 where the margin says so: a sum of rounded weights may fall short of it."""
     return torch.where(result.margin > 0, 1.0, result.accuracy)

@@ -1,0 +1,261 @@
+"""Smoothed minimum of the margins over all rows and wrong classes, with its gradient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marginlens.networks.mlp import MLP
+from marginlens.networks.population import Population
+from marginlens.networks.rows import Rows
+from marginlens.tasks import Task
+
+__all__ = ["SoftMargin", "SoftMarginPopulation", "SoftMarginSums"]
+
+Parameters = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class SoftMargin:
+    """Smoothed minimum of the margins, one number a member.
+
+    Attributes
+    ----------
+    value
+        -(1/beta) log sum_r sum_{c != y_r} exp(-beta m_{r,c}), with m_{r,c} the logit of the asked
+        answer minus that of class c: at most the least margin, and at least that minus
+        log(number of pairs (r, c)) / beta.
+    mean
+        Mean of the margins under the adversary q ~ exp(-beta m), a distribution over rows and wrong
+        classes; the value plus the entropy of q divided by beta. By homogeneity it is also
+        -<omega, gradient> / nu. None where no gradient was asked for.
+    margin
+        Least margin.
+    adversary
+        Probability under q of each pair (asked answer, wrong class), summed over rows; None where it
+        was not asked for.
+    """
+
+    value: Float[Tensor, " member"]
+    mean: Float[Tensor, " member"] | None
+    margin: Float[Tensor, " member"]
+    adversary: Float[Tensor, "member answer class"] | None = None
+
+
+@dataclass(eq=False)
+class SoftMarginSums:
+    """Sums of exp(-beta m) over rows and wrong classes, in units of exp(reference).
+
+    Gradients that belong to them are those of the sum in the same units, divided by beta. Sums over
+    other rows have other references; :meth:`rebase` makes them equal, so that they can be added.
+
+    Attributes
+    ----------
+    reference
+        Logarithm of the unit of each member.
+    total
+        Sum of exp(-beta m - reference).
+    margin
+        Least margin.
+    adversary
+        The same sum for each pair (asked answer, wrong class); None where it was not asked for.
+    """
+
+    reference: Float[Tensor, " member"]
+    total: Float[Tensor, " member"]
+    margin: Float[Tensor, " member"]
+    adversary: Float[Tensor, "member answer class"] | None = None
+
+    def rebase(self, reference: Float[Tensor, " member"], gradients: Parameters | None) -> None:
+        """Change the units, of the gradients too, in place."""
+        if torch.equal(reference, self.reference):
+            return
+        factor = (self.reference - reference).exp()
+        self.reference = reference
+        self.total = self.total * factor
+        if self.adversary is not None:
+            self.adversary = self.adversary * factor.view(-1, 1, 1)
+        for gradient in (gradients or {}).values():
+            gradient.mul_(factor.to(gradient.dtype).view(-1, 1, 1))
+
+    def finish(
+        self,
+        sharpness: Float[Tensor, " member"],
+        w: Float[Tensor, "member class neuron"],
+        gradients: Parameters | None,
+    ) -> SoftMargin:
+        """Return the smoothed minimum; gradients become those of its negative.
+
+        Parameters
+        ----------
+        sharpness
+            beta, which the sums were taken with.
+        w
+            Output weights, in which the logits are linear.
+        gradients
+            Those of the sums, divided in place.
+        """
+        mean = None
+        if gradients is not None:
+            for gradient in gradients.values():
+                gradient.div_(self.total.to(gradient.dtype).view(-1, 1, 1))
+            mean = -(w.double() * gradients["w"].double()).sum((1, 2))
+        value = -(self.reference + self.total.log()) / sharpness
+        q = None if self.adversary is None else self.adversary / self.total.view(-1, 1, 1)
+        return SoftMargin(value, mean, self.margin, q)
+
+
+class SoftMarginPopulation:
+    r"""Evaluator of the smoothed minimum of the margins, and its gradient, over a task's rows.
+
+    $S_\beta = -\frac1\beta \log \sum_r \sum_{c \ne y_r} e^{-\beta (f(r)_{y_r} - f(r)_c)}$, with
+    $\beta$ → ``sharpness``, one number a member. The softmax q over rows and wrong classes together
+    is taken block by block: sums are kept in units of the largest term so far, and sums and gradients
+    are rescaled where a block has a larger one. The gradient of $-S_\beta$ in the logit of a wrong
+    class is q, in that of the asked answer minus the row's sum of q.
+
+    Parameters
+    ----------
+    task
+        Task that is evaluated.
+    network
+        Network without biases: gives shapes, precision, device and activation; its parameters are
+        passed at each call.
+    rows
+        Rows and the answers asked for; all by default. A row's weight counts as its multiplicity.
+    memory
+        Bytes of hidden activations held at a time, as for :class:`Population`.
+
+    Examples
+    --------
+    >>> from marginlens.networks import construct
+    >>> from marginlens.tasks import task
+    >>> network = construct(task("C5"))
+    >>> soft = SoftMarginPopulation(task("C5"), network)
+    >>> found = soft(network.parameters, torch.tensor([1e4], dtype=torch.float64))
+    >>> bool(found.margin - math.log(100) / 1e4 <= found.value <= found.margin)
+    True
+    """
+
+    def __init__(
+        self, task: Task, network: MLP, *, rows: Rows | None = None, memory: int | None = None
+    ) -> None:
+        if network.biases:
+            raise ValueError(
+                "the margin objective needs a homogeneous network, which has no biases: leave "
+                "biases out"
+            )
+        self.rows = Population(task, network, rows=rows, memory=memory)
+        weights = self.rows.weights
+        self._multiplicity: Tensor | None = None
+        if weights is not None:
+            self._multiplicity = (weights.double() / weights.double().max()).log().to(weights)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        parameters: Parameters,
+        sharpness: Float[Tensor, " member"],
+        gradients: Parameters | None = None,
+        *,
+        adversary: bool = False,
+    ) -> SoftMargin:
+        """Evaluate; if ``gradients`` are given, overwrite them with those of minus the value.
+
+        Parameters
+        ----------
+        parameters
+            Stacked over members.
+        sharpness
+            beta of each member, in units of 1 / margin, in float64; 0 gives the uniform adversary
+            (and no value).
+        gradients
+            Under the parameters' names.
+        adversary
+            Whether the adversary's probabilities are returned.
+        """
+        sums = self.sums(parameters, sharpness, gradients, adversary=adversary)
+        return sums.finish(sharpness, parameters["w"].detach(), gradients)
+
+    @torch.no_grad()
+    def sums(
+        self,
+        parameters: Parameters,
+        sharpness: Float[Tensor, " member"],
+        gradients: Parameters | None = None,
+        *,
+        adversary: bool = False,
+    ) -> SoftMarginSums:
+        """Sums over the rows, of which processes that share a table add theirs up."""
+        parameters = {name: p.detach() for name, p in parameters.items()}
+        w, rows = parameters["w"], self.rows
+        members, classes = w.shape[:2]
+        for gradient in (gradients or {}).values():
+            gradient.zero_()
+        parts = []
+        for first in range(0, members, rows.group):
+            chosen = slice(first, first + rows.group)
+            p = {name: value[chosen] for name, value in parameters.items()}
+            g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
+            size = len(p["w"])
+            sums = SoftMarginSums(
+                reference=torch.full((size,), -math.inf, dtype=torch.float64, device=w.device),
+                total=torch.zeros(size, dtype=torch.float64, device=w.device),
+                margin=torch.full((size,), math.inf, dtype=torch.float64, device=w.device),
+                adversary=w.new_zeros(size, classes, classes, dtype=torch.float64)
+                if adversary
+                else None,
+            )
+            for lo in range(0, rows.inputs.units, rows.block):
+                hi = min(rows.inputs.units, lo + rows.block)
+                self._block(p, sharpness[chosen], g, lo, hi, sums)
+            parts.append(sums)
+        if len(parts) == 1:
+            return parts[0]
+        matrices = [part.adversary for part in parts if part.adversary is not None]
+        return SoftMarginSums(
+            torch.cat([part.reference for part in parts]),
+            torch.cat([part.total for part in parts]),
+            torch.cat([part.margin for part in parts]),
+            torch.cat(matrices) if matrices else None,
+        )
+
+    def _block(
+        self,
+        p: Parameters,
+        sharpness: Float[Tensor, " member"],
+        gradients: Parameters | None,
+        lo: int,
+        hi: int,
+        sums: SoftMarginSums,
+    ) -> None:
+        """Add the rows of units lo to hi to sums and gradients."""
+        rows = self.rows
+        where = rows.rows_of(lo, hi)
+        before, hidden, logits = rows.forward(p, lo, hi)
+        answers = rows.answers[where]
+        asked = answers.expand(len(logits), 1, -1)
+        logits.sub_(logits.gather(1, asked)).scatter_(1, asked, -math.inf)
+        sums.margin = torch.minimum(sums.margin, -logits.amax((1, 2)).double())
+        # a sharpness of 0 times minus infinity is no number: the asked answer is set again below
+        logits.mul_(sharpness.to(logits.dtype).view(-1, 1, 1))
+        if self._multiplicity is not None:
+            logits.add_(self._multiplicity[where])
+        logits.scatter_(1, asked, -math.inf)
+        largest = logits.amax((1, 2)).double()
+        sums.rebase(torch.maximum(sums.reference, largest), gradients)
+        # exp is many times slower where its value is zero or denormal: it ends just above
+        lowest = math.log(torch.finfo(logits.dtype).tiny) + 0.5
+        logits.sub_(sums.reference.to(logits.dtype).view(-1, 1, 1)).clamp_min_(lowest).exp_()
+        logits.scatter_(1, asked, 0.0)
+        of_rows = logits.sum(1, keepdim=True)
+        sums.total += of_rows.sum((1, 2), dtype=torch.float64)
+        if sums.adversary is not None:
+            sums.adversary.index_add_(1, answers, logits.mT.double())
+        if gradients is not None:
+            logits.scatter_(1, asked, -of_rows)
+            rows.backward(p, gradients, lo, hi, before, hidden, logits)
