@@ -49,6 +49,8 @@ __all__ = [
     "Schedule",
     "Seed",
     "Sequence",
+    "SharpnessEnd",
+    "SharpnessStart",
     "Snapshots",
     "SplitSeed",
     "StepSize",
@@ -205,9 +207,26 @@ LossName = Annotated[
     str | None,
     _option(
         _PENALTY,
-        "cross_entropy, squared, hinge, or logistic (two classes).",
+        "cross_entropy, squared, hinge, logistic (two classes), or margin: maximise the least margin "
+        "at norm 1, without a penalty.",
         "cross_entropy",
         "--loss",
+    ),
+]
+SharpnessStart = Annotated[
+    float | None,
+    _option(
+        _PENALTY,
+        "With --loss margin: first sharpness of the smoothed minimum, in units of 1 / margin.",
+        "10",
+    ),
+]
+SharpnessEnd = Annotated[
+    float | None,
+    _option(
+        _PENALTY,
+        "With --loss margin: last sharpness; rises geometrically to it.",
+        "2000",
     ),
 ]
 PenaltyName = Annotated[

@@ -291,6 +291,12 @@ def progress(
             least = float(row["normalized_margin"].min())
             share = f"margin {least:.3g}" if margin is None else f"margin {least / margin:.4f} γ*"
             words = f"loss {row['loss'].max():.5g}  accuracy {row['accuracy'].min():.3f}  {share}"
+            if "upper_bound" in row:  # the margin itself is trained
+                words = f"margin {least:.5g}" + ("" if margin is None else f", {least / margin:.4f} γ*")
+                bound = float(row["upper_bound"].min())
+                if bound == bound:
+                    words += f"  γ* ≤ {bound:.5g}"
+                    words += "" if margin is None else f", {bound / margin:.4f} γ*"
             bar.update(job, completed=step, now=words)
 
         yield show

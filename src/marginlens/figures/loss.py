@@ -21,6 +21,7 @@ _LOSSES = {
     "logistic": ("logistic loss", "nats"),
     "squared": ("squared error", ""),
     "hinge": ("hinge loss", ""),
+    "margin": ("smoothed least margin, negative", ""),
 }
 """What a recipe's loss is called, and its unit."""
 

@@ -157,8 +157,12 @@ def require_classes(loss: str, classes: int) -> None:
     ValueError
         In one line.
     """
+    if loss == "margin":
+        if classes < 2:
+            raise ValueError("the margin needs a wrong answer: take a task with 2 classes or more")
+        return
     if loss != "cross_entropy" and loss not in LOSSES:
-        names = ", ".join(("cross_entropy", *LOSSES))
+        names = ", ".join(("cross_entropy", *LOSSES, "margin"))
         raise ValueError(f"loss is {loss!r}, but must be one of {names}")
     if loss == "logistic" and classes != 2:
         raise ValueError(

@@ -126,7 +126,11 @@ class SoftMarginPopulation:
         Network without biases: gives shapes, precision, device and activation; its parameters are
         passed at each call.
     rows
-        Rows and the answers asked for; all by default. A row's weight counts as its multiplicity.
+        Rows and the answers asked for; all by default.
+    count
+        Number of rows that the rows' weights are shares of: a row of weight w counts as w * count
+        rows. By default the number of rows given, before those are merged that tied embeddings
+        cannot tell apart.
     memory
         Bytes of hidden activations held at a time, as for :class:`Population`.
 
@@ -142,7 +146,13 @@ class SoftMarginPopulation:
     """
 
     def __init__(
-        self, task: Task, network: MLP, *, rows: Rows | None = None, memory: int | None = None
+        self,
+        task: Task,
+        network: MLP,
+        *,
+        rows: Rows | None = None,
+        count: int | None = None,
+        memory: int | None = None,
     ) -> None:
         if network.biases:
             raise ValueError(
@@ -153,7 +163,8 @@ class SoftMarginPopulation:
         weights = self.rows.weights
         self._multiplicity: Tensor | None = None
         if weights is not None:
-            self._multiplicity = (weights.double() / weights.double().max()).log().to(weights)
+            given = len(task.answers if rows is None else rows)
+            self._multiplicity = (weights.double() * (count or given)).log().to(weights)
 
     @torch.no_grad()
     def __call__(

@@ -50,15 +50,20 @@ class RunAdvice:
     @property
     def short(self) -> bool:
         """Whether the run had fewer steps than its task usually takes."""
-        usual = recipe_for(self.task, activation=self.recipe.activation).steps
-        return self.recipe.steps < usual
+        return self.recipe.steps < self._usual().steps
+
+    def _usual(self) -> Recipe:
+        """Return the recipe that suits the task, with the run's activation and objective."""
+        loss = self.recipe.loss_function
+        chosen = {"loss_function": loss} if loss == "margin" else {}
+        return recipe_for(self.task, activation=self.recipe.activation, **chosen)
 
     def longer(self) -> str:
         """Return the command that trains the run further: to its end, or to twice its steps.
 
         A run that had far fewer steps than its task usually takes gets those.
         """
-        usual = recipe_for(self.task, activation=self.recipe.activation).steps
+        usual = self._usual().steps
         steps = max(_rounded(2 * self.recipe.steps), usual)
         if self.step < self.recipe.steps:  # it was stopped: its own number of steps is the aim
             steps = self.recipe.steps
@@ -69,7 +74,7 @@ class RunAdvice:
 
     def wider(self, least: int) -> str:
         """Return the command that trains a network of at least so many neurons, the usual width."""
-        usual = recipe_for(self.task, activation=self.recipe.activation)
+        usual = self._usual()
         width = (
             max(least, usual.width) if self.recipe.width < usual.width else 2 * self.recipe.width
         )
@@ -82,15 +87,16 @@ class RunAdvice:
 
     def without(self, *fields: str) -> str:
         """Return the command that trains the same network with these fields at their defaults."""
-        usual = recipe_for(self.task, activation=self.recipe.activation)
+        usual = self._usual()
         return self._command({name: getattr(usual, name) for name in fields}, "new")
 
     def _command(self, changes: dict[str, Any], suffix: str = "longer") -> str:
         """Return the command of the recipe with changes; what is usual for the task is left out."""
-        usual = recipe_for(self.task, activation=self.recipe.activation).model_dump()
+        usual = self._usual().model_dump()
         words = ["marginlens", "run", self._spec()]
         for name, value in {**self.recipe.model_dump(), **changes}.items():
             stated = name in {suffix, "steps" if suffix == "longer" else ""}
+            stated |= name == "loss_function" and value == "margin"
             if stated or (name not in _LEFT_OUT and value != usual[name]):
                 words += _as_options(name, value)
         if self.folder is not None:

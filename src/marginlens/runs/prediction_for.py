@@ -18,7 +18,10 @@ def prediction_for(task: Task, recipe: Recipe) -> Prediction:
     speaks of another training: its numbers stay, as what a network of the whole table would do, and
     promise nothing. With another loss what it says of a penalty's strength goes.
     """
-    found = predict(task, recipe.activation, Penalty(recipe.penalty, recipe.final_strength))
+    penalty = Penalty(recipe.penalty, recipe.final_strength)
+    if recipe.loss_function == "margin":  # at norm 1: the prediction is the limit itself
+        penalty = None
+    found = predict(task, recipe.activation, penalty)
     plain = recipe.network == "mlp" and not recipe.tied and not recipe.weight_decay
     if not is_covered(task):
         return found
@@ -31,7 +34,7 @@ def prediction_for(task: Task, recipe: Recipe) -> Prediction:
         )
     if recipe.network == "mlp" and recipe.biases:
         reasons.append("Trained with biases: the prediction is that of a network without them.")
-    if recipe.loss_function not in ("cross_entropy", "logistic"):
+    if recipe.loss_function not in ("cross_entropy", "logistic", "margin"):
         reasons.append(
             f"Trained with the {recipe.loss_function} loss: the prediction is the limit of "
             "cross-entropy."

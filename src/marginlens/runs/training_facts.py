@@ -58,10 +58,18 @@ def training_facts(
         last_fall=_last_fall(recipe, history, step),
         last_loss=_last_loss(recipe, history, step),
         path_ended=recipe.anneal_to is None or step >= 0.75 * recipe.steps,
+        trains_margin=recipe.loss_function == "margin",
+        upper_bound=_upper_bound(history),
         uncovered=_uncovered(task, recipe),
         folder=None if folder is None else str(folder),
         advice=RunAdvice(recipe, task, folder, step),
     )
+
+
+def _upper_bound(history: dict[str, np.ndarray]) -> float | None:
+    """Least upper bound of the maximum margin that was proved in training; None where none was."""
+    bounds = history.get("upper_bound", np.empty(0))
+    return float(bounds[-1]) if len(bounds) and np.isfinite(bounds[-1]) else None
 
 
 def _last_loss(recipe: Recipe, history: dict[str, np.ndarray], step: int) -> float | None:
@@ -82,7 +90,7 @@ def _last_fall(recipe: Recipe, history: dict[str, np.ndarray], step: int) -> flo
     if not step:
         return None
     kept = steps <= step
-    if kept.sum() < 2:
+    if kept.sum() < 2 or recipe.loss_function == "margin":  # its loss is negative, and falls with beta
         return None
     steps, loss = steps[kept], loss[kept]
     way = np.cumsum([learning_rate(recipe, s) for s in range(int(steps[-1]))])
@@ -104,7 +112,7 @@ def _uncovered(task: Task, recipe: Recipe) -> str:
         (recipe.tied, "one embedding for all inputs"),
         (recipe.weight_decay > 0, "decoupled weight decay"),
         (
-            recipe.loss_function not in ("cross_entropy", "logistic"),
+            recipe.loss_function not in ("cross_entropy", "logistic", "margin"),
             f"the {recipe.loss_function} loss",
         ),
     )

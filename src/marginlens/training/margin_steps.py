@@ -40,6 +40,9 @@ class MarginSteps(Steps):
     earn per unit of norm against the adversary of the step before, weighted by their norms. It
     tends to the maximum margin, which need not be known.
 
+    Every adversary proves an upper bound of the maximum margin (``marginlens.theory.adversary``); the
+    least one at any record so far is recorded.
+
     Parameters
     ----------
     task, recipe, data, network, optimizer, ranks
@@ -54,7 +57,11 @@ class MarginSteps(Steps):
         assert isinstance(network, MLP)
         self._mlp = network
         self._soft = SoftMarginPopulation(
-            self.task, network, rows=self.rows_here(self.data.train), memory=self.memory
+            self.task,
+            network,
+            rows=self.rows_here(self.data.train),
+            count=len(self.task.answers if self.data.train is None else self.data.train),
+            memory=self.memory,
         )
         self._bound: AdversaryBound | None = (
             adversary_bound_for(self.task, network.activation)
@@ -64,7 +71,9 @@ class MarginSteps(Steps):
         self._next = torch.zeros(network.members, dtype=torch.float64)
         if optimizer:
             self._unit = optimizer[f"{_GROUP}unit"].double().cpu().clone()
+            self._least = optimizer[f"{_GROUP}upper_bound"].double().cpu().clone()
             return
+        self._least = torch.full_like(self._next, torch.nan)
         self._to_sphere()
         self._unit = torch.full_like(self._next, torch.inf)  # at first the uniform adversary's
         self._ascend(0)
@@ -75,9 +84,9 @@ class MarginSteps(Steps):
         soft = self._ascend(step, adversary=self._bound is not None)
         result = self.ranks.add_up(self._population(self.network.parameters), None)
         norm = total_norm(self._mlp).double()
-        bounds = [torch.nan] * len(norm)
         if self._bound is not None and soft.adversary is not None:
             bounds = [self._bound(one.cpu().numpy()) for one in soft.adversary]
+            self._least = torch.fmin(self._least, torch.tensor(bounds, dtype=torch.float64))
         row = {
             "loss": -soft.value,
             "cross_entropy": result.cross_entropy,
@@ -86,7 +95,7 @@ class MarginSteps(Steps):
             "norm": norm,
             "normalized_margin": result.margin / norm,
             "sharpness": self._sharpness(step),
-            "upper_bound": torch.tensor(bounds, dtype=torch.float64),
+            "upper_bound": self._least.clone(),
         }
         return row | self.held_out()
 
@@ -130,4 +139,5 @@ class MarginSteps(Steps):
             p.mul_(factor.to(p.dtype).view(-1, 1, 1))
 
     def _state(self) -> Parameters:
-        return super()._state() | {f"{_GROUP}unit": self._unit}
+        own = {f"{_GROUP}unit": self._unit, f"{_GROUP}upper_bound": self._least}
+        return super()._state() | own

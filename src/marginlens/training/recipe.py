@@ -64,7 +64,7 @@ class Recipe(BaseModel):
         the mean over classes of (logit - one-hot)^2 (Gromov 2023); ``"hinge"`` or, of two classes,
         ``"logistic"`` (Barak et al. 2022), as in ``marginlens.networks.loss``; or ``"margin"``: the
         smoothed minimum of the margins over all rows and wrong classes is maximised on the sphere
-        sum ||omega_i||^nu = 1, without a penalty (:class:`marginlens.training.margin_steps.MarginSteps`).
+        sum ||omega_i||^nu = 1, without a penalty (``marginlens.training.margin_steps.MarginSteps``).
     sharpness_start, sharpness_end
         Of the loss ``"margin"``: sharpness beta of the smoothed minimum at the first and the last step,
         in units of 1 / margin; geometric between them.
@@ -275,7 +275,9 @@ class Recipe(BaseModel):
             raise ValueError(
                 "train_length and train_fraction both say which rows are trained on: leave one out"
             )
-        if self.stop_share is not None and self.loss_function not in ("cross_entropy", "logistic"):
+        if self.stop_share is not None and self.loss_function not in (
+            "cross_entropy", "logistic", "margin",
+        ):  # fmt: skip
             raise ValueError(
                 f"stop_share is one of the maximum margin, which the {self.loss_function} loss does "
                 "not seek: leave it out"
@@ -439,6 +441,10 @@ _LEARNED: dict[str, Any] = {
     "learning_rate": 1e-3, "betas": (0.9, 0.98), "weight_decay": 1.0, "schedule": "constant",
     "warmup": 10, "steps": 10_000,
 }  # fmt: skip
+_MARGIN: dict[str, Any] = {
+    "loss_function": "margin", "strength": 0.0, "optimizer": "neuronwise-adam",
+    "learning_rate": 0.03, "betas": (0.97, 0.95), "steps": 1500,
+}  # fmt: skip
 _PLAIN: dict[str, Any] = {"weight_decay": 0.0, "betas": (0.9, 0.999)}
 
 
@@ -458,7 +464,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     parity at rate .01 for 3,000 steps from small weights (.1): from larger ones many neurons never
     leave the irrelevant coordinates. Where no theorem applies: the recipe's own
     defaults, but for the strength where the margin of a single neuron is known. Squared and hinge
-    losses have no penalty unless one is chosen, and an MLP with biases has the L2 penalty.
+    losses have no penalty unless one is chosen, and an MLP with biases has the L2 penalty. The margin
+    objective has none: it is trained by the neuron-wise optimizer at rate .03 for 1,500 steps.
     Factored networks and transformers are 128 wide and train as those of Nanda et al. 2023: ReLU,
     AdamW at rate .001 with betas .9 and .98 and weight decay 1, no penalty, 10,000 steps. So does an
     MLP, 512 wide, on tasks that the theory does not speak of.
@@ -477,6 +484,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     """
     given = {name: value for name, value in chosen.items() if value is not None}
     plain = given.get("network", "mlp") == "mlp"
+    if plain and given.get("loss_function") == "margin":
+        return _margin_recipe(task, given)
     if not plain or not is_covered(task):
         optimizer = given.get("optimizer", "adamw")
         defaults = _LEARNED | ({} if optimizer == "adamw" else _PLAIN)
@@ -503,6 +512,28 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     if checked.loss_function not in ("cross_entropy", "logistic"):
         suited["strength"] = 0.0
     return checked_recipe({**suited, **given})
+
+
+def _margin_recipe(task: Task, given: dict[str, Any]) -> Recipe:
+    """Recipe of the margin objective: the neuron-wise optimizer, and the width that suits the task."""
+    activation = parse_activation(given.get("activation", default_activation(task)))
+    given |= {"task": task.name, "activation": activation.name}
+    defaults: dict[str, Any] = dict(_MARGIN)
+    if given.get("optimizer", "neuronwise-adam") != "neuronwise-adam":
+        for name in ("optimizer", "learning_rate", "betas"):
+            defaults.pop(name)
+        defaults["learning_rate"] = 3e-3
+    checked = checked_recipe({**defaults, **given})
+    if not is_covered(task):
+        if checked.stop_share is not None:
+            raise ValueError(_no_margin(task, activation.name))
+        return checked_recipe({**defaults, "width": 512, **given})
+    prediction = predict(task, activation)
+    if checked.stop_share is not None and prediction.margin is None:
+        raise ValueError(_no_margin(task, activation.name))
+    suited = _suited(task, prediction)
+    kept = {name: suited[name] for name in ("width", "init_scale") if name in suited}
+    return checked_recipe({**defaults, **kept, **given})
 
 
 def _no_margin(task: Task, activation: str) -> str:

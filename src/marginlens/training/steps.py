@@ -263,5 +263,8 @@ class Steps:
 
 
 def accuracy_of(result: Evaluation) -> Float[Tensor, " member"]:
-    """Share of rows answered correctly: exactly 1 where the margin says so: a sum of rounded weights may fall short of it."""
+    """Share of rows answered correctly: exactly 1 where the margin says so.
+
+    A sum of rounded weights may fall short of it.
+    """
     return torch.where(result.margin > 0, 1.0, result.accuracy)

@@ -42,6 +42,8 @@ class Excess:
         Prediction with a maximum margin, and with the minimum at the penalty where there is one.
     measured
         Measurement over all rows of the table.
+    upper_bound
+        Upper bound of gamma* that was proved in training; None where none was.
 
     Attributes
     ----------
@@ -53,13 +55,16 @@ class Excess:
     Derived in :mod:`marginlens.theory`, "How far a network is from the minimum".
     """
 
-    def __init__(self, prediction: Prediction, measured: Measurement) -> None:
+    def __init__(
+        self, prediction: Prediction, measured: Measurement, upper_bound: float | None = None
+    ) -> None:
         if prediction.margin is None or prediction.mass_bounds is None:
             raise ValueError(f"no theorem gives the minimum of {prediction.task}")
         self._measured = measured
         self._bounds: MassBounds = prediction.mass_bounds
         self._at: AtPenalty | None = prediction.at_penalty
         self._margin = prediction.margin
+        self._bound = math.inf if upper_bound is None else upper_bound / prediction.margin
         self._strength = 0.0 if prediction.penalty is None else prediction.penalty.strength
         self._norm_masses = measured.neuron_norms**measured.degree
         if self._at is None:
@@ -82,6 +87,9 @@ class Excess:
         match name:
             case "loss":
                 return math.inf if self.relative < -BELOW else 0.0
+            case "upper_bound":
+                # no network is too bad for its adversary; but what is proved cannot be below gamma*
+                return math.inf if self._bound < 1 - BELOW else 0.0
             case "accuracy":
                 return self._wrong_answers()
             case "margin" | "margin_ratio":

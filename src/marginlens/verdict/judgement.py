@@ -23,6 +23,8 @@ _PAPER = "Morwani et al. 2024"
 _PROGRAM = "convex program of the irrep masses (marginlens.theory)"
 _LOSS = 1e-3  # relative tolerance of the loss
 _MARGIN = 5e-3  # tolerance of the share of the maximum margin
+_TRAINED_MARGIN = 1e-3  # the same where the margin itself is trained
+_TRAINED = "objective of the smoothed least margin (marginlens.training)"
 
 
 def judge(
@@ -70,13 +72,14 @@ def judge(
         ratio = measurement.normalized_margin / prediction.margin
     claims = [
         *_at_penalty(prediction, measurement, ratio, setting),
+        *_adversary(prediction, facts, setting),
         *_features(prediction, measurement, setting),
         *_neurons(measurement, setting),
     ]
     premises = _premises(prediction, measurement, facts, setting)
     excess = None
     if setting.covered and not measurement.sampled and not measurement.non_finite:
-        excess = Excess(prediction, measurement)
+        excess = Excess(prediction, measurement, facts.upper_bound)
     claims = [_costed(one, excess, setting) for one in claims]
     if setting.covered and not measurement.non_finite:
         premises.append(_minimum(claims, excess, setting, limit=at is None))
@@ -97,6 +100,7 @@ class _Setting:
     guaranteed: bool  # and of its rows, and of the strength to which the penalty fell
     collapses: bool  # the minimum is the zero network
     all_must: bool = True  # at this strength each feature that must be used in the limit is used
+    margin_tolerance: float = _MARGIN  # of the share of the maximum margin
 
     @classmethod
     def of(cls, prediction: Prediction, measurement: Measurement, facts: TrainingFacts) -> _Setting:
@@ -118,6 +122,7 @@ class _Setting:
             guaranteed=covered and rows and facts.path_ended,
             collapses=at is not None and at.norm == 0,
             all_must=all_must,
+            margin_tolerance=_TRAINED_MARGIN if facts.trains_margin else _MARGIN,
         )
 
     @property
@@ -206,7 +211,7 @@ def _minimum(
         words = "The network has the maximum margin"
     if excess is None:
         return Premise("minimum", words, None)
-    needed = _MARGIN if limit else _LOSS
+    needed = setting.margin_tolerance if limit else _LOSS
     failing = [
         one.least_excess
         for one in claims
@@ -269,10 +274,22 @@ def _at_penalty(
         expected = 1.0 if at is None or at.margin_ratio is None else at.margin_ratio
         reached = claim(
             "margin_ratio", "Share of the maximum normalized margin reached", expected, ratio,
-            _MARGIN, prediction.theorem, promised=setting.promised,
+            setting.margin_tolerance, prediction.theorem, promised=setting.promised,
         )  # fmt: skip
         above = ratio > 1 + BELOW and setting.covered
         yield replace(reached, holds=False) if above else reached
+
+
+def _adversary(
+    prediction: Prediction, facts: TrainingFacts, setting: _Setting
+) -> Iterator[Claim]:
+    """Upper bound of gamma* that a training of the margin itself proved."""
+    if facts.upper_bound is None or prediction.margin is None:
+        return
+    yield claim(
+        "upper_bound", "Upper bound of γ* from the learned adversary, over γ*", 1.0,
+        facts.upper_bound / prediction.margin, _TRAINED_MARGIN, _TRAINED, promised=setting.promised,
+    )  # fmt: skip
 
 
 def _features(prediction: Prediction, measured: Measurement, setting: _Setting) -> Iterator[Claim]:

@@ -92,6 +92,10 @@ class TrainingFacts:
         Loss that was recorded at the last step; None where that was not over the whole table.
     path_ended
         Whether the penalty's strength had reached the one that is predicted for.
+    trains_margin
+        Whether the margin itself was trained, at norm 1.
+    upper_bound
+        Least upper bound of gamma* that the learned adversary proved; None where it proved none.
     uncovered
         Reason why no theorem covers the network, in a phrase; empty if one does.
     folder
@@ -108,6 +112,8 @@ class TrainingFacts:
     last_fall: float | None = None
     last_loss: float | None = None
     path_ended: bool = True
+    trains_margin: bool = False
+    upper_bound: float | None = None
     uncovered: str = ""
     folder: str | None = None
     advice: Advice | None = None
