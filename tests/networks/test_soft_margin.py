@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from marginlens.kernels import build, passes
 from marginlens.networks import MLP, Rows, SoftMarginPopulation
 from marginlens.tasks import task
 from marginlens.theory import parse_activation
 
+needs_compiler = pytest.mark.skipif(
+    build.compiler() is None, reason="there is no C++ compiler (g++ or clang++)"
+)
 CASES = {
     "C5": "x^2", "S3": "x^2", "compose(C3,3)": "x^3", "parity(4,2)": "x^2", "D4": "relu",
     "x/y mod 5": "leaky_relu(0.2)", "Q8": "|x|^1.5",
@@ -118,3 +122,34 @@ def test_biases_are_refused_in_one_line():
     network = MLP.initial(of, parse_activation("x^2"), width=3, biases=True)
     with pytest.raises(ValueError, match="has no biases: leave biases out"):
         SoftMarginPopulation(of, network)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("spec", "activation", "tied"),
+    [("C5", "x^2", True), ("S4", "x^2", False), ("compose(C3,3)", "x^3", False),
+     ("x/y mod 5", "relu", False)],
+)  # fmt: skip
+def test_the_compiled_pass_is_the_operators(spec, activation, tied, threads, dtype):
+    of, network = task(spec), network_of(spec, activation, width=9, tied=tied, dtype=dtype)
+    beta = torch.tensor([3.0, 700.0], dtype=torch.float64)
+    before = torch.get_num_threads()
+    results = []
+    for compiled in (False, True):
+        gradients = {name: torch.full_like(p, torch.nan) for name, p in network.parameters.items()}
+        try:
+            torch.set_num_threads(threads)
+            with passes.compiled_passes(compiled):
+                # little memory: many blocks, whose references differ
+                soft = SoftMarginPopulation(of, network, memory=2000)
+                found = soft(network.parameters, beta, gradients, adversary=True, size=True)
+        finally:
+            torch.set_num_threads(before)
+        results.append(({**vars(found)}, gradients))
+    for slow, fast in zip(*results, strict=True):
+        for name, value in slow.items():
+            scale = 1e-10 if dtype == torch.float64 else 3e-4
+            atol = scale * float(value.abs().max())
+            torch.testing.assert_close(fast[name], value, rtol=0, atol=atol, msg=name)

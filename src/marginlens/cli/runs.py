@@ -436,6 +436,7 @@ app.command(
     help="Run the whole pipeline and write a run folder with an HTML report.",
     epilog="Examples:\n\n  marginlens run C71\n\n  marginlens run S5 --width 2000 --out runs/S5\n\n"
     "  marginlens run C71 --activation relu --out runs/relu\n\n"
+    "  marginlens run S4 --loss margin\n\n"
     "  marginlens run A5 --dry-run\n\n"
     "  marginlens run C23 --strength 1e-3 --anneal-to 1e-6 --steps 6000\n\n" + _MORE,
 )(_training_command(with_report=True))

@@ -292,7 +292,9 @@ def progress(
             share = f"margin {least:.3g}" if margin is None else f"margin {least / margin:.4f} γ*"
             words = f"loss {row['loss'].max():.5g}  accuracy {row['accuracy'].min():.3f}  {share}"
             if "upper_bound" in row:  # the margin itself is trained
-                words = f"margin {least:.5g}" + ("" if margin is None else f", {least / margin:.4f} γ*")
+                words = f"margin {least:.5g}" + (
+                    "" if margin is None else f", {least / margin:.4f} γ*"
+                )
                 bound = float(row["upper_bound"].min())
                 if bound == bound:
                     words += f"  γ* ≤ {bound:.5g}"

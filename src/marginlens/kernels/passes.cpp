@@ -262,6 +262,98 @@ void backward_rows(
   }
 }
 
+// The softmax of -beta m over all rows and wrong classes, m the lead of the asked logit: one thread's
+// sums in units of exp(reference), the largest term so far.
+template <class R> struct SoftMargin {
+  using V = Vec<R>;
+  static constexpr int LANES = Vector<R>::LANES, COLUMNS = 4;  // reference, total, margin, squares
+
+  int64_t classes;
+  const int64_t* answers;
+  const R* multiplicity;  // its logarithm, of each row; null where all are 1
+  R sharpness;
+  bool squares;
+  std::vector<R> right, largest, wrong;
+  double reference = -INFINITE, total = 0, margin = INFINITE, square = 0;
+
+  SoftMargin(int64_t classes, const int64_t* answers, const R* multiplicity, R sharpness,
+             bool squares, int64_t block)
+      : classes(classes), answers(answers), multiplicity(multiplicity), sharpness(sharpness),
+        squares(squares), right(block), largest(block), wrong(block) {}
+
+  // In: logits[class * count + row] of rows from `first` on. Out: terms of the sum in units of
+  // exp(reference), which are the gradient; where the reference grows, rescale(factor) is called first.
+  template <class Rescale>
+  void run(R* logits, int64_t first, int64_t count, double* adversary, Rescale rescale) {
+    const int64_t* asked = answers + first;
+    const R* more = multiplicity ? multiplicity + first : nullptr;
+    const R none = -std::numeric_limits<R>::infinity();
+    for (int64_t k = 0; k < count; k++) {
+      right[k] = logits[asked[k] * count + k];
+      logits[asked[k] * count + k] = none;
+      largest[k] = none;
+    }
+    for (int64_t j = 0; j < classes; j++) {
+      R* l = logits + j * count;
+      for (int64_t k = 0; k < count; k++) {
+        const R x = l[k] - right[k];
+        l[k] = x;
+        largest[k] = x <= largest[k] ? largest[k] : x;  // NaN stays
+      }
+      if (!squares) continue;
+      R sum = 0;
+      for (int64_t k = 0; k < count; k++) sum += l[k] == none ? R(0) : l[k] * l[k];
+      square += sum;
+    }
+    double top = -INFINITE;
+    for (int64_t k = 0; k < count; k++) {
+      const double lead = -double(largest[k]);
+      margin = lead >= margin ? margin : lead;
+      const double term = double(sharpness) * largest[k] + (more ? double(more[k]) : 0.0);
+      top = term <= top ? top : term;
+    }
+    if (!(top <= reference)) {
+      if (reference > -INFINITE) {
+        const double factor = std::exp(reference - top);
+        total *= factor;
+        rescale(R(factor));
+      }
+      reference = top;
+    }
+    const R lowest = std::log(std::numeric_limits<R>::min()) + R(0.5), shift = reference;
+    std::fill(wrong.begin(), wrong.begin() + count, R(0));
+    for (int64_t k = 0; k < count; k++) right[k] = (more ? more[k] : R(0)) - shift;
+    for (int64_t j = 0; j < classes; j++) {
+      R* l = logits + j * count;
+      for (int64_t k = 0; k < count; k += LANES) {
+        V x, offset, sum;
+        const int64_t rest = std::min<int64_t>(LANES, count - k);
+        if (rest == LANES) {
+          x = load<V>(l + k), offset = load<V>(right.data() + k), sum = load<V>(wrong.data() + k);
+        } else {
+          x = V{} + none, offset = V{}, sum = V{};
+          std::memcpy(&x, l + k, rest * sizeof(R));
+          std::memcpy(&offset, right.data() + k, rest * sizeof(R));
+          std::memcpy(&sum, wrong.data() + k, rest * sizeof(R));
+        }
+        const Int<R> mine = x == none;
+        V z = (mine ? V{} : x) * sharpness + offset;
+        z = choose<R>(z < lowest, V{} + lowest, z);  // NaN stays
+        const V e = choose<R>(mine, V{}, exponential(z));
+        sum += e;
+        std::memcpy(l + k, &e, rest * sizeof(R));
+        std::memcpy(wrong.data() + k, &sum, rest * sizeof(R));
+      }
+      if (adversary)
+        for (int64_t k = 0; k < count; k++) adversary[asked[k] * classes + j] += l[k];
+    }
+    for (int64_t k = 0; k < count; k++) {
+      total += wrong[k];
+      logits[asked[k] * count + k] = -wrong[k];
+    }
+  }
+};
+
 template <class R>
 using Gemm = void (*)(
     const char*, const char*, const int*, const int*, const int*, const R*, const R*, const int*,
@@ -332,6 +424,172 @@ void step(
     }
 #pragma omp single
     for (int other = 0; other < team; other++) add_sums(results, partial.data() + 3 * other);
+  }
+}
+
+// Soft margin and gradients of one network, as `step`: sums and gradients in units of exp(reference).
+template <int DEGREE, class R>
+void soft_margin(
+    Gemm<R> gemm, const Rows<R>& x, const R* w, R* const* gradients, R* w_gradient,
+    const int64_t* answers, const R* multiplicity, double* results, double* adversary, R* scratch,
+    int64_t classes, int64_t rows, int64_t block, R negative, double sharpness, int squares,
+    int threads) {
+  constexpr int COLUMNS = SoftMargin<R>::COLUMNS;
+  const int64_t table = x.size * x.width, last = classes * x.width, pairs = classes * classes;
+  const int64_t own = block * (x.width + classes) + last + x.slots * table;
+  std::vector<double> partial(COLUMNS * threads), factors(threads);
+  std::vector<double> wrong(adversary ? pairs * threads : 0);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+#ifdef _OPENMP
+    const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+#else
+    const int thread = 0, team = 1;
+#endif
+    const int64_t start = rows * thread / team, stop = rows * (thread + 1) / team;
+    R *hidden = scratch + thread * own, *logits = hidden + block * x.width;
+    R *last_sum = logits + block * classes, *sums[8];
+    bool first_of[8];
+    for (int64_t slot = 0; slot < x.slots && w_gradient; slot++) {
+      int64_t same = 0;  // slots that share a table share its gradient
+      while (gradients[same] != gradients[slot]) same++;
+      sums[slot] = thread ? last_sum + last + same * table : gradients[slot];
+      first_of[slot] = same == slot;
+      if (same == slot) std::fill(sums[slot], sums[slot] + table, R(0));
+    }
+    if (thread == 0) last_sum = w_gradient;
+    if (w_gradient && start == stop) std::fill(last_sum, last_sum + last, R(0));
+    double* mine = adversary ? wrong.data() + pairs * thread : nullptr;
+    SoftMargin<R> work(classes, answers, multiplicity, sharpness, squares, block);
+    auto rescale = [&](R factor) {
+      if (mine)
+        for (int64_t i = 0; i < pairs; i++) mine[i] *= factor;
+      if (!w_gradient) return;
+      for (int64_t i = 0; i < last; i++) last_sum[i] *= factor;
+      for (int64_t slot = 0; slot < x.slots; slot++)
+        for (int64_t i = 0; i < table && first_of[slot]; i++) sums[slot][i] *= factor;
+    };
+    const int neurons = x.width, outputs = classes;
+    const R one = 1, zero = 0;
+    for (int64_t lo = start; lo < stop; lo += block) {
+      const int count = std::min(block, stop - lo);
+      forward_rows<DEGREE>(x, hidden, lo, count, negative);
+      gemm("T", "N", &count, &outputs, &neurons, &one, hidden, &neurons, w, &neurons, &zero, logits,
+          &count);
+      work.run(logits, lo, count, mine, rescale);
+      if (!w_gradient) continue;
+      gemm("N", "N", &neurons, &outputs, &count, &one, hidden, &neurons, logits, &count,
+          lo == start ? &zero : &one, last_sum, &neurons);
+      gemm("N", "T", &neurons, &count, &outputs, &one, w, &neurons, logits, &count, &zero, hidden,
+          &neurons);
+      backward_rows<DEGREE>(x, hidden, sums, lo, count, negative);
+    }
+    double* of = partial.data() + COLUMNS * thread;
+    of[0] = work.reference, of[1] = work.total, of[2] = work.margin, of[3] = work.square;
+#pragma omp barrier
+#pragma omp single
+    {
+      double reference = -INFINITE, total = 0, margin = INFINITE, square = 0;
+      for (int other = 0; other < team; other++) {
+        const double mine = partial[COLUMNS * other];
+        reference = mine <= reference ? reference : mine;  // NaN stays
+      }
+      for (int other = 0; other < team; other++) {
+        const double* from = partial.data() + COLUMNS * other;
+        factors[other] = std::exp(from[0] - reference);
+        total += factors[other] * from[1];
+        margin = from[2] >= margin ? margin : from[2];
+        square += from[3];
+        for (int64_t i = 0; i < pairs && adversary; i++)
+          adversary[i] += factors[other] * wrong[pairs * other + i];
+      }
+      results[0] = reference, results[1] = total, results[2] = margin, results[3] = square;
+    }
+    auto add_up = [&](R* to, int64_t offset, int64_t count) {
+      const R first = factors[0];
+      for (int64_t i = count * thread / team; i < count * (thread + 1) / team; i++) {
+        to[i] *= first;
+        for (int other = 1; other < team; other++)
+          to[i] += R(factors[other]) * scratch[other * own + offset + i];
+      }
+    };
+    if (w_gradient) {
+      const int64_t after = block * (x.width + classes);
+      add_up(w_gradient, after, last);
+      for (int64_t slot = 0; slot < x.slots; slot++)
+        if (first_of[slot]) add_up(gradients[slot], after + last + slot * table, table);
+    }
+  }
+}
+
+// Divide gradients of a soft margin by the sums' totals, and add those of multiplier * sum ||w_i||^nu.
+// Results of each member: the multiplier, and the root mean square of what neurons earn.
+template <class R>
+void to_tangent(
+    const R* const* parameters, R* const* gradients, const int64_t* counts, const double* uses,
+    const double* totals, int64_t parts, int64_t members, int64_t width, double nu,
+    double* results) {
+  std::vector<double> squares(width), products(width);
+  std::vector<R> factor(width);
+  for (int64_t member = 0; member < members; member++) {
+    std::fill(squares.begin(), squares.end(), 0.0);
+    std::fill(products.begin(), products.end(), 0.0);
+    const R scale = 1 / totals[member];
+    for (int64_t part = 0; part < parts; part++)
+      for (int64_t v = 0; v < counts[part]; v++) {
+        const int64_t at = (member * counts[part] + v) * width;
+        const R* p = parameters[part] + at;
+        R* g = gradients[part] + at;
+        const double use = uses[part];
+        for (int64_t i = 0; i < width; i++) {
+          g[i] *= scale;
+          squares[i] += use * (double(p[i]) * double(p[i]));
+          products[i] += double(p[i]) * double(g[i]);
+        }
+      }
+    double multiplier = 0, earned = 0;
+    for (int64_t i = 0; i < width; i++) {
+      const double own = -products[i] / nu, norm = std::sqrt(squares[i]);
+      const double mass = nu == 3 ? norm * squares[i] : std::pow(norm, nu);
+      multiplier += own;
+      if (mass > 0) earned += own * own / mass;
+    }
+    for (int64_t i = 0; i < width; i++) {
+      const double norm = std::sqrt(squares[i]);
+      factor[i] = multiplier * nu * (nu == 3 ? norm : nu == 2 ? 1.0 : std::pow(norm, nu - 2));
+    }
+    for (int64_t part = 0; part < parts; part++)
+      for (int64_t v = 0; v < counts[part]; v++) {
+        const int64_t at = (member * counts[part] + v) * width;
+        const R *p = parameters[part] + at, use = uses[part];
+        R* g = gradients[part] + at;
+        for (int64_t i = 0; i < width; i++) g[i] += use * factor[i] * p[i];
+      }
+    results[2 * member] = multiplier, results[2 * member + 1] = std::sqrt(earned);
+  }
+}
+
+// Scale each member to sum ||w_i||^nu = 1.
+template <class R>
+void to_sphere(
+    R* const* parameters, const int64_t* counts, const double* uses, int64_t parts, int64_t members,
+    int64_t width, double nu) {
+  std::vector<double> squares(width);
+  for (int64_t member = 0; member < members; member++) {
+    std::fill(squares.begin(), squares.end(), 0.0);
+    for (int64_t part = 0; part < parts; part++)
+      for (int64_t v = 0; v < counts[part]; v++) {
+        const R* p = parameters[part] + (member * counts[part] + v) * width;
+        const double use = uses[part];
+        for (int64_t i = 0; i < width; i++) squares[i] += use * (double(p[i]) * double(p[i]));
+      }
+    double norm = 0;
+    for (int64_t i = 0; i < width; i++) norm += std::pow(squares[i], nu / 2);
+    const R factor = std::pow(norm, -1 / nu);
+    for (int64_t part = 0; part < parts; part++) {
+      R* p = parameters[part] + member * counts[part] * width;
+      for (int64_t i = 0; i < counts[part] * width; i++) p[i] *= factor;
+    }
   }
 }
 
@@ -447,6 +705,28 @@ void neuronwise_adam(
     Rows<R> x{tables, index, slots, size, width};                                                  \
     BY_DEGREE(step, gemm, x, w, gradients, w_gradient, answers, weights, results, scratch,         \
         classes, rows, block, R(negative), weight, threads)                                        \
+  }                                                                                                \
+  void soft_margin_##R(                                                                            \
+      Gemm<R> gemm, const R* const* tables, const int32_t* const* index, const R* w,               \
+      R* const* gradients, R* w_gradient, const int64_t* answers, const R* multiplicity,           \
+      double* results, double* adversary, R* scratch, int64_t slots, int64_t size, int64_t width,  \
+      int64_t classes, int64_t rows, int64_t block, int degree, double negative,                   \
+      double sharpness, int squares, int threads) {                                                \
+    Rows<R> x{tables, index, slots, size, width};                                                  \
+    BY_DEGREE(soft_margin, gemm, x, w, gradients, w_gradient, answers, multiplicity, results,      \
+        adversary, scratch, classes, rows, block, R(negative), sharpness, squares, threads)        \
+  }                                                                                                \
+  void to_tangent_##R(                                                                             \
+      const R* const* parameters, R* const* gradients, const int64_t* counts, const double* uses,  \
+      const double* totals, int64_t parts, int64_t members, int64_t width, double nu,              \
+      double* results) {                                                                           \
+    to_tangent<R>(                                                                                 \
+        parameters, gradients, counts, uses, totals, parts, members, width, nu, results);          \
+  }                                                                                                \
+  void to_sphere_##R(                                                                              \
+      R* const* parameters, const int64_t* counts, const double* uses, int64_t parts,              \
+      int64_t members, int64_t width, double nu) {                                                 \
+    to_sphere<R>(parameters, counts, uses, parts, members, width, nu);                             \
   }                                                                                                \
   void penalty_##R(                                                                                \
       const R* const* parameters, R* const* gradients, const int64_t* counts, const double* uses,  \

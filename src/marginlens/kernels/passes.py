@@ -26,7 +26,7 @@ from marginlens.theory import Activation
 
 __all__ = [
     "EmbeddedRows", "add_penalty", "can_activate", "compiled_passes", "cross_entropy",
-    "is_compiled_for", "neuronwise_adam",
+    "is_compiled_for", "neuronwise_adam", "to_sphere", "to_tangent",
 ]  # fmt: skip
 
 _SOURCE = Path(__file__).with_name("passes.cpp")
@@ -87,6 +87,9 @@ def _library() -> ctypes.CDLL | None:
         kinds = {
             "cross_entropy": [pointer] * 4 + [number] * 6 + [real, short],
             "step": [pointer] * 10 + [number] * 6 + [short, real, real, short],
+            "soft_margin": [pointer] * 11 + [number] * 6 + [short, real, real, short, short],
+            "to_tangent": [pointer] * 5 + [number] * 3 + [real, pointer],
+            "to_sphere": [pointer] * 3 + [number] * 3 + [real],
             "penalty": [pointer] * 4 + [number] * 3 + [real] * 3 + [pointer, short],
             "neuronwise_adam": [pointer] * 6 + [number] * 3 + [real] * 4 + [short],
         }
@@ -197,7 +200,63 @@ class EmbeddedRows:
     ) -> None:
         """Overwrite ``gradients``, if given; add to ``results`` as :func:`cross_entropy` does."""
         w = parameters["w"]
-        members, classes, width = w.shape
+        sizes, threads = self._layout(parameters)
+        each = None if self._weights is None else self._weights.data_ptr()
+        for i in range(len(w)):
+            _call(
+                "step", w.dtype, *self._of_member(parameters, gradients, i), each,
+                results[i].data_ptr(), self._scratch.data_ptr(), *sizes, *self._sigma,
+                1 / self._rows, threads,
+            )  # fmt: skip
+
+    def soft_margin(
+        self,
+        parameters: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None,
+        sharpness: Float64[Tensor, " member"],
+        multiplicity: Float[Tensor, " row"] | None,
+        adversary: Float64[Tensor, "member answer class"] | None,
+        *,
+        squares: bool,
+    ) -> Float64[Tensor, "member 4"]:
+        """Sums of exp(-beta margin) over rows and wrong classes, in units of exp(reference).
+
+        Parameters
+        ----------
+        parameters
+            Stacked over members.
+        gradients
+            Overwritten by those of the sum divided by beta, in the same units; None for none.
+        sharpness
+            beta of each member.
+        multiplicity
+            Logarithm of how often each row counts; None where each counts once.
+        adversary
+            To which the terms are added by (asked answer, wrong class); None for none.
+        squares
+            Whether the squared margins are summed.
+
+        Returns
+        -------
+        Tensor
+            reference, sum, least margin, and sum of the squared margins, of each member.
+        """
+        w = parameters["w"]
+        results = torch.zeros(len(w), 4, dtype=torch.float64)
+        sizes, threads = self._layout(parameters)
+        more = None if multiplicity is None else multiplicity.data_ptr()
+        for i, beta in enumerate(sharpness.tolist()):
+            _call(
+                "soft_margin", w.dtype, *self._of_member(parameters, gradients, i), more,
+                results[i].data_ptr(), None if adversary is None else adversary[i].data_ptr(),
+                self._scratch.data_ptr(), *sizes, *self._sigma, beta, int(squares), threads,
+            )  # fmt: skip
+        return results
+
+    def _layout(self, parameters: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int]:
+        """Slots, size, width, classes, rows and rows of a block; and threads, which scratch suits."""
+        w = parameters["w"]
+        _, classes, width = w.shape
         size = parameters[self.names[0]].shape[1]
         slots, dtype = len(self.names), w.dtype
         threads = _threads(self._rows * (width + classes))
@@ -207,18 +266,21 @@ class EmbeddedRows:
         own = block * (width + classes) + classes * width + slots * size * width
         if self._scratch.dtype != dtype or len(self._scratch) < threads * own:
             self._scratch = torch.empty(threads * own, dtype=dtype)
-        each = None if self._weights is None else self._weights.data_ptr()
-        for i in range(members):
-            tables = _pointers([parameters[name][i] for name in self.names])
-            back = None
-            if gradients is not None:
-                back = _pointers([gradients[name][i] for name in self.names])
-            _call(
-                "step", dtype, _product(dtype), tables, self._index, w[i].data_ptr(), back,
-                None if gradients is None else gradients["w"][i].data_ptr(),
-                self._answers.data_ptr(), each, results[i].data_ptr(), self._scratch.data_ptr(),
-                slots, size, width, classes, self._rows, block, *self._sigma, 1 / self._rows, threads,
-            )  # fmt: skip
+        return (slots, size, width, classes, self._rows, block), threads
+
+    def _of_member(
+        self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor] | None, i: int
+    ) -> tuple[object, ...]:
+        """First arguments of a step: the product, and where tables, rows, gradients and answers lie."""
+        w = parameters["w"]
+        tables = _pointers([parameters[name][i] for name in self.names])
+        back, last = None, None
+        if gradients is not None:
+            back = _pointers([gradients[name][i] for name in self.names])
+            last = gradients["w"][i].data_ptr()
+        product = _product(w.dtype)
+        answers = self._answers.data_ptr()
+        return product, tables, self._index, w[i].data_ptr(), back, last, answers
 
 
 @cache
@@ -309,4 +371,65 @@ def neuronwise_adam(
         _pointers([means[name] for name in parameters]), squares.data_ptr(), counts, times,
         len(tensors), members, width, rate, correction, *betas,
         _threads(sum(x.numel() for x in tensors)),
+    )  # fmt: skip
+
+
+def to_tangent(
+    parameters: Mapping[str, Float[Tensor, "member _ neuron"]],
+    gradients: Mapping[str, Float[Tensor, "member _ neuron"]],
+    uses: Mapping[str, int],
+    totals: Float64[Tensor, " member"],
+    *,
+    homogeneity: float | int,
+) -> Float64[Tensor, "member 2"]:
+    """Make gradients of a soft margin's sums those of its negative along the sphere, in place.
+
+    They are divided by ``totals``, and that of mean * sum_i ||omega_i||^nu is added, with the mean
+    margin under the adversary as the multiplier.
+
+    Parameters
+    ----------
+    parameters, gradients
+        Stacked over members, under the same names.
+    uses
+        How often a parameter counts, where it is more than once.
+    totals
+        Sums in the gradients' units.
+    homogeneity
+        Exponent nu.
+
+    Returns
+    -------
+    Tensor
+        Mean margin under the adversary, and the root mean square of what neurons earn per unit of
+        norm, weighted by their norms, of each member.
+    """
+    tensors = list(parameters.values())
+    members, _, width = tensors[0].shape
+    counts = (ctypes.c_int64 * len(tensors))(*[x.shape[1] for x in tensors])
+    times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
+    results, own = torch.zeros(members, 2, dtype=torch.float64), totals.contiguous()
+    _call(
+        "to_tangent", tensors[0].dtype, _pointers(tensors),
+        _pointers([gradients[name] for name in parameters]), counts, times,
+        own.data_ptr(), len(tensors), members, width, homogeneity,
+        results.data_ptr(),
+    )  # fmt: skip
+    return results
+
+
+def to_sphere(
+    parameters: Mapping[str, Float[Tensor, "member _ neuron"]],
+    uses: Mapping[str, int],
+    *,
+    homogeneity: float | int,
+) -> None:
+    """Scale each member to sum_i ||omega_i||^nu = 1, in place; arguments as for :func:`to_tangent`."""
+    tensors = list(parameters.values())
+    members, _, width = tensors[0].shape
+    counts = (ctypes.c_int64 * len(tensors))(*[x.shape[1] for x in tensors])
+    times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
+    _call(
+        "to_sphere", tensors[0].dtype, _pointers(tensors), counts, times, len(tensors), members,
+        width, homogeneity,
     )  # fmt: skip

@@ -231,11 +231,11 @@ class Population:
         self.answers = rows.answers.contiguous()
         self.count = len(rows)
         self.weights = None if rows.weights is None else rows.weights.to(self._dtype).contiguous()
-        self._embedded = None
+        self.embedded = None
         plain = self.loss == "cross_entropy" and not self._biases
         if self._task.kind == "table" and plain and passes.can_activate(self.activation):
             names = ("u",) * self._task.factors if self._tied else self._task.slots
-            self._embedded = passes.EmbeddedRows(
+            self.embedded = passes.EmbeddedRows(
                 rows.inputs, rows.answers, self.weights, names, self.activation, self._memory
             )
 
@@ -246,7 +246,7 @@ class Population:
         w = parameters["w"]
         members = w.shape[0]
         results = Evaluation.blank(self.loss, members, w)
-        embedded, touched = self._embedded, [*parameters.values(), *(gradients or {}).values()]
+        embedded, touched = self.embedded, [*parameters.values(), *(gradients or {}).values()]
         if embedded is not None and embedded.takes(*touched):
             embedded(parameters, gradients, results)
         else:

@@ -38,12 +38,16 @@ class SoftMargin:
     adversary
         Probability under q of each pair (asked answer, wrong class), summed over rows; None where it
         was not asked for.
+    size
+        Root mean square of the margins over all rows and wrong classes; None where it was not asked
+        for.
     """
 
     value: Float[Tensor, " member"]
     mean: Float[Tensor, " member"] | None
     margin: Float[Tensor, " member"]
     adversary: Float[Tensor, "member answer class"] | None = None
+    size: Float[Tensor, " member"] | None = None
 
 
 @dataclass(eq=False)
@@ -63,12 +67,15 @@ class SoftMarginSums:
         Least margin.
     adversary
         The same sum for each pair (asked answer, wrong class); None where it was not asked for.
+    squares
+        Sum of the squared margins, and number of margins; None where they were not asked for.
     """
 
     reference: Float[Tensor, " member"]
     total: Float[Tensor, " member"]
     margin: Float[Tensor, " member"]
     adversary: Float[Tensor, "member answer class"] | None = None
+    squares: Float[Tensor, "member 2"] | None = None
 
     def rebase(self, reference: Float[Tensor, " member"], gradients: Parameters | None) -> None:
         """Change the units, of the gradients too, in place."""
@@ -106,7 +113,8 @@ class SoftMarginSums:
             mean = -(w.double() * gradients["w"].double()).sum((1, 2))
         value = -(self.reference + self.total.log()) / sharpness
         q = None if self.adversary is None else self.adversary / self.total.view(-1, 1, 1)
-        return SoftMargin(value, mean, self.margin, q)
+        size = None if self.squares is None else (self.squares[:, 0] / self.squares[:, 1]).sqrt()
+        return SoftMargin(value, mean, self.margin, q, size)
 
 
 class SoftMarginPopulation:
@@ -174,6 +182,7 @@ class SoftMarginPopulation:
         gradients: Parameters | None = None,
         *,
         adversary: bool = False,
+        size: bool = False,
     ) -> SoftMargin:
         """Evaluate; if ``gradients`` are given, overwrite them with those of minus the value.
 
@@ -188,8 +197,10 @@ class SoftMarginPopulation:
             Under the parameters' names.
         adversary
             Whether the adversary's probabilities are returned.
+        size
+            Whether the margins' root mean square is returned.
         """
-        sums = self.sums(parameters, sharpness, gradients, adversary=adversary)
+        sums = self.sums(parameters, sharpness, gradients, adversary=adversary, size=size)
         return sums.finish(sharpness, parameters["w"].detach(), gradients)
 
     @torch.no_grad()
@@ -200,11 +211,27 @@ class SoftMarginPopulation:
         gradients: Parameters | None = None,
         *,
         adversary: bool = False,
+        size: bool = False,
     ) -> SoftMarginSums:
         """Sums over the rows, of which processes that share a table add theirs up."""
         parameters = {name: p.detach() for name, p in parameters.items()}
         w, rows = parameters["w"], self.rows
         members, classes = w.shape[:2]
+        compiled = rows.embedded
+        if compiled is not None and compiled.takes(
+            *parameters.values(), *(gradients or {}).values()
+        ):
+            matrix = None
+            if adversary:
+                matrix = w.new_zeros(members, classes, classes, dtype=torch.float64)
+            found = compiled.soft_margin(
+                parameters, gradients, sharpness, self._multiplicity, matrix, squares=size
+            )
+            squares = None
+            if size:
+                count = float(rows.count * (classes - 1))
+                squares = torch.stack([found[:, 3], torch.full_like(found[:, 3], count)], 1)
+            return SoftMarginSums(found[:, 0], found[:, 1], found[:, 2], matrix, squares)
         for gradient in (gradients or {}).values():
             gradient.zero_()
         parts = []
@@ -212,14 +239,13 @@ class SoftMarginPopulation:
             chosen = slice(first, first + rows.group)
             p = {name: value[chosen] for name, value in parameters.items()}
             g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
-            size = len(p["w"])
+            zeros = w.new_zeros(len(p["w"]), dtype=torch.float64)
             sums = SoftMarginSums(
-                reference=torch.full((size,), -math.inf, dtype=torch.float64, device=w.device),
-                total=torch.zeros(size, dtype=torch.float64, device=w.device),
-                margin=torch.full((size,), math.inf, dtype=torch.float64, device=w.device),
-                adversary=w.new_zeros(size, classes, classes, dtype=torch.float64)
-                if adversary
-                else None,
+                reference=zeros - math.inf,
+                total=zeros,
+                margin=zeros + math.inf,
+                adversary=zeros.new_zeros(len(zeros), classes, classes) if adversary else None,
+                squares=zeros.new_zeros(len(zeros), 2) if size else None,
             )
             for lo in range(0, rows.inputs.units, rows.block):
                 hi = min(rows.inputs.units, lo + rows.block)
@@ -228,11 +254,13 @@ class SoftMarginPopulation:
         if len(parts) == 1:
             return parts[0]
         matrices = [part.adversary for part in parts if part.adversary is not None]
+        squares = [part.squares for part in parts if part.squares is not None]
         return SoftMarginSums(
             torch.cat([part.reference for part in parts]),
             torch.cat([part.total for part in parts]),
             torch.cat([part.margin for part in parts]),
             torch.cat(matrices) if matrices else None,
+            torch.cat(squares) if squares else None,
         )
 
     def _block(
@@ -250,7 +278,11 @@ class SoftMarginPopulation:
         before, hidden, logits = rows.forward(p, lo, hi)
         answers = rows.answers[where]
         asked = answers.expand(len(logits), 1, -1)
-        logits.sub_(logits.gather(1, asked)).scatter_(1, asked, -math.inf)
+        logits.sub_(logits.gather(1, asked))
+        if sums.squares is not None:
+            sums.squares[:, 0] += logits.square().sum((1, 2), dtype=torch.float64)
+            sums.squares[:, 1] += (logits.shape[1] - 1) * logits.shape[2]
+        logits.scatter_(1, asked, -math.inf)
         sums.margin = torch.minimum(sums.margin, -logits.amax((1, 2)).double())
         # a sharpness of 0 times minus infinity is no number: the asked answer is set again below
         logits.mul_(sharpness.to(logits.dtype).view(-1, 1, 1))

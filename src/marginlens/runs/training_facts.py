@@ -90,7 +90,9 @@ def _last_fall(recipe: Recipe, history: dict[str, np.ndarray], step: int) -> flo
     if not step:
         return None
     kept = steps <= step
-    if kept.sum() < 2 or recipe.loss_function == "margin":  # its loss is negative, and falls with beta
+    if (
+        kept.sum() < 2 or recipe.loss_function == "margin"
+    ):  # its loss is negative, and falls with beta
         return None
     steps, loss = steps[kept], loss[kept]
     way = np.cumsum([learning_rate(recipe, s) for s in range(int(steps[-1]))])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.kernels import passes
 from marginlens.networks import (
     MLP,
     Network,
@@ -14,7 +17,13 @@ from marginlens.networks import (
     neuron_norms,
     total_norm,
 )
-from marginlens.theory import AdversaryBound, adversary_bound_for
+from marginlens.theory import (
+    AdversaryBound,
+    adversary_bound_for,
+    default_activation,
+    is_covered,
+    predict,
+)
 from marginlens.training.penalties import add_sphere_gradient
 from marginlens.training.schedules import sharpness
 from marginlens.training.steps import Steps, accuracy_of
@@ -23,6 +32,7 @@ __all__ = ["MarginSteps"]
 
 Parameters = dict[str, Tensor]
 
+_FALL = 0.995  # by which the unit of the sharpness may fall in a step
 _GROUP = "margin."  # begins the names of what is remembered besides the optimizer's state
 
 
@@ -35,10 +45,11 @@ class MarginSteps(Steps):
     homogeneity the gradient of $-S_\beta + \bar m \sum_i \|\omega_i\|^\nu$ has no component along
     $\theta$. After each step of the recipe's optimizer the parameters are scaled back to norm 1.
 
-    At step t, $\beta = s_t / g$: $s_t$ is the recipe's schedule of the sharpness
-    (:func:`marginlens.training.schedules.sharpness`) and g the root mean square of what the neurons
-    earn per unit of norm against the adversary of the step before, weighted by their norms. It
-    tends to the maximum margin, which need not be known.
+    At step t, $\beta = s_t / g$, with $s_t$ the recipe's schedule of the sharpness
+    (:func:`marginlens.training.schedules.sharpness`) and g the maximum margin of the whole table. Where
+    no theorem gives it, g follows the training: it is the larger of the root mean squares of all
+    margins and of what the neurons earn per unit of norm against the adversary, weighted by their
+    norms, one step before; it tends to the maximum margin, and falls by half a percent a step at most.
 
     Every adversary proves an upper bound of the maximum margin (``marginlens.theory.adversary``); the
     least one at any record so far is recorded.
@@ -75,6 +86,9 @@ class MarginSteps(Steps):
             return
         self._least = torch.full_like(self._next, torch.nan)
         self._to_sphere()
+        if self._known is not None:
+            self._unit = torch.full_like(self._next, self._known)
+            return
         self._unit = torch.full_like(self._next, torch.inf)  # at first the uniform adversary's
         self._ascend(0)
         self._unit = self._next
@@ -99,6 +113,14 @@ class MarginSteps(Steps):
         }
         return row | self.held_out()
 
+    @cached_property
+    def _known(self) -> float | None:
+        """Maximum margin of the whole table; None where no theorem gives it."""
+        activation = self._mlp.activation
+        if not is_covered(self.task) or default_activation(self.task) != activation:
+            return None
+        return predict(self.task, activation).margin
+
     def _sharpness(self, step: int) -> Float[Tensor, " member"]:
         return sharpness(self.recipe, step) / self._unit
 
@@ -107,35 +129,64 @@ class MarginSteps(Steps):
 
     def _ascend(self, step: int, *, adversary: bool = False) -> SoftMargin:
         """Set the gradients at the present parameters, and the unit of the next step's sharpness."""
-        network, parameters = self._mlp, self._mlp.parameters
+        network, parameters, gradients = self._mlp, self._mlp.parameters, self.gradients
         beta = self._sharpness(step).to(parameters["w"].device)
-        sums = self._soft.sums(parameters, beta, self.gradients, adversary=adversary)
-        self.ranks.join(sums, self.gradients)
-        soft = sums.finish(beta, parameters["w"], self.gradients)
-        assert soft.mean is not None
+        follows = self._known is None
+        sums = self._soft.sums(parameters, beta, gradients, adversary=adversary, size=follows)
+        self.ranks.join(sums, gradients)
         nu, uses = network.homogeneity, network.uses
-        products = [(p * self.gradients[name]).sum(1).double() for name, p in parameters.items()]
-        earned = torch.stack(products).sum(0) / -nu
-        norms = neuron_norms(parameters, uses)
-        masses = norms.double().pow(nu)
-        squares = torch.where(masses > 0, earned.square() / masses, 0.0)
-        self._next = squares.sum(1).sqrt().cpu()
-        add_sphere_gradient(soft.mean, nu, parameters, self.gradients, norms, uses)
+        if passes.is_compiled_for(*parameters.values(), *gradients.values()):
+            soft = sums.finish(beta, parameters["w"], None)
+            tangent = passes.to_tangent(parameters, gradients, uses, sums.total, homogeneity=nu)
+            earned = tangent[:, 1]
+        else:
+            soft = sums.finish(beta, parameters["w"], gradients)
+            assert soft.mean is not None
+            norms = neuron_norms(parameters, uses)
+            earned = self._earned(norms) if follows else beta
+            add_sphere_gradient(soft.mean, nu, parameters, gradients, norms, uses)
+        self._next = self._unit if soft.size is None else self._followed(soft.size, earned)
         if self.convergence is not None:
             self.convergence.judge(step, -soft.value)
-        self._scale(soft.value)
         self._fresh = step
         return soft
+
+    def _earned(self, norms: Float[Tensor, "member neuron"]) -> Float[Tensor, " member"]:
+        """Root mean square of what neurons earn per unit of norm, weighted by their norms."""
+        network = self._mlp
+        products = [
+            (p * self.gradients[name]).sum(1).double() for name, p in network.parameters.items()
+        ]
+        earned = torch.stack(products).sum(0) / -network.homogeneity
+        masses = norms.double().pow(network.homogeneity)
+        return torch.where(masses > 0, earned.square() / masses, 0.0).sum(1).sqrt()
+
+    def _followed(
+        self, size: Float[Tensor, " member"], earned: Float[Tensor, " member"]
+    ) -> Float[Tensor, " member"]:
+        """Unit of the next step's sharpness where the maximum margin is not known."""
+        kept = torch.where(self._unit.isfinite(), _FALL * self._unit, 0.0)
+        return torch.maximum(torch.maximum(earned, size).cpu(), kept)
 
     def _step(self, step: int) -> None:
         super()._step(step)
         self._to_sphere()
         self._unit = self._next
 
+    def keep(self, kept: Tensor) -> None:
+        """Go on with some members only."""
+        following = self._next[kept]
+        super().keep(kept)
+        self._next = following
+
     def _to_sphere(self) -> None:
         """Scale each member to norm 1."""
-        factor = total_norm(self._mlp).double().pow(-1 / self._mlp.homogeneity)
-        for p in self._mlp.parameters.values():
+        network = self._mlp
+        if passes.is_compiled_for(*network.parameters.values()):
+            passes.to_sphere(network.parameters, network.uses, homogeneity=network.homogeneity)
+            return
+        factor = total_norm(network).double().pow(-1 / network.homogeneity)
+        for p in network.parameters.values():
             p.mul_(factor.to(p.dtype).view(-1, 1, 1))
 
     def _state(self) -> Parameters:

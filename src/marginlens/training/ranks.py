@@ -61,8 +61,9 @@ class Ranks:
         _add_up(gradients)
         dist.all_reduce(sums.total)
         dist.all_reduce(sums.margin, dist.ReduceOp.MIN)
-        if sums.adversary is not None:
-            dist.all_reduce(sums.adversary)
+        for more in (sums.adversary, sums.squares):
+            if more is not None:
+                dist.all_reduce(more)
 
     def any(self, mine: bool) -> bool:
         """Whether it is so on any process: all of them stop, or none."""

@@ -46,9 +46,9 @@ class Training:
         ``test_cross_entropy``, ``test_accuracy``, ``test_margin``, and ``test_loss`` (without penalty)
         where the loss is not cross-entropy. With the loss ``margin``, ``loss`` is minus the smoothed
         minimum of the margins; ``sharpness`` (beta) and ``upper_bound`` (the least bound of
-        gamma* that an adversary has proved so far; nan where no theorem gives one) are recorded too. Trained online, over the whole
-        table where it is listed, else over a fixed sample (:func:`marginlens.training.recorded_rows`). A member that has stopped
-        keeps its values.
+        gamma* that an adversary has proved so far; nan where no theorem gives one) are recorded too.
+        Trained online, over the whole table where it is listed, else over a fixed sample
+        (:func:`marginlens.training.recorded_rows`). A member that has stopped keeps its values.
     snapshot_steps, snapshots
         Parameters of member 0 through training, on a logarithmic scale of steps.
     seconds

@@ -280,9 +280,7 @@ def _at_penalty(
         yield replace(reached, holds=False) if above else reached
 
 
-def _adversary(
-    prediction: Prediction, facts: TrainingFacts, setting: _Setting
-) -> Iterator[Claim]:
+def _adversary(prediction: Prediction, facts: TrainingFacts, setting: _Setting) -> Iterator[Claim]:
     """Upper bound of gamma* that a training of the margin itself proved."""
     if facts.upper_bound is None or prediction.margin is None:
         return
