@@ -80,7 +80,7 @@ def test_small_tasks_train_as_by_the_textbook(variant, optimizer):
         optimizer=optimizer,
         learning_rate={"sgd": 0.5}.get(optimizer, 0.01),
         schedule="constant",
-        steps=30,
+        steps=60 if optimizer == "sgd" else 30,
         record_every=1,
         dtype="float64",
         seed=5,
