@@ -1,12 +1,23 @@
 """Records compared number by number: sums of the same weights may be taken in another order."""
 
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-__all__ = ["require_same_record"]
+__all__ = ["changed", "require_same_record"]
 
 _ROUNDING = 1e-12
+
+
+def changed(measurement: Any, **values: Any) -> Any:
+    """The measurement with other values of its own fields or of its neurons'."""
+    own = {field.name for field in fields(measurement)}
+    inside = {name: values.pop(name) for name in list(values) if name not in own}
+    neurons = measurement.neurons
+    if inside:
+        neurons = replace(neurons, **inside)
+    return replace(measurement, neurons=neurons, **values)
 
 
 def require_same_record(found: Any, expected: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from records import changed
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.main import get_command
@@ -77,7 +78,7 @@ def test_a_measurement_that_no_network_at_the_minimum_has_contradicts(name, clai
     of, prediction, network = at_minimum(name)
     found = measure(network, of)
     assert judge(prediction, found).status == "passes"
-    verdict = judge(prediction, replace(found, **change(found)))
+    verdict = judge(prediction, changed(found, **change(found)))
     failing = {one.name: one.status for one in verdict.claims if not one.holds}
     assert failing[claim] == "contradicted"
     assert (verdict.status, verdict.exit_code) == ("contradicted", 1)
@@ -85,7 +86,7 @@ def test_a_measurement_that_no_network_at_the_minimum_has_contradicts(name, clai
     assert claim.replace("_", " ") in verdict.summary
     # nor does it help that training is said to have been short, or the rows to be others
     facts = TrainingFacts(ended="interrupted", rows_share=0.5, other_rows="on half of the rows")
-    assert judge(prediction, replace(found, **change(found)), facts=facts).exit_code == 1
+    assert judge(prediction, changed(found, **change(found)), facts=facts).exit_code == 1
 
 
 def test_a_loss_below_the_minimum_contradicts_although_it_is_within_the_tolerance():

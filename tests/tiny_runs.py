@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from records import changed
 
 from marginlens.groups import FiniteGroup, group
 from marginlens.runs import Run, execute
@@ -52,5 +53,5 @@ def renamed(run: Run, name: str) -> Run:
 
 def remeasured(run: Run, **fields: Any) -> Run:
     """The same run with other fields of its final measurement."""
-    measurement = replace(run.measurement, **fields)
+    measurement = changed(run.measurement, **fields)
     return replace(run, measured=replace(run.measured, measurement=measurement))

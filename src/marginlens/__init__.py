@@ -3,11 +3,10 @@
 Examples
 --------
 >>> import marginlens as ml
->>> c5 = ml.task("C5")
->>> prediction = ml.predict(c5, penalty=ml.Penalty("homogeneous", 1e-3))
->>> training = ml.train(c5, ml.recipe_for(c5, strength=1e-3, width=60, learning_rate=0.05))
->>> measurement = ml.measure(training.network, c5)
->>> ml.judge(prediction, measurement).holds
+>>> c5 = ml.Task("C5")
+>>> prediction = ml.predict(c5, penalty=1e-3)
+>>> training = ml.train(c5, penalty=1e-3, width=60, learning_rate=0.05)
+>>> ml.compare(prediction, ml.measure(training.network, c5)).holds
 True
 """
 
@@ -18,36 +17,45 @@ from typing import TYPE_CHECKING, Any
 from marginlens.public_names import keep_public_names
 
 if TYPE_CHECKING:
+    from marginlens.errors import MarginLensError
     from marginlens.groups import FiniteGroup, group
+    from marginlens.interface import best_neuron, certify, figure, optimal_network, sweep
     from marginlens.measures import Measurement, measure
     from marginlens.networks import MLP, construct, evaluate
     from marginlens.report import report, write_report
-    from marginlens.runs import Run, load_run
+    from marginlens.runs import LoadedNetwork, Run, load, load_run
     from marginlens.runs import execute as run
+    from marginlens.sweeps import Results
     from marginlens.tasks import Feature, Task, task
-    from marginlens.theory import Penalty, Prediction, predict
+    from marginlens.theory import Penalty, Prediction, penalty_path, predict
     from marginlens.training import Recipe, Training, recipe_for, train
-    from marginlens.verdict import Claim, Verdict, judge
+    from marginlens.verdict import Claim, Verdict, compare, judge
 
 keep_public_names(__name__)
 __version__ = version("marginlens")
 
 _HOMES = {
+    "MarginLensError": "errors",
+    **dict.fromkeys(("best_neuron", "certify", "figure", "optimal_network", "sweep"), "interface"),
+    "Results": "sweeps",
     "FiniteGroup": "groups", "group": "groups",
     "Feature": "tasks", "Task": "tasks", "task": "tasks",
-    "Penalty": "theory", "Prediction": "theory", "predict": "theory",
+    "Penalty": "theory", "Prediction": "theory", "penalty_path": "theory",
+    "predict": "theory",
     "MLP": "networks", "construct": "networks", "evaluate": "networks",
     "Recipe": "training", "Training": "training", "recipe_for": "training", "train": "training",
     "Measurement": "measures", "measure": "measures",
-    "Claim": "verdict", "Verdict": "verdict", "judge": "verdict",
-    "Run": "runs", "load_run": "runs", "run": "runs",
+    "Claim": "verdict", "Verdict": "verdict", "compare": "verdict", "judge": "verdict",
+    "LoadedNetwork": "runs", "Run": "runs", "load": "runs", "load_run": "runs", "run": "runs",
     "report": "report", "write_report": "report",
 }  # fmt: skip
 
 __all__ = [
-    "MLP", "Claim", "Feature", "FiniteGroup", "Measurement", "Penalty", "Prediction", "Recipe",
-    "Run", "Task", "Training", "Verdict", "construct", "evaluate", "group", "judge", "load_run",
-    "measure", "predict", "recipe_for", "report", "run", "task", "train", "write_report",
+    "MLP", "Claim", "Feature", "FiniteGroup", "LoadedNetwork", "MarginLensError", "Measurement",
+    "Penalty", "Prediction", "Recipe", "Results", "Run", "Task", "Training", "Verdict",
+    "best_neuron", "certify", "compare", "construct", "evaluate", "figure", "group", "judge", "load",
+    "load_run", "measure", "optimal_network", "penalty_path", "predict", "recipe_for", "report", "run",
+    "sweep", "task", "train", "write_report",
 ]  # fmt: skip
 
 

@@ -10,11 +10,12 @@ import html
 import textwrap
 import unicodedata
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["Displayed", "Shown", "printable", "residue", "short"]
+__all__ = ["Displayed", "Shown", "frame_of", "printable", "residue", "short"]
 
 MOST_ROWS = 12
 """Rows of a table that are shown at once; the others unfold."""
@@ -178,12 +179,50 @@ class Shown:
         )
 
 
+def frame_of(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Table of records: a pandas DataFrame where pandas is installed, else a pyarrow Table.
+
+    Parameters
+    ----------
+    rows
+        Records, one a row, all with the same names; values are plain.
+
+    Examples
+    --------
+    >>> frame_of([{"step": 0, "loss": 1.5}, {"step": 10, "loss": 0.5}]).shape
+    (2, 2)
+    """
+    if find_spec("pandas") is not None:
+        import pandas as pd
+
+        return pd.DataFrame(list(rows))
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(list(rows))
+
+
 class Displayed:
-    """A record that notebooks show as a table, and other terminals as text."""
+    """A record that prints as a table, shows itself in notebooks, and converts to plain values."""
 
     @abstractmethod
     def shown(self) -> Shown:
-        """What a notebook shows."""
+        """Heading, facts and table that ``print`` and notebooks show."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Rows of :meth:`to_frame` as plain values: by default those of the printed table."""
+        shown = self.shown()
+        return [dict(zip(shown.columns, row, strict=True)) for row in shown.rows]
+
+    def to_frame(self) -> Any:
+        """Table of the record: a pandas DataFrame where pandas is installed, else a pyarrow Table."""
+        return frame_of(self.to_records())
+
+    def __str__(self) -> str:
+        return self.shown().text()
 
     def _repr_html_(self) -> str:
         return self.shown().html()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from records import changed
 from tiny_runs import tiny_run
 
 from marginlens.figures import FIGURES, degree_law_figure, waveform_figure
@@ -56,7 +57,7 @@ def test_names_are_shown_not_interpreted(run):
 
 
 def test_a_collapsed_network_has_no_waveform_to_show(run):
-    dead = replace(run.measurement, live=np.zeros_like(run.measurement.live))
+    dead = changed(run.measurement, live=np.zeros_like(run.measurement.live))
     assert waveform_figure(replace(run, measured=replace(run.measured, measurement=dead))) is None
 
 

@@ -279,16 +279,16 @@ def test_measure_takes_logits_of_any_library(kind):
         "table": logits.numpy().reshape(5, 5, 5), "list": logits.tolist(),
     }[kind]  # fmt: skip
     found = measure(logits=given)
-    assert found.task == "C5"
-    assert found.key_features == ("k=1", "k=2")
-    assert found.weights is None
-    assert found.to_dict()["gini"] is None
+    assert (found.task, found.accuracy, found.neurons) == ("C5", 1, None)
+    assert found.logits.key_features == ("k=1", "k=2")
+    assert found.logits.weights is None
+    assert found.logits.to_dict()["gini"] is None
 
 
 @pytest.mark.parametrize(
     ("logits", "name", "words"),
     [
-        (np.zeros(5), None, "expected (a, b, c) or (row, c)"),
+        (np.zeros(5), None, "expected (a, b, class) or (row, class)"),
         (np.zeros((25, 5)), "S3", "S3 needs (6, 6, 6)"),
         (np.full((25, 5), np.nan), "C5", "finite"),
         (np.zeros((25, 5)), "nonsense", "unknown task"),

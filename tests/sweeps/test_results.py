@@ -42,12 +42,12 @@ def folder(tmp_path):
 
 def test_tables_are_joined_and_ordered(folder):
     results = Results(folder)
-    members = results.members()
+    members = results.members
     assert members.num_rows == 60
     assert results.varying == ("task", "width")
     found = list(zip(members["task"].to_pylist(), members["width"].to_pylist(), strict=True))
     assert found == sorted(found)
-    features = results.features().to_pandas()
+    features = results.features.to_pandas()
     assert len(features) == 2 * 40 + 5 * 20
     counted = features[features.key].groupby(["task", "width", "feature"]).size()
     assert counted["C5", 2, "k=1"] == 13
@@ -122,7 +122,7 @@ def test_no_sweep_nothing_finished_a_damaged_file(folder, tmp_path):
     piece = next((folder / "pieces").iterdir())
     (piece / "members.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(ValueError, match=r"members\.parquet.*damaged"):
-        Results(folder).members()
+        _ = Results(folder).members
     for path in (folder / "pieces").iterdir():
         path.rename(folder / path.name)
     with pytest.raises(ValueError, match="nothing is finished"):

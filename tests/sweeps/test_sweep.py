@@ -72,7 +72,7 @@ def test_a_sweep_finds_what_its_pieces_hold_and_what_training_and_measuring_say(
     assert summary.ends == {"steps": 24}
     assert shown[-1] == 8
     results = Results(tmp_path / "a")
-    members = results.members()
+    members = results.members
     assert members.schema.equals(MEMBERS)
     assert members.num_rows == 24
     configuration = read_sweep(SPEC).configurations()[3]

@@ -230,6 +230,8 @@ def _measure_run(measurement: Measurement, known: Task, *, as_json: bool) -> Non
         return
     _print_warning(warning)
     features = summary.pop("features")
+    for name in ("subject", "notes", "unknown"):  # the table is of numbers
+        summary.pop(name)
     table = Table("quantity", "value", title=f"{summary['task']}: what was learned")
     for name, value in summary.items():
         table.add_row(name.replace("_", " "), text(value))

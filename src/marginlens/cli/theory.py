@@ -203,7 +203,7 @@ def _path_record(path: PenaltyPath, runs: list[Run]) -> dict[str, Any]:
         "trained": [
             {
                 "strength": run.recipe.strength,
-                "loss": run.measurement.cross_entropy + run.recipe.strength * run.measurement.norm,
+                "loss": run.measurement.objective(run.recipe.strength),
                 "cross_entropy": run.measurement.cross_entropy,
                 "norm": run.measurement.norm,
                 "margin": run.measurement.margin,
@@ -235,7 +235,7 @@ def _path_table(path: PenaltyPath, runs: list[Run]) -> Table:
             continue
         found, ratio = run.measurement, run.verdict.margin_ratio
         table.add_row(
-            "", "trained", f"{found.cross_entropy + strength * found.norm:.6g}", f"{found.norm:.6g}",
+            "", "trained", f"{found.objective(strength):.6g}", f"{found.norm:.6g}",
             "–" if ratio is None else f"{ratio:.5f}",
             shares(found.share) if ratio is not None else "–",
         )  # fmt: skip

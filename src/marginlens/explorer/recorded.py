@@ -92,7 +92,8 @@ def record(file: str | Path) -> None:
             {
                 "step": int(step),
                 "accuracy": found.accuracy,
-                "margin_ratio": found.normalized_margin / (run.prediction.margin or np.nan),
+                "margin_ratio": (found.normalized_margin or 0.0)
+                / (run.prediction.margin or np.nan),
                 "weights": run.snapshots["u"][moment][:, neurons]
                 .astype(np.float32)
                 .ravel()

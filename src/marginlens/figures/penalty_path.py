@@ -103,11 +103,9 @@ def _measured(run: Run, name: str) -> tuple[float, float]:
         ratio = run.verdict.margin_ratio
         return run.recipe.strength, np.nan if ratio is None else ratio
     if name == "loss":
-        return (
-            run.recipe.strength,
-            measurement.cross_entropy + run.recipe.strength * measurement.norm,
-        )
-    return run.recipe.strength, np.nan if run.verdict.margin_ratio is None else measurement.norm
+        return run.recipe.strength, measurement.objective(run.recipe.strength)
+    norm = None if run.verdict.margin_ratio is None else measurement.norm
+    return run.recipe.strength, np.nan if norm is None else norm
 
 
 def _overlay(

@@ -5,6 +5,6 @@ To add a format: a function from a file's tensors to a :class:`Foreign`, in a fi
 """
 
 from marginlens.formats.foreign import Choices, Foreign, Format
-from marginlens.formats.registry import FORMATS, read_network
+from marginlens.formats.registry import FORMATS, read_network, read_state_dict
 
-__all__ = ["FORMATS", "Choices", "Foreign", "Format", "read_network"]
+__all__ = ["FORMATS", "Choices", "Foreign", "Format", "read_network", "read_state_dict"]

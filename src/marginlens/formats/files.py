@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from marginlens.formats.find_tensors import find_tensors
 from marginlens.formats.pickled_values import Unreadable
 from marginlens.formats.read_content import KINDS, read_content
 
-__all__ = ["File", "read_file"]
+__all__ = ["File", "file_of", "read_file"]
 
 _LARGEST = 2 << 30
 _LARGEST_JSON = 10_000_000
@@ -147,6 +148,30 @@ def read_file(
     tensors, notes = _converted(path, network.tensors, largest)
     top = content.value if isinstance(content.value, Mapping) else {}
     return File(path, tensors, _plain(top), (*network.notes, *notes), content.metadata)
+
+
+def file_of(tensors: Mapping[Any, Any], *, marks: Iterable[frozenset[str]] = ()) -> File:
+    """Tensors in memory, as those of a file without others beside it.
+
+    Parameters
+    ----------
+    tensors
+        Tensors or arrays by name, or a checkpoint that holds them.
+    marks
+        As for :func:`read_file`.
+
+    Raises
+    ------
+    ValueError
+        In one line, if it holds no tensors.
+    """
+    path = Path(os.devnull) / "state_dict"  # which has no neighbours
+    try:
+        network = find_tensors(tensors, tuple(marks))
+    except ValueError as error:
+        raise ValueError(f"{path.name} {error}") from None
+    found, notes = _converted(path, network.tensors, _LARGEST)
+    return File(path, found, _plain(tensors), (*network.notes, *notes))
 
 
 def _require_file(path: Path, largest: int) -> None:

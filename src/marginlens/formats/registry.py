@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from marginlens.formats.answers import warned
 from marginlens.formats.arrays import NPZ
-from marginlens.formats.files import File, read_file
+from marginlens.formats.files import File, file_of, read_file
 from marginlens.formats.foreign import Choices, Foreign, Format
 from marginlens.formats.mlps import CHUGHTAI, UVW, YAGENT
 from marginlens.formats.own import is_own, read_own, require_own_choices
 from marginlens.formats.transformers import NANDA, PIZZA, transformer_form
 
-__all__ = ["FORMATS", "read_network"]
+__all__ = ["FORMATS", "read_network", "read_state_dict"]
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {one.name: one for one in (PIZZA, NANDA, CHUGHTAI, YAGENT, UVW, NPZ)}
@@ -63,18 +64,55 @@ def read_network(
     >>> found.task, found.logits.shape, found.notes
     (Task(C5, 25 rows, 5 classes), (25, 5), ('activation x^2 (say another with --activation)',))
     """
+    limits = {} if largest is None else {"largest": largest}
+    choices = Choices(group, activation, attention, layer_norm)
+    marks = _checked_marks(form, choices)
+    return _finished(Path(path).name, lambda: read_file(path, marks=marks, **limits), form, choices)
+
+
+def read_state_dict(
+    tensors: Mapping[str, Any],
+    form: str | None = None,
+    *,
+    group: str | None = None,
+    activation: str | None = None,
+    attention: float | None = None,
+    layer_norm: str | None = None,
+) -> Foreign:
+    """Read a network from its tensors by name, as from a file that holds them.
+
+    Parameters
+    ----------
+    tensors
+        Tensors or arrays by name, as of ``module.state_dict()``; or a checkpoint that holds them.
+    form, group, activation, attention, layer_norm
+        As for :func:`read_network`.
+
+    Raises
+    ------
+    ValueError
+        In one line, if it is of no known format or does not fit the group.
+    """
+    choices = Choices(group, activation, attention, layer_norm)
+    marks = _checked_marks(form, choices)
+    return _finished("state_dict", lambda: file_of(tensors, marks=marks), form, choices)
+
+
+def _checked_marks(form: str | None, choices: Choices) -> list[frozenset[str]]:
+    """Names of tensors to look for, those of the chosen format first."""
     if form is not None and form not in FORMATS:
         raise ValueError(f"format {form!r} is unknown; expected one of {', '.join(FORMATS)}")
-    if layer_norm not in (None, "none", "pre"):
-        raise ValueError(f"layer_norm is {layer_norm!r}; expected none or pre")
+    if choices.layer_norm not in (None, "none", "pre"):
+        raise ValueError(f"layer_norm is {choices.layer_norm!r}; expected none or pre")
     marks = [marks for one in FORMATS.values() for marks in one.all_marks]
-    if form is not None:
-        marks = [*FORMATS[form].all_marks, *marks]
-    limits = {} if largest is None else {"largest": largest}
-    name = Path(path).name
+    return marks if form is None else [*FORMATS[form].all_marks, *marks]
+
+
+def _finished(name: str, read: Callable[[], File], form: str | None, choices: Choices) -> Foreign:
+    """The network, with a warning where it answers little; errors name the file, in one line."""
     try:
-        file = read_file(path, marks=marks, **limits)
-        found = warned(_read(file, form, Choices(group, activation, attention, layer_norm)))
+        file = read()
+        found = warned(_read(file, form, choices))
     except ValueError as error:
         words = str(error) if name in str(error) else f"{name}: {error}"
         raise ValueError(_printable(words)) from None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Complex, Float, Int
+from numpy.typing import ArrayLike
 
 from marginlens.groups import characters as _characters
 from marginlens.groups.character_table import CharacterTable
@@ -16,14 +18,15 @@ from marginlens.groups.irreps import Translations
 from marginlens.groups.table import find_identity, frozen, generating_set, validate_table
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class FiniteGroup:
     """A finite group, given by its Cayley table.
 
     Parameters
     ----------
     table
-        `table[a, b]` is the index of a·b. Checked; the numbering of elements is kept as given.
+        `table[a, b]` is the index of a·b. Checked; the numbering of elements is kept as given. Also a
+        name such as `"S5"`, or the path of a table's file, as `groups.group` takes.
     name
         How reports call the group.
     note
@@ -41,6 +44,8 @@ class FiniteGroup:
     >>> s3 = group("S3")
     >>> s3.order, s3.is_abelian, s3.class_sizes.tolist()
     (6, False, [1, 3, 2])
+    >>> FiniteGroup("S3"), FiniteGroup([[0, 1], [1, 0]])
+    (FiniteGroup(S3, order 6), FiniteGroup(table, order 2))
     >>> [(irrep.name, irrep.type) for irrep in s3.irrep_classes]
     [('1a', 'real'), ('1b', 'real'), ('2a', 'real')]
     >>> s3.characters.real.round(12).tolist()
@@ -52,8 +57,16 @@ class FiniteGroup:
     name: str = "table"
     note: str = ""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "table", validate_table(self.table))
+    def __init__(self, table: str | Path | ArrayLike, name: str = "table", note: str = "") -> None:
+        if isinstance(table, str | Path):
+            from marginlens.groups.specs import group
+
+            read = group(table, name=None if name == "table" else name)
+            table, name, note = read.table, read.name, note or read.note
+        else:
+            table = validate_table(table)
+        for field, value in (("table", table), ("name", name), ("note", note)):
+            object.__setattr__(self, field, value)
 
     def __repr__(self) -> str:
         return f"FiniteGroup({self.name}, order {self.order})"

@@ -1,94 +1,209 @@
-"""From a network and its task to a measurement."""
+"""Measurements of a network, a module, a function or a table of logits on a task."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, overload
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from marginlens.measures.mechanism import Mechanism, examine
-from marginlens.measures.neurons import LIVE, neurons_of
+from marginlens.display import Displayed, Shown
+from marginlens.errors import MarginLensError
+from marginlens.measures.grokking import Grokking, grokking
+from marginlens.measures.losses import mean_cross_entropy
+from marginlens.measures.mechanism import Mechanism
+from marginlens.measures.module_logits import has_equals_sign, module_logits
+from marginlens.measures.neurons import LIVE, Neurons, neurons_of
+from marginlens.measures.operation_measures import OperationMeasures, examine_table
 from marginlens.measures.parity import measure_parity
 from marginlens.measures.phases import cyclic_phases
-from marginlens.networks import MLP, Rows, evaluate
+from marginlens.measures.recognition import recognize
+from marginlens.networks import MLP, Factored, Network, Rows, Transformer, as_mlp, evaluate
 from marginlens.tasks import Task
 from marginlens.tasks import task as task_of
+from marginlens.theory import Activation, default_activation, parse_activation
+from marginlens.training import Training
 
 __all__ = ["LIVE", "Measurement", "measure"]
 
+_EXPECTED = "expected a network, module, callable, logits or weights u, v, w"
+_ONE_MOMENT = "a network at one moment has none; measure a training that held rows back"
+_OF_WEIGHTS = ("activation", "degree", "norm", "normalized_margin", "neurons")
+_FEW = 0.5
+"""Share of the rows below which a module may read its rows in another form."""
+
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
-    """Everything that is measured on one network.
+class Measurement(Displayed):
+    """Everything that is measured of one function on a task; None where it is unknown.
+
+    The numbers of the margin stand in the record itself; ``neurons``, ``logits`` and ``dynamics`` are
+    its other sections. What is None has its reason in ``unknown``, under the same name.
 
     Attributes
     ----------
-    task, activation, degree
-        What it was measured on; ``degree`` is nu, the degree of homogeneity in the parameters.
+    task
+        Name of the task.
+    subject
+        Phrase that says what was measured and how it was read.
+    features
+        Names of the task's features.
     accuracy, cross_entropy, margin
         Over the whole table, or a sample; the margin is the least lead of the right logit.
     sampled
         Number of rows of that sample, where the task's rows are not listed; 0: the whole table.
+    activation, degree
+        Activation of the hidden layer; nu, the degree of homogeneity in the parameters.
     norm, normalized_margin
         sum_i ||omega_i||^nu, and margin / norm.
-    neuron_norms, live
-        ||omega_i||, and whether the neuron is live (``LIVE``); the others are dead.
-    spectrum
-        For ``"u"``, ``"v"``, ``"w"`` and ``"all"``: share of the energy (without the constant part)
-        in each feature, (neuron, feature); nan for dead neurons.
-    dominant, max_power, agrees
-        The feature with the largest share of the whole neuron (-1 if dead), that share (its maximum
-        normalized power), and whether u, v and w each have the same one.
-    share, count
-        Each feature's share of the norm, and number of live neurons, by dominant feature. For parity
-        the norm is split over coordinates by the energy of the input weights.
-    phases, phase_error
-        Cyclic groups: theta of each slot and of w, with u(a) ~ A cos(2 pi k a / n + theta), and
-        |theta_u + theta_v - theta_w| (sum over all inputs) modulo 2 pi, in radians.
-    cosine_fit
-        Cyclic groups: least share of the variance of u, v and w that the best cosine explains.
-    subset_power, magnitude_ratio, signs_agree
-        Parity: share of the input energy on the relevant coordinates; least over largest magnitude
-        there; whether the output's sign is the product of the inputs' signs.
+    neurons
+        Weights of the neurons and the features that they hold (:class:`Neurons`). Its attributes
+        (``live``, ``spectrum``, ``share`` ...) can be read from the measurement too; this raises
+        a MarginLensError with the reason where the neurons are unknown.
+    dynamics
+        Stages of a training (:class:`Grokking`).
+    uncovered
+        Reason why no theorem covers the network, in a phrase; empty if one may.
     non_finite
-        Number of weights that are NaN or infinite; where there are any, accuracy, cross-entropy,
-        margin and norm are NaN: a network with such a weight answers nothing.
+        Number of weights or logits that are NaN or infinite; where there are any, accuracy,
+        cross-entropy, margin and norm are NaN: such a network answers nothing.
+    unknown
+        Reasons by the names of what is None.
+    notes
+        Decisions of reading a module, in phrases.
+    network
+        The network that was measured, an ensemble of one in float64; None for a black box.
     """
 
     task: str
-    activation: str
-    degree: int | float
+    subject: str
+    features: tuple[str, ...]
     accuracy: float
     cross_entropy: float
-    norm: float
     margin: float
-    normalized_margin: float
-    features: tuple[str, ...]
-    neuron_norms: Float[np.ndarray, " neuron"]
-    live: Bool[np.ndarray, " neuron"]
-    spectrum: dict[str, Float[np.ndarray, "neuron feature"]]
-    dominant: Int[np.ndarray, " neuron"]
-    max_power: Float[np.ndarray, " neuron"]
-    agrees: Bool[np.ndarray, " neuron"]
-    share: Float[np.ndarray, " feature"]
-    count: Int[np.ndarray, " feature"]
-    phases: Float[np.ndarray, "neuron slot"] | None = None
-    phase_error: Float[np.ndarray, " neuron"] | None = None
-    cosine_fit: Float[np.ndarray, " neuron"] | None = None
-    subset_power: Float[np.ndarray, " neuron"] | None = None
-    magnitude_ratio: Float[np.ndarray, " neuron"] | None = None
-    signs_agree: Bool[np.ndarray, " neuron"] | None = None
     sampled: int = 0
+    activation: str | None = None
+    degree: int | float | None = None
+    norm: float | None = None
+    normalized_margin: float | None = None
+    neurons: Neurons | None = None
+    dynamics: Grokking | None = None
+    uncovered: str = ""
     non_finite: int = 0
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    network: Network | None = field(default=None, repr=False)
+    _examine: Callable[[], Mechanism | OperationMeasures] | None = field(default=None, repr=False)
+
+    @cached_property
+    def logits(self) -> Mechanism | OperationMeasures | None:
+        """Published measures of the logits, and of the weights where known; computed at first use."""
+        return None if self._examine is None else self._examine()
+
+    @property
+    def neuron_norms(self) -> Float[np.ndarray, " neuron"]:
+        """||omega_i|| of each neuron."""
+        return self._known.neuron_norms
+
+    @property
+    def live(self) -> Bool[np.ndarray, " neuron"]:
+        """Whether each neuron is live."""
+        return self._known.live
+
+    @property
+    def spectrum(self) -> dict[str, Float[np.ndarray, "neuron feature"]]:
+        """Share of each neuron's energy in each feature, by slot, and of ``"all"`` together."""
+        return self._known.spectrum
+
+    @property
+    def dominant(self) -> Int[np.ndarray, " neuron"]:
+        """Index of each neuron's strongest feature; -1 if it is dead."""
+        return self._known.dominant
+
+    @property
+    def max_power(self) -> Float[np.ndarray, " neuron"]:
+        """Share of each neuron's energy in its strongest feature; nan if it is dead."""
+        return self._known.max_power
+
+    @property
+    def agrees(self) -> Bool[np.ndarray, " neuron"]:
+        """Whether all weights of a neuron have the same strongest feature."""
+        return self._known.agrees
+
+    @property
+    def share(self) -> Float[np.ndarray, " feature"]:
+        """Share of the norm of each feature."""
+        return self._known.share
+
+    @property
+    def count(self) -> Int[np.ndarray, " feature"]:
+        """Live neurons of each feature."""
+        return self._known.count
+
+    @property
+    def phases(self) -> Float[np.ndarray, "neuron slot"] | None:
+        """Phases of each neuron's weights in radians; None where the group is not cyclic."""
+        return self._known.phases
+
+    @property
+    def phase_error(self) -> Float[np.ndarray, " neuron"] | None:
+        """Distance of the inputs' phases, added, from the output's; None as for ``phases``."""
+        return self._known.phase_error
+
+    @property
+    def cosine_fit(self) -> Float[np.ndarray, " neuron"] | None:
+        """Least share of variance that the best cosine explains; None as for ``phases``."""
+        return self._known.cosine_fit
+
+    @property
+    def subset_power(self) -> Float[np.ndarray, " neuron"] | None:
+        """Share of a parity neuron's input energy on the relevant coordinates; else None."""
+        return self._known.subset_power
+
+    @property
+    def magnitude_ratio(self) -> Float[np.ndarray, " neuron"] | None:
+        """Least over largest relevant weight of a parity neuron; else None."""
+        return self._known.magnitude_ratio
+
+    @property
+    def signs_agree(self) -> Bool[np.ndarray, " neuron"] | None:
+        """Whether a parity neuron's output sign is the product of its inputs'; else None."""
+        return self._known.signs_agree
+
+    @property
+    def _known(self) -> Neurons:
+        if self.neurons is None:
+            raise MarginLensError(
+                f"the neurons of {self.subject} are unknown: {self.unknown['neurons']}; read "
+                "measurement.logits, or measure a network with one hidden layer"
+            )
+        return self.neurons
+
+    def objective(self, strength: float) -> float:
+        """Cross-entropy + strength * norm, what training minimises; NaN where the norm is unknown.
+
+        Parameters
+        ----------
+        strength
+            Strength of the homogeneous penalty.
+        """
+        return self.cross_entropy + strength * (math.nan if self.norm is None else self.norm)
 
     def to_dict(self) -> dict[str, Any]:
-        """A summary that JSON can hold: totals and one entry for each feature."""
-        live = self.live
+        """Plain values that JSON can hold: totals and one entry for each feature; unknown is null.
+
+        The measures of the logits take longer: ``measurement.logits.to_dict()``.
+        """
+        neurons = self.neurons
+        none = [None] * len(self.features)
+        shares = none if neurons is None else neurons.share.tolist()
+        counts = none if neurons is None else neurons.count.tolist()
         return {
             "task": self.task,
             "activation": self.activation,
@@ -99,65 +214,105 @@ class Measurement:
             "norm": _finite(self.norm),
             "margin": _finite(self.margin),
             "normalized_margin": _finite(self.normalized_margin),
-            "live_neurons": int(live.sum()),
-            "dead_neurons": int((~live).sum()),
-            "least_max_power": _least(self.max_power[live]),
-            "share_agreeing": float(self.agrees[live].mean()) if live.any() else None,
-            "largest_phase_error": None
-            if self.phase_error is None or not live.any()
-            else float(self.phase_error[live].max()),
-            "least_cosine_fit": None if self.cosine_fit is None else _least(self.cosine_fit[live]),
+            **_totals(neurons),
             "features": [
-                {"name": name, "share": float(share), "neurons": int(count)}
-                for name, share, count in zip(self.features, self.share, self.count, strict=True)
+                {"name": name, "share": share, "neurons": count}
+                for name, share, count in zip(self.features, shares, counts, strict=True)
             ],
+            "subject": self.subject,
+            "notes": list(self.notes),
+            "unknown": dict(self.unknown),
         }
 
+    def to_records(self) -> list[dict[str, Any]]:
+        """Rows of :meth:`to_frame`: one a feature, with its share of the norm and its live neurons."""
+        return [
+            {
+                "task": self.task,
+                "feature": one["name"],
+                "share": one["share"],
+                "neurons": one["neurons"],
+            }
+            for one in self.to_dict()["features"]
+        ]
 
-@overload
+    def shown(self) -> Shown:
+        """Heading, totals, a row for each feature, and what is unknown."""
+        values = self.to_dict()
+        left_out = ("task", "features", "subject", "notes", "unknown")
+        facts = [("measured", self.subject), *(("read", note) for note in self.notes)]
+        facts += [
+            (name.replace("_", " "), value)
+            for name, value in values.items()
+            if name not in left_out and value is not None
+        ]
+        rows = [] if self.neurons is None else [
+            [one["name"], one["neurons"], f"{one['share']:.5f}"] for one in values["features"]
+        ]  # fmt: skip
+        groups: dict[str, list[str]] = {}
+        for name, reason in self.unknown.items():
+            groups.setdefault(reason, []).append(name.replace("_", " "))
+        words = [f"{', '.join(names)} ({reason})" for reason, names in groups.items()]
+        sentence = f"Unknown: {'; '.join(words)}." if words else ""
+        columns = ["feature", "neurons", "share of the norm"]
+        return Shown(f"{self.task}: a measurement", facts, columns, rows, sentence)
+
+
 def measure(
-    network: MLP, task: Task, *, member: int = 0, rows: Rows | None = None
-) -> Measurement: ...
-
-
-@overload
-def measure(*, logits: Any, task: Task | str | None = None) -> Mechanism: ...
-
-
-def measure(
-    network: MLP | None = None,
+    x: Any = None,
     task: Task | str | None = None,
     *,
     member: int = 0,
     rows: Rows | None = None,
+    train: Int[np.ndarray, " chosen"] | None = None,
+    activation: str | Activation | None = None,
     logits: Any = None,
-) -> Measurement | Mechanism:
-    """Measure one member of a network, in float64; or any function, by its logits alone.
+) -> Measurement:
+    """Measure a network, a module, any function or its logits on a task, in float64.
+
+    A ``nn.Module`` is evaluated on every row in evaluation mode, without gradients, and left as it was
+    (:func:`marginlens.measures.module_logits.module_logits` lists the forms of rows that are tried).
+    If its tensors form a network with one hidden layer that has the same logits, it is measured like
+    one of ours (:func:`marginlens.measures.recognition.recognize`); else by its logits alone, and
+    what needs weights is None.
 
     Parameters
     ----------
-    network, task, member
-        An MLP, what it learned, and which of its members: gives a :class:`Measurement`. Biases count
-        in the neurons' norms, and belong to no feature.
+    x
+        MLP, Factored or Transformer; ``nn.Module`` or callable: integer rows (n, k) -> logits
+        (n, classes); logits of the whole table as an array (row, class), (a, b, class) or (member, row,
+        class); weights as a tuple (u, v, w) or a mapping by these names, each (element, neuron) or
+        (member, element, neuron), with w (class, neuron); or a Training.
+    task
+        What it learned, or its spec. Of logits alone by default addition modulo the number of classes.
+    member
+        Member of an ensemble that is measured.
     rows
-        Where the task's rows are not listed: those that accuracy, cross-entropy and margin are over
-        (:func:`marginlens.training.recorded_rows`). All else is read from the weights.
+        Rows that accuracy, cross-entropy and margin are over, where the task's rows are not listed
+        (:func:`marginlens.training.recorded_rows`).
+    train
+        Numbers of the rows that were trained on, for losses on the others in ``logits``.
+    activation
+        Activation of a module or of weights; None: found by trial, and of weights the one that the
+        theory covers.
     logits
-        In place of a network: what any code answers, as an array (a, b, c) or (row, c) with the rows in
-        the task's order; of a HookedTransformer, a JAX model, a language model. Gives a
-        :class:`Mechanism`, in which what needs weights is unknown. The task may be a spec; left out, it
-        is addition modulo the number of classes.
+        The same as ``x``, by keyword: logits of the whole table.
+
+    Returns
+    -------
+    Measurement
+        The same record for all of them; ``unknown`` says why a section is None.
 
     Raises
     ------
-    ValueError
-        If the shapes do not belong to the task, logits are not finite, the task has no features, or its
-        rows are not listed and none given.
+    MarginLensError
+        If the shapes do not belong to the task, logits in an array are not finite, or the task's rows
+        are not listed and none given.
 
-    Notes
-    -----
-    The isotypic power of a weight vector follows Chughtai et al. 2023; for cyclic groups it is the
-    power at a frequency, cosine and sine together.
+    References
+    ----------
+    Isotypic power of a weight vector: Chughtai, Chan and Nanda 2023, A toy model of universality. For
+    cyclic groups it is the power at a frequency, cosine and sine together.
 
     Examples
     --------
@@ -167,89 +322,384 @@ def measure(
     >>> found.count, found.max_power.min().round(12)
     (array([6, 6]), np.float64(1.0))
     >>> logits = construct(task("C5")).logits(task("C5"))[0]
-    >>> measure(logits=logits, task="C5").key_features
-    ('k=1', 'k=2')
+    >>> found = measure(logits, "C5")
+    >>> found.neurons, found.logits.key_features
+    (None, ('k=1', 'k=2'))
     """
     if logits is not None:
-        if network is not None:
-            raise ValueError("give a network or logits, not both")
-        return _of_logits(logits, task)
-    if network is None or task is None:
-        raise ValueError("give a network and its task, or logits=... of any function")
-    if isinstance(task, str):
-        task = task_of(task)
-    return _of_network(network, task, member, rows)
-
-
-def _of_logits(logits: Any, task: Task | str | None) -> Mechanism:
-    """Logits of any library that NumPy can read."""
-    detached = logits.detach().cpu() if isinstance(logits, Tensor) else logits
-    values = np.asarray(detached, dtype=np.float64)
-    if values.ndim not in (2, 3):
-        raise ValueError(f"logits have shape {values.shape}; expected (a, b, c) or (row, c)")
-    classes = values.shape[-1]
-    if task is None:
-        task = f"C{classes}"
-    known = task_of(task) if isinstance(task, str) else task
-    if values.size != len(known.answers) * known.classes or classes != known.classes:
-        raise ValueError(
-            f"logits have shape {values.shape}, but {known.name} needs "
-            f"({known.size}, {known.size}, {known.classes})"
-        )
-    return examine(values.reshape(-1, classes), known)
-
-
-def _of_network(network: MLP, task: Task, member: int, rows: Rows | None) -> Measurement:
-    network.require_task(task)
-    if not task.features:
-        raise ValueError(
-            f"{task.name} has no features that neurons could hold; its accuracy and margin are those "
-            "of evaluate(network, task)"
-        )
-    one = network.untied().member(member).to(torch.float64)
-    non_finite = sum(int((~p.isfinite()).sum()) for p in one.parameters.values())
-    if non_finite:  # such a network answers nothing: it has no live neuron
-        zero = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
-        network = network.with_parameters(zero)
-        one = network.untied().member(member).to(torch.float64)
-    result = evaluate(one, task, rows=rows)
-    found = neurons_of(network, task, member)
-    weights, live, spectrum, dominant = found.weights, found.live, found.spectrum, found.dominant
-    total = float(found.masses.sum())
-    extra = measure_parity(task, weights) if task.kind == "parity" else {}
-    if task.kind == "table" and task.group is not None and task.group.generator is not None:
-        extra = cyclic_phases(task, weights, dominant, live, spectrum)
-    margin, accuracy = float(result.margin[0]), float(result.accuracy[0])
-    cross_entropy = float(result.cross_entropy[0])
-    if non_finite:
-        margin = accuracy = cross_entropy = total = math.nan
-    return Measurement(
-        task=task.name,
-        activation=network.activation.name,
-        degree=one.homogeneity,
-        accuracy=accuracy,
-        cross_entropy=cross_entropy,
-        norm=total,
-        margin=margin,
-        normalized_margin=0.0 if total == 0 else margin / total,
-        features=tuple(feature.name for feature in task.features),
-        neuron_norms=found.neuron_norms,
-        live=live,
-        spectrum=spectrum,
-        dominant=dominant,
-        max_power=found.max_power,
-        agrees=found.agrees,
-        share=found.share,
-        count=found.count,
-        sampled=0 if rows is None else len(rows),
-        non_finite=non_finite,
-        **extra,
+        if x is not None:
+            raise MarginLensError("give a network or logits, not both")
+        x = _array(logits)
+        if x is None:
+            raise MarginLensError(f"expected logits as an array, got {type(logits).__name__}")
+    known = _task(x, task)
+    if isinstance(x, Training):
+        found = measure(x.network, known, member=member, rows=rows, train=train)
+        return _with_dynamics(found, x)
+    if isinstance(x, MLP | Factored | Transformer):
+        return _of_network(x, known, member, rows, train)
+    if isinstance(x, Mapping) or (isinstance(x, list | tuple) and len(x) >= 2 and _is_weights(x)):
+        return _of_network(_mlp(x, known, activation), known, member, rows, train)
+    values = _array(x)
+    if values is not None:
+        return _of_logits(_whole_table(values, known, member), known, "logits", train=train)
+    if callable(x):
+        return _of_callable(x, known, rows, train, activation)
+    raise MarginLensError(
+        f"{_EXPECTED}, got {type(x).__name__}; for example ml.measure(model, {known.name!r})"
     )
 
 
-def _finite(value: float) -> float | None:
+def _task(x: Any, task: Task | str | None) -> Task:
+    """The task, or addition modulo the number of classes of logits."""
+    if isinstance(task, Task):
+        return task
+    if task is not None:
+        return task_of(task)
+    values = None if isinstance(x, Mapping | Training) else _array(x)
+    if values is None:
+        raise MarginLensError(
+            "expected a network and its task, for example ml.measure(model, 'S5')"
+        )
+    _require_table(values)
+    return task_of(f"C{values.shape[-1]}")
+
+
+def _array(x: Any) -> np.ndarray | None:
+    """Numbers of any library that NumPy can read; None if it is no array of numbers."""
+    if isinstance(x, Tensor):
+        x = x.detach().cpu()
+        x = x.double() if x.is_floating_point() else x
+    elif isinstance(x, nn.Module | Mapping | str | int | float | Network) or not (
+        hasattr(x, "__array__") or isinstance(x, list | tuple)
+    ):
+        return None
+    try:
+        values = np.asarray(x)
+    except (TypeError, ValueError):
+        return None
+    if values.dtype.kind not in "fiub":
+        return None
+    return values.astype(np.float64)
+
+
+def _require_table(values: np.ndarray) -> None:
+    if values.ndim not in (2, 3):
+        raise MarginLensError(
+            f"logits have shape {values.shape}; expected (a, b, class) or (row, class)"
+        )
+
+
+def _whole_table(values: np.ndarray, task: Task, member: int) -> np.ndarray:
+    """Logits (row, class) of one member."""
+    task.require_rows()
+    rows, classes = len(task.answers), task.classes
+    grid = (*(task.size,) * task.factors, classes) if task.kind == "table" else ()
+    if values.shape == grid:
+        return values[tuple(task.inputs.T)]
+    if values.ndim == len(grid) + 1 and values.shape[1:] == grid and member < len(values):
+        return values[member][tuple(task.inputs.T)]
+    if values.ndim == 3 and values.shape[1:] == (rows, classes) and member < len(values):
+        return values[member]
+    if values.shape != (rows, classes):
+        needs = f"{grid} or ({rows}, {classes})" if grid else f"({rows}, {classes})"
+        raise MarginLensError(
+            f"logits have shape {values.shape}, but {task.name} needs {needs}"
+            + (f"; member {member} does not exist" if member else "")
+        )
+    return values
+
+
+def _is_weights(x: Sequence[Any]) -> bool:
+    """Whether items are matrices of weights, and not the rows of a table of logits."""
+    arrays = [_array(one) for one in x]
+    shapes = [one.shape for one in arrays if one is not None]
+    matrices = len(shapes) == len(x) and all(len(shape) in (2, 3) for shape in shapes)
+    return matrices and all(isinstance(one, np.ndarray | Tensor) for one in x)
+
+
+def _mlp(x: Any, task: Task, activation: str | Activation | None) -> MLP:
+    """Network of weights u, v, w in a tuple or by name."""
+    sigma = default_activation(task) if activation is None else parse_activation(activation)
+    names = (*task.slots, "w")
+    if isinstance(x, Mapping):
+        given = dict(x)
+    elif len(x) in (2, len(names)):
+        given = dict(zip(names if len(x) == len(names) else ("u", "w"), x, strict=True))
+    else:
+        raise MarginLensError(
+            f"expected weights ({', '.join(names)}) of {task.name}, got {len(x)} arrays"
+        )
+    tied = set(given) - {"bias"} == {"u", "w"} and task.factors > 1
+    needed = ("u", "w") if tied else names
+    if set(given) - {"bias"} != set(needed):
+        have = ", ".join(map(str, list(given)[:8]))
+        more = f" and {len(given) - 8} more" if len(given) > 8 else ""
+        raise MarginLensError(
+            f"expected weights {', '.join(names)} of {task.name}, got {have}{more}; read a state_dict "
+            "by ml.load(state_dict)"
+        )
+    weights: dict[str, Tensor] = {}
+    for name in (*needed, *(("bias",) if "bias" in given else ())):
+        values = _array(given[name])
+        if values is None:
+            raise MarginLensError(f"expected {name} as an array, got {type(given[name]).__name__}")
+        if name == "bias" and values.ndim == 1:
+            values = values[None]
+        values = values if values.ndim == 3 else values[None]
+        length = 1 if name == "bias" else task.classes if name == "w" else task.size
+        if values.ndim != 3 or values.shape[1] != length:
+            shape = values.shape[1:] if values.shape[0] == 1 else values.shape
+            turned = "; transpose it" if values.shape[2:] == (length,) else ""
+            raise MarginLensError(
+                f"expected {name} of shape ({length}, neurons) or (members, {length}, neurons) for "
+                f"{task.name}, got {shape}{turned}"
+            )
+        weights[name] = torch.tensor(values)
+    if len({(len(p), p.shape[2]) for p in weights.values()}) > 1:
+        shapes = ", ".join(f"{name} {tuple(p.shape)}" for name, p in weights.items())
+        raise MarginLensError(f"expected weights of as many members and neurons, got {shapes}")
+    return MLP(weights, sigma, task.slots if tied else ())
+
+
+def _of_network(
+    network: Network, task: Task, member: int, rows: Rows | None, train: np.ndarray | None
+) -> Measurement:
+    network.require_task(task)
+    if not -network.members <= member < network.members:
+        raise MarginLensError(f"expected a member from 0 to {network.members - 1}, got {member}")
+    member %= network.members
+    one = network.member(member).to(torch.float64)
+    if isinstance(network, Transformer):
+        return _of_transformer(one, task, rows, train)
+    kind = type(network).__name__
+    words = f"{kind} of {network.width} neurons"
+    layers = as_mlp(one)
+    return _of_mlp(layers, task, words, rows, train, one, factored=isinstance(network, Factored))
+
+
+def _of_mlp(
+    network: MLP, task: Task, words: str, rows: Rows | None, train: np.ndarray | None,
+    whole: Network | None = None, *, factored: bool = False, notes: tuple[str, ...] = (),
+) -> Measurement:  # fmt: skip
+    """Measure an ensemble of one in float64."""
+    whole = network if whole is None else whole
+    one = network.untied()
+    non_finite = sum(int((~p.isfinite()).sum()) for p in network.parameters.values())
+    if non_finite:  # such a network answers nothing: it has no live neuron
+        network = network.with_parameters(
+            {name: torch.zeros_like(p) for name, p in network.parameters.items()}
+        )
+        one = network.untied()
+    result = evaluate(one, task, rows=rows)
+    margin, accuracy = float(result.margin[0]), float(result.accuracy[0])
+    cross_entropy = float(result.cross_entropy[0])
+    neurons, norm, unknown = None, None, {"dynamics": _ONE_MOMENT}
+    if task.features:
+        neurons = _neurons(network, task)
+        norm = float(neurons.masses.sum())
+    else:
+        unknown["neurons"] = f"{task.name} has no features that neurons could hold"
+        norm = float(_masses(one).sum())
+    if non_finite:
+        margin = accuracy = cross_entropy = norm = math.nan
+        unknown["logits"] = f"{non_finite} of its weights are not finite"
+    elif rows is not None:
+        unknown["logits"] = "needs the logits of all rows, and a sample was measured"
+    elif reason := _why_no_logits(task):
+        unknown["logits"] = reason
+
+    def examine() -> Mechanism | OperationMeasures:
+        with torch.no_grad():
+            values = whole.logits(task)[0].cpu().numpy()
+        return examine_table(values, task, network=whole, train=train)
+
+    return Measurement(
+        task=task.name,
+        subject=words,
+        features=tuple(feature.name for feature in task.features),
+        accuracy=accuracy,
+        cross_entropy=cross_entropy,
+        margin=margin,
+        sampled=0 if rows is None else len(rows),
+        activation=network.activation.name,
+        degree=network.homogeneity,
+        norm=norm,
+        normalized_margin=0.0 if norm == 0 else margin / norm,
+        neurons=neurons,
+        uncovered=_why_uncovered(network, factored=factored),
+        non_finite=non_finite,
+        unknown=unknown,
+        notes=notes,
+        network=whole,
+        _examine=None if "logits" in unknown else examine,
+    )
+
+
+def _masses(network: MLP) -> np.ndarray:
+    squares = sum(p.square().sum(1) for p in network.parameters.values())
+    return (torch.as_tensor(squares) ** (network.homogeneity / 2))[0].numpy()
+
+
+def _why_uncovered(network: MLP, *, factored: bool) -> str:
+    reasons = (
+        (factored, "factored networks"),
+        (network.biases, "networks with biases"),
+        (network.tied, "one embedding for all inputs"),
+    )
+    return next((words for holds, words in reasons if holds), "")
+
+
+def _neurons(network: MLP, task: Task) -> Neurons:
+    """Neurons of an ensemble of one, with the shapes that their kind of task has."""
+    found = neurons_of(network, task)
+    extra: dict[str, np.ndarray] = {}
+    if task.kind == "parity":
+        extra = measure_parity(task, found.weights)
+    elif task.group is not None and task.group.generator is not None:
+        extra = cyclic_phases(task, found.weights, found.dominant, found.live, found.spectrum)
+    return replace(found, **extra)
+
+
+def _of_transformer(
+    network: Network, task: Task, rows: Rows | None, train: np.ndarray | None
+) -> Measurement:
+    if rows is not None:
+        raise MarginLensError(
+            f"expected a task whose rows are listed for a transformer, got {task.name}"
+        )
+    with torch.no_grad():
+        values = network.logits(task)[0].cpu().numpy()
+    found = _of_logits(
+        values, task, "Transformer", why="a transformer's neurons have no weight for each element",
+        network=network, train=train, uncovered="transformer networks",
+    )  # fmt: skip
+    sigma = parse_activation(network.settings.activation)  # pyright: ignore[reportAttributeAccessIssue]
+    return replace(found, activation=sigma.name)
+
+
+def _of_callable(
+    module: Callable[..., Any], task: Task, rows: Rows | None, train: np.ndarray | None,
+    activation: str | Activation | None,
+) -> Measurement:  # fmt: skip
+    inputs = None if rows is None else rows.inputs.cpu().numpy()
+    seen = module_logits(module, task, inputs)
+    name = type(module).__name__ if isinstance(module, nn.Module) else "callable"
+    reason = "needs the weights of a network, and a callable has logits alone"
+    if isinstance(module, nn.Module):
+        found = recognize(module, task, seen, activation, inputs)
+        if found.network is not None:
+            words = f"module {name} of {found.network.width} neurons ({found.words})"
+            return _of_mlp(
+                found.network, task, words, rows, train, factored=found.factored, notes=seen.notes
+            )
+        reason = f"{name} is a black box: {found.words}"
+    measured = _of_logits(
+        seen.values, task, f"{name} as a black box", why=reason, rows=rows, train=train
+    )
+    notes = seen.notes
+    if measured.accuracy < _FEW and has_equals_sign(module, task) and not notes:
+        notes = (
+            f"a tensor has {task.size + 1} rows: if it reads an equals sign, measure "
+            "lambda rows: model(rows_with_equals_sign)",
+        )
+    return replace(measured, notes=notes)
+
+
+def _of_logits(
+    values: np.ndarray, task: Task, subject: str, *,
+    why: str = "needs the weights, and there are logits alone",
+    rows: Rows | None = None, network: Network | None = None, train: np.ndarray | None = None,
+    uncovered: str = "",
+) -> Measurement:  # fmt: skip
+    """Measure logits (row, class); more is known with a network whose neurons are not."""
+    answers = task.answers if rows is None else rows.answers.cpu().numpy()
+    non_finite = int((~np.isfinite(values)).sum())
+    unknown: dict[str, str] = {name: why for name in _OF_WEIGHTS}  # noqa: C420 (its type)
+    unknown["dynamics"] = _ONE_MOMENT
+    accuracy = cross_entropy = margin = math.nan
+    if non_finite and subject == "logits":
+        raise MarginLensError(f"expected finite logits, got {non_finite} that are NaN or infinite")
+    if non_finite:
+        unknown["logits"] = f"{non_finite} of its logits are not finite"
+    else:
+        margins = _margins(values, answers)
+        accuracy, margin = float((margins > 0).mean()), float(margins.min())
+        cross_entropy = mean_cross_entropy(values, answers)
+        if rows is not None:
+            unknown["logits"] = "needs the logits of all rows, and a sample was measured"
+        elif reason := _why_no_logits(task):
+            unknown["logits"] = reason
+    if network is not None:
+        unknown.pop("activation")
+    return Measurement(
+        task=task.name,
+        subject=subject,
+        features=tuple(feature.name for feature in task.features),
+        accuracy=accuracy,
+        cross_entropy=cross_entropy,
+        margin=margin,
+        sampled=0 if rows is None else len(rows),
+        uncovered=uncovered,
+        non_finite=non_finite,
+        unknown=unknown,
+        network=network,
+        _examine=None
+        if "logits" in unknown
+        else lambda: examine_table(values, task, network=network, train=train),
+    )
+
+
+def _margins(values: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Lead of the right logit over the largest wrong one, in each row."""
+    rows = np.arange(len(values))
+    others = values.copy()
+    others[rows, answers] = -np.inf
+    return values[rows, answers] - others.max(1)
+
+
+def _why_no_logits(task: Task) -> str:
+    """Reason why the published measures of logits do not apply; empty where they do."""
+    if not task.is_listed:
+        return f"{task.name} has more rows than are listed"
+    if task.kind != "table" or task.factors != 2:
+        return f"{task.name} has no table of pairs, which these measures are of"
+    return ""
+
+
+def _with_dynamics(found: Measurement, training: Training) -> Measurement:
+    """The measurement of a training's network with the training's stages."""
+    unknown = {name: why for name, why in found.unknown.items() if name != "dynamics"}
+    if "test_accuracy" not in training.history or not len(training.steps):
+        unknown["dynamics"] = "no rows were held back from training"
+        return replace(found, unknown=unknown)
+    return replace(found, unknown=unknown, dynamics=grokking(training.steps, training.history))
+
+
+def _totals(neurons: Neurons | None) -> dict[str, Any]:
+    """Numbers of all live neurons together; None where they are unknown."""
+    names = (
+        "live_neurons", "dead_neurons", "least_max_power", "share_agreeing", "largest_phase_error",
+        "least_cosine_fit",
+    )  # fmt: skip
+    if neurons is None:
+        return dict.fromkeys(names)
+    live = neurons.live
+    error, fit = neurons.phase_error, neurons.cosine_fit
+    values = (
+        int(live.sum()),
+        int((~live).sum()),
+        _least(neurons.max_power[live]),
+        float(neurons.agrees[live].mean()) if live.any() else None,
+        None if error is None or not live.any() else float(error[live].max()),
+        None if fit is None else _least(fit[live]),
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def _finite(value: float | None) -> float | None:
     """Return the value where it is a finite number, which JSON can hold."""
-    return value if math.isfinite(value) else None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _least(values: np.ndarray) -> float | None:

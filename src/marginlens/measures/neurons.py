@@ -20,7 +20,7 @@ LIVE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """The neurons of one member; all but ``weights`` as in :class:`marginlens.measures.Measurement`.
+    """Weights of one member's neurons, and the features that they hold.
 
     Attributes
     ----------
@@ -28,8 +28,25 @@ class Neurons:
         u, v, ..., w in float64.
     masses
         ||omega_i||^nu, whose sum is the norm.
-    neuron_norms, live, spectrum, dominant, max_power, agrees, share, count
-        As in the measurement.
+    neuron_norms, live
+        ||omega_i||, and whether the neuron is live (``LIVE``); the others are dead.
+    spectrum
+        For ``"u"``, ``"v"``, ``"w"`` and ``"all"``: share of the energy (without the constant part)
+        in each feature, (neuron, feature); nan for dead neurons.
+    dominant, max_power, agrees
+        The feature with the largest share of the whole neuron (-1 if dead), that share (its maximum
+        normalized power), and whether u, v and w each have the same one.
+    share, count
+        Each feature's share of the norm, and number of live neurons, by dominant feature. For parity
+        the norm is split over coordinates by the energy of the input weights.
+    phases, phase_error
+        Cyclic groups: theta of each slot and of w, with u(a) ~ A cos(2 pi k a / n + theta), and
+        |theta_u + theta_v - theta_w| (sum over all inputs) modulo 2 pi, in radians.
+    cosine_fit
+        Cyclic groups: least share of the variance of u, v and w that the best cosine explains.
+    subset_power, magnitude_ratio, signs_agree
+        Parity: share of the input energy on the relevant coordinates; least over largest magnitude
+        there; whether the output's sign is the product of the inputs' signs.
     """
 
     weights: dict[str, Float[np.ndarray, "..."]]
@@ -42,6 +59,12 @@ class Neurons:
     agrees: Bool[np.ndarray, " neuron"]
     share: Float[np.ndarray, " feature"]
     count: Int[np.ndarray, " feature"]
+    phases: Float[np.ndarray, "neuron slot"] | None = None
+    phase_error: Float[np.ndarray, " neuron"] | None = None
+    cosine_fit: Float[np.ndarray, " neuron"] | None = None
+    subset_power: Float[np.ndarray, " neuron"] | None = None
+    magnitude_ratio: Float[np.ndarray, " neuron"] | None = None
+    signs_agree: Bool[np.ndarray, " neuron"] | None = None
 
 
 def neurons_of(network: MLP, task: Task, member: int = 0) -> Neurons:

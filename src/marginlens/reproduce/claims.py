@@ -39,7 +39,7 @@ def _symmetric(results: Results, kind: str, where: str | None, *, promised: bool
 
 def pilot(results: Results) -> list[Claim]:
     """Of o61: everything ran; the law has the symmetry that is proved."""
-    members = results.members()
+    members = results.members
     return [
         claim(
             "runs", "Networks trained: 24 configurations of 100 seeds", float(results.sweep.runs),
@@ -87,7 +87,7 @@ def exchangeability(results: Results) -> list[Claim]:
 
 def counts_of(results: Results) -> SpectralCounts:
     """Of o52: number of key frequencies of each p, with a line in ln p through all networks."""
-    members = results.members()
+    members = results.members
     orders = {name: task(name).size for name in members["task"].unique().to_pylist()}
     names = sorted(orders, key=orders.__getitem__)
     spec = np.array(members["task"].to_pylist())

@@ -8,6 +8,7 @@ from marginlens.public_names import keep_public_names
 if TYPE_CHECKING:
     from marginlens.runs.execute import execute, follow
     from marginlens.runs.folder import check_folder, is_finished, load_run, load_verdict, save_run
+    from marginlens.runs.load import LoadedNetwork, load
     from marginlens.runs.narrow import NarrowNetworks, train_narrow
     from marginlens.runs.path import train_at
     from marginlens.runs.resuming import resume
@@ -19,6 +20,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "execute": "execute follow",
         "folder": "check_folder is_finished load_run load_verdict save_run",
+        "load": "LoadedNetwork load",
         "narrow": "NarrowNetworks train_narrow",
         "path": "train_at",
         "resuming": "resume",
@@ -26,12 +28,14 @@ __getattr__, __dir__ = lazy_names(
     },
 )
 __all__ = [
+    "LoadedNetwork",
     "NarrowNetworks",
     "Run",
     "check_folder",
     "execute",
     "follow",
     "is_finished",
+    "load",
     "load_run",
     "load_verdict",
     "resume",

@@ -17,7 +17,7 @@ from marginlens.runs.checkpoint import write_checkpoint
 from marginlens.runs.folder import begin_run, check_folder, finish_run
 from marginlens.runs.prediction_for import prediction_for
 from marginlens.runs.run import Run, run_record
-from marginlens.tasks import Task, task
+from marginlens.tasks import Task, task_of
 from marginlens.theory import Prediction
 from marginlens.training import (
     DivergedError,
@@ -77,7 +77,8 @@ def execute(
     progress
         Called with the step and the latest history row.
     recipe
-        Any field of :class:`marginlens.training.Recipe`; the others suit the task.
+        Any field of :class:`marginlens.training.Recipe`; the others suit the task. ``penalty`` may be a
+        number: the strength of the homogeneous penalty.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def execute(
     >>> round(run.verdict.margin_ratio, 2)
     1.0
     """
-    chosen = spec if isinstance(spec, Task) else task(spec)
+    chosen = task_of(spec)
     complete = recipe_for(chosen, **recipe)
     return follow(complete, chosen, out=out, overwrite=overwrite, progress=progress)
 

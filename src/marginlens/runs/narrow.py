@@ -137,7 +137,7 @@ def train_narrow(
             network = train(task, recipe, start=network).network
         assert network is not None
         found = [measure(as_mlp(network), task, member=member) for member in range(seeds)]
-        ratios.append([one.normalized_margin / prediction.margin for one in found])
+        ratios.append([(one.normalized_margin or 0.0) / prediction.margin for one in found])
         counts.append([one.count for one in found])
         if progress is not None:
             progress(done)

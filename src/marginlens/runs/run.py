@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from marginlens.runs.training_facts import training_facts
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
 from marginlens.theory.linear_program import SOLVED_GAP
-from marginlens.training import Recipe, Training, initial_network, recorded_rows
+from marginlens.training import Recipe, Training, initial_network, recorded_rows, trained_rows
 from marginlens.verdict import Verdict, judge
 
 __all__ = ["Measured", "Run", "run_record"]
@@ -110,6 +111,37 @@ class Run(Displayed):
     def verdict(self) -> Verdict:
         """Prediction against measurement; a ValueError where nothing is measured."""
         return self._measured().verdict
+
+    def measure(self) -> Measurement:
+        """Measure the trained network, member 0; of a transformer what needs neurons is None."""
+        train = trained_rows(self.task, self.recipe)
+        rows = recorded_rows(self.task, self.recipe)
+        found = measure(self.training.network, self.task, train=train, rows=rows)
+        unknown = {name: why for name, why in found.unknown.items() if name != "dynamics"}
+        if self.grokking is None:
+            unknown["dynamics"] = "no rows were held back from training"
+        return replace(found, dynamics=self.grokking, unknown=unknown)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold: the recipe, the prediction, the outcome and the verdict."""
+        last = {name: float(values[-1]) for name, values in self.history.items() if len(values)}
+        return {
+            "folder": None if self.folder is None else str(self.folder),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "prediction": self.prediction.to_dict(),
+            "stopped": self.training.stopped,
+            "last": {name: value if np.isfinite(value) else None for name, value in last.items()},
+            "measurement": None if self.measured is None else self.measurement.to_dict(),
+            "verdict": None if self.measured is None else self.verdict.to_dict(),
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Rows of :meth:`to_frame`: the history, one a record."""
+        names = list(self.history)
+        return [
+            dict(zip(names, row, strict=True))
+            for row in zip(*(values.tolist() for values in self.history.values()), strict=True)
+        ]
 
     def shown(self) -> Shown:
         """What a notebook shows: how it was trained, where it ended, and the verdict."""

@@ -23,6 +23,7 @@ from marginlens.runs.prediction_for import prediction_for
 from marginlens.sweeps.schema import FEATURES, MEMBERS, recipe_values
 from marginlens.sweeps.spec import Piece, Thresholds
 from marginlens.tasks import Task, task, task_over
+from marginlens.theory import default_activation, is_covered, parse_activation, predict
 from marginlens.training import Recipe, Training, train
 
 __all__ = ["compute_piece", "payload_of", "tables_of"]
@@ -138,6 +139,10 @@ def tables_of(
         "end_step": training.end_steps,
         **last,
     }
+    maximum = _maximum_margin(problem, recipe)
+    if maximum is not None:
+        columns["maximum_margin"] = [maximum] * count
+        columns["margin_share"] = last["normalized_margin"] / maximum
     if found is not None:
         columns |= {
             "collapsed": found.collapsed,
@@ -153,6 +158,16 @@ def tables_of(
                 "same_feature": found.same_feature,
             }
     return _table(MEMBERS, columns, count), _features(configuration, seeds, network, problem, found)
+
+
+def _maximum_margin(problem: Task, recipe: Recipe) -> float | None:
+    """gamma* of the network; None where no theorem gives it."""
+    plain = recipe.network == "mlp" and not recipe.biases
+    if not plain or not is_covered(problem):
+        return None
+    if parse_activation(recipe.activation) != default_activation(problem):
+        return None
+    return predict(problem).margin
 
 
 def _observed(network: Network, problem: Task, thresholds: Thresholds) -> Observables | None:

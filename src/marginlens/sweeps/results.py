@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -16,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Bool
 
+from marginlens.display import Displayed, Shown
 from marginlens.measures import SelectionLaw, selection_law
 from marginlens.sweeps.reading import read_sweep
 from marginlens.sweeps.schema import FEATURES, MEMBERS, RECIPE
@@ -24,6 +27,8 @@ from marginlens.sweeps.store import SPEC, failures_of, finished_of
 
 __all__ = ["Results"]
 
+_MEANS = ("loss", "accuracy", "margin_share")
+_LATER = ("maximum_margin", "margin_share", "rows", "test_rows")
 _READS = (
     duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION,
 )  # fmt: skip
@@ -41,13 +46,15 @@ _READING = (
 )
 
 
-class Results:
+class Results(Displayed):
     """The finished pieces of a sweep.
 
     Parameters
     ----------
     folder
-        Of the sweep; nothing in it is changed.
+        Folder of the sweep; nothing in it is changed.
+    temporary
+        Temporary folder that exists as long as the results do; None: the folder stays.
 
     Raises
     ------
@@ -61,8 +68,10 @@ class Results:
     number of runs.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self, folder: str | Path, *, temporary: TemporaryDirectory[str] | None = None
+    ) -> None:
+        self.folder, self._temporary = Path(folder), temporary
         if not (self.folder / SPEC).is_file():
             raise ValueError(
                 f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep SPEC --out "
@@ -88,10 +97,41 @@ class Results:
         order = [(name, "ascending") for name in (*_sortable(RECIPE), "configuration", "seed")]
         return whole.sort_by(order)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold: the sweep, and the members as records."""
+        return {
+            "sweep": self.sweep.model_dump(mode="json", exclude_none=True),
+            "failures": self.failures,
+            "members": self.members.to_pylist(),
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Rows of :meth:`to_frame`: one a network."""
+        return self.members.to_pylist()
+
+    def to_frame(self) -> Any:
+        """Table of the members: a pandas DataFrame where pandas is installed, else a pyarrow Table."""
+        return self.members.to_pandas() if find_spec("pandas") is not None else self.members
+
+    def shown(self) -> Shown:
+        """Heading, size, and a row for each configuration with means over its seeds."""
+        columns = [*(name for name in self.varying if name != "task"), "runs", *_MEANS]
+        rows = []
+        for members in self.configurations().values():
+            own = [members[name][0].as_py() for name in columns[: -1 - len(_MEANS)]]
+            means = [_mean(members[name]) for name in _MEANS]
+            rows.append([members["task"][0].as_py(), *own, members.num_rows, *means])
+        facts = [("networks", self.members.num_rows), ("failed pieces", len(self.failures))]
+        words = "Numbers are means over seeds; margin share is the share of the maximum margin."
+        named = [name.replace("_", " ") for name in columns]
+        return Shown(f"{self.sweep.name}: a sweep", facts, ["task", *named], rows, words)
+
+    @property
     def members(self) -> pa.Table:
         """One row a network, in the order of the recipe's columns, then of seeds."""
         return self._members
 
+    @property
     def features(self) -> pa.Table:
         """One row a network and feature, with the recipe's columns; in the same order."""
         order = ", ".join(_sortable(RECIPE))
@@ -103,6 +143,10 @@ class Results:
             path = self.folder / "pieces" / f"piece={piece}" / f"{name}.parquet"
             try:
                 table = pq.ParquetFile(path).read()
+                for late in _LATER:  # sweeps of earlier versions lack these columns
+                    if late in schema.names and late not in table.column_names:
+                        nulls = pa.nulls(table.num_rows, schema.field(late).type)
+                        table = table.append_column(late, nulls)
                 tables.append(table.select(schema.names).cast(schema))
             except (OSError, KeyError, pa.ArrowException) as error:
                 words = " ".join(str(error).split())
@@ -260,6 +304,12 @@ class Results:
     def describe(members: pa.Table, names: Iterable[str]) -> str:
         """Values of some of the recipe's columns that the members have in common, in words."""
         return ", ".join(f"{name} {members[name][0].as_py()}" for name in dict.fromkeys(names))
+
+
+def _mean(column: pa.ChunkedArray) -> float | None:
+    """Mean of the numbers that are not null; None where all are."""
+    values = [value for value in column.to_pylist() if value is not None]
+    return sum(values) / len(values) if values else None
 
 
 def _only(members: pa.Table) -> str:

@@ -142,7 +142,7 @@ def run_sweep(
     out
         The folder: made, or gone on with.
     workers
-        Processes of a local cluster, each with one thread; None: one a core.
+        Processes of a local cluster, each with one thread; None: one a core; 0: this process alone.
     scheduler
         Address of a running Dask scheduler, in place of a local cluster.
     slurm
@@ -182,6 +182,8 @@ def run_sweep(
             progress or (lambda _: None), begun,
         )  # fmt: skip
         lost: float | None = None
+        if workers == 0 and scheduler is None and not chosen:
+            _compute_here(work, signals)
         while not work.is_over:
             try:
                 with connected(
@@ -218,6 +220,18 @@ def run_sweep(
             folder, len(configurations), sweep.runs, len(pieces), len(store.finished()),
             work.computed, dict(ends), failures_of(folder), time.monotonic() - begun,
         )  # fmt: skip
+
+
+def _compute_here(work: _Work, signals: Signals) -> None:
+    """Compute what is waiting in this process, piece by piece."""
+    work.progress.workers = 1
+    while work.waiting and not signals.received:
+        piece = work.waiting.pop()
+        made = compute_piece(payload_of(piece, work.sweep.observe))
+        _note(work, piece, made.get("files"), made)
+        work.tell()
+    if signals.received:
+        raise KeyboardInterrupt
 
 
 def _drain(client: Client, work: _Work, signals: Signals) -> None:

@@ -62,6 +62,8 @@ MEMBERS = pa.schema(
         ("margin", pa.float64()),
         ("norm", pa.float64()),
         ("normalized_margin", pa.float64()),
+        ("maximum_margin", pa.float64()),  # gamma*; null where no theorem gives it, with the next
+        ("margin_share", pa.float64()),  # normalized_margin / maximum_margin
         ("test_cross_entropy", pa.float64()),  # these three null without held-out rows
         ("test_accuracy", pa.float64()),
         ("test_margin", pa.float64()),

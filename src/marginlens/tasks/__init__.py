@@ -5,7 +5,7 @@ from marginlens.tasks.addition import Addition, addition
 from marginlens.tasks.group_coordinates import GroupCoordinates, group_coordinates
 from marginlens.tasks.lambdas import lambda_operation
 from marginlens.tasks.operations import POWER_OPERATIONS, Operation, operation, split_operation
-from marginlens.tasks.specs import name_of_elements, operation_task, task, task_over
+from marginlens.tasks.specs import name_of_elements, operation_task, task, task_of, task_over
 from marginlens.tasks.task_types import Feature, Task
 
 keep_public_names(__name__)
@@ -24,5 +24,6 @@ __all__ = [
     "operation_task",
     "split_operation",
     "task",
+    "task_of",
     "task_over",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import (
     GREATEST_ORDER,
     CharacterTable,
@@ -22,7 +23,7 @@ from marginlens.groups import (
 from marginlens.tasks.addition import addition
 from marginlens.tasks.operations import Operation, operation, split_operation
 from marginlens.tasks.rows import GREATEST_LISTED, all_rows, slot_names
-from marginlens.tasks.task_types import Feature, Task
+from marginlens.tasks.task_types import Feature, Spec, Task
 
 _GREATEST_BITS = 1000
 _GREATEST_LISTED_BITS = 16  # 2^n rows
@@ -30,7 +31,41 @@ _GREATEST_FACTORS = 16
 _MADE = re.compile(r"(compose|parity|random|addition)\s*\(", flags=re.IGNORECASE)
 
 
-def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
+def task_of(spec: Spec | Task, *, factors: int = 2, named: str | None = None) -> Task:
+    """Return the task of a spec, a table's file, a group, or a Cayley table.
+
+    Parameters
+    ----------
+    spec
+        As for `task`; a Task is returned as it is.
+    factors
+        Number of factors, if the spec is a group.
+    named
+        Name of the group of an array or a file; by default `table`, or the file's name.
+
+    Raises
+    ------
+    MarginLensError
+        As for `task`; or a name is given to something that has one.
+    """
+    if isinstance(spec, Task):
+        return spec
+    if isinstance(spec, Path) or (named is not None and isinstance(spec, str)):
+        if isinstance(spec, str) and not is_table_file(spec):
+            raise MarginLensError(
+                f"expected a file or an array to be named {named!r}, got {spec!r}"
+            )
+        return _table_task(group(str(spec), name=named), factors)
+    if isinstance(spec, str | FiniteGroup | CharacterTable):
+        return task(spec, inputs=factors)
+    if spec is None or callable(spec):
+        raise MarginLensError(
+            f"expected a task such as 'S5', a table or a group, got {type(spec).__name__}"
+        )
+    return _table_task(group(spec, name=named), factors)
+
+
+def task(spec: Spec, *, inputs: int = 2) -> Task:
     """Return the task behind a spec.
 
     Parameters
@@ -50,7 +85,7 @@ def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
 
     Raises
     ------
-    ValueError
+    MarginLensError
         Unknown spec, a group that cannot be read, the trivial group, or impossible bits.
 
     Examples
@@ -68,6 +103,8 @@ def task(spec: str | FiniteGroup | CharacterTable, *, inputs: int = 2) -> Task:
     """
     if isinstance(spec, FiniteGroup | CharacterTable):
         return _table_task(spec, inputs)
+    if not isinstance(spec, str):
+        return task_of(spec, factors=inputs)
     words = spec.strip()
     if not is_table_file(words):  # a file may be called parity.csv
         words = words if is_generated(words) else plain_text(words)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, overload
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from marginlens.groups import CharacterTable, FiniteGroup, IrrepClass
+
+Spec = str | Path | FiniteGroup | CharacterTable | ArrayLike
+"""What names a task: a spec, a table's file, a group, or its Cayley table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +71,15 @@ class Feature:
         return np.asarray(np.sum((x @ self.basis) ** 2, axis=-1))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Task:
     """Inputs, their answers, and the features a neuron can specialise in.
 
-    Parameters
+    `Task(spec)` makes it from a spec such as `"S5"`, the path of a table's file, a Cayley table as an
+    array, a `FiniteGroup` or a `CharacterTable`, as `marginlens.tasks.task` does; `factors` is the
+    number of factors of the product, 2 by default, and `named` what an array's group is called.
+
+    Attributes
     ----------
     name
         The spec: `"C71"`, `"S5"`, `"compose(C7,3)"`, `"parity(10,4)"`, `"x/y mod 97"`.
@@ -108,6 +117,17 @@ class Task:
     unlisted
         Why there are no rows, where there are none.
 
+    Raises
+    ------
+    MarginLensError
+        If the spec is unknown, a file cannot be read, or an array is no group's table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Task("S5"), Task(np.array([[0, 1], [1, 0]]), named="signs"), Task("C7", factors=3)
+    (Task(S5, 14400 rows, 120 classes), Task(signs, 4 rows, 2 classes),
+     Task(compose(C7,3), 343 rows, 7 classes))
     """
 
     name: str
@@ -124,6 +144,44 @@ class Task:
     lengths: Int[np.ndarray, " row"] | None = None
     subset: tuple[int, ...] | None = None
     unlisted: str = ""
+
+    @overload
+    def __init__(self, spec: Spec, /, *, factors: int = 2, named: str | None = None) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        *,
+        name: str,
+        kind: Literal["table", "parity"],
+        inputs: np.ndarray,
+        answers: Int[np.ndarray, " row"],
+        classes: int,
+        slots: tuple[str, ...],
+        size: int,
+        features: tuple[Feature, ...],
+        characters: CharacterTable | None = None,
+        group: FiniteGroup | None = None,
+        elements: FiniteGroup | None = None,
+        lengths: Int[np.ndarray, " row"] | None = None,
+        subset: tuple[int, ...] | None = None,
+        unlisted: str = "",
+    ) -> None: ...
+
+    def __init__(self, *spec: Any, **values: Any) -> None:
+        if spec:
+            from marginlens.tasks.specs import task_of
+
+            (one,) = spec
+            values = vars(task_of(one, **values))
+        names = {one.name: one for one in fields(self)}
+        missing = [n for n, one in names.items() if n not in values and one.default is MISSING]
+        if missing or (not spec and values.keys() - names.keys()):
+            raise TypeError(
+                f"expected Task(spec), for example Task('S5'), or all fields of a task; got {[*values]}"
+            )
+        for name, one in names.items():
+            object.__setattr__(self, name, values.get(name, one.default))
 
     def __repr__(self) -> str:
         rows = f"{len(self.answers)} rows" if self.is_listed else "rows not listed"

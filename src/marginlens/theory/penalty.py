@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from marginlens.errors import MarginLensError
+
 __all__ = ["Penalty"]
 
 
@@ -36,6 +38,33 @@ class Penalty:
 
     norm: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = 1e-4
+
+    @classmethod
+    def of(cls, value: Penalty | float) -> Penalty:
+        """Penalty itself, or the homogeneous one of this strength.
+
+        Parameters
+        ----------
+        value
+            Penalty, or strength as a number.
+
+        Raises
+        ------
+        MarginLensError
+            If it is neither, or the strength is negative, infinite or not a number.
+
+        Examples
+        --------
+        >>> Penalty.of(1e-4)
+        Penalty(norm='homogeneous', strength=0.0001)
+        """
+        if isinstance(value, Penalty):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise MarginLensError(
+                f"expected a penalty as a number or a Penalty, for example penalty=1e-4, got {value!r}"
+            )
+        return cls("homogeneous", float(value))
 
     def __post_init__(self) -> None:
         """Refuse what is not a penalty."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from marginlens.tasks import Task
+from marginlens.tasks import task as task_of
 from marginlens.theory.activation import Activation, parse_activation
 from marginlens.theory.closed_forms import theorem9_applies
 from marginlens.theory.group_prediction import predict_group
@@ -47,19 +48,21 @@ def default_activation(task: Task) -> Activation:
 
 
 def predict(
-    task: Task, activation: Activation | str | None = None, penalty: Penalty | None = None
+    task: Task | str,
+    activation: Activation | str | None = None,
+    penalty: Penalty | float | None = None,
 ) -> Prediction:
     """What a network on a task will learn, before any training.
 
     Parameters
     ----------
     task
-        A group's table, sparse parity, or any other task.
+        A group's table, sparse parity, or any other task; or a spec such as ``"S5"``.
     activation
         An activation or its name; by default the one the theory covers (:func:`default_activation`).
     penalty
-        The penalty of the training. With the homogeneous norm and a positive strength the exact
-        minimum at that strength is predicted too.
+        The penalty of the training; a number is the strength of the homogeneous one. With the
+        homogeneous norm and a positive strength the exact minimum at that strength is predicted too.
 
     Returns
     -------
@@ -89,7 +92,9 @@ def predict(
     >>> round(prediction.at_penalty.margin_ratio, 4)
     0.9872
     """
-    return replace(_predicted(task, activation, penalty), task_note=task.note)
+    known = task if isinstance(task, Task) else task_of(task)
+    chosen = None if penalty is None else Penalty.of(penalty)
+    return replace(_predicted(known, activation, chosen), task_note=known.note)
 
 
 def _predicted(

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 
+from marginlens.errors import MarginLensError
 from marginlens.kernels.passes import compiled_passes
 from marginlens.networks import Network
-from marginlens.tasks import Task
+from marginlens.tasks import Task, task_of
+from marginlens.theory import predict
 from marginlens.training.engine import Kept, steps_for, way_of
 from marginlens.training.process import Signals, settings
 from marginlens.training.ranks import Ranks
-from marginlens.training.recipe import Recipe
+from marginlens.training.recipe import Recipe, recipe_for
 from marginlens.training.start import copy_of, find_device, initial_network, moved
 from marginlens.training.state import Training, TrainingState, snapshot_steps
 
@@ -39,8 +42,8 @@ class DivergedError(FloatingPointError):
 
 
 def train(
-    task: Task,
-    recipe: Recipe,
+    task: Task | str,
+    recipe: Recipe | None = None,
     *,
     margin: float | None = None,
     start: Network | None = None,
@@ -50,6 +53,7 @@ def train(
     checkpoint_every: int | None = None,
     watch: Watch | None = None,
     watch_seconds: float = 0.1,
+    **fields: Any,
 ) -> Training:
     """Minimise mean cross-entropy + penalty over the rows to train on.
 
@@ -57,10 +61,12 @@ def train(
 
     Parameters
     ----------
-    task, recipe
-        What is learned, and how.
+    task
+        Task that is learned, or its spec.
+    recipe
+        Recipe of the training; None: the one that suits the task, with these ``fields``.
     margin
-        The maximum normalized margin; needed to stop at a share of it.
+        The maximum normalized margin, to stop at a share of it; None: the predicted one.
     start
         A network to go on from, in place of the recipe's initial one; it is not changed.
     progress
@@ -75,6 +81,8 @@ def train(
         returns at the end is ignored. Its own time is none of the state's ``seconds``, and numbers
         are the same to the bit with it and without. Of several processes the first one's is called,
         between records. The state is the training's own: to keep one, copy it.
+    fields
+        Fields of the recipe, in place of ``recipe``: ``width=60, penalty=1e-3``.
 
     Returns
     -------
@@ -93,12 +101,20 @@ def train(
 
     Examples
     --------
-    >>> from marginlens.tasks import task
-    >>> from marginlens.training import recipe_for, train
-    >>> run = train(task("C5"), recipe_for(task("C5"), width=40, steps=300))
-    >>> run.history["accuracy"][-1]
+    >>> training = train("C5", width=40, steps=300)
+    >>> training.history["accuracy"][-1]
     array([1.])
     """
+    task = task_of(task)
+    if recipe is None:
+        recipe = recipe_for(task, **fields)
+    elif fields:
+        raise MarginLensError(
+            f"expected a recipe or fields of one, got both ({', '.join([*fields][:4])}): take "
+            "recipe.model_copy(update=...)"
+        )
+    if margin is None and recipe.stop_share is not None:
+        margin = predict(task, recipe.activation).margin
     if recipe.stop_share is not None and margin is None:
         raise ValueError(
             "stop_share needs a known maximum margin; leave it out for this activation"

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from marginlens.errors import MarginLensError
 from marginlens.networks import TransformerSettings
 from marginlens.tasks import Task
 from marginlens.theory import (
@@ -470,6 +471,14 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     AdamW at rate .001 with betas .9 and .98 and weight decay 1, no penalty, 10,000 steps. So does an
     MLP, 512 wide, on tasks that the theory does not speak of.
 
+    Parameters
+    ----------
+    task
+        Task that is trained on.
+    chosen
+        Values of the recipe's fields; None is left to the task. ``penalty`` may also be a number, the
+        strength of the homogeneous penalty, or a ``Penalty``.
+
     Raises
     ------
     ValueError
@@ -482,7 +491,7 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     >>> recipe.width, recipe.strength, recipe.activation
     (500, 0.0001, 'x^2')
     """
-    given = {name: value for name, value in chosen.items() if value is not None}
+    given = _with_penalty({name: value for name, value in chosen.items() if value is not None})
     plain = given.get("network", "mlp") == "mlp"
     if plain and given.get("loss_function") == "margin":
         return _margin_recipe(task, given)
@@ -534,6 +543,19 @@ def _margin_recipe(task: Task, given: dict[str, Any]) -> Recipe:
     suited = _suited(task, prediction)
     kept = {name: suited[name] for name in ("width", "init_scale") if name in suited}
     return checked_recipe({**defaults, **kept, **given})
+
+
+def _with_penalty(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields with norm and strength in place of a penalty that is a number or a Penalty."""
+    if isinstance(given.get("penalty", ""), str):
+        return given
+    penalty = Penalty.of(given["penalty"])
+    if given.get("strength", penalty.strength) != penalty.strength:
+        raise MarginLensError(
+            f"penalty says strength {penalty.strength:g}, and strength {given['strength']:g}: leave one "
+            "out"
+        )
+    return given | {"penalty": penalty.norm, "strength": penalty.strength}
 
 
 def _no_margin(task: Task, activation: str) -> str:

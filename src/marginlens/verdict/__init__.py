@@ -1,7 +1,7 @@
 """Prediction against measurement: every sentence of the theory as a claim, with its premises."""
 
 from marginlens.verdict.claims import Claim, Status, at_least, claim
-from marginlens.verdict.judgement import judge
+from marginlens.verdict.compare import compare
 from marginlens.verdict.premises import FOLDER, Advice, Premise, TrainingFacts
 from marginlens.verdict.record import Verdict
 
@@ -15,5 +15,9 @@ __all__ = [
     "Verdict",
     "at_least",
     "claim",
+    "compare",
     "judge",
 ]
+
+judge = compare
+"""Earlier name of :func:`compare`."""

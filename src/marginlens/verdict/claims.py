@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 __all__ = ["Claim", "Status", "at_least", "claim"]
 
@@ -14,8 +14,12 @@ Status = Literal["passes", "contradicted", "premise not met", "not covered", "un
 ``"passes"``: the measurement lies within the tolerance. ``"contradicted"``: it does not, and no
 network that close to the minimum can measure that. ``"premise not met"``: it does not, and a premise
 of the claim does not hold. ``"not covered"``: no theorem covers this setting; the claim is reported,
-not scored. ``"unknown"``: nothing was measured.
+not scored. ``"unknown"``: nothing was measured, as of a black box whose weights are not known, or it
+does not lie within the tolerance and nobody knows whether the premises hold.
 """
+
+
+_DERIVED = cast("Status", "")
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,13 @@ class Claim:
         The theorem or program that the claim comes from.
     status
         Outcome, see :data:`Status`. Where it is not given: ``"not covered"`` if not promised, else
-        ``"passes"`` or ``"contradicted"``.
+        ``"passes"``, ``"contradicted"``, or ``"unknown"`` where nothing was measured.
     least_excess
         Of a claim that fails: the least excess over the minimum, relative, of any network that
         measures this; a smaller one contradicts the theory. None where the claim holds, where no
         minimum is known, and where no network can measure this.
+    reason
+        Reason why nothing was measured; empty where something was.
     """
 
     name: str
@@ -54,17 +60,19 @@ class Claim:
     holds: bool
     promised: bool
     source: str
-    status: Status = "unknown"
+    status: Status = _DERIVED
     least_excess: float | None = None
+    reason: str = ""
 
     def __post_init__(self) -> None:
         """Derive the status where none is given."""
-        if self.status != "unknown":
+        if self.status != _DERIVED:
             return
-        if not self.promised:
-            object.__setattr__(self, "status", "not covered")
-        elif self.measured is not None:
-            object.__setattr__(self, "status", "passes" if self.holds else "contradicted")
+        status: Status = "not covered"
+        if self.promised:
+            status = "passes" if self.holds else "contradicted"
+            status = status if self.measured is not None else "unknown"
+        object.__setattr__(self, "status", status)
 
 
 def claim(

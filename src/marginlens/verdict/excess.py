@@ -7,6 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float
 
+from marginlens.errors import MarginLensError
 from marginlens.measures import Measurement
 from marginlens.theory import AtPenalty, MassBounds, Prediction
 
@@ -41,7 +42,7 @@ class Excess:
     prediction
         Prediction with a maximum margin, and with the minimum at the penalty where there is one.
     measured
-        Measurement over all rows of the table.
+        Measurement over all rows of the table, with its norm and neurons.
     upper_bound
         Upper bound of gamma* that was proved in training; None where none was.
 
@@ -59,18 +60,22 @@ class Excess:
         self, prediction: Prediction, measured: Measurement, upper_bound: float | None = None
     ) -> None:
         if prediction.margin is None or prediction.mass_bounds is None:
-            raise ValueError(f"no theorem gives the minimum of {prediction.task}")
+            raise MarginLensError(f"no theorem gives the minimum of {prediction.task}")
+        if measured.norm is None or measured.normalized_margin is None or measured.degree is None:
+            raise MarginLensError(f"the norm of {measured.subject} is unknown")
+        self._norm, self._normalized = measured.norm, measured.normalized_margin
+        self._degree = float(measured.degree)
         self._measured = measured
         self._bounds: MassBounds = prediction.mass_bounds
         self._at: AtPenalty | None = prediction.at_penalty
         self._margin = prediction.margin
         self._bound = math.inf if upper_bound is None else upper_bound / prediction.margin
         self._strength = 0.0 if prediction.penalty is None else prediction.penalty.strength
-        self._norm_masses = measured.neuron_norms**measured.degree
+        self._norm_masses = measured.neuron_norms**self._degree
         if self._at is None:
-            self.relative = 1.0 - measured.normalized_margin / self._margin
+            self.relative = 1.0 - self._normalized / self._margin
         else:
-            loss = measured.cross_entropy + self._strength * measured.norm
+            loss = measured.objective(self._strength)
             self.relative = (loss - self._at.loss) / self._at.loss
         self.noise = _NOISE + (0.0 if self._at is None else self._at.gap)
 
@@ -82,7 +87,7 @@ class Excess:
         Parameters
         ----------
         name
-            Name of the claim, one of those of :func:`marginlens.verdict.judge`.
+            Name of the claim, one of those of :func:`marginlens.verdict.compare`.
         """
         match name:
             case "loss":
@@ -102,13 +107,13 @@ class Excess:
     def _of_masses(self) -> float:
         """Excess of the best network with these masses."""
         measured = self._measured
-        masses = measured.share * measured.norm
+        masses = measured.share * self._norm
         live = measured.live
         if measured.subset_power is None and live.any():
             # what a neuron earns in a feature is at most its mass times the energy there to the power
             # nu / 2: less in its dominant feature than its mass, and a little in the others
             own = self._norm_masses[live]
-            earned = own[:, None] * measured.spectrum["all"][live] ** (measured.degree / 2)
+            earned = own[:, None] * measured.spectrum["all"][live] ** (self._degree / 2)
             rows, dominant = np.arange(len(own)), measured.dominant[live]
             count = len(masses)
             pure = np.bincount(dominant, earned[rows, dominant], count)
@@ -118,16 +123,16 @@ class Excess:
             masses = masses + earned.sum(0)
         masses = masses + float(self._norm_masses[~live].sum())  # of features that are not measured
         if self._at is None:
-            norm = max(measured.norm, 1e-300)
+            norm = max(self._norm, 1e-300)
             return 1.0 - self._bounds.greatest_margin(masses) / (norm * self._margin)
-        least = self._bounds.least_cross_entropy(masses) + self._strength * measured.norm
+        least = self._bounds.least_cross_entropy(masses) + self._strength * self._norm
         return (least - self._at.loss) / self._at.loss
 
     def _of_margin(self) -> float:
         """Excess that the margin costs: too large by a bound, too small or large by the divergence."""
-        measured, at = self._measured, self._at
-        margin = measured.normalized_margin * measured.norm
-        if margin > self._margin * measured.norm * (1 + BELOW):
+        at = self._at
+        margin = self._normalized * self._norm
+        if margin > self._margin * self._norm * (1 + BELOW):
             return math.inf
         if at is None:
             return 0.0
@@ -157,14 +162,14 @@ class Excess:
         chosen = chosen & measured.live
         cost = float((self._norm_masses[chosen] * defect[chosen]).sum())
         if self._at is None:
-            return cost / max(measured.norm, 1e-300)
+            return cost / max(self._norm, 1e-300)
         return self._strength * cost / self._at.loss
 
     def _defects(
         self, name: str
     ) -> tuple[Bool[np.ndarray, " neuron"], Float[np.ndarray, " neuron"]]:
         """Neurons for which a claim fails, and by which share at least they earn less than the best."""
-        measured, nu = self._measured, float(self._measured.degree)
+        measured, nu = self._measured, self._degree
         power = np.nan_to_num(measured.max_power)
         if name == "one_feature":
             return power < 0.99, 1 - power ** (nu / 2 - 1)

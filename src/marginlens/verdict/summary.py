@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marginlens.measures import Measurement
 from marginlens.theory import Prediction
+from marginlens.verdict.claims import Claim
 from marginlens.verdict.premises import Advice, Premise, TrainingFacts
 from marginlens.verdict.record import Verdict
 
@@ -30,6 +31,9 @@ def summarize(
     passing = sum(claim.status == "passes" for claim in scored)
     count = f"{passing} of {len(scored)} claims pass"
     unmet = {premise.name: premise for premise in verdict.premises if premise.met is False}
+    if "finite" in unmet and measured.network is None:
+        bad = measured.non_finite
+        return f"{bad} of the logits {_are(bad)} NaN or infinite: nothing can be measured."
     if "finite" in unmet:
         bad = measured.non_finite
         return (
@@ -46,7 +50,30 @@ def summarize(
         )
     if verdict.status == "passes":
         return _passing(verdict, prediction, unmet, facts, count)
+    if any(claim.reason for claim in scored):
+        return _partly_known(scored)
     return f"{_reason(unmet, prediction, measured, facts, verdict)} {_capital(count)}."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _partly_known(scored: list[Claim]) -> str:
+    """The outcome where some claims could not be measured."""
+    known = [claim for claim in scored if not claim.reason]
+    failing = [claim.name.replace("_", " ") for claim in known if claim.status != "passes"]
+    words = f"{len(known)} of {len(scored)} claims are known"
+    if failing:
+        words += (
+            f", {len(known) - len(failing)} of them pass ({', '.join(failing)} "
+            f"{'does' if len(failing) == 1 else 'do'} not)"
+        )
+    elif known:
+        words += ", and pass" if len(known) > 1 else ", which passes"
+    rest = [claim for claim in scored if claim.reason]
+    reasons = dict.fromkeys(claim.reason for claim in rest)
+    return f"{words}; {len(rest)} are unknown: {'; '.join(reasons)}."
 
 
 def _passing(
@@ -87,7 +114,8 @@ def _reason(
         )
     if "strength" in unmet:
         strength = unmet["strength"]
-        did = "as this one did" if not measured.live.any() or measured.norm < 1e-3 else "in the end"
+        norm = measured.norm
+        did = "as this one did" if norm is not None and norm < 1e-3 else "in the end"
         return (
             f"The penalty is too strong: at strength {strength.measured:g}, above "
             f"{strength.needed:.3g}, every network collapses to zero, {did}.{_try(advice, 'strength')}"

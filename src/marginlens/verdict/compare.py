@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from marginlens.errors import MarginLensError
 from marginlens.measures import Measurement
 from marginlens.theory import Prediction
 from marginlens.verdict.claims import Claim, claim
@@ -17,7 +18,7 @@ from marginlens.verdict.premises import FOLDER, Premise, TrainingFacts
 from marginlens.verdict.record import Verdict
 from marginlens.verdict.summary import summarize
 
-__all__ = ["judge"]
+__all__ = ["compare"]
 
 _PAPER = "Morwani et al. 2024"
 _PROGRAM = "convex program of the irrep masses (marginlens.theory)"
@@ -27,19 +28,20 @@ _TRAINED_MARGIN = 1e-3  # the same where the margin itself is trained
 _TRAINED = "objective of the smoothed least margin (marginlens.training)"
 
 
-def judge(
+def compare(
     prediction: Prediction,
     measurement: Measurement,
     *,
     training_seconds: float | None = None,
     facts: TrainingFacts | None = None,
 ) -> Verdict:
-    """Hold a measurement against a prediction.
+    """Compare a measurement with a prediction, claim by claim.
 
     A claim that fails is contradicted only if no network whose loss is that close to the minimum can
     measure that (:class:`marginlens.verdict.excess.Excess`); else a premise is not met, at least that
     training has reached the minimum. So unfinished, stuck and narrow networks never contradict the
-    theory, and one that does would be news.
+    theory, and one that does would be news. A claim about something that was not measured, as about
+    the neurons of a black box, is unknown, with the reason.
 
     Parameters
     ----------
@@ -50,7 +52,17 @@ def judge(
     training_seconds
         Time that training took, in seconds.
     facts
-        How the network was trained; None: nothing is known about that.
+        How the network was trained; None: on all rows, to the end, as far as is known.
+
+    Returns
+    -------
+    Verdict
+        A claim each with its status, the premises, and the outcome in a sentence.
+
+    Raises
+    ------
+    MarginLensError
+        If the measurement is of another task, or is none.
 
     Examples
     --------
@@ -59,26 +71,35 @@ def judge(
     >>> from marginlens.measures import measure
     >>> from marginlens.theory import predict
     >>> c5 = task("C5")
-    >>> verdict = judge(predict(c5), measure(construct(c5), c5))
+    >>> verdict = compare(predict(c5), measure(construct(c5), c5))
     >>> verdict.holds, verdict.status, round(verdict.margin_ratio, 12)
     (True, 'passes', 1.0)
     """
-    facts = facts or TrainingFacts()
+    _require_comparable(prediction, measurement)
+    facts = _completed(facts or TrainingFacts(), prediction, measurement)
     setting = _Setting.of(prediction, measurement, facts)
-    ratio = None
     at = prediction.at_penalty
     # where the network is predicted to collapse, what is left of it has no direction
-    if prediction.margin is not None and (at is None or at.norm > 0) and not measurement.non_finite:
+    has_ratio = (
+        prediction.margin is not None and (at is None or at.norm > 0) and not measurement.non_finite
+    )
+    ratio = None
+    if has_ratio and prediction.margin and measurement.normalized_margin is not None:
         ratio = measurement.normalized_margin / prediction.margin
+    is_parity = any(feature.type == "coordinate" for feature in prediction.features)
+    # irreps are named by frequencies where the group is cyclic
+    is_cyclic = all(name.startswith("k=") for name in measurement.features)
     claims = [
-        *_at_penalty(prediction, measurement, ratio, setting),
+        *_at_penalty(prediction, measurement, ratio, setting, has_ratio=has_ratio),
         *_adversary(prediction, facts, setting),
         *_features(prediction, measurement, setting),
-        *_neurons(measurement, setting),
+        *_neurons(measurement, setting, is_parity=is_parity, is_cyclic=is_cyclic),
     ]
+    claims = [_with_reason(one, measurement) for one in claims]
     premises = _premises(prediction, measurement, facts, setting)
     excess = None
-    if setting.covered and not measurement.sampled and not measurement.non_finite:
+    known = measurement.neurons is not None and measurement.norm is not None
+    if setting.covered and known and not measurement.sampled and not measurement.non_finite:
         excess = Excess(prediction, measurement, facts.upper_bound)
     claims = [_costed(one, excess, setting) for one in claims]
     if setting.covered and not measurement.non_finite:
@@ -90,6 +111,45 @@ def judge(
     words = summarize(verdict, prediction, measurement, facts)
     here = words if facts.folder is None else words.replace(FOLDER, shlex.quote(facts.folder))
     return replace(verdict, summary=here, portable_summary=words)
+
+
+def _require_comparable(prediction: Prediction, measurement: Measurement) -> None:
+    if not isinstance(measurement, Measurement):
+        raise MarginLensError(
+            f"expected a measurement, got {type(measurement).__name__}; for example "
+            "ml.compare(prediction, ml.measure(model, task))"
+        )
+    if tuple(feature.name for feature in prediction.features) != measurement.features:
+        raise MarginLensError(
+            f"the prediction is of {prediction.task}, and the measurement of {measurement.task}: "
+            f"expected one task, for example ml.measure(model, {prediction.task!r})"
+        )
+
+
+def _completed(
+    facts: TrainingFacts, prediction: Prediction, measurement: Measurement
+) -> TrainingFacts:
+    """The facts with the reason why no theorem covers the network, as far as its weights say it."""
+    if facts.uncovered:
+        return facts
+    why = measurement.uncovered
+    if measurement.activation is not None and measurement.activation != prediction.activation:
+        why = f"the activation {measurement.activation} on {measurement.task}"
+    return replace(facts, uncovered=why)
+
+
+_PARTS = {
+    **dict.fromkeys(("loss", "norm"), "norm"),
+    "margin_ratio": "normalized_margin",
+    **dict.fromkeys(("accuracy", "cross_entropy", "margin", "upper_bound"), ""),
+}
+"""What a claim needs of a measurement, by the claim's name; ``neurons`` where it is not here."""
+
+
+def _with_reason(one: Claim, measurement: Measurement) -> Claim:
+    """The claim, with the reason where nothing was measured because weights are unknown."""
+    reason = measurement.unknown.get(_PARTS.get(one.name, "neurons"), "")
+    return replace(one, reason=reason) if one.measured is None and reason else one
 
 
 @dataclass(frozen=True)
@@ -169,7 +229,7 @@ def _premises(
             )
         )  # fmt: skip
     if facts.last_loss and penalty is not None:
-        loss = measured.cross_entropy + penalty.strength * measured.norm
+        loss = measured.objective(penalty.strength)
         apart = abs(loss / facts.last_loss - 1)
         if apart > _LOSS:
             words = (
@@ -177,11 +237,12 @@ def _premises(
             )
             found.append(Premise("weights", words, False, loss, facts.last_loss))
     if prediction.sufficient_width is not None:
-        width, needed = len(measured.neuron_norms), prediction.sufficient_width
+        neurons, needed = measured.neurons, prediction.sufficient_width
+        width = None if neurons is None else float(len(neurons.live))
         found.append(
             Premise(
-                "width", "The width suffices for a network of maximum margin", width >= needed,
-                float(width), float(needed),
+                "width", "The width suffices for a network of maximum margin",
+                None if width is None else width >= needed, width, float(needed),
             )
         )  # fmt: skip
     return found
@@ -233,6 +294,8 @@ def _with_status(
         return replace(one, status="not covered")
     if one.holds:
         return replace(one, status="passes")
+    if one.reason:
+        return replace(one, status="unknown")
     if _is_impossible(one, excess):
         return replace(one, status="contradicted")
     if any(premise.met is False for premise in premises):
@@ -241,8 +304,9 @@ def _with_status(
 
 
 def _at_penalty(
-    prediction: Prediction, measured: Measurement, ratio: float | None, setting: _Setting
-) -> Iterator[Claim]:
+    prediction: Prediction, measured: Measurement, ratio: float | None, setting: _Setting, *,
+    has_ratio: bool,
+) -> Iterator[Claim]:  # fmt: skip
     """Loss, norm, margin and shares at the strength of the run; share of gamma*."""
     every = f"Every input of {measured.sampled} drawn" if measured.sampled else "Every input"
     yield claim(
@@ -255,7 +319,7 @@ def _at_penalty(
         strength = 0.0 if prediction.penalty is None else prediction.penalty.strength
         loss = claim(
             "loss", "Cross-entropy + penalty at its minimum", at.loss,
-            measured.cross_entropy + strength * measured.norm, _LOSS, source,
+            measured.objective(strength), _LOSS, source,
             promised=setting.guaranteed, relative=True,
         )  # fmt: skip
         # within the tolerance, and still below what any network can reach
@@ -270,13 +334,13 @@ def _at_penalty(
                 name, words, getattr(at, name), getattr(measured, name), tolerance, source,
                 promised=setting.guaranteed, relative=True,
             )  # fmt: skip
-    if ratio is not None:
+    if has_ratio:
         expected = 1.0 if at is None or at.margin_ratio is None else at.margin_ratio
         reached = claim(
             "margin_ratio", "Share of the maximum normalized margin reached", expected, ratio,
             setting.margin_tolerance, prediction.theorem, promised=setting.promised,
         )  # fmt: skip
-        above = ratio > 1 + BELOW and setting.covered
+        above = ratio is not None and ratio > 1 + BELOW and setting.covered
         yield replace(reached, holds=False) if above else reached
 
 
@@ -296,7 +360,7 @@ def _features(prediction: Prediction, measured: Measurement, setting: _Setting) 
     promised = setting.promised
     statuses = [feature.status for feature in prediction.features]
     must = np.array([status == "must" for status in statuses])
-    used = measured.share > 0
+    share = None if measured.neurons is None else measured.neurons.share
     at = prediction.at_penalty
     shares = None
     if at is not None and at.shares:
@@ -304,7 +368,8 @@ def _features(prediction: Prediction, measured: Measurement, setting: _Setting) 
     if must.any():
         yield claim(
             "must_features", "Number of features that every maximum-margin network uses, used here",
-            float(must.sum()), float((used & must).sum()), 0.0, prediction.theorem,
+            float(must.sum()), None if share is None else float(((share > 0) & must).sum()), 0.0,
+            prediction.theorem,
             promised=promised and setting.all_must,
         )  # fmt: skip
     cannot = np.array([status == "cannot" for status in statuses])
@@ -312,10 +377,11 @@ def _features(prediction: Prediction, measured: Measurement, setting: _Setting) 
         expected = 0.0 if shares is None else float(shares[cannot].sum())
         yield claim(
             "cannot_features", "Share of the norm on features that no maximum-margin network uses",
-            expected, float(measured.share[cannot].sum()), 0.01, prediction.theorem, promised=promised,
+            expected, None if share is None else float(share[cannot].sum()), 0.01,
+            prediction.theorem, promised=promised,
         )  # fmt: skip
     if shares is not None:
-        worst = float(np.abs(measured.share - shares).max())
+        worst = None if share is None else float(np.abs(share - shares).max())
         yield claim(
             "shares", "Largest difference between a feature's share of the norm and its prediction",
             0.0, worst, 0.01, _PROGRAM, promised=promised,
@@ -323,53 +389,59 @@ def _features(prediction: Prediction, measured: Measurement, setting: _Setting) 
     elif known:
         least = np.array([feature.least_share for feature in prediction.features], dtype=float)
         most = np.array([feature.greatest_share for feature in prediction.features], dtype=float)
-        outside = np.maximum(least - measured.share, measured.share - most).max()
+        outside = None
+        if share is not None:
+            outside = max(0.0, float(np.maximum(least - share, share - most).max()))
         yield claim(
             "shares", "Largest distance of a feature's share of the norm from its predicted range",
-            0.0, max(0.0, float(outside)), 0.01, prediction.theorem,
+            0.0, outside, 0.01, prediction.theorem,
             promised=promised,
         )  # fmt: skip
 
 
-def _neurons(measured: Measurement, setting: _Setting) -> Iterator[Claim]:
+def _neurons(
+    measured: Measurement, setting: _Setting, *, is_parity: bool, is_cyclic: bool
+) -> Iterator[Claim]:
     """Shape of each live neuron."""
-    live = measured.live
-    promised = setting.promised
+    neurons, promised = measured.neurons, setting.promised
 
-    def least(values: np.ndarray) -> float | None:
-        return float(values[live].min()) if live.any() else None
+    def least(name: str, sign: float = 1.0) -> float | None:
+        values = None if neurons is None else getattr(neurons, name)
+        if neurons is None or values is None or not neurons.live.any():
+            return None
+        return float((sign * values[neurons.live]).min())
 
-    if measured.subset_power is not None:
+    if is_parity:
         source = f"{_PAPER}, Theorem 8"
-        assert measured.magnitude_ratio is not None
-        assert measured.signs_agree is not None
-        for name, words, values, tolerance in (
+        for name, words, part, tolerance in (
             ("on_subset", "Least share of a neuron's input energy on the relevant coordinates",
-             measured.subset_power, 0.01),
+             "subset_power", 0.01),
             ("equal_magnitudes", "Least ratio of the smallest to the largest relevant weight",
-             measured.magnitude_ratio, 0.05),
+             "magnitude_ratio", 0.05),
             ("signs", "Every neuron's output sign is the product of its input signs",
-             measured.signs_agree.astype(float), 0.0),
+             "signs_agree", 0.0),
         ):  # fmt: skip
-            yield claim(name, words, 1.0, least(values), tolerance, source, promised=promised)
+            yield claim(name, words, 1.0, least(part), tolerance, source, promised=promised)
         return
     source = f"{_PAPER}, Theorems 7 and 9; extended in marginlens.theory"
-    agreeing = float(measured.agrees[live].mean()) if live.any() else None
+    agreeing = None
+    if neurons is not None and neurons.live.any():
+        agreeing = float(neurons.agrees[neurons.live].mean())
     yield claim(
         "one_feature", "Least share of a live neuron's energy in a single feature", 1.0,
-        least(measured.max_power), 0.01, source, promised=promised,
+        least("max_power"), 0.01, source, promised=promised,
     )  # fmt: skip
     yield claim(
         "same_feature", "Share of live neurons whose inputs and output have the same feature", 1.0,
         agreeing, 0.0, source, promised=promised,
     )  # fmt: skip
-    if measured.cosine_fit is not None and measured.phase_error is not None:
+    if is_cyclic:
         source = f"{_PAPER}, Theorem 7"
         yield claim(
             "sinusoidal", "Least share of variance of a neuron's u, v and w explained by the best "
-            "cosine", 1.0, least(measured.cosine_fit), 0.01, source, promised=promised,
+            "cosine", 1.0, least("cosine_fit"), 0.01, source, promised=promised,
         )  # fmt: skip
-        worst = least(-measured.phase_error)
+        worst = least("phase_error", -1.0)
         yield claim(
             "phases_add", "Largest difference of a live neuron's input phases, added, from its "
             "output's, in radians", 0.0, None if worst is None else -worst, 0.05, source,
