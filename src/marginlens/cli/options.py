@@ -23,6 +23,7 @@ __all__ = [
     "DryRun",
     "Dtype",
     "Embedding",
+    "ExchangeEvery",
     "FigureFile",
     "Folder",
     "Heads",
@@ -307,6 +308,14 @@ Beta2 = Annotated[
         _OPTIMIZER,
         "Second beta of adam, adamw and neuronwise-adam.",
         "0.999; 0.98 where no theorem applies; 0.95 for neuronwise-adam",
+    ),
+]
+ExchangeEvery = Annotated[
+    int | None,
+    _option(
+        _OPTIMIZER,
+        "Steps after which the least useful neurons are exchanged for the best ones; 0: never.",
+        "0",
     ),
 ]
 WeightDecay = Annotated[

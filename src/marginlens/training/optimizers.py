@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from marginlens.kernels import passes
@@ -246,6 +246,16 @@ class Stepper:
             parameters, gradients, moments, self._of_neurons[_NEURON + "exp_avg_sq"],
             step=int(step), rate=rate, betas=self.recipe.betas, uses=self.uses,
         )  # fmt: skip
+
+    def forget(self, member: int, neurons: Int[Tensor, " some"]) -> None:
+        """Set what is remembered of some neurons of a member to zero."""
+        for values in self._state.values():
+            for value in values:
+                if value.ndim:
+                    value[member][:, neurons] = 0
+        for value in self._of_neurons.values():
+            if value.ndim:
+                value[member, neurons] = 0
 
     def state(self) -> Parameters:
         """Everything the optimizer remembers: "u.exp_avg", "u.step", ..."""

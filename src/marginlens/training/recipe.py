@@ -83,6 +83,10 @@ class Recipe(BaseModel):
         ``momentum`` is that of SGD (0 by default) and Muon (.95); ``betas`` those of the Adams, .9
         and .999 by default, but .97 and .95 neuron-wise, where the rate is .03 by default;
         ``weight_decay`` the decoupled one of AdamW and Muon, apart from the penalty.
+    exchange_every
+        Steps after which the least useful neurons of an MLP are exchanged for the best ones against
+        its errors (:class:`marginlens.training.neuron_exchange.NeuronExchange`), again and again
+        in the first 60 % of the steps; 0: never.
     schedule, warmup, steps
         ``"decay"`` keeps the rate for the first half and lets it fall to 0 along a cosine in the
         second; ``"cosine"`` falls from the first step on; ``"constant"`` keeps it. Before that it
@@ -152,6 +156,7 @@ class Recipe(BaseModel):
     momentum: float | None = Field(None, ge=0, lt=1)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    exchange_every: int = Field(0, ge=0)
     schedule: Literal["decay", "cosine", "constant"] = "decay"
     warmup: int = Field(0, ge=0)
     step_size: Literal["plain", "normalized", "loss"] = "plain"
@@ -286,6 +291,8 @@ class Recipe(BaseModel):
         self._check_margin()
         if self.online:
             self._check_online()
+        if self.exchange_every:
+            self._check_exchange()
         if self.patience:
             self._check_patience()
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -342,6 +349,20 @@ class Recipe(BaseModel):
                 "corrupt out"
             )
 
+    def _check_exchange(self) -> None:
+        homogeneous = self.penalty == "homogeneous" and self.final_strength > 0
+        if self.network != "mlp" or self.biases or not homogeneous:
+            raise ValueError(
+                "exchange_every weighs neurons by the homogeneous penalty, which belongs to an MLP "
+                "without biases: leave it out, or choose --penalty homogeneous --strength 1e-4"
+            )
+        if self.loss_function != "cross_entropy" or self.online:
+            what = "draws its rows" if self.online else f"has the {self.loss_function} loss"
+            raise ValueError(
+                f"exchange_every needs the cross-entropy of fixed rows, and this recipe {what}: "
+                "leave it out"
+            )
+
     def _check_patience(self) -> None:
         if not self.tolerance:
             raise ValueError("patience counts steps within a tolerance: add --tolerance 1e-7")
@@ -364,6 +385,7 @@ class Recipe(BaseModel):
             and not self.biases
             and self.loss_function == "cross_entropy"
             and self.optimizer in ("adam", "neuronwise-adam", "sgd")
+            and not self.exchange_every
             and not self.momentum
             and self.batch is None
             and self.is_population

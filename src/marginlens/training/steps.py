@@ -23,6 +23,7 @@ from marginlens.tasks import Task
 from marginlens.theory import Penalty
 from marginlens.training.convergence import Convergence, named, of_state, patience_of
 from marginlens.training.data import Batches, Data, OnlineBatches
+from marginlens.training.neuron_exchange import NeuronExchange
 from marginlens.training.optimizers import Stepper, members_of
 from marginlens.training.penalties import add_l2_gradient, add_penalty_gradient
 from marginlens.training.ranks import Ranks
@@ -73,6 +74,7 @@ class Steps:
                 f"{ranks.world} processes cannot share {fewest} rows; start {fewest} at most"
             )
         self.memory = None if recipe.memory is None else int(recipe.memory * 2**20)
+        self._exchange = NeuronExchange(task, recipe, data.train) if recipe.exchange_every else None
         self._use(network, optimizer)
 
     def _use(self, network: Network, optimizer: Parameters) -> None:
@@ -159,6 +161,7 @@ class Steps:
     def advance(self, step: int, stop: int, proceed: Callable[[], bool]) -> int:
         """Take steps up to ``stop``, or until ``proceed()`` is false; return the step reached."""
         while step < stop:
+            self._exchange_neurons(step)
             if self._fresh != step:
                 self._gradient(step)
             if self.convergence is None:
@@ -174,6 +177,15 @@ class Steps:
 
     def _step(self, step: int) -> None:
         self.stepper.step(learning_rate(self.recipe, step))
+
+    def _exchange_neurons(self, step: int) -> None:
+        network, exchange = self.network, self._exchange
+        if exchange is None or not exchange.is_due(step) or not isinstance(network, MLP):
+            return
+        for member, neurons in enumerate(exchange(network, step)):
+            if len(neurons):
+                self.stepper.forget(member, neurons)
+                self._fresh = -1
 
     def ended(self) -> Float[Tensor, " member"]:
         """The step at which each member has converged; -1 if it has not, or patience is not asked."""
