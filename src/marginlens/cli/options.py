@@ -65,6 +65,7 @@ __all__ = [
     "Track",
     "TrainFraction",
     "TrainLength",
+    "UntilOptimal",
     "Warmup",
     "WeightDecay",
     "Width",
@@ -338,6 +339,14 @@ Steps = Annotated[
 Stop = Annotated[
     float | None,
     _option(_STOPPING, "Stop at this share of the maximum margin.", "no stop", "--stop-share"),
+]
+UntilOptimal = Annotated[
+    float | None,
+    _option(
+        _STOPPING,
+        "Stop when the loss is within this relative excess of the known minimum, for example 1e-6.",
+        "no stop",
+    ),
 ]
 Tolerance = Annotated[
     float | None,

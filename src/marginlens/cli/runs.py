@@ -72,6 +72,7 @@ from marginlens.cli.options import (
     Track,
     TrainFraction,
     TrainLength,
+    UntilOptimal,
     Warmup,
     WeightDecay,
     Width,
@@ -166,6 +167,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         weight_decay: WeightDecay = None,
         steps: Steps = None,
         stop_share: Stop = None,
+        until_optimal: UntilOptimal = None,
         tolerance: Tolerance = None,
         patience: PatienceSteps = None,
         batch: Batch = None,
@@ -199,7 +201,8 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "optimizer": optimizer, "learning_rate": learning_rate, "momentum": momentum,
             "betas": betas, "exchange_every": exchange_every,
             "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,
-            "step_size": step_size, "steps": steps, "stop_share": stop_share, "tolerance": tolerance,
+            "step_size": step_size, "steps": steps, "stop_share": stop_share,
+            "until_optimal": until_optimal, "tolerance": tolerance,
             "patience": patience,
             "seed": seed, "members": members, "batch": batch, "online": online or None,
             "train_fraction": train_fraction, "train_length": train_length,
@@ -359,7 +362,8 @@ def _start(
     prediction = prediction_for(chosen, recipe)
     if not quiet and recipe.network != "transformer":
         print_prediction(prediction, brief=True)
-    with progress(recipe.steps, prediction.margin, quiet=quiet) as show:
+    minimum = _minimum_shown(recipe, prediction)
+    with progress(recipe.steps, prediction.margin, minimum, quiet=quiet) as show:
         return follow(
             recipe,
             chosen,
@@ -369,6 +373,12 @@ def _start(
             progress=show,
             **options,
         )
+
+
+def _minimum_shown(recipe: Recipe, prediction: Prediction) -> float | None:
+    """The known minimum of the loss, where the progress bar is to show the excess over it."""
+    is_known = recipe.until_optimal is not None and prediction.at_penalty is not None
+    return prediction.at_penalty.loss if is_known and prediction.at_penalty else None
 
 
 def _device_of(folder: Path | None) -> str:
@@ -406,7 +416,9 @@ def _go_on(
         def show(recipe: Recipe, prediction: Prediction, step: int) -> Any:
             if not quiet:
                 print_line(f"going on with {recipe.task} from step {step} of {recipe.steps}")
-            return stack.enter_context(progress(recipe.steps, prediction.margin, quiet=quiet))
+            minimum = _minimum_shown(recipe, prediction)
+            shown = progress(recipe.steps, prediction.margin, minimum, quiet=quiet)
+            return stack.enter_context(shown)
 
         changes = {name: fields[name] for name in MAY_CHANGE}
         return resume(folder, previous=previous, progress=show, **options, **changes)

@@ -277,9 +277,9 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
 
 @contextmanager
 def progress(
-    steps: int, margin: float | None, *, quiet: bool
+    steps: int, margin: float | None, minimum: float | None = None, *, quiet: bool
 ) -> Iterator[Callable[[int, dict[str, np.ndarray]], None] | None]:
-    """A live bar with loss, accuracy and margin (of the worst member)."""
+    """A live bar with loss, accuracy and margin (of the worst member), or the excess over a minimum."""
     if quiet:
         yield None
         return
@@ -291,6 +291,8 @@ def progress(
             least = float(row["normalized_margin"].min())
             share = f"margin {least:.3g}" if margin is None else f"margin {least / margin:.4f} γ*"
             words = f"loss {row['loss'].max():.5g}  accuracy {row['accuracy'].min():.3f}  {share}"
+            if minimum is not None:
+                words += f"  excess {row['loss'].max() / minimum - 1:.1e}"
             if "upper_bound" in row:  # the margin itself is trained
                 words = f"margin {least:.5g}" + (
                     "" if margin is None else f", {least / margin:.4f} γ*"

@@ -31,6 +31,7 @@ _CALM = 1.0  # seconds without a start, after which a process is made ready for 
 _ENDS = {
     "steps": "all steps are taken",
     "converged": "it has converged",
+    "optimal": "its loss is as near the minimum as was asked for",
     "share of the margin": "it has its share of the maximum margin",
     "diverged": "it has diverged, and ends as it last was",
 }

@@ -19,7 +19,13 @@ from marginlens.training.engine import Kept, steps_for, way_of
 from marginlens.training.process import Signals, settings
 from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe, recipe_for
-from marginlens.training.start import copy_of, find_device, initial_network, moved
+from marginlens.training.start import (
+    copy_of,
+    find_device,
+    initial_network,
+    known_minimum,
+    moved,
+)
 from marginlens.training.state import Training, TrainingState, snapshot_steps
 
 __all__ = ["CHECKPOINT_SECONDS", "DivergedError", "Watch", "train"]
@@ -93,7 +99,8 @@ def train(
     Raises
     ------
     ValueError
-        If the device is not there, ``stop_share`` is asked for where the maximum is unknown, or
+        If the device is not there, ``stop_share`` is asked for where the maximum is unknown or
+        ``until_optimal`` where the minimum is, or
         ``start`` is a network of another task or recipe.
     DivergedError
         If the loss of every member stops being finite or its norm explodes, naming the step; it
@@ -119,6 +126,7 @@ def train(
         raise ValueError(
             "stop_share needs a known maximum margin; leave it out for this activation"
         )
+    minimum = None if recipe.until_optimal is None else known_minimum(task, recipe)
     started = time.perf_counter()
     device = find_device(recipe.device)
     if state is None:
@@ -139,8 +147,8 @@ def train(
         compiled_passes(way == "passes") as compile_seconds,
     ):
         loop = _Loop(
-            task, recipe, state, margin, progress, checkpoint, checkpoint_every, signals, started,
-            watch, watch_seconds,
+            task, recipe, state, margin, minimum, progress, checkpoint, checkpoint_every, signals,
+            started, watch, watch_seconds,
         )  # fmt: skip
         stopped = loop.run()
     return state.finish(stopped, compile_seconds + loop.steps.compile_seconds)
@@ -155,6 +163,7 @@ class _Loop:
         recipe: Recipe,
         state: TrainingState,
         margin: float | None,
+        minimum: float | None,
         progress: Callable[[int, dict[str, np.ndarray]], None] | None,
         checkpoint: Callable[[TrainingState], None] | None,
         checkpoint_every: int | None,
@@ -163,7 +172,7 @@ class _Loop:
         watch: Watch | None,
         watch_seconds: float,
     ) -> None:
-        self.recipe, self.state, self.margin = recipe, state, margin
+        self.recipe, self.state, self.margin, self.minimum = recipe, state, margin, minimum
         self.progress, self.checkpoint, self.every = progress, checkpoint, checkpoint_every
         self.signals, self.ranks = signals, Ranks.here()
         self.steps = steps_for(task, recipe, state, self.ranks, state.compiled)
@@ -300,7 +309,7 @@ class _Loop:
         self._stop_members(active)
 
     def _stop_members(self, active: np.ndarray) -> None:
-        """Let members go that have converged or have their share of the margin."""
+        """Let members go that have converged, are optimal, or have their share of the margin."""
         state, recipe = self.state, self.recipe
         reasons = np.full(len(active), "", dtype=object)
         last = np.full(len(active), state.step)
@@ -316,6 +325,9 @@ class _Loop:
             if len(loss) > back:
                 change = np.abs(loss[-1][active] / loss[-1 - back][active] - 1)
                 reasons[change < recipe.tolerance] = "converged"
+        if recipe.until_optimal is not None and self.minimum is not None:
+            excess = state.rows["loss"][-1][active] / self.minimum - 1
+            reasons[(excess < recipe.until_optimal) & (reasons == "")] = "optimal"
         if recipe.stop_share is not None and self.margin is not None:
             reached = state.rows["normalized_margin"][-1][active] / self.margin
             reasons[(reached >= recipe.stop_share) & (reasons == "")] = "share of the margin"

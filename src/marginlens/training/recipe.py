@@ -107,6 +107,10 @@ class Recipe(BaseModel):
         Share of the training rows whose label is replaced by another one, all equally likely.
     stop_share
         A member stops when it has this share of the maximum margin.
+    until_optimal
+        A member stops when its loss exceeds the known minimum (the prediction's, at the strength that
+        training ends with) by less than this, relatively. Along a regularization path not before
+        its last quarter.
     tolerance
         A member stops when its loss changes by less than this, relatively, over 100 steps; 0: never.
         Along a regularization path neither stops a member before its last quarter.
@@ -168,6 +172,7 @@ class Recipe(BaseModel):
     corrupt: float = Field(0.0, ge=0, lt=1)
     steps: int = Field(1500, ge=0, le=100_000_000)
     stop_share: float | None = Field(None, gt=0, le=1)
+    until_optimal: float | None = Field(None, gt=0, allow_inf_nan=False)
     tolerance: float = Field(0.0, ge=0)
     patience: int = Field(0, ge=0, le=1_000_000)
     seed: int = Field(0, ge=0, lt=2**62)
@@ -293,6 +298,8 @@ class Recipe(BaseModel):
             self._check_online()
         if self.exchange_every:
             self._check_exchange()
+        if self.until_optimal is not None:
+            self._check_until_optimal()
         if self.patience:
             self._check_patience()
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -361,6 +368,17 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"exchange_every needs the cross-entropy of fixed rows, and this recipe {what}: "
                 "leave it out"
+            )
+
+    def _check_until_optimal(self) -> None:
+        plain = self.network == "mlp" and not (self.biases or self.tied or self.weight_decay)
+        homogeneous = self.penalty == "homogeneous" and self.final_strength > 0
+        entropy = self.loss_function in ("cross_entropy", "logistic")
+        if not (plain and homogeneous and entropy and self.is_population and not self.online):
+            raise MarginLensError(
+                "until_optimal needs the known minimum, which is that of an MLP's cross-entropy on the "
+                "whole table with the homogeneous penalty: leave it out; for example --tolerance 1e-7 "
+                "stops what has converged"
             )
 
     def _check_patience(self) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from marginlens.errors import MarginLensError
 from marginlens.networks import MLP, Factored, Network, Rows, Transformer
 from marginlens.networks.loss import require_classes
 from marginlens.tasks import Task
-from marginlens.theory import parse_activation
+from marginlens.theory import Penalty, parse_activation, predict
 from marginlens.training.data import Batches, drawn_rows, split
 from marginlens.training.recipe import Recipe
 
-__all__ = ["check_trainable", "copy_of", "find_device", "initial_network", "moved"]
+__all__ = [
+    "check_trainable", "copy_of", "find_device", "initial_network", "known_minimum", "moved",
+]  # fmt: skip
 
 
 def find_device(name: str) -> torch.device:
@@ -67,6 +70,30 @@ def initial_network(task: Task, recipe: Recipe, device: torch.device | None = No
     )
 
 
+def known_minimum(task: Task, recipe: Recipe) -> float:
+    """Return the least objective of any network at the strength that the recipe ends with.
+
+    Raises
+    ------
+    ValueError
+        If none is known for the task and activation.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> f"{known_minimum(task('C23'), Recipe(task='C23', strength=1e-4)):.7f}"
+    '0.2838312'
+    """
+    penalty = Penalty(recipe.penalty, recipe.final_strength)
+    found = predict(task, recipe.activation, penalty).at_penalty
+    if found is None:
+        raise MarginLensError(
+            f"until_optimal needs a known minimum, and none is known for {task.name} with "
+            f"{recipe.activation}: leave it out; for example --tolerance 1e-7 stops what has converged"
+        )
+    return found.loss
+
+
 def check_trainable(task: Task, recipe: Recipe) -> None:
     """Refuse what the recipe asks for and this machine or task does not have, before it is begun.
 
@@ -78,6 +105,8 @@ def check_trainable(task: Task, recipe: Recipe) -> None:
     """
     find_device(recipe.device)
     require_classes(recipe.loss_function, task.classes)
+    if recipe.until_optimal is not None:
+        known_minimum(task, recipe)
     data = split(task, recipe)
     if recipe.online:
         drawn_rows(task, 1, np.random.default_rng(0))

@@ -20,7 +20,7 @@ HISTORY = ("loss", "cross_entropy", "accuracy", "margin", "norm", "normalized_ma
 MARGIN = ("sharpness", "upper_bound")
 HELD_OUT = ("test_cross_entropy", "test_accuracy", "test_margin")
 
-ENDS = ("", "steps", "share of the margin", "converged", "diverged", "interrupted")
+ENDS = ("", "steps", "share of the margin", "converged", "diverged", "interrupted", "optimal")
 """Why a member stopped; nothing while it is trained."""
 
 _SNAPSHOT_BYTES = 64 << 20
@@ -54,7 +54,8 @@ class Training:
     seconds
         Time spent training.
     stopped
-        ``"steps"``, ``"share of the margin"``, ``"converged"``, ``"diverged"`` or ``"interrupted"``:
+        ``"steps"``, ``"share of the margin"``, ``"converged"``, ``"optimal"``, ``"diverged"`` or
+        ``"interrupted"``:
         of the member that was trained longest.
     ends, end_steps
         The same for each member, and the step of its last state.

@@ -165,6 +165,11 @@ def _not_at_minimum(
             f"Stopped early, as --tolerance asks: {above}."
             f"{_command(advice.without('tolerance', 'patience') if advice else None)}"
         )
+    if facts.ended == "optimal":
+        return (
+            f"Stopped early, as --until-optimal asks: {above}."
+            f"{_command(advice.without('until_optimal') if advice else None)}"
+        )
     if facts.ended == "diverged":
         return (
             f"Diverged after step {facts.step}, which is kept: {above}; try a smaller "
