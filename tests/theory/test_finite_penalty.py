@@ -147,8 +147,8 @@ def train(inputs, answers, start, power, strength):
 
     optimizer = torch.optim.LBFGS(
         parameters,
-        max_iter=1200,
-        max_eval=2400,
+        max_iter=700,
+        max_eval=1400,
         tolerance_grad=1e-12,
         tolerance_change=1e-16,
         line_search_fn="strong_wolfe",
