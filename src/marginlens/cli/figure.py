@@ -44,6 +44,7 @@ Scale = Annotated[
     "  marginlens figure neurons runs/C23 --out neurons.svg\n\n"
     "  marginlens figure heatmap runs/S5 --out heatmap.pdf --width 420\n\n"
     "  marginlens figure logits runs/C71 --out logits.png --dark\n\n"
+    "  marginlens figure margins runs/S4 runs/S4-margin --out margins.svg\n\n"
     "  marginlens figure plane runs/C59 runs/C53 model.pt --out plane.svg\n\n"
     "  marginlens figure atlas atlas --out atlas.html\n\n"
     "Pages need nothing else; .svg, .pdf and .png need pip install 'marginlens[images]' and a Chrome "
@@ -60,8 +61,8 @@ def figure(
         list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help="Folder of a run; several runs or other projects' files for plane; an atlas's "
-            "folder for atlas.",
+            help="Folder of a run; several runs for margins; several runs or other projects' files "
+            "for plane; an atlas's folder for atlas.",
             show_default=False,
         ),
     ] = None,
@@ -166,6 +167,18 @@ def _clock_or_pizza(what: str) -> ClockPizza:
     return examine_network(run.training.network, run.task, train=train).clock_pizza
 
 
+def _margins(of: list[str]) -> go.Figure:
+    from marginlens.figures.compare import Compared, margins_figure
+    from marginlens.runs import load_run
+
+    drawn = margins_figure([Compared(Path(what).name, load_run(what)) for what in of])
+    if drawn is None:
+        raise ValueError(
+            "the figure margins is of runs whose maximum margin is known, got none; take runs of C23"
+        )
+    return drawn
+
+
 def _atlas(of: list[str]) -> go.Figure:
     from marginlens.atlas import read_atlas
     from marginlens.figures import atlas_figure
@@ -176,6 +189,7 @@ def _atlas(of: list[str]) -> go.Figure:
 
 
 _OTHERS: dict[str, tuple[str, Callable[[list[str]], go.Figure]]] = {
+    "margins": ("Margins of several runs on their way to the maximum, with upper bounds", _margins),
     "plane": ("Clocks and pizzas, network by network (runs or files)", _plane),
     "atlas": ("The maximum margin of every group of an atlas (its folder)", _atlas),
 }

@@ -220,7 +220,7 @@ SharpnessStart = Annotated[
     _option(
         _PENALTY,
         "With --loss margin: first sharpness of the smoothed minimum, in units of 1 / margin.",
-        "10",
+        "3",
     ),
 ]
 SharpnessEnd = Annotated[

@@ -72,7 +72,9 @@ class Compared:
 def margins_figure(compared: Sequence[Compared]) -> go.Figure | None:
     """Draw each network's normalized margin as a share of gamma* against training step.
 
-    None where gamma* is known for none of them; networks for which it is unknown are left out.
+    Where the margin itself was trained, a dotted line of the same colour is the upper bound of gamma*
+    that its adversary has proved. None where gamma* is known for none of them; networks for which it
+    is unknown are left out.
     """
     figure, lowest, highest = go.Figure(), 0.0, 1.0
     for index, one in enumerate(compared):
@@ -82,6 +84,7 @@ def margins_figure(compared: Sequence[Compared]) -> go.Figure | None:
             continue
         _line(figure, index, one, steps[shown], ratio[shown], "%{y:.3%} of γ*")
         lowest, highest = min(lowest, float(ratio[shown].min())), max(highest, ratio[shown].max())
+        _bound(figure, index, one, shown)
     if not figure.data:
         return None
     style.reference_line(figure, 1.0, "maximum γ*", dash="dash")
@@ -187,6 +190,20 @@ def _line(figure: go.Figure, index: int, one: Compared, x: Any, y: Any, form: st
         x=x, y=y, mode="lines+markers", name=style.plain(one.label), line={"color": color, "width": 2},
         marker={"color": color, "symbol": SYMBOLS[index], "size": 7, "maxdisplayed": _MARKS},
         hovertemplate=f"step %{{x}}<br>{form}<extra>%{{fullData.name}}</extra>",
+    )  # fmt: skip
+
+
+def _bound(figure: go.Figure, index: int, one: Compared, shown: np.ndarray) -> None:
+    """Draw the upper bound that a training of the margin proved, where it did."""
+    best = one.run.prediction.margin
+    if best is None or "upper_bound" not in one.run.training.history:
+        return
+    bound = one.curve("upper_bound") / best
+    figure.add_scatter(
+        x=one.steps[shown], y=bound[shown], mode="lines", showlegend=False,
+        name=f"{style.plain(one.label)}: upper bound",
+        line={"color": style.feature_color(index, len(SYMBOLS)), "width": 1.5, "dash": "dot"},
+        hovertemplate="step %{x}<br>γ* ≤ %{y:.3%} of γ*<extra>%{fullData.name}</extra>",
     )  # fmt: skip
 
 

@@ -82,7 +82,10 @@ def growing_loss_figure(
     if at is not None and at.loss > 0:
         label = f"predicted loss: {style.number(at.loss)}"
         style.reference_line(figure, at.loss, label, dash="dot", end="right", logarithmic=True)
-    figure.update_yaxes(title_text="loss (nats)", type="log", dtick=1)
+    if np.any(np.asarray(history.get("loss", _NOTHING)) < 0):  # minus a smoothed margin
+        figure.update_yaxes(title_text="loss", type="linear")
+    else:
+        figure.update_yaxes(title_text="loss (nats)", type="log", dtick=1)
     figure.update_xaxes(title_text="training step", range=[0, steps])
     return style.styled(figure, "Loss", height=340)
 

@@ -26,7 +26,8 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     The normalized margin is min over inputs of (right logit - best wrong logit) divided by
     sum_i ||omega_i||^nu. The dashed line is gamma*; where no theorem gives it, the line is absent
     and the title says so. The dotted line is the value predicted at the run's penalty, where the two
-    can be told apart.
+    can be told apart. Where the margin itself was trained, the thin line is the least upper bound of
+    gamma* that the adversary has proved so far.
 
     Parameters
     ----------
@@ -40,6 +41,7 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     best = prediction.margin
     ratio = "<br>%{customdata:.4%} of γ*" if best is not None else ""
     shown = (steps > 0) & np.isfinite(margins) if log_steps else np.isfinite(margins)
+    bounds = np.asarray(history["upper_bound"])[shown] if "upper_bound" in history else None
     steps, margins = steps[shown], margins[shown]
     figure = go.Figure(
         go.Scatter(
@@ -52,6 +54,13 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
             hovertemplate="step %{x}<br>normalized margin %{y:.5g}" + ratio + "<extra></extra>",
         )
     )
+    if bounds is not None and np.isfinite(bounds).any():
+        figure.add_scatter(
+            x=steps, y=bounds, mode="lines", name="upper bound",
+            line={"color": style.START, "width": 1.5},
+            customdata=None if best is None else bounds / best,
+            hovertemplate="step %{x}<br>γ* ≤ %{y:.5g}" + ratio + "<extra></extra>",
+        )  # fmt: skip
     top = max([float(margins.max(initial=0.0)), best or 0.0]) or 1.0
     if best is not None:
         reached = None if prediction.at_penalty is None else prediction.at_penalty.margin_ratio
@@ -85,6 +94,17 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
 def margin_caption(run: Run) -> tuple[str, str]:
     """What to look for, and how it is computed."""
     known = run.prediction.margin is not None
+    how = (
+        "The normalized margin is the least lead of the right logit over the best wrong one, over "
+        f"all inputs, divided by the sum of the neurons' norms to the power {run.measurement.degree}."
+    )
+    if run.recipe.loss_function == "margin" and known and run.prediction.proved:
+        return (
+            "The curve should rise to γ*, and the thin line, the upper bound that the adversary "
+            "proves, fall to it: between them lies the maximum.",
+            f"{how} The adversary is the softmax over inputs and wrong answers that training "
+            "minimises against; the best single neuron against it bounds γ* from above.",
+        )
     return (
         "The curve should rise to the value predicted for this penalty, and can never cross γ*."
         if known and run.prediction.proved
@@ -93,6 +113,5 @@ def margin_caption(run: Run) -> tuple[str, str]:
         if known
         else "No theorem gives the maximum in this setting, so the curve has nothing to be held "
         "against; it should rise and level off.",
-        "The normalized margin is the least lead of the right logit over the best wrong one, over "
-        f"all inputs, divided by the sum of the neurons' norms to the power {run.measurement.degree}.",
+        how,
     )

@@ -149,7 +149,7 @@ class Recipe(BaseModel):
     loss_function: Literal["cross_entropy", "squared", "hinge", "logistic", "margin"] = (
         "cross_entropy"
     )
-    sharpness_start: float = Field(10.0, gt=0, allow_inf_nan=False)
+    sharpness_start: float = Field(3.0, gt=0, allow_inf_nan=False)
     sharpness_end: float = Field(2000.0, gt=0, allow_inf_nan=False)
     penalty: Literal["homogeneous", "l2"] = "homogeneous"
     strength: float = Field(1e-4, ge=0, allow_inf_nan=False)
@@ -484,7 +484,7 @@ _LEARNED: dict[str, Any] = {
 }  # fmt: skip
 _MARGIN: dict[str, Any] = {
     "loss_function": "margin", "strength": 0.0, "optimizer": "neuronwise-adam",
-    "learning_rate": 0.03, "betas": (0.97, 0.95), "steps": 1500,
+    "learning_rate": 0.03, "betas": (0.97, 0.95), "schedule": "cosine", "steps": 1500,
 }  # fmt: skip
 _PLAIN: dict[str, Any] = {"weight_decay": 0.0, "betas": (0.9, 0.999)}
 
@@ -506,7 +506,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     leave the irrelevant coordinates. Where no theorem applies: the recipe's own
     defaults, but for the strength where the margin of a single neuron is known. Squared and hinge
     losses have no penalty unless one is chosen, and an MLP with biases has the L2 penalty. The margin
-    objective has none: it is trained by the neuron-wise optimizer at rate .03 for 1,500 steps.
+    objective has none: it is trained by the neuron-wise optimizer for 1,500 steps, at rate .03 that
+    falls along a cosine.
     Factored networks and transformers are 128 wide and train as those of Nanda et al. 2023: ReLU,
     AdamW at rate .001 with betas .9 and .98 and weight decay 1, no penalty, 10,000 steps. So does an
     MLP, 512 wide, on tasks that the theory does not speak of.

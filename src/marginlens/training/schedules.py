@@ -57,7 +57,8 @@ def sharpness(recipe: Recipe, step: int) -> float:
 
     Examples
     --------
-    >>> recipe = Recipe(task="C5", loss_function="margin", steps=100, sharpness_end=1000)
+    >>> schedule = {"steps": 100, "sharpness_start": 10, "sharpness_end": 1000}
+    >>> recipe = Recipe(task="C5", loss_function="margin", **schedule)
     >>> [round(sharpness(recipe, step)) for step in (0, 50, 100)]
     [10, 100, 1000]
     """

@@ -148,10 +148,11 @@ def _not_at_minimum(
 ) -> str:
     excess, advice = minimum.measured or 0.0, facts.advice
     if prediction.at_penalty is None:
-        return (
+        short = (
             f"Not a network of maximum margin: it has {_percent(1 - excess)} of it, and the claims are "
-            "about those that have all of it."
+            "about those that have all of it"
         )
+        return f"{short}{_longer(advice)}" if facts.trains_margin else f"{short}."
     above = f"loss {_percent(excess)} above the minimum"
     if excess >= 1:
         above = f"loss {1 + excess:.3g} times the minimum"
