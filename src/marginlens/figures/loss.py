@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -81,7 +81,7 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
 
 def _soft_margin(run: Run, figure: go.Figure) -> go.Figure:
     """Turn minus the smoothed least margin, which is minimised, into the margin that is raised."""
-    curve = figure.data[0]
+    curve: Any = figure.data[0]
     curve.y, curve.name = -np.asarray(curve.y, dtype=float), "smoothed least margin"
     curve.hovertemplate = "step %{x}<br>smoothed least margin %{y:.5g}<extra></extra>"
     best = run.prediction.margin
