@@ -161,7 +161,7 @@ class Textbook:
             elif isinstance(network, Factored):
                 model = TextbookFactored(network, member)
             else:
-                weights = {name: p[member] for name, p in network.parameters.items()}
+                weights = {name: p[member] for name, p in network.tensors.items()}
                 model = TextbookMLP(weights, case.activation, case.form, case.strength)  # type: ignore
             self.members.append(
                 Training(
@@ -222,7 +222,7 @@ class Compiled:
         self.steps, self.rate, self.strength = steps, case.rate, case.strength
         self.kernel = EnsembleSteps(
             task(case.task), network.activation, Penalty("homogeneous", case.strength),
-            case.optimizer, network.parameters, {},
+            case.optimizer, network.tensors, {},
         )  # fmt: skip
 
     def __call__(self) -> float:

@@ -1,8 +1,8 @@
 """Time of a step of many small networks: the compiled kernel against PyTorch's operators and the loop.
 
-The loop trains one seed after another as the textbook has it; ``eager`` is `Population` with fused Adam,
-all members at once. All start from the same weights and take the same steps, alternating; losses and
-gradients of the first step are compared in float64.
+The loop trains one seed after another as the textbook has it; ``eager`` is our evaluator with fused
+Adam, all members at once. All start from the same weights and take the same steps, alternating; losses
+and gradients of the first step are compared in float64.
 
     OMP_NUM_THREADS=1 python benchmarks/seeds.py
 """

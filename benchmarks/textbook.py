@@ -118,7 +118,7 @@ class TextbookFactored(nn.Module):
 
     def __init__(self, network: Factored, member: int = 0) -> None:
         super().__init__()
-        p = {name: value[member].detach().clone() for name, value in network.parameters.items()}
+        p = {name: value[member].detach().clone() for name, value in network.tensors.items()}
         self.W_x, self.W_y = nn.Parameter(p["embed_u"]), nn.Parameter(p["embed_v"])
         self.W = nn.Parameter(torch.cat([p["mix_u"], p["mix_v"]]))
         self.W_U = nn.Parameter(p["w"].T.contiguous())
@@ -153,7 +153,7 @@ class TextbookLayer(nn.Module):
     def __init__(self, network: Transformer, member: int, suffix: str) -> None:
         super().__init__()
         self.settings = network.settings
-        given = {name: value[member].detach().clone() for name, value in network.parameters.items()}
+        given = {name: value[member].detach().clone() for name, value in network.tensors.items()}
         self.ours = {}
         for name, ours in self.NAMES.items():
             if ours + suffix in given:
@@ -212,7 +212,7 @@ class TextbookTransformer(nn.Module):
     def __init__(self, network: Transformer, member: int = 0) -> None:
         super().__init__()
         self.settings = network.settings
-        given = {name: value[member].detach().clone() for name, value in network.parameters.items()}
+        given = {name: value[member].detach().clone() for name, value in network.tensors.items()}
         for name, ours in self.NAMES.items():
             self.register_parameter(name, nn.Parameter(given[ours]))
         self.blocks = nn.ModuleList(

@@ -210,7 +210,7 @@ def test_seeds_in_a_loop_are_the_same_networks():
     alone = [
         textbook.Training(
             textbook.TextbookMLP(
-                {name: p[member] for name, p in network.parameters.items()}, "x^2", "separate",
+                {name: p[member] for name, p in network.tensors.items()}, "x^2", "separate",
                 case.strength,
             ),
             rows.inputs, rows.answers,

@@ -16,7 +16,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("foreign")
     s3 = task("S3")
     network = construct(s3)
-    np.savez(folder / "mine.npz", **{k: p[0].numpy() for k, p in network.parameters.items()})
+    np.savez(folder / "mine.npz", **{k: p[0].numpy() for k, p in network.tensors.items()})
     np.savez(folder / "logits.npz", logits=network.logits(s3)[0].reshape(6, 6, 6).numpy())
     torch.save({"model": {"x": torch.ones(2)}}, folder / "other.pt")
     execute("C5", network="transformer", width=8, heads=2, hidden=8, steps=20, train_fraction=0.6,

@@ -211,7 +211,7 @@ def test_algorithms_of_a_file(call, tmp_path):
     u, v, w = memorizing_weights(group("S3").table)
     np.savez(tmp_path / "list.npz", u=u, v=v, w=w)
     problem = task("C23")
-    weights = {name: p[0].numpy() for name, p in construct(problem).parameters.items()}
+    weights = {name: p[0].numpy() for name, p in construct(problem).tensors.items()}
     np.savez(tmp_path / "waves.npz", **weights)
     code, printed, error = call("algorithms", "waves.npz")
     assert code == 0, error

@@ -34,7 +34,7 @@ def at_minimum(name, below=20.0):
     prediction = predict(of, penalty=Penalty("homogeneous", strength))
     one = construct(of)
     factor = prediction.at_penalty.norm ** (1 / one.homogeneity)
-    return of, prediction, MLP({s: p * factor for s, p in one.parameters.items()}, one.activation)
+    return of, prediction, MLP({s: p * factor for s, p in one.tensors.items()}, one.activation)
 
 
 # contradicted
@@ -111,7 +111,7 @@ def test_no_network_whatever_contradicts_the_theory(name, seed, noise, below, da
     """Perturbed in every way, close to the minimum and far: at least the minimum is not reached."""
     of, _, network = at_minimum(name)
     rng = np.random.default_rng(seed)
-    parameters = dict(network.parameters)
+    parameters = dict(network.tensors)
     width = parameters["w"].shape[-1]
     size = 10.0**noise
     if damage in ("noise", "all"):
@@ -144,10 +144,10 @@ def test_a_weak_neuron_of_the_opposite_phase_contradicts_nothing(output):
     of, prediction, network = at_minimum("C5")
     wave = torch.cos(2 * torch.pi * torch.arange(5, dtype=torch.float64) / 5)[:, None]
     added = {"u": wave, "v": wave, "w": output * wave}
-    size = 0.2 * network.parameters["u"].abs().max()
+    size = 0.2 * network.tensors["u"].abs().max()
     parameters = {
         s: torch.cat([p, size * added[s].expand(*p.shape[:-1], 1)], -1)
-        for s, p in network.parameters.items()
+        for s, p in network.tensors.items()
     }
     verdict = judge(prediction, measure(MLP(parameters, network.activation), of))
     (phases,) = [claim for claim in verdict.claims if claim.name == "phases_add"]
@@ -219,7 +219,7 @@ def test_without_a_theorem_claims_are_reported_and_not_scored(fields, words):
 )
 def test_how_training_ended_is_said(ended, first):
     of, prediction, network = at_minimum("C5")
-    half = {slot: 0.9 * p for slot, p in network.parameters.items()}
+    half = {slot: 0.9 * p for slot, p in network.tensors.items()}
     found = measure(MLP(half, network.activation), of)
     verdict = judge(prediction, found, facts=TrainingFacts(ended=ended, step=7, steps=9))
     assert verdict.summary.startswith(first)
@@ -248,10 +248,8 @@ def test_claims_that_pass_pass_whatever_premise_is_not_met():
 )
 def test_unfinished_and_stuck_are_told_apart_by_the_last_part_of_the_way(fall, width, words):
     of, prediction, network = at_minimum("C5")
-    zeros = width - network.parameters["w"].shape[-1]
-    louder = {
-        s: torch.nn.functional.pad(1.05 * p, (0, zeros)) for s, p in network.parameters.items()
-    }
+    zeros = width - network.tensors["w"].shape[-1]
+    louder = {s: torch.nn.functional.pad(1.05 * p, (0, zeros)) for s, p in network.tensors.items()}
     found = measure(MLP(louder, network.activation), of)
     verdict = judge(prediction, found, facts=TrainingFacts(last_fall=fall))
     assert words in verdict.summary

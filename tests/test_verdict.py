@@ -29,7 +29,7 @@ def best_network(name: str, strength: float = STRENGTH) -> MLP:
     one = construct(of)
     norm = predict(of, penalty=Penalty("homogeneous", strength)).at_penalty.norm
     factor = norm ** (1 / one.homogeneity)
-    return MLP({slot: p * factor for slot, p in one.parameters.items()}, one.activation)
+    return MLP({slot: p * factor for slot, p in one.tensors.items()}, one.activation)
 
 
 def judged(name: str, network: MLP, strength: float = STRENGTH) -> Verdict:
@@ -154,7 +154,7 @@ PARITY_DAMAGE = [
 )
 def test_every_claim_can_fail(name, claim, damage):
     network = best_network(name)
-    parameters = {slot: p.clone() for slot, p in network.parameters.items()}
+    parameters = {slot: p.clone() for slot, p in network.tensors.items()}
     damage(parameters, network)
     verdict = judged(name, MLP(parameters, network.activation))
     assert claim in failing(verdict)
@@ -169,8 +169,8 @@ def test_a_feature_that_cannot_be_used_is_noticed():
     assert "cannot_features" in {claim.name for claim in clean.claims}
     assert failing(clean) == set()
     (cannot,) = (f for f in of.features if f.dimension == 25)
-    extra = torch.tensor(cannot.basis[:, :1])[None] * network.parameters["u"].norm(dim=1).max()
-    more = {slot: torch.cat([p] + [extra] * 40, dim=2) for slot, p in network.parameters.items()}
+    extra = torch.tensor(cannot.basis[:, :1])[None] * network.tensors["u"].norm(dim=1).max()
+    more = {slot: torch.cat([p] + [extra] * 40, dim=2) for slot, p in network.tensors.items()}
     verdict = judge(prediction, measure(MLP(more, network.activation), of))
     assert {"cannot_features", "shares"} <= failing(verdict)
 
@@ -202,7 +202,7 @@ def test_a_network_that_collapses_is_promised_to_and_nothing_more():
     of = task("C5")
     strength = 2 * predict(of, penalty=Penalty("homogeneous", 1e-3)).collapse_penalty
     one = construct(of)
-    zero = MLP({slot: 0 * p for slot, p in one.parameters.items()}, one.activation)
+    zero = MLP({slot: 0 * p for slot, p in one.tensors.items()}, one.activation)
     prediction = predict(of, penalty=Penalty("homogeneous", strength))
     verdict = judge(prediction, measure(zero, of))
     assert verdict.holds
@@ -216,7 +216,7 @@ def test_a_network_that_collapses_is_promised_to_and_nothing_more():
 def test_the_zero_network_gives_a_verdict_that_json_can_hold(name):
     of = task(name)
     one = construct(of)
-    zero = MLP({slot: 0 * p for slot, p in one.parameters.items()}, one.activation)
+    zero = MLP({slot: 0 * p for slot, p in one.tensors.items()}, one.activation)
     verdict = judge(predict(of), measure(zero, of))
     assert not verdict.holds
     written = json.loads(json.dumps(verdict.to_dict(), allow_nan=False))
@@ -238,7 +238,7 @@ def test_a_tolerance_is_relative_where_it_says_so():
     inside, outside = (1 + 0.99e-3) ** (1 / 3), (1 + 1.01e-3) ** (1 / 3)
     for factor, holds in ((inside, True), (outside, False)):
         network = best_network("C5")
-        scale(network.parameters, factor)
+        scale(network.tensors, factor)
         found = next(c for c in judged("C5", network).claims if c.name == "norm")
         assert found.holds is holds
         assert found.predicted == norm.predicted > 1

@@ -31,7 +31,7 @@ class Textbook:
 
     losses: list[float] = field(default_factory=list)
     held_out: list[float] = field(default_factory=list)
-    parameters: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 class TextbookMuon(torch.optim.Optimizer):
@@ -148,7 +148,7 @@ def textbook(recipe: Recipe, member: int = 0, *, moved: float = 0.0) -> Textbook
         name: (p[member] * (1 + moved * torch.randn(p[member].shape, generator=noise).to(dtype)))
         .clone()
         .requires_grad_()
-        for name, p in initial_network(of, recipe).parameters.items()
+        for name, p in initial_network(of, recipe).tensors.items()
     }
     slots = [leaves["u" if recipe.tied else slot] for slot in of.slots]
     sigma, degree = SIGMAS.get(recipe.activation, (None, 0))
@@ -187,7 +187,7 @@ def textbook(recipe: Recipe, member: int = 0, *, moved: float = 0.0) -> Textbook
         for group in optimizer.param_groups:
             group["lr"] = rate_at(recipe, step)
         optimizer.step()
-    left.parameters = {name: p.detach() for name, p in leaves.items()}
+    left.tensors = {name: p.detach() for name, p in leaves.items()}
     return left
 
 
@@ -223,7 +223,7 @@ def difference(expected, actual) -> float:
 
 def weight_difference(expected: dict[str, Tensor], training: Training, member: int = 0) -> float:
     """Greatest difference of a weight at the end."""
-    ours = training.network.parameters
+    ours = training.network.tensors
     assert ours.keys() == expected.keys()
     differences = [(ours[name][member] - p).abs().max() for name, p in expected.items()]
     return float(torch.stack(differences).max())  # Python's max would drop what is not a number

@@ -10,7 +10,7 @@ from marginlens.networks import (
     Evaluation,
     Rows,
     Transformer,
-    TransformerPopulation,
+    TransformerEvaluator,
     TransformerSettings,
 )
 from marginlens.tasks import Task
@@ -30,7 +30,7 @@ def network(
     generator = torch.Generator().manual_seed(9)
     parameters = {
         name: p + moved * torch.randn(p.shape, generator=generator, dtype=p.dtype)
-        for name, p in start.parameters.items()
+        for name, p in start.tensors.items()
     }
     return Transformer(parameters, settings)
 
@@ -41,12 +41,12 @@ def evaluated(
     rows: Rows | None = None,
     memory: int | None = None,
     *,
-    kind: type = TransformerPopulation,
+    kind: type = TransformerEvaluator,
 ) -> tuple[Evaluation, dict[str, Tensor]]:
     """What the population gives; old values of the gradients must not matter."""
-    gradients = {name: torch.full_like(p, 7.0) for name, p in net.parameters.items()}
+    gradients = {name: torch.full_like(p, 7.0) for name, p in net.tensors.items()}
     population = kind(of, net, rows=rows, memory=memory)
-    return population(net.parameters, gradients), gradients
+    return population(net.tensors, gradients), gradients
 
 
 def textbook(

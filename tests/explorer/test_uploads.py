@@ -66,7 +66,7 @@ def test_what_is_no_table_is_said_of_the_visitors_file():
 
 
 def test_a_network_is_read_as_by_the_command_line():
-    weights = {name: p[0].numpy() for name, p in construct(task("C5")).parameters.items()}
+    weights = {name: p[0].numpy() for name, p in construct(task("C5")).tensors.items()}
     buffer = io.BytesIO()
     np.savez(buffer, **weights)
     found = uploaded_network(sent(buffer.getvalue()), "mine.npz", "uvw")
@@ -166,7 +166,7 @@ def test_one_at_a_time():
 
 
 def test_the_page_names_the_algorithm_before_the_measures(tmp_path):
-    weights = {name: p[0].numpy() for name, p in construct(task("C7")).parameters.items()}
+    weights = {name: p[0].numpy() for name, p in construct(task("C7")).tensors.items()}
     np.savez(tmp_path / "mine.npz", **weights)
     found = read_network(tmp_path / "mine.npz")
     seen = examine_table(found.logits, found.task, network=found.network)

@@ -12,7 +12,7 @@ from explorer_threads import Collected
 from marginlens.explorer.frames import POINTS, Frame, Frames
 from marginlens.explorer.worker import Worker
 from marginlens.measures import measure
-from marginlens.networks import as_mlp, construct
+from marginlens.networks import construct
 from marginlens.runs import load_run
 from marginlens.tasks import task
 from marginlens.training import TrainingState, initial_network, recipe_for, train
@@ -63,14 +63,14 @@ def test_the_last_frame_is_what_is_measured_in_the_saved_run(tmp_path, spec, fie
     out, _ = worked(tmp_path / "run", spec=spec, **fields)
     assert out.messages[-1][0] == {"kind": "end", "status": "finished", "message": "steps"}
     run, frame = load_run(tmp_path / "run"), last_frame(out)
-    found = measure(as_mlp(run.training.network), run.task)
+    found = measure(run.training.network.as_mlp(), run.task)
     assert frame.step == 60
     for name in ("dominant", "max_power", "share", "count"):
         np.testing.assert_allclose(getattr(frame, name), getattr(found, name), rtol=1e-6, atol=1e-7)
     assert frame.history["step"].tolist() == run.training.steps.tolist()
     for name, values in run.training.history.items():
         np.testing.assert_array_equal(frame.history[name], values[:, 0])
-    weights = as_mlp(run.training.network).parameters
+    weights = run.training.network.as_mlp().tensors
     chosen = frame.neurons
     assert len(set(chosen.tolist())) == len(chosen) == min(12, run.recipe.width)
     for name, shown in frame.weights.items():
@@ -107,7 +107,7 @@ def state_of(network, steps=()):
 def test_the_chosen_neurons_are_the_largest_of_each_feature_and_stay(tmp_path):
     network = construct(task("C5"))  # 6 neurons of each of 2 features
     frames = Frames(task("C5"), shown=4)
-    p = {name: value.clone() for name, value in network.parameters.items()}
+    p = {name: value.clone() for name, value in network.tensors.items()}
     scale = 1 + 0.01 * torch.arange(12).flip(0)  # the first is the largest
     p = {name: value * scale for name, value in p.items()}
     network = network.with_parameters(p)
@@ -173,8 +173,8 @@ def test_a_changed_penalty_is_a_training_gone_on_from_there_and_the_run_says_so(
         watch=lambda state: (kept.append(state), state.step < change["step"])[1],
     )  # fmt: skip
     right = train(task("C5"), recipe.model_copy(update={"strength": 4e-3}), state=kept[-1])
-    for name, p in right.network.parameters.items():
-        assert torch.equal(p, run.training.network.parameters[name])
+    for name, p in right.network.tensors.items():
+        assert torch.equal(p, run.training.network.tensors[name])
 
 
 def test_nobody_looks_and_no_frames_are_made(tmp_path, monkeypatch, often):

@@ -84,7 +84,7 @@ def test_a_collapsed_network_breaks_no_figure(name):
                for name in ("max_power", "share", "phases")}  # fmt: skip
     nothing = np.full(len(run.history["step"]), np.nan)
     network = run.training.network
-    zero = network.with_parameters({name: 0 * p for name, p in network.parameters.items()})
+    zero = network.with_parameters({name: 0 * p for name, p in network.tensors.items()})
     collapsed = replace(
         remeasured(run, live=np.zeros_like(found.live), dominant=np.full_like(found.dominant, -1),
                    **unknown),

@@ -35,7 +35,7 @@ def random_network(known, seed=0):
 
 def run_of(network, known):
     """A finished run of a network that nobody trained."""
-    weights = {name: p.detach().numpy() for name, p in network.parameters.items()}
+    weights = {name: p.detach().numpy() for name, p in network.tensors.items()}
     return SimpleNamespace(
         task=known, measurement=measure(network, known), displacement=displacement(network, known),
         snapshots=weights, snapshot_steps=np.array([0]), training=SimpleNamespace(network=network),
@@ -155,7 +155,7 @@ def test_neurons_of_maximum_margin_are_of_rank_one(name):
     found = measure(network, known)
     for neuron in range(0, network.width, 7):
         irrep = known.features[found.dominant[neuron]].irrep
-        for p in network.parameters.values():
+        for p in network.tensors.values():
             matrix = coefficient_matrix(p[0, :, neuron].numpy(), irrep)
             assert rank_one_share(matrix, irrep) > 1 - 1e-9
 

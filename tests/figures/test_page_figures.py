@@ -137,11 +137,11 @@ def test_the_margin_of_a_few_frequencies_is_that_of_a_network():
     p, found = 7, interference(7, [1, 2, 3])
     c7 = task(f"C{p}")
     whole = construct(c7)
-    power = np.stack([f.power(whole.parameters["u"][0].numpy().T) for f in c7.features])
+    power = np.stack([f.power(whole.tensors["u"][0].numpy().T) for f in c7.features])
     share = frequencies_figure(found, 2).data[0].y
     for place, chosen in enumerate(found.best_sets):
         keep = torch.as_tensor(np.isin(power.argmax(0) + 1, chosen))
-        few = whole.with_parameters({n: x[..., keep] for n, x in whole.parameters.items()})
+        few = whole.with_parameters({n: x[..., keep] for n, x in whole.tensors.items()})
         margin = measure(few, c7).normalized_margin
         assert margin / predict(c7).margin == pytest.approx(share[place], rel=1e-9)
 

@@ -29,7 +29,7 @@ from marginlens.runs import execute
 from marginlens.tasks import task
 
 C5 = task("C5")
-W = {name: p[0].float().contiguous() for name, p in construct(C5).parameters.items()}
+W = {name: p[0].float().contiguous() for name, p in construct(C5).tensors.items()}
 ZERO = {name: 0 * p for name, p in W.items()}
 NAMED = frozenset(W)
 SUFFIXES = ("pt", "npz", "safetensors")
@@ -240,7 +240,7 @@ def test_number_types_of_pytorch(tmp_path, name, words, suffix):
             read_network(path)
         return
     found = read_network(path)
-    assert torch.equal(found.network.parameters["u"][0], tensors["u"].double())
+    assert torch.equal(found.network.tensors["u"][0], tensors["u"].double())
     stored = [note for note in found.notes if "stored as" in note]
     assert stored == ([f"all tensors are stored as {words}"] if words else [])
 
@@ -298,7 +298,7 @@ def test_number_types_of_numpy(tmp_path, change, words):
     expected = W["u"].bfloat16() if change is raw_bfloat16 else W["u"]
     stored = torch.as_tensor(expected).double()
     tolerance = 1e-3 if "float16" in words else 0
-    assert torch.allclose(found.network.parameters["u"][0], stored, rtol=tolerance, atol=0)
+    assert torch.allclose(found.network.tensors["u"][0], stored, rtol=tolerance, atol=0)
     assert words in " ".join(found.notes)
 
 

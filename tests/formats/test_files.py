@@ -28,7 +28,7 @@ class Canary:
 
 
 def weights(name="C5"):
-    return {k: p[0].contiguous() for k, p in construct(task(name)).parameters.items()}
+    return {k: p[0].contiguous() for k, p in construct(task(name)).tensors.items()}
 
 
 @pytest.mark.parametrize("how", ["torch", "old torch", "pickle", "npz"])

@@ -8,7 +8,7 @@ import torch
 
 from marginlens.kernels import build as building
 from marginlens.kernels.ensemble_steps import EnsembleSteps, compiler, worth_compiling
-from marginlens.networks import MLP, evaluate, neuron_norms, total_norm
+from marginlens.networks import MLP, evaluate, neuron_norms
 from marginlens.tasks import task
 from marginlens.theory import Penalty, parse_activation
 from marginlens.training import Recipe, initial_network, train
@@ -23,7 +23,7 @@ def begin(recipe: Recipe, rows=None, **state) -> EnsembleSteps:
         network.activation,
         Penalty(recipe.penalty, recipe.strength),
         recipe.optimizer,
-        network.parameters,
+        network.tensors,
         state,
         rows,
         betas=recipe.betas,
@@ -61,7 +61,7 @@ def one_bit_apart(recipe: Recipe) -> MLP:
     rng = np.random.default_rng(0)
     moved = {
         name: torch.tensor(np.nextafter(p.numpy(), rng.choice([-np.inf, np.inf], p.shape)))
-        for name, p in start.parameters.items()
+        for name, p in start.tensors.items()
     }
     return MLP(moved, start.activation)
 
@@ -113,9 +113,9 @@ def test_hundreds_of_steps_end_where_the_eager_loop_ends(case):
     steps = begin(recipe)
     go(steps, recipe, 150)
     metrics = go(steps, recipe, 250)
-    counts = differences(apart.network.parameters, expected.network.parameters) < 1e-11
+    counts = differences(apart.network.tensors, expected.network.tensors) < 1e-11
     assert counts.sum() >= 7
-    ours = differences(steps.unload()[0], expected.network.parameters)
+    ours = differences(steps.unload()[0], expected.network.tensors)
     assert float(ours[counts].max()) < 1e-9
     assert expected.history["loss"][-1].mean() < 0.999 * expected.history["loss"][0].mean()
     loss = metrics.cross_entropy + recipe.strength * metrics.penalty
@@ -132,7 +132,7 @@ class Plain:
     def __init__(self, recipe: Recipe, member: int, rows=None) -> None:
         self.task, self.recipe = task(recipe.task), recipe
         chosen = np.arange(len(self.task.answers)) if rows is None else np.asarray(rows)
-        start = initial_network(self.task, recipe).parameters
+        start = initial_network(self.task, recipe).tensors
         self.weights = {n: p[member].clone().requires_grad_() for n, p in start.items()}
         eye = torch.eye(self.task.size, dtype=torch.float64)
         self.one_hot = [eye[torch.tensor(self.task.inputs[chosen, s])] for s in (0, 1)]
@@ -253,11 +253,11 @@ def test_no_step_gives_the_metrics_of_the_start_and_changes_nothing():
     network = initial_network(task("S3"), recipe)
     steps = begin(recipe)
     metrics, expected = steps.advance([], []), evaluate(network, task("S3"))
-    assert difference(steps.unload()[0], network.parameters) == 0
+    assert difference(steps.unload()[0], network.tensors) == 0
     for name in ("cross_entropy", "accuracy", "margin"):
         given = getattr(metrics, name).numpy()
         assert given == pytest.approx(getattr(expected, name).numpy(), rel=1e-5)
-    assert metrics.norm.numpy() == pytest.approx(total_norm(network).numpy(), rel=1e-5)
+    assert metrics.norm.numpy() == pytest.approx(network.norm().numpy(), rel=1e-5)
 
 
 @needs_compiler
@@ -283,7 +283,7 @@ def test_float32_keeps_its_accuracy_at_large_margins():
 @needs_compiler
 @pytest.mark.parametrize("weight", [float("nan"), float("inf"), 1e200])
 def test_what_diverged_is_not_finite(weight):
-    parameters = initial_network(task("C5"), recipe_of()).parameters
+    parameters = initial_network(task("C5"), recipe_of()).tensors
     parameters["u"][3, 0, 0] = weight
     steps = EnsembleSteps(task("C5"), parse_activation("x^2"), Penalty(), "adam", parameters, {})
     metrics = steps.advance([0.01] * 3, [1e-3] * 3)
@@ -299,7 +299,7 @@ def given(**changes):
         "activation": network.activation,
         "penalty": Penalty(),
         "optimizer": "adam",
-        "parameters": network.parameters,
+        "parameters": network.tensors,
         "state": {},
     } | changes
 

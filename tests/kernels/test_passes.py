@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
 
 from marginlens.kernels import passes
 from marginlens.kernels.build import compiler
-from marginlens.networks import MLP, Population, Rows
+from marginlens.networks import MLP, MLPEvaluator, Rows
 from marginlens.tasks import task
 from marginlens.theory import Penalty, parse_activation
 from marginlens.training.penalties import add_penalty_gradient
@@ -149,17 +150,17 @@ ACTIVATIONS = ["x^2", "relu", "abs", "leaky_relu(0.1)", "relu^2", "x^3", "x^4"]
 @pytest.mark.parametrize(("spec", "tied"), [("S3", False), ("C7", True), ("compose(C3,3)", False)])
 def test_population_equals_autograd(monkeypatch, name, spec, tied):
     of, net = task(spec), network(spec, name, tied)
-    gradients = {n: torch.full_like(p, 7.0) for n, p in net.parameters.items()}
-    population = Population(of, net)
+    gradients = {n: torch.full_like(p, 7.0) for n, p in net.tensors.items()}
+    population = MLPEvaluator(of, net)
     calls = []
     whole = passes.EmbeddedRows.__call__
     monkeypatch.setattr(
         passes.EmbeddedRows, "__call__", lambda *given: (calls.append(1), whole(*given))
     )
-    result = population(net.parameters, gradients)
+    result = population(net.tensors, gradients)
     assert calls  # what is tested is what ran
-    leaves = {n: p.clone().requires_grad_() for n, p in net.parameters.items()}
-    logits = net.with_parameters(leaves).logits(of)
+    leaves = {n: p.clone().requires_grad_() for n, p in net.tensors.items()}
+    logits = functional_call(net, leaves, of.inputs)
     answers = torch.as_tensor(of.answers).expand(2, -1)
     losses = torch.nn.functional.cross_entropy(logits.mT, answers, reduction="none").mean(1)
     losses.sum().backward()
@@ -173,13 +174,13 @@ def test_population_equals_autograd(monkeypatch, name, spec, tied):
 def test_operator_by_operator_gives_the_same(monkeypatch, share, tied):
     of, net = task("C23"), network("C23", "relu", tied, width=300)
     rows = None if share is None else Rows.of(of, np.arange(len(of.answers))[::3])
-    population = Population(of, net, rows=rows, memory=300 * 16 * 100)  # a few blocks
+    population = MLPEvaluator(of, net, rows=rows, memory=300 * 16 * 100)  # a few blocks
     found = []
     for compiled in (True, False):
         if not compiled:
             monkeypatch.setattr(passes, "_active", False)
-        gradients = {n: torch.zeros_like(p) for n, p in net.parameters.items()}
-        found.append((population(net.parameters, gradients), gradients))
+        gradients = {n: torch.zeros_like(p) for n, p in net.tensors.items()}
+        found.append((population(net.tensors, gradients), gradients))
     (one, g), (other, h) = found
     for field in ("cross_entropy", "accuracy", "margin"):
         torch.testing.assert_close(getattr(one, field), getattr(other, field), rtol=1e-13, atol=0)
@@ -195,9 +196,9 @@ def test_threads_repeat_themselves_and_agree(monkeypatch, dtype):
     before = torch.get_num_threads()
     for threads in (1, 2, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        gradients = {n: torch.zeros_like(p) for n, p in net.parameters.items()}
-        result = Population(of, net)(net.parameters, gradients)
-        penalty = add_penalty_gradient(Penalty("homogeneous", 0.1), 2, net.parameters, gradients)
+        gradients = {n: torch.zeros_like(p) for n, p in net.tensors.items()}
+        result = MLPEvaluator(of, net)(net.tensors, gradients)
+        penalty = add_penalty_gradient(Penalty("homogeneous", 0.1), 2, net.tensors, gradients)
         found.append([result.cross_entropy, result.margin, *penalty, *gradients.values()])
     monkeypatch.undo()
     assert torch.get_num_threads() == before

@@ -46,9 +46,9 @@ def test_the_key_set_on_s5_is_the_file_s_by_name(name):
 def test_shares_of_the_weights_on_s5(name):
     """Of u = E_u M_u and of w: their "embed" is the product."""
     network, problem = chughtai(name)
-    folded, file = network.folded(problem), stored(name)
+    folded, file = network.as_mlp(), stored(name)
     for slot, word in (("u", "x_embed"), ("v", "y_embed"), ("w", "unembed")):
-        weights = folded.parameters[slot][0].numpy()
+        weights = folded.tensors[slot][0].numpy()
         for feature, called in zip(problem.features, their_names(problem), strict=True):
             theirs = file[f"percent_{word}_{called}_rep"]
             assert isotypic_share(weights, feature) == pytest.approx(theirs, abs=2e-5), called
@@ -66,7 +66,7 @@ def test_the_file_s_degree_three_irreps_of_a5_are_no_irreps():
         ]
         assert sum(shares) == pytest.approx(total, abs=1e-4), name
     network, problem = chughtai("A5_MLP_seed1")
-    file, w = stored("A5_MLP_seed1"), network.parameters["w"][0].numpy()
+    file, w = stored("A5_MLP_seed1"), network.tensors["w"][0].numpy()
     ours = {f.irrep.degree: isotypic_share(w, f) for f in problem.features if f.irrep.degree > 3}
     assert ours[4] == pytest.approx(file["percent_unembed_standard_rep"], abs=1e-6)
     assert ours[5] == pytest.approx(file["percent_unembed_a5_5d_a_rep"], abs=1e-6)

@@ -12,8 +12,7 @@ from marginlens.measures import (
     logit_spectrum,
 )
 from marginlens.measures.clock_pizza import circles
-from marginlens.networks import MLP, Transformer, TransformerSettings, construct, hidden_activations
-from marginlens.networks.hidden import unembedding_of
+from marginlens.networks import MLP, Transformer, TransformerSettings, construct
 from marginlens.tasks import task
 from marginlens.theory import (
     ALGORITHMS,
@@ -221,7 +220,7 @@ def test_logits_alone_leave_the_algorithms_that_have_them(made, candidates, word
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e20])
 def test_the_answer_does_not_depend_on_the_size_of_the_weights(scale):
     made = fourier(11, [1, 3])
-    scaled = made.with_parameters({name: scale * p for name, p in made.parameters.items()})
+    scaled = made.with_parameters({name: scale * p for name, p in made.tensors.items()})
     found = examine_network(scaled, task("C11"))
     assert found.learned.algorithm == "representations"
     assert found.clock_pizza.gradient_symmetricity == pytest.approx(1)
@@ -270,8 +269,8 @@ def test_evidence_of_the_hidden_layer_by_its_definitions(name, kind):
         made = Transformer.initial(problem, settings, seed=1, dtype=torch.float64)
     found = hidden_evidence(made, problem)
     with torch.no_grad():
-        hidden = hidden_activations(made, problem)[0].numpy().reshape(n, n, -1)
-        out = unembedding_of(made)[0].numpy()
+        hidden = made.hidden(problem)[0].numpy().reshape(n, n, -1)
+        out = made.unembedding()[0].numpy()
     centred = hidden - hidden.mean((0, 1))
     whole = np.square(centred).sum()
     both = centred - centred.mean(0) - centred.mean(1)[:, None]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from marginlens.groups import group
@@ -33,8 +34,8 @@ def start_of(spec="C7", *, width=12, scale=0.1, members=1, tied=False, activatio
 def test_small_networks_move_each_frequency_on_its_own(tied):
     n, problem = 7, task("C7")
     network = start_of(scale=1e-3, tied=tied)
-    parameters = {name: p.clone().requires_grad_() for name, p in network.parameters.items()}
-    logits = network.with_parameters(parameters).logits(problem)[0]
+    parameters = {name: p.clone().requires_grad_() for name, p in network.tensors.items()}
+    logits = functional_call(network, parameters, problem.inputs)[0]
     cross_entropy(logits, torch.as_tensor(problem.answers)).backward()
 
     def waves(values):
@@ -132,7 +133,7 @@ def test_a_renamed_group_has_the_same_tickets():
     renamed = task(group(table, name="renamed"))
     network = start_of()
     moved = {}
-    for name, p in network.parameters.items():
+    for name, p in network.tensors.items():
         moved[name] = torch.empty_like(p)
         moved[name][:, names] = p
     first = draw_tickets(network, task("C7"))
@@ -164,9 +165,7 @@ def test_the_score_is_a_count_over_live_neurons(trained):
     problem, start, final = trained
     together = score_tickets(start, final, problem)
     apart = [score_tickets(start, final, problem, members=[i]) for i in (0, 1)]
-    energy = sum(
-        np.abs(np.fft.fft(p.numpy(), axis=1)[:, 1:6]) ** 2 for p in final.parameters.values()
-    )
+    energy = sum(np.abs(np.fft.fft(p.numpy(), axis=1)[:, 1:6]) ** 2 for p in final.tensors.values())
     brute = energy.argmax(axis=1).ravel()
     live = together.final >= 0
     np.testing.assert_array_equal(together.final[live], brute[live])
@@ -186,7 +185,7 @@ def test_another_start_predicts_nothing(trained):
 
 def test_dead_networks_have_no_score():
     network = start_of()
-    zero = network.with_parameters({k: torch.zeros_like(p) for k, p in network.parameters.items()})
+    zero = network.with_parameters({k: torch.zeros_like(p) for k, p in network.tensors.items()})
     found = score_tickets(network, zero, task("C7"))
     assert (found.live, dict(found.scores)) == (0, {})
     assert found.to_dict()["commonest"] is None

@@ -45,20 +45,18 @@ def random_network(problem, *, width=7, seed=0, activation=None, scale=0.5):
 
 
 def weights_of(one):
-    return {name: p[0].numpy().copy() for name, p in one.parameters.items()}
+    return {name: p[0].numpy().copy() for name, p in one.tensors.items()}
 
 
 def scaled(one, factor):
     """The network with all weights times a factor, or neuron i's times factor[i]."""
     factor = torch.as_tensor(factor, dtype=torch.float64)
-    return MLP({name: p * factor for name, p in one.parameters.items()}, one.activation)
+    return MLP({name: p * factor for name, p in one.tensors.items()}, one.activation)
 
 
 def beside(one, other):
     """The neurons of two networks in one."""
-    joined = {
-        name: torch.cat([p, other.parameters[name]], dim=2) for name, p in one.parameters.items()
-    }
+    joined = {name: torch.cat([p, other.tensors[name]], dim=2) for name, p in one.tensors.items()}
     return MLP(joined, one.activation)
 
 
@@ -301,7 +299,7 @@ def test_reordering_the_neurons_reorders_the_measurement(name):
     problem = task(name)
     one = with_dead_neuron(random_network(problem))
     order = np.random.default_rng(4).permutation(one.width)
-    moved = MLP({slot: p[:, :, order] for slot, p in one.parameters.items()}, one.activation)
+    moved = MLP({slot: p[:, :, order] for slot, p in one.tensors.items()}, one.activation)
     expected, found = measure(one, problem), measure(moved, problem)
     assert_same_numbers(found, expected)
     np.testing.assert_allclose(found.share, expected.share, rtol=1e-12)
@@ -602,10 +600,10 @@ def test_accuracy_is_the_share_of_right_rows():
 def test_single_precision_is_measured_in_double():
     problem = task("C5")
     single = construct(problem).to(torch.float32)
-    found, expected = measure(single, problem), measure(single.to(torch.float64), problem)
+    found, expected = measure(single, problem), measure(single.copy().to(torch.float64), problem)
     assert_same_numbers(found, expected, rtol=1e-15)
     assert found.neuron_norms.dtype == np.float64
-    assert all(p.dtype == torch.float32 for p in single.parameters.values())
+    assert all(p.dtype == torch.float32 for p in single.tensors.values())
 
 
 def test_shares_of_a_group_are_of_the_norm():

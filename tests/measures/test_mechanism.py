@@ -26,7 +26,6 @@ from marginlens.networks import (
     Transformer,
     TransformerSettings,
     construct,
-    hidden_activations,
 )
 from marginlens.tasks import task
 from marginlens.theory import algorithm, parse_activation
@@ -109,7 +108,7 @@ def test_progress_on_a_cyclic_group_by_cosine_and_sine():
 def test_hidden_shares_by_projections_of_functions_of_pairs(name, kind):
     """Every function of pairs in the span of the matrix elements of a, b or ab."""
     problem, network = task(name), network_of(name, kind)
-    hidden = hidden_activations(network, problem)[0].numpy()
+    hidden = network.hidden(problem)[0].numpy()
     logits = network.logits(problem)[0].detach().numpy()
     key = np.ones(len(problem.features), dtype=bool)
     found = hidden_shares(network, problem, logits, key)
@@ -157,8 +156,8 @@ def _differences(network, problem, a, b, slot):
     kind = type(network).__name__.lower()
     name = names[kind][slot] if kind in names else "embed"
     element, rows = (a, b)[slot], []
-    for coordinate, sign in itertools.product(range(network.parameters[name].shape[2]), (1, -1)):
-        parameters = {key: p.clone() for key, p in network.parameters.items()}
+    for coordinate, sign in itertools.product(range(network.tensors[name].shape[2]), (1, -1)):
+        parameters = {key: p.clone() for key, p in network.tensors.items()}
         for key in parameters:
             if key in (names.get(kind) or ("embed",)):
                 table = parameters[key]

@@ -53,7 +53,7 @@ def purity_by_definition(network: MLP, name: str) -> np.ndarray:
     shares = np.zeros((network.members, network.width, len(problem.features)))
     for m in range(network.members):
         for i in range(network.width):
-            vectors = [p[m, :, i].numpy() for p in network.parameters.values()]
+            vectors = [p[m, :, i].numpy() for p in network.tensors.values()]
             vectors = [v - v.mean() for v in vectors]
             energy = sum(v @ v for v in vectors)
             for f, feature in enumerate(problem.features):
@@ -87,13 +87,11 @@ def test_the_comparison_would_notice_another_character():
 def test_purity_is_that_of_the_definition(name):
     network = random_network(name, width=5)
     feature = task(name).features[-1]
-    for slot in network.parameters:  # make one neuron pure, and one nearly
+    for slot in network.tensors:  # make one neuron pure, and one nearly
         basis = torch.as_tensor(feature.basis.copy())
-        network.parameters[slot][:, :, 0] = (
-            network.parameters[slot][:, :, 0] @ basis @ basis.T + 0.3
-        )
-        inside = network.parameters[slot][:, :, 1] @ basis @ basis.T
-        network.parameters[slot][:, :, 1] = inside + 0.1 * network.parameters[slot][:, :, 1]
+        network.tensors[slot][:, :, 0] = network.tensors[slot][:, :, 0] @ basis @ basis.T + 0.3
+        inside = network.tensors[slot][:, :, 1] @ basis @ basis.T
+        network.tensors[slot][:, :, 1] = inside + 0.1 * network.tensors[slot][:, :, 1]
     shares = purity_by_definition(network, name)
     for delta in (0.05, 0.2):
         found = observe(network, task(name), pure=delta)
@@ -149,7 +147,7 @@ def test_the_constructed_network_uses_everything():
 
 def test_zero_is_collapsed_and_dead_and_has_no_key_feature():
     network = random_network("C5", members=2)
-    for p in network.parameters.values():
+    for p in network.tensors.values():
         p[0] *= 1e-4
     found = observe(network, task("C5"))
     assert found.collapsed.tolist() == [True, False]
@@ -160,7 +158,7 @@ def test_zero_is_collapsed_and_dead_and_has_no_key_feature():
 
 def test_a_constant_neuron_is_dead_though_its_rounding_has_a_direction():
     network = random_network("C5", members=1)
-    for p in network.parameters.values():
+    for p in network.tensors.values():
         p[0, :, 2] = 0.1 + 1e-17 * torch.arange(5)
     found = observe(network, task("C5"))
     assert found.dead[0].tolist() == [False, False, True, False, False, False]
@@ -187,7 +185,7 @@ def test_what_has_no_characters_is_refused_and_so_are_numbers_that_are_none():
     with pytest.raises(ValueError, match="C5 or S3"):
         observe(network, parity)
     network = random_network("C5", members=2)
-    network.parameters["u"][1, 0, 0] = float("nan")
+    network.tensors["u"][1, 0, 0] = float("nan")
     with pytest.raises(ValueError, match="member 1"):
         observe(network, task("C5"))
     with pytest.raises(ValueError, match=r"\(members, 25, 5\)"):

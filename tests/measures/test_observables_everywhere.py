@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from marginlens.measures import logit_spectrum, observables, observe
 from marginlens.networks import MLP, Factored, Transformer, TransformerSettings
-from marginlens.networks.kinds import as_mlp
 from marginlens.tasks import task
 from marginlens.theory import parse_activation
 
@@ -77,7 +76,7 @@ def test_renumbered_elements_change_nothing(name):
     other, new = relabelled(original, 11)
     old = np.argsort(new)
     one = mlp(task(original))
-    moved = one.with_parameters({slot: p[:, old] for slot, p in one.parameters.items()})
+    moved = one.with_parameters({slot: p[:, old] for slot, p in one.tensors.items()})
     ours, theirs = observe(one, task(original)), observe(moved, task(other))
     assert theirs.spectral_total == pytest.approx(ours.spectral_total, rel=1e-10)
     assert theirs.spectral_count.tolist() == ours.spectral_count.tolist()
@@ -137,9 +136,9 @@ def test_tied_factored_and_float32_networks_are_their_plain_mlp():
     tied = mlp(problem, tied=True)
     assert_alike(observe(tied, problem), observe(tied.untied(), problem))
     factored = Factored.initial(problem, embedding=4, width=5, members=2, dtype=torch.float64)
-    assert_alike(observe(factored, problem), observe(as_mlp(factored), problem))
+    assert_alike(observe(factored, problem), observe(factored.as_mlp(), problem))
     single = mlp(problem).to(torch.float32)
-    assert_alike(observe(single, problem), observe(single.to(torch.float64), problem))
+    assert_alike(observe(single, problem), observe(single.copy().to(torch.float64), problem))
 
 
 def test_a_transformer_has_logits_but_no_neurons_to_be_pure():
@@ -155,7 +154,7 @@ def test_a_transformer_has_logits_but_no_neurons_to_be_pure():
 
 def test_neurons_that_cancel_are_alive_in_a_network_without_logits():
     one = mlp(task("C5"), members=1, width=2)
-    for slot, p in one.parameters.items():
+    for slot, p in one.tensors.items():
         p[:, :, 1] = -p[:, :, 0] if slot == "w" else p[:, :, 0]
     found = observe(one, task("C5"))
     assert found.collapsed.all()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
 
 from marginlens.measures import (
     fourier_gaps,
@@ -41,8 +42,8 @@ def network_of(name: str, activation: str, *, biases: bool, width=4, members=2) 
 def test_gradients_and_gaps_are_those_of_brute_force(name, biases, activation):
     of, net = task(name), network_of(name, activation, biases=biases)
     k, n = len(of.subset), of.size
-    u = net.parameters["u"].numpy()
-    b = net.parameters["bias"].numpy() if biases else np.zeros((2, 1, 4))
+    u = net.tensors["u"].numpy()
+    b = net.tensors["bias"].numpy() if biases else np.zeros((2, 1, 4))
     expected = np.zeros((2, n, 4))
     for x in itertools.product((1, -1), repeat=n):
         y = math.prod(x[:k])
@@ -60,9 +61,9 @@ def test_gradients_and_gaps_are_those_of_brute_force(name, biases, activation):
 def test_they_are_the_gradient_of_the_hinge_while_the_output_is_small():
     of = task("parity(7,3)")
     net = network_of("parity(7,3)", "relu", biases=True)
-    small = {**net.parameters, "w": net.parameters["w"] * 1e-3}
+    small = {**net.tensors, "w": net.tensors["w"] * 1e-3}
     leaves = {name: p.clone().requires_grad_() for name, p in small.items()}
-    logits = MLP(leaves, net.activation).logits(of)
+    logits = functional_call(net, leaves, of.inputs)
     y = 2.0 * torch.tensor(of.answers) - 1  # class 1 is an odd number of -1
     torch.relu(1 - y * (logits[..., 1] - logits[..., 0])).mean(1).sum().backward()
     w = small["w"]

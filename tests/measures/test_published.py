@@ -229,7 +229,7 @@ def test_inputs_on_which_the_program_once_failed():
 def test_a_corrupted_file_s_numbers_differ(measured):
     """The comparisons above can fail: one neuron of model A turned off changes the digits."""
     found, seen = measured(PIZZA, "pizza")
-    broken = dict(found.network.parameters)
+    broken = dict(found.network.tensors)
     broken["down"] = broken["down"].clone()
     broken["down"][0, 0] = 0
     logits = found.network.with_parameters(broken).logits(found.task)[0].numpy()

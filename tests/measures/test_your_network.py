@@ -318,7 +318,7 @@ def test_arrays_of_weights_and_of_logits_give_the_record_of_the_network():
     problem = task("C5")
     best = construct(problem)
     expected = ml.measure(best, problem)
-    u, v, w = (best.parameters[name] for name in "uvw")
+    u, v, w = (best.tensors[name] for name in "uvw")
     logits = best.logits(problem)
     two = torch.stack([torch.zeros_like(logits[0]), logits[0]])
     for given, member in (

@@ -67,9 +67,9 @@ def problem(name: str) -> Task:
 
 
 def blocks(network) -> dict[str, np.ndarray]:
-    for block in network.parameters.values():
+    for block in network.tensors.values():
         assert block.shape[0] == 1
-    return {slot: block[0].numpy() for slot, block in network.parameters.items()}
+    return {slot: block[0].numpy() for slot, block in network.tensors.items()}
 
 
 def logits(weights: dict[str, np.ndarray], of: Task) -> np.ndarray:
@@ -119,7 +119,7 @@ def test_psl27():
 
 @pytest.mark.parametrize("p", [3, 5, 7, 11])
 def test_dihedral_width(p):
-    assert construct(task(f"D{p}")).parameters["w"].shape[2] == 5 * p - 3
+    assert construct(task(f"D{p}")).tensors["w"].shape[2] == 5 * p - 3
 
 
 @pytest.mark.parametrize("name", ["C12", "S4", "A5", "Q8", "F21"])
@@ -199,7 +199,7 @@ def test_neurons_file():
         prediction = predict(problem(name))
         assert prediction.margin == pytest.approx(float(row["gamma_star"]), rel=1e-12)
         assert prediction.sufficient_width == int(row["simplex_neurons"])
-        assert construct(problem(name), method="signs").parameters["w"].shape[2] == int(
+        assert construct(problem(name), method="signs").tensors["w"].shape[2] == int(
             row["sign_neurons"]
         )
         compared += 1
@@ -208,7 +208,7 @@ def test_neurons_file():
 
 def test_gromovs_network_is_the_formula():
     network = gromov(task("C7"), width=30, seed=3)
-    u, v, w = (network.parameters[name][0].numpy() for name in ("u", "v", "w"))
+    u, v, w = (network.tensors[name][0].numpy() for name in ("u", "v", "w"))
     scale = (2 / 30) ** (1 / 3)
     step = np.exp(2j * np.pi / 7)
     for i in range(30):

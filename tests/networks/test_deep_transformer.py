@@ -11,17 +11,16 @@ from transformer_oracle import SMALL, assert_textbook, evaluated, textbook, weig
 from transformer_oracle import network as moved_network
 
 from marginlens.networks import (
-    DeepTransformerPopulation,
+    DeepTransformerEvaluator,
     Transformer,
-    TransformerPopulation,
+    TransformerEvaluator,
     TransformerSettings,
-    population_of,
 )
-from marginlens.networks.prefixes import readings_of
+from marginlens.networks.transformer.reading import readings_of
 from marginlens.tasks import task
 
 network = partial(moved_network, moved=0.1)
-DEEP = {"kind": DeepTransformerPopulation}
+DEEP = {"kind": DeepTransformerEvaluator}
 LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
 SEQUENCES = pytest.mark.parametrize("sequence", ["ab=", "ab"])
 ATTENTION = pytest.mark.parametrize("attention", [0.0, 0.5, 1.0])
@@ -113,15 +112,13 @@ def test_gradient_is_the_slope_of_the_loss(layer_norm):
     of = task("S3")
     settings = replace(SMALL, layers=2, attention=0.6, layer_norm=layer_norm, activation="x^2")
     net = network(of, settings, members=1)
-    net = net.with_parameters({name: 0.5 * p for name, p in net.parameters.items()})
-    population = population_of(of, net, rows=weighted(of))
+    net = net.with_parameters({name: 0.5 * p for name, p in net.tensors.items()})
+    population = net.evaluator(of, rows=weighted(of))
     _, gradients = evaluated(of, net, weighted(of), **DEEP)
     generator, step = torch.Generator().manual_seed(1), 1e-6
-    for name, p in net.parameters.items():
+    for name, p in net.tensors.items():
         direction = torch.randn(p.shape, generator=generator, dtype=p.dtype)
-        ends = [
-            population({**net.parameters, name: p + sign * step * direction}) for sign in (1, -1)
-        ]
+        ends = [population({**net.tensors, name: p + sign * step * direction}) for sign in (1, -1)]
         slope = (ends[0].cross_entropy - ends[1].cross_entropy).item() / (2 * step)
         assert (gradients[name] * direction).sum().item() == pytest.approx(slope, 1e-5, 1e-8), name
 
@@ -130,7 +127,7 @@ def test_gradient_is_the_slope_of_the_loss(layer_norm):
 def test_one_layer_is_what_its_tables_say(attention):
     of = task("C5")
     net = network(of, replace(SMALL, attention=attention))
-    assert isinstance(population_of(of, net), TransformerPopulation)
+    assert isinstance(net.evaluator(of), TransformerEvaluator)
     (result, gradients), (deep, found) = evaluated(of, net), evaluated(of, net, **DEEP)
     torch.testing.assert_close(deep.cross_entropy, result.cross_entropy, rtol=1e-12, atol=0)
     for name, gradient in gradients.items():
@@ -161,11 +158,11 @@ def test_one_layer_s_names_and_random_start_are_those_of_old_files():
         "output": head, "up": (12, 8), "up_bias": (12,), "down": (12, 8), "down_bias": (8,),
         "unembed": (5, 8),
     }  # fmt: skip
-    start = Transformer.initial(of, SMALL, seed=12, dtype=torch.float64).parameters
+    start = Transformer.initial(of, SMALL, seed=12, dtype=torch.float64).tensors
     assert list(start) == list(shapes)
     deep = Transformer.initial(
         of, replace(SMALL, layers=2, layer_norm="pre"), seed=12, dtype=torch.float64
-    ).parameters
+    ).tensors
     for name, shape in shapes.items():
         expected = torch.zeros(shape, dtype=torch.float64)
         if not name.endswith("_bias"):
@@ -182,23 +179,23 @@ def test_a_member_is_the_same_alone_and_among_others():
     of, settings = task("S3"), replace(SMALL, layers=2, layer_norm="post")
     alone = Transformer.initial(of, settings, members=1, seed=12)
     among = Transformer.initial(of, settings, members=4, seed=10)
-    for name, p in alone.parameters.items():
-        assert torch.equal(p[0], among.parameters[name][2]), name
+    for name, p in alone.tensors.items():
+        assert torch.equal(p[0], among.tensors[name][2]), name
     net = network(of, settings)
     _, together = evaluated(of, net, **DEEP)
     _, single = evaluated(of, net.member(1), **DEEP)
     for name, gradient in single.items():
         torch.testing.assert_close(together[name][1], gradient[0], rtol=1e-11, atol=1e-13)
-    population = DeepTransformerPopulation(of, net)
-    fewer = population(net.member(2).parameters).cross_entropy
-    whole = population(net.parameters).cross_entropy
+    population = DeepTransformerEvaluator(of, net)
+    fewer = population(net.member(2).tensors).cross_entropy
+    whole = population(net.tensors).cross_entropy
     torch.testing.assert_close(fewer[0], whole[2], rtol=1e-13, atol=0)
 
 
 def test_a_comparison_sees_a_wrong_gradient():
     of, net = task("S3"), network(task("S3"), replace(SMALL, layers=2), members=1)
 
-    class Wrong(DeepTransformerPopulation):
+    class Wrong(DeepTransformerEvaluator):
         def __call__(self, parameters, gradients=None):
             result = super().__call__(parameters, gradients)
             gradients["key_2"] *= 1 + 1e-9
@@ -216,10 +213,10 @@ def test_what_is_refused():
     of = task("C5")
     for settings in (replace(SMALL, layers=2), replace(SMALL, layer_norm="post")):
         net = network(of, settings, members=1)
-        with pytest.raises(ValueError, match="take population_of"):
-            TransformerPopulation(of, net)
-        assert isinstance(population_of(of, net), DeepTransformerPopulation)
+        with pytest.raises(ValueError, match=r"take network\.evaluator"):
+            TransformerEvaluator(of, net)
+        assert isinstance(net.evaluator(of), DeepTransformerEvaluator)
         with pytest.raises(ValueError, match="memory is 0"):
-            DeepTransformerPopulation(of, net, memory=0)
+            DeepTransformerEvaluator(of, net, memory=0)
     with pytest.raises(ValueError, match="no use for"):
-        Transformer(network(of, replace(SMALL, layers=2)).parameters, SMALL).require_task(of)
+        Transformer(network(of, replace(SMALL, layers=2)).tensors, SMALL).require_task(of)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from marginlens.networks import MLP, Population, construct, evaluate, population
-from marginlens.networks.population import _Table
+from marginlens.networks import MLP, MLPEvaluator, construct, evaluate, mlp_evaluator
+from marginlens.networks.mlp_evaluator import _Table
 from marginlens.tasks import Task, task
 from marginlens.theory import default_activation, parse_activation
 
@@ -24,13 +24,13 @@ def network(of: Task, activation: str | None = None, *, members=2, width=5, seed
 
 
 def with_gradients(of: Task, net: MLP):
-    gradients = {name: torch.full_like(p, 1e3) for name, p in net.parameters.items()}
-    return Population(of, net)(net.parameters, gradients), gradients
+    gradients = {name: torch.full_like(p, 1e3) for name, p in net.tensors.items()}
+    return MLPEvaluator(of, net)(net.tensors, gradients), gradients
 
 
 def by_autograd(of: Task, net: MLP) -> tuple[Tensor, dict[str, Tensor]]:
     """One-hot inputs side by side through two matrices, with PyTorch's own cross-entropy."""
-    leaves = {name: p.clone().requires_grad_() for name, p in net.parameters.items()}
+    leaves = {name: p.clone().requires_grad_() for name, p in net.tensors.items()}
     hot = torch.cat([torch.eye(of.size, dtype=torch.float64)[of.inputs[:, s]]
                      for s in range(of.factors)], dim=1)  # fmt: skip
     losses = []
@@ -48,7 +48,7 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
 
 def loop_logits(of: Task, net: MLP, member: int) -> np.ndarray:
     """Row by row and neuron by neuron, as the definition says."""
-    weights = {name: p[member].numpy() for name, p in net.parameters.items()}
+    weights = {name: p[member].numpy() for name, p in net.tensors.items()}
     rows = list(itertools.product(range(of.size), repeat=of.factors))
     logits = np.zeros((len(rows), of.classes))
     for i, row in enumerate(rows):
@@ -90,7 +90,7 @@ def test_the_comparison_notices_slots_that_are_exchanged_or_off(slot):
 def test_gradient_is_the_slope_of_the_loss(name):
     of = task(name)
     net = network(of, width=3)
-    losses = Population(of, net)
+    losses = MLPEvaluator(of, net)
     _, gradients = with_gradients(of, net)
     draw = np.random.default_rng(1)
     step = 1e-4
@@ -98,7 +98,7 @@ def test_gradient_is_the_slope_of_the_loss(name):
         member, row, neuron = (int(draw.integers(size)) for size in gradient.shape)
         around = {}
         for shift in (-2, -1, 1, 2):
-            moved = {key: p.clone() for key, p in net.parameters.items()}
+            moved = {key: p.clone() for key, p in net.tensors.items()}
             moved[slot][member, row, neuron] += shift * step
             around[shift] = losses(moved).cross_entropy
         slope = (8 * (around[1] - around[-1]) - (around[2] - around[-2])) / (12 * step)
@@ -132,8 +132,8 @@ def test_blocks_change_nothing(monkeypatch, name):
     whole, expected = with_gradients(of, net)
     sizes = set()
     for block in (1, 2 * of.size ** (of.factors - 1) * 5, 7 * of.size ** (of.factors - 1) * 5):
-        monkeypatch.setattr(population, "MEMORY", 16 * block)  # two buffers of float64
-        split = Population(of, net)
+        monkeypatch.setattr(mlp_evaluator, "MEMORY", 16 * block)  # two buffers of float64
+        split = MLPEvaluator(of, net)
         sizes.add((split.group, split.block))
         result, gradients = with_gradients(of, net)
         assert relative_error(result.cross_entropy, whole.cross_entropy) < 1e-14

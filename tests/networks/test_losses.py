@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
 
 from marginlens.kernels.passes import compiled_passes
@@ -15,7 +16,6 @@ from marginlens.networks import (
     TransformerSettings,
     evaluate,
     neuron_norms,
-    population_of,
 )
 from marginlens.tasks import task
 from marginlens.theory import parse_activation
@@ -39,7 +39,7 @@ def by_definition(loss: str, logits: Tensor, answers: Tensor) -> Tensor:
 
 
 def table_logits(network: Network, of, leaves: dict[str, Tensor]) -> Tensor:
-    return network.with_parameters(leaves).logits(of)
+    return functional_call(network, leaves, of.inputs)
 
 
 def mlp(of, activation="x^2", *, tied=False, biases=False) -> MLP:
@@ -75,7 +75,7 @@ def test_losses_and_gradients_are_those_of_autograd(name, loss, part):
     of, network = NETWORKS[name]()
     if loss == "logistic" and of.classes > 2:
         with pytest.raises(ValueError, match="choose cross_entropy"):
-            population_of(of, network, loss=loss)
+            network.evaluator(of, loss=loss)
         return
     count = len(of.answers)
     chosen = torch.arange(0, count, 1 if part == "whole" else 2)
@@ -86,7 +86,7 @@ def test_losses_and_gradients_are_those_of_autograd(name, loss, part):
         rows = None
     elif part == "weighted rows":
         rows = Rows(rows.inputs, rows.answers, weights)
-    leaves = {n: p.clone().requires_grad_() for n, p in network.parameters.items()}
+    leaves = {n: p.clone().requires_grad_() for n, p in network.tensors.items()}
     logits = table_logits(network, of, leaves)[:, chosen]
     answers = torch.tensor(of.answers)[chosen]
     expected = torch.stack([(weights * by_definition(loss, f, answers)).sum() for f in logits])
@@ -94,10 +94,10 @@ def test_losses_and_gradients_are_those_of_autograd(name, loss, part):
         [(weights * by_definition("cross_entropy", f, answers)).sum() for f in logits]
     )
     expected.sum().backward()
-    gradients = {n: torch.full_like(p, 1e3) for n, p in network.parameters.items()}
+    gradients = {n: torch.full_like(p, 1e3) for n, p in network.tensors.items()}
     for memory in (None, 700):  # the second takes a few rows at a time
-        result = population_of(of, network, rows=rows, memory=memory, loss=loss)(
-            network.parameters, gradients
+        result = network.evaluator(of, rows=rows, memory=memory, loss=loss)(
+            network.tensors, gradients
         )
         torch.testing.assert_close(result.loss, expected.detach(), rtol=1e-12, atol=0)
         torch.testing.assert_close(result.cross_entropy, entropies.detach(), rtol=1e-12, atol=0)
@@ -119,21 +119,21 @@ def test_the_hinge_has_both_sides_in_these_tests():
     losses = by_definition("hinge", f * 4, torch.tensor(of.answers))
     assert (losses == 0).any()
     assert (losses > 0).any()
-    scaled = network.with_parameters({**network.parameters, "w": network.parameters["w"] * 4})
-    leaves = {n: p.clone().requires_grad_() for n, p in scaled.parameters.items()}
-    logits = scaled.with_parameters(leaves).logits(of)
+    scaled = network.with_parameters({**network.tensors, "w": network.tensors["w"] * 4})
+    leaves = {n: p.clone().requires_grad_() for n, p in scaled.tensors.items()}
+    logits = functional_call(scaled, leaves, of.inputs)
     sum(by_definition("hinge", g, torch.tensor(of.answers)).mean() for g in logits).backward()
-    gradients = {n: torch.empty_like(p) for n, p in scaled.parameters.items()}
-    population_of(of, scaled, loss="hinge")(scaled.parameters, gradients)
+    gradients = {n: torch.empty_like(p) for n, p in scaled.tensors.items()}
+    scaled.evaluator(of, loss="hinge")(scaled.tensors, gradients)
     for n, gradient in gradients.items():
         torch.testing.assert_close(gradient, leaves[n].grad, rtol=1e-10, atol=1e-14)
 
 
 def test_cross_entropy_is_the_same_to_the_bit_whatever_else_there_is():
     of, network = NETWORKS["mlp"]()
-    gradients = {n: torch.empty_like(p) for n, p in network.parameters.items()}
-    plain = population_of(of, network)(network.parameters, gradients)
-    beside = population_of(of, network, loss="squared")(network.parameters)
+    gradients = {n: torch.empty_like(p) for n, p in network.tensors.items()}
+    plain = network.evaluator(of)(network.tensors, gradients)
+    beside = network.evaluator(of, loss="squared")(network.tensors)
     assert plain.other is None
     assert torch.equal(plain.cross_entropy, beside.cross_entropy)
     assert torch.equal(plain.margin, beside.margin)
@@ -144,12 +144,12 @@ def test_compiled_passes_leave_other_losses_and_biases_to_operators(name):
     of, network = NETWORKS[name]()
     loss = "cross_entropy" if "biases" in name else "squared"
     gradients, again = (
-        {n: torch.empty_like(p) for n, p in network.parameters.items()} for _ in range(2)
+        {n: torch.empty_like(p) for n, p in network.tensors.items()} for _ in range(2)
     )
     rows = Rows.of(of)
-    plain = population_of(of, network, rows=rows, loss=loss)(network.parameters, gradients)
+    plain = network.evaluator(of, rows=rows, loss=loss)(network.tensors, gradients)
     with compiled_passes():
-        result = population_of(of, network, rows=rows, loss=loss)(network.parameters, again)
+        result = network.evaluator(of, rows=rows, loss=loss)(network.tensors, again)
     torch.testing.assert_close(result.loss, plain.loss, rtol=1e-13, atol=0)
     for n, gradient in gradients.items():
         torch.testing.assert_close(again[n], gradient, rtol=1e-10, atol=1e-14)
@@ -158,7 +158,7 @@ def test_compiled_passes_leave_other_losses_and_biases_to_operators(name):
 def test_an_unknown_loss_is_named():
     of, network = NETWORKS["mlp"]()
     with pytest.raises(ValueError, match="'absolute', but must be one of cross_entropy, squared"):
-        population_of(of, network, loss="absolute")
+        network.evaluator(of, loss="absolute")
 
 
 # Biases
@@ -166,9 +166,9 @@ def test_an_unknown_loss_is_named():
 
 def test_without_biases_the_other_weights_start_the_same():
     with_them, without = mlp(C5, biases=True), mlp(C5)
-    for name, p in without.parameters.items():
-        assert torch.equal(p, with_them.parameters[name])
-    assert with_them.parameters["bias"].shape == (3, 1, 6)
+    for name, p in without.tensors.items():
+        assert torch.equal(p, with_them.tensors[name])
+    assert with_them.tensors["bias"].shape == (3, 1, 6)
     assert not without.biases
 
 
@@ -176,27 +176,27 @@ def test_without_biases_the_other_weights_start_the_same():
 def test_a_bias_is_one_more_weight_of_its_neuron(name):
     of, network = NETWORKS[name]()
     network.require_task(of)
-    norms = neuron_norms(network.parameters, network.uses)
+    norms = neuron_norms(network.tensors, network.uses)
     untied = network.untied()
     assert untied.biases
-    squares = sum(p.square().sum(1) for p in untied.parameters.values())
+    squares = sum(p.square().sum(1) for p in untied.tensors.values())
     torch.testing.assert_close(norms, squares.sqrt())
     torch.testing.assert_close(untied.logits(of), network.logits(of))
     one = network.member(1).to(torch.float32)
-    assert one.parameters["bias"].shape == (1, 1, 6)
-    assert one.parameters["bias"].dtype == torch.float32
+    assert one.tensors["bias"].shape == (1, 1, 6)
+    assert one.tensors["bias"].dtype == torch.float32
     # homogeneous in all of a neuron's weights together
-    doubled = network.with_parameters({n: 2 * p for n, p in network.parameters.items()})
+    doubled = network.with_parameters({n: 2 * p for n, p in network.tensors.items()})
     factor = 2**network.homogeneity
     torch.testing.assert_close(
         evaluate(doubled, of).margin, factor * evaluate(network, of).margin, rtol=1e-12, atol=0
     )
-    shifted = {**network.parameters, "bias": network.parameters["bias"] + 0.5}
+    shifted = {**network.tensors, "bias": network.tensors["bias"] + 0.5}
     assert not torch.allclose(network.with_parameters(shifted).logits(of), network.logits(of))
 
 
 def test_a_bias_of_another_shape_is_refused():
     network = mlp(C5, biases=True)
-    wrong = {**network.parameters, "bias": torch.zeros(3, 2, 6, dtype=torch.float64)}
+    wrong = {**network.tensors, "bias": torch.zeros(3, 2, 6, dtype=torch.float64)}
     with pytest.raises(ValueError, match="'bias': 2"):
         network.with_parameters(wrong).require_task(C5)

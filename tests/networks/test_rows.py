@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.func import functional_call
 
-from marginlens.networks import MLP, Evaluation, Population, Rows
+from marginlens.networks import MLP, Evaluation, MLPEvaluator, Rows
 from marginlens.tasks import Task, task
 from marginlens.theory import Penalty, parse_activation
 from marginlens.training.penalties import add_penalty_gradient
@@ -26,16 +27,16 @@ def network(of: Task, *, tied=False, activation="x^2", members=2, width=4, seed=
 
 
 def on(of: Task, net: MLP, rows: Rows | None, **options) -> tuple[Evaluation, dict]:
-    gradients = {name: torch.full_like(p, torch.nan) for name, p in net.parameters.items()}
-    return Population(of, net, rows=rows, **options)(net.parameters, gradients), gradients
+    gradients = {name: torch.full_like(p, torch.nan) for name, p in net.tensors.items()}
+    return MLPEvaluator(of, net, rows=rows, **options)(net.tensors, gradients), gradients
 
 
 def by_definition(of: Task, net: MLP, rows: Rows) -> tuple[torch.Tensor, dict]:
     """Weighted mean of log-softmax on the whole table's logits, and its gradient, by autograd."""
-    leaves = {name: p.clone().requires_grad_() for name, p in net.parameters.items()}
+    leaves = {name: p.clone().requires_grad_() for name, p in net.tensors.items()}
     table = {tuple(row): i for i, row in enumerate(of.inputs.tolist())}
     index = [table[tuple(row)] for row in rows.inputs.tolist()]
-    logits = net.with_parameters(leaves).logits(of)[:, index]
+    logits = functional_call(net, leaves, of.inputs)[:, index]
     chosen = torch.log_softmax(logits, -1)[:, torch.arange(len(rows)), rows.answers]
     weights = torch.full((len(rows),), 1 / len(rows), dtype=torch.float64)
     losses = -(chosen * (weights if rows.weights is None else rows.weights)).sum(1)
@@ -234,7 +235,7 @@ def test_the_gradient_is_the_slope_of_loss_and_penalty(name, tied, some, activat
     of = task(name)
     net = network(of, tied=tied, activation=activation, width=3, seed=2)
     rows = chosen_rows(of) if some else None
-    population = Population(of, net, rows=rows)
+    population = MLPEvaluator(of, net, rows=rows)
     added = Penalty(penalty or "l2", 0.05 if penalty else 0.0)
 
     def both(p: dict, gradients: dict) -> torch.Tensor:
@@ -242,14 +243,14 @@ def test_the_gradient_is_the_slope_of_loss_and_penalty(name, tied, some, activat
         value, _ = add_penalty_gradient(added, net.homogeneity, p, gradients, net.uses)
         return result.cross_entropy + value
 
-    gradients = {n: torch.empty_like(p) for n, p in net.parameters.items()}
-    both(net.parameters, gradients)
+    gradients = {n: torch.empty_like(p) for n, p in net.tensors.items()}
+    both(net.tensors, gradients)
     step = 1e-4
     for slot, gradient in gradients.items():
         for row, neuron in itertools.product(range(gradient.shape[1]), range(gradient.shape[2])):
             around = {}
             for shift in (-2, -1, 1, 2):
-                moved = {key: p.clone() for key, p in net.parameters.items()}
+                moved = {key: p.clone() for key, p in net.tensors.items()}
                 moved[slot][:, row, neuron] += shift * step
                 around[shift] = both(moved, {n: torch.empty_like(p) for n, p in moved.items()})
             slope = (8 * (around[1] - around[-1]) - (around[2] - around[-2])) / (12 * step)
@@ -264,11 +265,11 @@ def test_a_tied_penalty_counts_the_shared_weights_once_a_slot(name, penalty):
     of = task(name)
     net = network(of, tied=True)
     added = Penalty(penalty, 0.1)
-    zeros = {n: torch.zeros_like(p) for n, p in net.parameters.items()}
-    value, norm = add_penalty_gradient(added, 3, net.parameters, zeros, net.uses)
+    zeros = {n: torch.zeros_like(p) for n, p in net.tensors.items()}
+    value, norm = add_penalty_gradient(added, 3, net.tensors, zeros, net.uses)
     apart = net.untied()
-    others = {n: torch.zeros_like(p) for n, p in apart.parameters.items()}
-    other, total = add_penalty_gradient(added, 3, apart.parameters, others)
+    others = {n: torch.zeros_like(p) for n, p in apart.tensors.items()}
+    other, total = add_penalty_gradient(added, 3, apart.tensors, others)
     assert torch.allclose(value, other, rtol=1e-13)
     assert torch.allclose(norm, total, rtol=1e-13)
     assert torch.allclose(zeros["w"], others["w"], rtol=1e-13)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
 
 from marginlens.kernels import build, passes
-from marginlens.networks import MLP, Rows, SoftMarginPopulation
+from marginlens.networks import MLP, Rows, SoftMarginEvaluator
 from marginlens.tasks import task
 from marginlens.theory import parse_activation
 
@@ -25,9 +26,9 @@ def network_of(spec, activation, *, members=2, width=7, tied=False, dtype=torch.
     )  # fmt: skip
 
 
-def plain_margins(network, of, rows=None):
+def plain_margins(network, of, rows=None, tensors=None):
     """Margins (member, row, wrong class) by the network's own logits, and the multiplicities."""
-    logits = network.logits(of)
+    logits = functional_call(network, tensors or {}, of.inputs)
     answers = torch.as_tensor(of.answers)
     if rows is not None:
         logits, answers = logits[:, rows], answers[rows]
@@ -43,12 +44,12 @@ def plain_margins(network, of, rows=None):
 def test_value_and_gradient_are_those_of_the_plain_formula(spec, activation, memory):
     of, network = task(spec), network_of(spec, activation)
     beta = torch.tensor([3.0, 700.0], dtype=torch.float64)
-    gradients = {name: torch.full_like(p, torch.nan) for name, p in network.parameters.items()}
-    soft = SoftMarginPopulation(of, network, memory=memory)
-    found = soft(network.parameters, beta, gradients, adversary=True)
+    gradients = {name: torch.full_like(p, torch.nan) for name, p in network.tensors.items()}
+    soft = SoftMarginEvaluator(of, network, memory=memory)
+    found = soft(network.tensors, beta, gradients, adversary=True)
 
-    leaves = {n: p.clone().requires_grad_() for n, p in network.parameters.items()}
-    margins = plain_margins(network.with_parameters(leaves), of).flatten(1)
+    leaves = {n: p.clone().requires_grad_() for n, p in network.tensors.items()}
+    margins = plain_margins(network, of, tensors=leaves).flatten(1)
     value = -torch.logsumexp(-beta[:, None] * margins, 1) / beta
     torch.testing.assert_close(found.value, value.detach())
     torch.testing.assert_close(found.margin, margins.detach().amin(1))
@@ -69,12 +70,12 @@ def test_value_and_gradient_are_those_of_the_plain_formula(spec, activation, mem
 def test_a_member_is_the_same_alone_and_among_others():
     of, network = task("S3"), network_of("S3", "x^2", members=5, dtype=torch.float32)
     beta = torch.tensor([1.0, 10.0, 1e2, 1e3, 1e4], dtype=torch.float64)
-    gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
-    whole = SoftMarginPopulation(of, network)(network.parameters, beta, gradients)
+    gradients = {name: torch.zeros_like(p) for name, p in network.tensors.items()}
+    whole = SoftMarginEvaluator(of, network)(network.tensors, beta, gradients)
     for i in range(5):
         alone = network.member(i)
-        own = {name: torch.zeros_like(p) for name, p in alone.parameters.items()}
-        found = SoftMarginPopulation(of, alone)(alone.parameters, beta[i : i + 1], own)
+        own = {name: torch.zeros_like(p) for name, p in alone.tensors.items()}
+        found = SoftMarginEvaluator(of, alone)(alone.tensors, beta[i : i + 1], own)
         torch.testing.assert_close(found.value[0], whole.value[i], rtol=1e-6, atol=0)
         for name, gradient in own.items():
             scale = float(gradient.abs().max())
@@ -88,15 +89,15 @@ def test_chosen_rows_with_their_multiplicities_and_sums_over_parts():
     margins = plain_margins(network.untied(), of, chosen).flatten(1)
     value = -torch.logsumexp(-beta[:, None] * margins, 1) / beta
     # rows that tied embeddings cannot tell apart are merged, with weights
-    soft = SoftMarginPopulation(of, network, rows=Rows.of(of, chosen))
+    soft = SoftMarginEvaluator(of, network, rows=Rows.of(of, chosen))
     assert len(soft.rows.answers) < len(chosen)
-    found = soft(network.parameters, beta)
+    found = soft(network.tensors, beta)
     torch.testing.assert_close(found.value, value)
     parts = [
-        SoftMarginPopulation(of, network, rows=Rows.of(of, chosen).merged().part(i, 2), count=8)
+        SoftMarginEvaluator(of, network, rows=Rows.of(of, chosen).merged().part(i, 2), count=8)
         for i in range(2)
     ]
-    sums = [part.sums(network.parameters, beta) for part in parts]
+    sums = [part.sums(network.tensors, beta) for part in parts]
     reference = torch.maximum(*(part.reference for part in sums))
     for part in sums:
         part.rebase(reference, None)
@@ -107,12 +108,12 @@ def test_chosen_rows_with_their_multiplicities_and_sums_over_parts():
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_no_sharpness_over_or_underflows(scale):
     of, network = task("S3"), network_of("S3", "x^2", dtype=torch.float32)
-    network = network.with_parameters({n: p * scale for n, p in network.parameters.items()})
-    gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
+    network = network.with_parameters({n: p * scale for n, p in network.tensors.items()})
+    gradients = {name: torch.zeros_like(p) for name, p in network.tensors.items()}
     beta = torch.tensor([1e9 / scale**3, 0.0], dtype=torch.float64)
-    found = SoftMarginPopulation(of, network, memory=4096)(network.parameters, beta, gradients)
+    found = SoftMarginEvaluator(of, network, memory=4096)(network.tensors, beta, gradients)
     assert all(bool(g.isfinite().all()) for g in gradients.values())
-    least = plain_margins(network.to(torch.float64), of).flatten(1)
+    least = plain_margins(network.copy().to(torch.float64), of).detach().flatten(1)
     torch.testing.assert_close(found.mean[0], least[0].amin(), rtol=1e-3, atol=0)
     torch.testing.assert_close(found.mean[1], least[1].mean(), rtol=1e-4, atol=1e-6 * scale**3)
 
@@ -121,7 +122,7 @@ def test_biases_are_refused_in_one_line():
     of = task("C5")
     network = MLP.initial(of, parse_activation("x^2"), width=3, biases=True)
     with pytest.raises(ValueError, match="has no biases: leave biases out"):
-        SoftMarginPopulation(of, network)
+        SoftMarginEvaluator(of, network)
 
 
 @needs_compiler
@@ -138,13 +139,13 @@ def test_the_compiled_pass_is_the_operators(spec, activation, tied, threads, dty
     before = torch.get_num_threads()
     results = []
     for compiled in (False, True):
-        gradients = {name: torch.full_like(p, torch.nan) for name, p in network.parameters.items()}
+        gradients = {name: torch.full_like(p, torch.nan) for name, p in network.tensors.items()}
         try:
             torch.set_num_threads(threads)
             with passes.compiled_passes(compiled):
                 # little memory: many blocks, whose references differ
-                soft = SoftMarginPopulation(of, network, memory=2000)
-                found = soft(network.parameters, beta, gradients, adversary=True, size=True)
+                soft = SoftMarginEvaluator(of, network, memory=2000)
+                found = soft(network.tensors, beta, gradients, adversary=True, size=True)
         finally:
             torch.set_num_threads(before)
         results.append(({**vars(found)}, gradients))

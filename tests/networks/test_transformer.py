@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from textbook_networks import TextbookTransformer, some_rows
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from transformer_oracle import SMALL, assert_textbook, evaluated, network, weighted
 
-from marginlens.networks import Rows, Transformer, TransformerPopulation, TransformerSettings
+from marginlens.networks import Rows, Transformer, TransformerEvaluator, TransformerSettings
 from marginlens.tasks import task
 
 VARIANTS = [
@@ -48,8 +49,8 @@ def test_other_activations_against_autograd_of_our_own_logits(activation):
     of = task("S3")
     net = network(of, replace(SMALL, activation=activation))
     result, gradients = evaluated(of, net)
-    parameters = {name: p.clone().requires_grad_() for name, p in net.parameters.items()}
-    logits = Transformer(parameters, net.settings).logits(of)
+    parameters = {name: p.clone().requires_grad_() for name, p in net.tensors.items()}
+    logits = functional_call(net, parameters, of.inputs)
     answers = torch.as_tensor(of.answers).expand(net.members, -1)
     losses = cross_entropy(logits.mT, answers, reduction="none").mean(1)
     losses.sum().backward()
@@ -75,14 +76,14 @@ def test_gradient_is_the_slope_of_the_loss(name):
     """Central differences of the population's own loss: neither autograd nor the textbook."""
     of = task("S3")
     net = network(of, replace(SMALL, attention=0.6), members=1)
-    population = TransformerPopulation(of, net, rows=weighted(of))
+    population = TransformerEvaluator(of, net, rows=weighted(of))
     _, gradients = evaluated(of, net, weighted(of))
     direction = torch.randn(
-        net.parameters[name].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+        net.tensors[name].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
     )
     step = 1e-6
     ends = [
-        population({**net.parameters, name: net.parameters[name] + sign * step * direction})
+        population({**net.tensors, name: net.tensors[name] + sign * step * direction})
         for sign in (1, -1)
     ]
     slope = (ends[0].cross_entropy - ends[1].cross_entropy).item() / (2 * step)
@@ -107,8 +108,8 @@ def test_blocks_do_not_matter(sequence, attention, memory):
 def test_chunks_of_the_cache_do_not_matter(monkeypatch):
     of, net = task("S3"), network(task("S3"))
     _, expected = evaluated(of, net)
-    monkeypatch.setattr("marginlens.networks.transformer_population.CACHE", 2000)
-    assert TransformerPopulation(of, net).chunk < len(of.answers)
+    monkeypatch.setattr("marginlens.networks.transformer.transformer_evaluator.CACHE", 2000)
+    assert TransformerEvaluator(of, net).chunk < len(of.answers)
     _, gradients = evaluated(of, net)
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-11, atol=1e-13, msg=name)
@@ -118,11 +119,11 @@ def test_a_large_margin_keeps_its_digits_in_single_precision():
     """Losses far below float32's resolution at 1, where log_softmax returns zero."""
     of = task("C5")
     net = Transformer.initial(of, SMALL, dtype=torch.float64)
-    fitted = {name: p.clone() for name, p in net.parameters.items()}
+    fitted = {name: p.clone() for name, p in net.tensors.items()}
     gradients = {name: torch.zeros_like(p) for name, p in fitted.items()}
     for name, p in fitted.items():
         p.grad = gradients[name]
-    population = TransformerPopulation(of, net)
+    population = TransformerEvaluator(of, net)
     optimizer = torch.optim.Adam(fitted.values(), lr=0.02)
     for _ in range(400):
         result = population(fitted, gradients)
@@ -130,10 +131,10 @@ def test_a_large_margin_keeps_its_digits_in_single_precision():
     assert result.accuracy.item() == 1
     fitted["unembed"] *= 30 / population(fitted).margin.item()
     single = Transformer({name: p.float() for name, p in fitted.items()}, SMALL)
-    double = Transformer({name: p.double() for name, p in single.parameters.items()}, SMALL)
-    expected = TransformerPopulation(of, double)(double.parameters).cross_entropy.item()
+    double = Transformer({name: p.double() for name, p in single.tensors.items()}, SMALL)
+    expected = TransformerEvaluator(of, double)(double.tensors).cross_entropy.item()
     assert expected < 1e-10
-    got = TransformerPopulation(of, single)(single.parameters).cross_entropy.item()
+    got = TransformerEvaluator(of, single)(single.tensors).cross_entropy.item()
     assert got == pytest.approx(expected, rel=1e-4)
 
 
@@ -141,10 +142,10 @@ def test_a_member_is_the_same_alone_and_among_others():
     of = task("S3")
     alone = Transformer.initial(of, SMALL, members=1, seed=12)
     among = Transformer.initial(of, SMALL, members=4, seed=10)
-    for name, p in alone.parameters.items():
-        assert torch.equal(p[0], among.parameters[name][2]), name
-        assert torch.equal(p, among.member(2).parameters[name]), name
-    assert not torch.equal(among.parameters["embed"][1], among.parameters["embed"][2])
+    for name, p in alone.tensors.items():
+        assert torch.equal(p[0], among.tensors[name][2]), name
+        assert torch.equal(p, among.member(2).tensors[name]), name
+    assert not torch.equal(among.tensors["embed"][1], among.tensors["embed"][2])
     _, together = evaluated(of, network(of))
     _, single = evaluated(of, network(of).member(1))
     for name, gradient in single.items():
@@ -153,13 +154,13 @@ def test_a_member_is_the_same_alone_and_among_others():
 
 def test_one_population_serves_fewer_members_and_changing_parameters():
     of, net = task("S3"), network(task("S3"))
-    population = TransformerPopulation(of, net)
-    first = population(net.parameters).cross_entropy
-    last = population(net.member(2).parameters).cross_entropy
+    population = TransformerEvaluator(of, net)
+    first = population(net.tensors).cross_entropy
+    last = population(net.member(2).tensors).cross_entropy
     torch.testing.assert_close(last[0], first[2], rtol=1e-13, atol=0)
-    moved = {name: p * 1.1 for name, p in net.parameters.items()}
+    moved = {name: p * 1.1 for name, p in net.tensors.items()}
     assert not torch.allclose(population(moved).cross_entropy, first)
-    assert torch.equal(population(net.parameters).cross_entropy, first)
+    assert torch.equal(population(net.tensors).cross_entropy, first)
 
 
 def test_what_is_refused():
@@ -175,12 +176,12 @@ def test_what_is_refused():
         Transformer.initial(task("parity(6,3)"), SMALL)
     with pytest.raises(ValueError, match="embed is of shape"):
         network(task("C5")).logits(task("S3"))
-    missing = {name: p for name, p in network(task("C5")).parameters.items() if name != "key"}
+    missing = {name: p for name, p in network(task("C5")).tensors.items() if name != "key"}
     with pytest.raises(ValueError, match="key is missing"):
         Transformer(missing, SMALL).require_task(task("C5"))
     bare = replace(SMALL, biases=False)
     with pytest.raises(ValueError, match="no use for"):
-        Transformer(network(task("C5")).parameters, bare).require_task(task("C5"))
+        Transformer(network(task("C5")).tensors, bare).require_task(task("C5"))
 
 
 def test_rows_that_are_refused():
@@ -193,9 +194,9 @@ def test_rows_that_are_refused():
     ):
         wrong = replace(rows, **{name: value})
         with pytest.raises(ValueError, match=message):
-            TransformerPopulation(of, net, rows=wrong)
+            TransformerEvaluator(of, net, rows=wrong)
     none = Rows(inputs=rows.inputs[:0], answers=rows.answers[:0], weights=None)
     with pytest.raises(ValueError, match="no rows"):
-        TransformerPopulation(of, net, rows=none)
+        TransformerEvaluator(of, net, rows=none)
     with pytest.raises(ValueError, match="memory is 0"):
-        TransformerPopulation(of, net, memory=0)
+        TransformerEvaluator(of, net, memory=0)

@@ -58,8 +58,8 @@ def test_what_is_written_comes_back(saved):
         np.testing.assert_array_equal(back.training.history[column], values)
     for column, values in saved.history.items():
         np.testing.assert_array_equal(back.history[column], values)
-    for slot, p in saved.training.network.parameters.items():
-        assert torch.equal(back.training.network.parameters[slot], p)
+    for slot, p in saved.training.network.tensors.items():
+        assert torch.equal(back.training.network.tensors[slot], p)
         np.testing.assert_array_equal(back.snapshots[slot], saved.snapshots[slot])
     np.testing.assert_array_equal(back.snapshot_steps, saved.snapshot_steps)
 
@@ -134,9 +134,9 @@ def test_times_of_earlier_versions_are_read_from_the_header(copy):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_precision_survives(tmp_path, dtype):
     run = execute("C5", out=tmp_path / "run", **SMALL, dtype=dtype)
-    back = load_run(tmp_path / "run").training.network.parameters["u"]
+    back = load_run(tmp_path / "run").training.network.tensors["u"]
     assert back.dtype == getattr(torch, dtype)
-    assert torch.equal(back, run.training.network.parameters["u"])
+    assert torch.equal(back, run.training.network.tensors["u"])
 
 
 def test_a_table_travels_with_its_run(tmp_path):

@@ -463,7 +463,7 @@ def test_no_checkpoint_holds_numbers_that_are_not_finite(tmp_path, monkeypatch):
     write = module.write_checkpoint
 
     def noted(state, folder, recipe):
-        finite.append(all(p.isfinite().all() for p in state.network.parameters.values()))
+        finite.append(all(p.isfinite().all() for p in state.network.tensors.values()))
         write(state, folder, recipe)
 
     monkeypatch.setattr(module, "write_checkpoint", noted)

@@ -8,7 +8,7 @@ import pytest
 from reference import reference_rows
 
 from marginlens.groups import group
-from marginlens.networks import construct, evaluate, total_norm
+from marginlens.networks import construct, evaluate
 from marginlens.tasks import task
 from marginlens.theory import (
     ClassProgram,
@@ -136,7 +136,7 @@ def test_a_trained_network_stays_above_the_program_s_minimum():
     recipe = recipe_for(problem, strength=1e-3, width=100, steps=800, dtype="float64")
     network = train(problem, recipe).network
     minimum = minimize_penalized_loss(ClassProgram.of(problem.group, inputs=3), 1e-3)
-    found = float(evaluate(network, problem).cross_entropy) + 1e-3 * float(total_norm(network))
+    found = float(evaluate(network, problem).cross_entropy) + 1e-3 * float(network.norm())
     exact = minimum.loss + 1e-3 * minimum.norm
     assert exact * (1 - 1e-12) <= found <= exact * 1.001
 
@@ -151,5 +151,5 @@ def test_reference_file():
         assert prediction.margin == pytest.approx(float(row["gamma_star_LP"]), rel=1e-12, abs=0)
         network = construct(problem, method="signs")
         assert network.width == int(row["net_neurons"])
-        margin = float(evaluate(network, problem).margin) / float(total_norm(network))
+        margin = float(evaluate(network, problem).margin) / float(network.norm())
         assert margin == pytest.approx(float(row["net_margin"]), rel=1e-12, abs=0)

@@ -42,7 +42,7 @@ def test_no_network_exceeds_the_bounds_of_its_masses(name, seed, noise, size):
     network = MLP(
         {
             slot: size * (p + noise * p.abs().max() * torch.from_numpy(rng.normal(size=p.shape)))
-            for slot, p in one.parameters.items()
+            for slot, p in one.tensors.items()
         },
         one.activation,
     )

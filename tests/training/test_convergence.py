@@ -48,7 +48,7 @@ def textbook(recipe: Recipe) -> tuple[list[int], list[dict[str, torch.Tensor]]]:
     answers = torch.as_tensor(problem.answers)
     ends, weights = [], []
     for member in range(recipe.members):
-        p = {n: v[member].clone().requires_grad_() for n, v in start.parameters.items()}
+        p = {n: v[member].clone().requires_grad_() for n, v in start.tensors.items()}
         optimizer = torch.optim.Adam(p.values(), lr=recipe.learning_rate)
         in_a_row, end, before, moved = 0, -1, None, None
         for step in range(recipe.steps + 1):
@@ -87,7 +87,7 @@ def test_members_stop_where_a_textbook_loop_stops_them(changes, one_thread):
         assert training.ends == tuple("converged" if end >= 0 else "steps" for end in ends)
         for member, wanted in enumerate(weights):
             for name, value in wanted.items():
-                found = training.network.parameters[name][member]
+                found = training.network.tensors[name][member]
                 assert float((found - value).abs().max()) < 1e-9
 
 
@@ -102,8 +102,8 @@ def test_when_it_is_looked_at_does_not_matter(way, one_thread):
     assert rare.ends == often.ends
     assert "converged" in rare.ends
     error = 0.0 if way == "always" else 1e-9
-    for name, values in rare.network.parameters.items():
-        assert float((values - often.network.parameters[name]).abs().max()) <= error
+    for name, values in rare.network.tensors.items():
+        assert float((values - often.network.tensors[name]).abs().max()) <= error
     for name, values in rare.history.items():
         assert values[-1] == pytest.approx(often.history[name][-1], rel=error, abs=0)
 
@@ -113,7 +113,7 @@ def test_a_member_stops_alone_as_among_others(way, one_thread):
     among = train(task("C5"), recipe_of(compile=way))
     alone = train(task("C5"), recipe_of(compile=way, members=1, seed=3))
     assert alone.end_steps[0] == among.end_steps[3]
-    difference = alone.network.parameters["w"][0] - among.network.parameters["w"][3]
+    difference = alone.network.tensors["w"][0] - among.network.tensors["w"][3]
     assert float(difference.abs().max()) < 1e-9
 
 
@@ -135,8 +135,8 @@ def test_a_training_goes_on_to_the_bit_with_the_steps_counted_so_far(way, one_th
         again = train(task("C5"), recipe, state=state)
         assert again.end_steps.tolist() == whole.end_steps.tolist()
         assert again.ends == whole.ends
-        for name, values in whole.network.parameters.items():
-            assert torch.equal(values, again.network.parameters[name])
+        for name, values in whole.network.tensors.items():
+            assert torch.equal(values, again.network.tensors[name])
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -50,8 +50,8 @@ def test_members_stop_alone_and_stay_as_they_were():
     first = int(training.end_steps.argmin())
     alone = train(task("C5"), recipe.model_copy(update={"members": 1, "seed": recipe.seed + first}))
     assert alone.end_steps[0] == training.end_steps[first]
-    for name, p in training.network.parameters.items():
-        assert torch.equal(p[first], alone.network.parameters[name][0])
+    for name, p in training.network.tensors.items():
+        assert torch.equal(p[first], alone.network.tensors[name][0])
 
 
 @needs_compiler
@@ -67,8 +67,8 @@ def test_a_compiled_training_goes_on_with_the_same_bits(optimizer):
         state = TrainingState.from_tensors(tensors, like)
         assert state.compiled
         again = train(task("C5"), recipe, state=state)
-        for name, p in whole.network.parameters.items():
-            assert torch.equal(p, again.network.parameters[name])
+        for name, p in whole.network.tensors.items():
+            assert torch.equal(p, again.network.tensors[name])
         assert (again.history["loss"] == whole.history["loss"]).all()
     assert len(states) == 3
 
@@ -130,7 +130,7 @@ def test_compiled_passes_change_round_off_alone(more):
     )
     for name, values in eager.history.items():
         np.testing.assert_allclose(compiled.history[name], values, rtol=1e-9, err_msg=name)
-    p = {how: run.network.parameters["u"] for how, run in (("c", compiled), ("e", eager))}
+    p = {how: run.network.tensors["u"] for how, run in (("c", compiled), ("e", eager))}
     assert not torch.equal(p["c"], p["e"])  # the passes were really others
 
 

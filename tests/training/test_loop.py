@@ -7,7 +7,7 @@ import pytest
 import torch
 from textbook_loop import greatest_difference, textbook, weight_difference
 
-from marginlens.networks import MLP, Population, evaluate, total_norm
+from marginlens.networks import MLP, MLPEvaluator, evaluate
 from marginlens.tasks import task
 from marginlens.theory import predict
 from marginlens.training import DivergedError, Recipe, initial_network, train
@@ -90,7 +90,7 @@ def test_small_tasks_train_as_by_the_textbook(variant, optimizer):
     training = train(task(recipe.task), recipe)
     assert greatest_difference(expected.losses, training) < 1e-10
     assert expected.losses[-1] < 0.995 * expected.losses[0]
-    assert weight_difference(expected.parameters, training) < 1e-9
+    assert weight_difference(expected.tensors, training) < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_history_is_what_the_network_is_at_that_step():
     assert training.steps.tolist() == [0, 10, 20, 30, 37]
     for index, network in ((0, initial(recipe)), (-1, training.network)):
         row = {name: values[index] for name, values in training.history.items()}
-        result, norm = evaluate(network, task("C5")), total_norm(network)
+        result, norm = evaluate(network, task("C5")), network.norm()
         for name in ("cross_entropy", "accuracy", "margin"):
             assert row[name] == pytest.approx(getattr(result, name).numpy(), rel=1e-12)
         assert row["norm"] == pytest.approx(norm.numpy(), rel=1e-12)
@@ -135,8 +135,8 @@ def test_a_member_does_not_depend_on_its_ensemble(name, optimizer):
         for column, values in alone.history.items():
             assert values.shape == (21, 1)
             assert values[:, 0] == pytest.approx(together.history[column][:, member], rel=1e-9)
-        for slot, p in alone.network.parameters.items():
-            expected = together.network.parameters[slot][member]
+        for slot, p in alone.network.tensors.items():
+            expected = together.network.tensors[slot][member]
             assert float((p[0] - expected).abs().max()) < 1e-9
     assert not np.allclose(together.history["loss"][:, 0], together.history["loss"][:, 1])
 
@@ -151,7 +151,7 @@ def test_each_member_stops_where_it_first_has_the_share():
     assert training.end_steps.max() == training.steps[-1] < 2000
     assert (training.end_steps % recipe.record_every == 0).all()
     share = training.history["normalized_margin"] / margin
-    own = evaluate(training.network, task("C5")).margin / total_norm(training.network)
+    own = evaluate(training.network, task("C5")).margin / training.network.norm()
     for member, end in enumerate(training.end_steps // recipe.record_every):
         assert share[end, member] >= 0.8
         assert (share[:end, member] < 0.8).all()
@@ -159,8 +159,8 @@ def test_each_member_stops_where_it_first_has_the_share():
         assert float(own[member]) / margin == pytest.approx(share[end, member], rel=1e-12)
         alone = train(task("C5"), changed(recipe, members=1, seed=member), margin=margin)
         assert alone.end_steps.tolist() == [training.end_steps[member]]
-        for slot, p in alone.network.parameters.items():
-            assert float((p[0] - training.network.parameters[slot][member]).abs().max()) < 1e-9
+        for slot, p in alone.network.tensors.items():
+            assert float((p[0] - training.network.tensors[slot][member]).abs().max()) < 1e-9
 
 
 def test_a_share_of_an_unknown_margin_is_refused():
@@ -204,8 +204,8 @@ def test_no_steps_leave_the_initial_network(snapshots):
     assert training.snapshot_steps.tolist() == [0] * (snapshots > 0)
     for values in training.history.values():
         assert values.shape == (1, 2)
-    for slot, p in initial(recipe).parameters.items():
-        assert torch.equal(p, training.network.parameters[slot])
+    for slot, p in initial(recipe).tensors.items():
+        assert torch.equal(p, training.network.tensors[slot])
 
 
 def test_an_interruption_keeps_what_was_learned():
@@ -223,7 +223,7 @@ def test_an_interruption_keeps_what_was_learned():
     for values in training.history.values():
         assert values.shape == (4, 1)
     assert training.snapshot_steps[-1] == 30
-    for slot, p in training.network.parameters.items():
+    for slot, p in training.network.tensors.items():
         assert len(training.snapshots[slot]) == len(training.snapshot_steps)
         assert (training.snapshots[slot][-1] == p[0].float().numpy()).all()
     result = evaluate(training.network, task("C5"))
@@ -252,18 +252,18 @@ def test_divergence_of_one_member_stops_it_alone_as_it_last_was():
         return result
 
     calls = []
-    evaluated = Population.__call__
+    evaluated = MLPEvaluator.__call__
     recipe = changed(C5, members=2, steps=40)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Population, "__call__", spoiled)
+        patch.setattr(MLPEvaluator, "__call__", spoiled)
         training = train(task("C5"), recipe)
     assert training.ends == ("steps", "diverged")
     assert training.end_steps.tolist() == [40, 10]  # at step 20 it was seen; at 10 all was well
     other = train(task("C5"), changed(recipe, steps=10))
     whole = train(task("C5"), recipe)
-    for slot, p in training.network.parameters.items():
-        assert torch.equal(p[1], other.network.parameters[slot][1])
-        assert float((p[0] - whole.network.parameters[slot][0]).abs().max()) < 1e-9
+    for slot, p in training.network.tensors.items():
+        assert torch.equal(p[1], other.network.tensors[slot][1])
+        assert float((p[0] - whole.network.tensors[slot][0]).abs().max()) < 1e-9
     assert np.isfinite(training.history["loss"]).all()
 
 
@@ -273,7 +273,7 @@ def test_what_has_diverged_leaves_its_last_good_state():
         train(task("C5"), recipe)
     state = caught.value.state
     assert state.steps[-1] == state.step
-    for p in state.network.parameters.values():
+    for p in state.network.tensors.values():
         assert torch.isfinite(p).all()
     result = evaluate(state.network, task("C5"))
     assert result.margin.numpy() == pytest.approx(state.rows["margin"][-1], rel=1e-12)
@@ -325,13 +325,13 @@ def test_snapshots_run_from_the_first_state_to_the_last(name, dtype):
     assert (np.diff(steps) > 0).all()
     assert 8 <= len(steps) <= 12
     assert (np.diff(steps, 2) >= -1).all()  # logarithmic, up to rounding
-    assert training.snapshots.keys() == training.network.parameters.keys()
-    start = initial(recipe).parameters
+    assert training.snapshots.keys() == training.network.tensors.keys()
+    start = initial(recipe).tensors
     for slot, values in training.snapshots.items():
         assert values.dtype == np.float32
         assert values.shape == (len(steps), *start[slot].shape[1:])
         assert (values[0] == start[slot][0].float().numpy()).all()
-        assert (values[-1] == training.network.parameters[slot][0].float().numpy()).all()
+        assert (values[-1] == training.network.tensors[slot][0].float().numpy()).all()
 
 
 def test_a_snapshot_is_the_state_of_its_step():
@@ -339,7 +339,7 @@ def test_a_snapshot_is_the_state_of_its_step():
     step = int(training.snapshot_steps[5])
     assert 0 < step < 100
     shorter = train(task("C5"), changed(C5, steps=step))
-    for slot, p in shorter.network.parameters.items():
+    for slot, p in shorter.network.tensors.items():
         assert training.snapshots[slot][5] == pytest.approx(p[0].numpy(), rel=1e-6, abs=1e-9)
 
 
@@ -356,11 +356,11 @@ def test_the_same_seed_gives_the_same_bits(dtype):
     one, two = train(task("S4"), recipe), train(task("S4"), recipe)
     for column, values in one.history.items():
         assert values.tobytes() == two.history[column].tobytes()
-    for slot, p in one.network.parameters.items():
-        assert torch.equal(p, two.network.parameters[slot])
+    for slot, p in one.network.tensors.items():
+        assert torch.equal(p, two.network.tensors[slot])
         assert one.snapshots[slot].tobytes() == two.snapshots[slot].tobytes()
     other = train(task("S4"), changed(recipe, seed=1))
-    assert not torch.equal(other.network.parameters["u"], one.network.parameters["u"])
+    assert not torch.equal(other.network.tensors["u"], one.network.tensors["u"])
 
 
 @pytest.mark.parametrize("learning_rate", [0.01, 1e6])

@@ -43,7 +43,7 @@ def plain_loop(recipe: Recipe, member: int = 0) -> tuple[list[float], list[float
     if sigma is None:
         degree = int(recipe.activation.removeprefix("x^"))
     nu = degree + 1
-    weights = {n: p[member].clone() for n, p in initial_network(of, recipe).parameters.items()}
+    weights = {n: p[member].clone() for n, p in initial_network(of, recipe).tensors.items()}
     names = ["u" if recipe.tied else slot for slot in of.slots]
 
     def omega(p):
@@ -111,7 +111,7 @@ def test_steps_are_those_of_a_plain_loop(fields):
         np.testing.assert_allclose(-training.history["loss"][:, 1], values, rtol=1e-7, atol=1e-12)
         np.testing.assert_allclose(training.history["sharpness"][:, 1], betas, rtol=1e-7)
         np.testing.assert_allclose(training.history["norm"], 1, rtol=1e-12)
-        for name, p in training.network.parameters.items():
+        for name, p in training.network.tensors.items():
             np.testing.assert_allclose(p[1], weights[name], rtol=0, atol=1e-7)
 
 
@@ -129,8 +129,8 @@ def test_a_training_goes_on_with_the_same_bits(fields, compile):
     for tensors in states:
         state = TrainingState.from_tensors(tensors, like)
         again = train(task(recipe.task), recipe, state=state)
-        for name, p in whole.network.parameters.items():
-            assert torch.equal(p, again.network.parameters[name])
+        for name, p in whole.network.tensors.items():
+            assert torch.equal(p, again.network.tensors[name])
         for name, values in whole.history.items():
             np.testing.assert_array_equal(again.history[name], values)
 
@@ -149,8 +149,8 @@ def test_members_that_reach_their_share_stop_alone():
             task("C5"), Recipe(**{**recipe.model_dump(), "members": 1, "seed": member}), margin=best
         )
         assert alone.end_steps[0] == training.end_steps[member]
-        for name, p in alone.network.parameters.items():
-            np.testing.assert_allclose(p[0], training.network.parameters[name][member], atol=1e-9)
+        for name, p in alone.network.tensors.items():
+            np.testing.assert_allclose(p[0], training.network.tensors[name][member], atol=1e-9)
 
 
 # small groups, one of each kind: abelian, real, quaternionic, complex; a Theorem and none

@@ -10,7 +10,7 @@ import torch
 
 from marginlens import cli
 from marginlens.kernels.passes import compiled_passes
-from marginlens.networks import MLP, Population
+from marginlens.networks import MLP, MLPEvaluator
 from marginlens.tasks import task
 from marginlens.theory import parse_activation, predict
 from marginlens.training import DivergedError, Recipe, train
@@ -48,7 +48,7 @@ def test_members_diverge_after_another_has_stopped(monkeypatch, which):
     step = first_stop()
 
     def spoil(self):
-        for p in self.network.parameters.values():
+        for p in self.network.tensors.values():
             p[which] = torch.nan
         self._fresh = -1
 
@@ -66,7 +66,7 @@ def test_members_diverge_after_another_has_stopped(monkeypatch, which):
         kept = np.array(training.snapshot_steps)  # of member 0, or of one that goes on
         assert (np.diff(kept) > 0).all()
         assert kept[-1] >= step
-    for p in network.parameters.values():
+    for p in network.tensors.values():
         assert torch.isfinite(p).all()
 
 
@@ -108,8 +108,8 @@ def test_any_number_of_slots_with_and_without_compiled_passes(factors):
     found = []
     for wanted in (True, False):
         with compiled_passes(wanted):
-            gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
-            result = Population(of, network)(network.parameters, gradients)
+            gradients = {name: torch.zeros_like(p) for name, p in network.tensors.items()}
+            result = MLPEvaluator(of, network)(network.tensors, gradients)
             found.append([result.cross_entropy, result.margin, *gradients.values()])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-14)

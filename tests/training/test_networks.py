@@ -103,8 +103,8 @@ def test_a_run_is_saved_loaded_and_resumed_with_the_same_bits(tmp_path, network,
     fields = recipe_of(network, steps=steps, dtype="float64", batch=20).model_dump(exclude={"task"})
     whole = execute("C7", out=tmp_path / "whole", **fields)
     back = load_run(tmp_path / "whole")
-    for name, p in whole.training.network.parameters.items():
-        assert torch.equal(back.training.network.parameters[name], p)
+    for name, p in whole.training.network.tensors.items():
+        assert torch.equal(back.training.network.tensors[name], p)
 
     class Stopped(Exception):  # noqa: N818
         pass
@@ -117,16 +117,16 @@ def test_a_run_is_saved_loaded_and_resumed_with_the_same_bits(tmp_path, network,
     with pytest.raises(Stopped):
         follow(recipe, task("C7"), out=tmp_path / "cut", progress=stop, checkpoint_every=steps // 4)
     again = resume(tmp_path / "cut")
-    for name, p in whole.training.network.parameters.items():
-        assert torch.equal(again.training.network.parameters[name], p)
+    for name, p in whole.training.network.tensors.items():
+        assert torch.equal(again.training.network.tensors[name], p)
 
 
 def test_a_factored_network_is_measured_as_the_mlp_that_it_is():
     run = execute("C7", **recipe_of("factored", steps=5).model_dump(exclude={"task"}))
-    layers = run.training.network.folded(run.task)
-    assert torch.equal(run.network.parameters["u"], layers.parameters["u"])
+    layers = run.training.network.as_mlp()
+    assert torch.equal(run.network.tensors["u"], layers.tensors["u"])
     last = run.snapshots["u"][-1]
-    np.testing.assert_allclose(last, layers.parameters["u"][0].numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(last, layers.tensors["u"][0].numpy(), rtol=1e-5, atol=1e-6)
     assert run.measurement.norm == pytest.approx(run.history["norm"][-1], 1e-6)
     assert not any(claim.promised for claim in run.verdict.claims)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from marginlens.networks import MLP, Rows, construct, total_norm
+from marginlens.networks import MLP, Rows, construct
 from marginlens.tasks import task
 from marginlens.theory import Penalty, predict
 from marginlens.training import Recipe, TrainingState, initial_network, recipe_for, train
@@ -61,7 +61,7 @@ def test_new_neurons_earn_what_the_gradient_of_the_loss_says(name):
     of, network = task(recipe.task), initial_network(task(recipe.task), recipe)
     exchange, rows = exchange_of(recipe), Rows.of(task(recipe.task))
     member = network.member(0)
-    p = {n: value[0] for n, value in member.parameters.items()}
+    p = {n: value[0] for n, value in member.tensors.items()}
     errors = exchange._errors(member, p, rows)
     unit, gain = exchange._best(member, rows, errors, torch.Generator().manual_seed(0))
     best = int(gain.argmax())
@@ -74,7 +74,7 @@ def test_new_neurons_earn_what_the_gradient_of_the_loss_says(name):
         size = mass ** (1 / member.homogeneity)
         wider = {
             n: torch.cat([value, size * unit[n][None, :, best : best + 1]], dim=2)
-            for n, value in member.parameters.items()
+            for n, value in member.tensors.items()
         }
         logits = MLP(wider, member.activation, member.tied_slots).logits(of)[0]
         return float(torch.nn.functional.cross_entropy(logits, torch.as_tensor(of.answers)))
@@ -87,7 +87,7 @@ def test_the_best_neuron_of_an_untrained_group_is_the_theory_s():
     for name in ("C7", "S3", "parity(5,3)"):
         recipe = changed(task=name, width=1, activation="x^3" if "parity" in name else "x^2")
         network = initial_network(task(name), recipe).member(0)
-        p = {n: torch.zeros_like(value[0]) for n, value in network.parameters.items()}
+        p = {n: torch.zeros_like(value[0]) for n, value in network.tensors.items()}
         exchange, rows = exchange_of(recipe), Rows.of(task(name))
         errors = exchange._errors(network, p, rows)
         _, gain = exchange._best(network, rows, errors, torch.Generator().manual_seed(0))
@@ -123,11 +123,11 @@ def test_members_do_not_notice_each_other_and_trainings_go_on_bit_by_bit():
     for at in (20, 30):
         state = TrainingState.from_tensors(kept[at], initial_network(task("C7"), recipe))
         again = train(task("C7"), recipe, state=state)
-        for n, p in whole.network.parameters.items():
-            assert torch.equal(again.network.parameters[n], p)
+        for n, p in whole.network.tensors.items():
+            assert torch.equal(again.network.tensors[n], p)
     alone = train(task("C7"), recipe.model_copy(update={"members": 1, "seed": 5}))
-    for n, p in whole.network.parameters.items():
-        torch.testing.assert_close(alone.network.parameters[n][0], p[1], rtol=1e-7, atol=1e-9)
+    for n, p in whole.network.tensors.items():
+        torch.testing.assert_close(alone.network.tensors[n][0], p[1], rtol=1e-7, atol=1e-9)
 
 
 def test_what_is_remembered_of_a_neuron_that_went_is_forgotten():
@@ -152,12 +152,12 @@ def test_at_the_minimum_nothing_is_exchanged_and_away_from_it_something_is():
     best = construct(task("C7"))  # each neuron twice, so that one of the two costs nothing
     minimum = predict(task("C7"), "x^2", Penalty("homogeneous", 1e-3)).at_penalty
     for stretch, exchanged in ((1.0, False), (0.7, True)):
-        size = stretch * float(minimum.norm / total_norm(best)[0]) ** (1 / 3)
-        halves = {n: torch.cat([p, p], 2) / 2 ** (1 / 3) for n, p in best.parameters.items()}
+        size = stretch * float(minimum.norm / best.norm()[0]) ** (1 / 3)
+        halves = {n: torch.cat([p, p], 2) / 2 ** (1 / 3) for n, p in best.tensors.items()}
         network = best.with_parameters({n: size * p for n, p in halves.items()})
-        before = {n: p.clone() for n, p in network.parameters.items()}
+        before = {n: p.clone() for n, p in network.tensors.items()}
         (gone,) = exchange_of(recipe)(network, 100)
-        same = all(torch.equal(network.parameters[n], p) for n, p in before.items())
+        same = all(torch.equal(network.tensors[n], p) for n, p in before.items())
         assert (len(gone) > 0, not same) == (exchanged, exchanged)
 
 
@@ -175,7 +175,7 @@ def test_a_sample_of_a_large_table_finds_the_same_neurons(monkeypatch):
     exchange = exchange_of(recipe)
     rows = exchange._sample(torch.Generator().manual_seed(0))
     assert len(rows) == 30
-    p = {n: value[0] for n, value in network.parameters.items()}
+    p = {n: value[0] for n, value in network.tensors.items()}
     blocks = exchange._errors(network, p, rows)
     monkeypatch.undo()
     torch.testing.assert_close(blocks, exchange._errors(network, p, rows))

@@ -88,7 +88,7 @@ def test_online_training_is_the_textbooks():
     start = initial_network(of, recipe)
     for member in range(2):
         u, w, b = (
-            start.parameters[name][member].clone().requires_grad_() for name in ("u", "w", "bias")
+            start.tensors[name][member].clone().requires_grad_() for name in ("u", "w", "bias")
         )
         sgd = torch.optim.SGD([u, w, b], lr=0.1)
         for step in range(40):
@@ -100,7 +100,7 @@ def test_online_training_is_the_textbooks():
             loss.backward()
             sgd.step()
         for name, p in (("u", u), ("w", w), ("bias", b)):
-            found = training.network.parameters[name][member]
+            found = training.network.tensors[name][member]
             torch.testing.assert_close(found, p.detach(), rtol=1e-9, atol=1e-12)
         sample = recorded_rows(of, recipe)
         f = torch.relu(sample.inputs @ u + b) @ w.T
@@ -135,8 +135,8 @@ def test_it_is_saved_loaded_and_resumed_with_the_same_bits(tmp_path, name):
     with pytest.raises(Stopped):
         follow(recipe, task(name), out=tmp_path / "cut", progress=stop, checkpoint_every=15)
     again = resume(tmp_path / "cut")
-    for parameter, p in whole.training.network.parameters.items():
-        assert torch.equal(again.training.network.parameters[parameter], p)
+    for parameter, p in whole.training.network.tensors.items():
+        assert torch.equal(again.training.network.tensors[parameter], p)
 
 
 def test_a_large_composition_is_trained_online_by_a_transformer():
@@ -177,9 +177,9 @@ def test_steps_by_the_loss_are_divided_by_the_loss_that_is_minimised():
     scaled = train(of, recipe_for(of, step_size="loss", **fields))
     start = initial_network(of, recipe_for(of, **fields))
     loss = plain.history["loss"][0, 0]
-    for name, p in start.parameters.items():
-        one = plain.network.parameters[name] - p
-        torch.testing.assert_close(scaled.network.parameters[name] - p, one / loss)
+    for name, p in start.tensors.items():
+        one = plain.network.tensors[name] - p
+        torch.testing.assert_close(scaled.network.tensors[name] - p, one / loss)
 
 
 def test_with_another_loss_nothing_is_promised_and_no_minimum_predicted():
@@ -266,5 +266,5 @@ def test_recipes_and_checkpoints_from_before_mlps_had_biases_are_read(tmp_path):
     (tmp_path / "cut" / "recipe.toml").write_text(old)
     assert (tmp_path / "cut" / CHECKPOINT).exists()
     again = resume(tmp_path / "cut")
-    for name, p in whole.training.network.parameters.items():
-        assert torch.equal(again.training.network.parameters[name], p)
+    for name, p in whole.training.network.tensors.items():
+        assert torch.equal(again.training.network.tensors[name], p)

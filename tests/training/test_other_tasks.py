@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from records import require_same_record
+from torch.func import functional_call
 
-from marginlens.networks import MLP, Factored, Transformer, TransformerSettings, population_of
+from marginlens.networks import MLP, Factored, Transformer, TransformerSettings
 from marginlens.runs import execute, load_run
 from marginlens.runs.prediction_for import prediction_for
 from marginlens.tasks import task
@@ -31,8 +32,8 @@ MAKERS = {
 
 def plain(network, of, rows=None):
     """Mean cross-entropy of the logits of each row, its gradients by autograd, least lead."""
-    parameters = {n: p.clone().requires_grad_() for n, p in network.parameters.items()}
-    logits = network.with_parameters(parameters).logits(of)
+    parameters = {n: p.clone().requires_grad_() for n, p in network.tensors.items()}
+    logits = functional_call(network, parameters, of.inputs)
     chosen = slice(None) if rows is None else rows
     logits, answers = logits[:, chosen], torch.as_tensor(of.answers[chosen])
     log_p = logits.log_softmax(2)[:, torch.arange(len(answers)), answers]
@@ -50,8 +51,8 @@ def test_loss_and_gradients_are_those_of_plain_logits(spec, kind, one_thread):
     of = task(spec)
     network = MAKERS[kind](of)
     loss, gradients, margin = plain(network, of)
-    found = {name: torch.full_like(p, torch.nan) for name, p in network.parameters.items()}
-    result = population_of(of, network)(network.parameters, found)
+    found = {name: torch.full_like(p, torch.nan) for name, p in network.tensors.items()}
+    result = network.evaluator(of)(network.tensors, found)
     torch.testing.assert_close(result.cross_entropy, loss)
     torch.testing.assert_close(result.margin, margin)
     for name, gradient in gradients.items():
@@ -72,8 +73,8 @@ def test_a_step_is_one_of_gradient_descent(network, more, one_thread):
     _, gradients, _ = plain(start, of, rows)
     done = train(of, recipe)
     assert ("test_accuracy" in done.history) == bool(more)
-    for name, p in done.network.parameters.items():
-        torch.testing.assert_close(p, start.parameters[name] - 0.1 * gradients[name])
+    for name, p in done.network.tensors.items():
+        torch.testing.assert_close(p, start.tensors[name] - 0.1 * gradients[name])
 
 
 def test_the_compiled_kernel_takes_a_part_of_a_table_for_all_there_is(one_thread):
@@ -85,8 +86,8 @@ def test_the_compiled_kernel_takes_a_part_of_a_table_for_all_there_is(one_thread
     ways = [Recipe(task=of.name, compile=way, **fields) for way in ("always", "never")]
     assert ways[0].fits_kernel
     one, other = (train(of, recipe) for recipe in ways)
-    for name, p in one.network.parameters.items():
-        torch.testing.assert_close(p, other.network.parameters[name], rtol=1e-9, atol=1e-11)
+    for name, p in one.network.tensors.items():
+        torch.testing.assert_close(p, other.network.tensors[name], rtol=1e-9, atol=1e-11)
 
 
 def test_a_split_by_length_trains_on_short_numbers():

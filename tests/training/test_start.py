@@ -17,7 +17,7 @@ def changed(**changes) -> Recipe:
 
 
 def copied(network: MLP) -> dict[str, torch.Tensor]:
-    return {name: p.clone() for name, p in network.parameters.items()}
+    return {name: p.clone() for name, p in network.tensors.items()}
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -33,10 +33,10 @@ def test_the_network_to_start_from_is_not_changed():
     start = construct(task("C5"))
     before = copied(start)
     training = train(task("C5"), C5, start=start)
-    for name, p in start.parameters.items():
+    for name, p in start.tensors.items():
         assert torch.equal(p, before[name])
         assert p.grad is None
-        assert not torch.equal(training.network.parameters[name], p)
+        assert not torch.equal(training.network.tensors[name], p)
 
 
 def test_two_halves_are_the_whole_where_the_optimizer_has_no_memory():
@@ -52,14 +52,14 @@ def test_the_first_row_and_snapshot_are_the_start_s():
     start = construct(task("C5"))
     training = train(task("C5"), changed(snapshots=5), start=start)
     assert training.history["margin"][0] == pytest.approx(float(evaluate(start, task("C5")).margin))
-    for slot, p in start.parameters.items():
+    for slot, p in start.tensors.items():
         np.testing.assert_array_equal(training.snapshots[slot][0], p[0].float().numpy())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_recipe_decides_the_precision(dtype):
     training = train(task("C5"), changed(dtype=dtype, steps=1), start=construct(task("C5")))
-    assert training.network.parameters["u"].dtype == getattr(torch, dtype)
+    assert training.network.tensors["u"].dtype == getattr(torch, dtype)
 
 
 def test_the_minimum_stays_where_it_is():
@@ -67,13 +67,13 @@ def test_the_minimum_stays_where_it_is():
     c5, strength = task("C5"), 1e-4
     at = predict(c5, penalty=Penalty("homogeneous", strength)).at_penalty
     best = construct(c5)
-    start = MLP({n: p * at.norm ** (1 / 3) for n, p in best.parameters.items()}, best.activation)
+    start = MLP({n: p * at.norm ** (1 / 3) for n, p in best.tensors.items()}, best.activation)
     recipe = changed(strength=strength, steps=50, learning_rate=1e-3, optimizer="sgd")
     training = train(c5, recipe, start=start)
     assert training.history["loss"] == pytest.approx(at.loss, rel=1e-12)
     assert training.history["norm"] == pytest.approx(at.norm, rel=1e-8)
-    for name, p in start.parameters.items():
-        assert float((training.network.parameters[name] - p).abs().max()) < 1e-8
+    for name, p in start.tensors.items():
+        assert float((training.network.tensors[name] - p).abs().max()) < 1e-8
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,15 @@ def changed(recipe: Recipe = BASE, **changes) -> Recipe:
 
 def farthest(one: MLP, other: MLP) -> float:
     """Greatest difference of a weight."""
-    assert one.parameters.keys() == other.parameters.keys()
-    pairs = [(p, other.parameters[name]) for name, p in one.parameters.items()]
+    assert one.tensors.keys() == other.tensors.keys()
+    pairs = [(p, other.tensors[name]) for name, p in one.tensors.items()]
     return float(torch.stack([(p - q).abs().max() for p, q in pairs]).max())
 
 
 def test_the_farthest_weight_is_found():
     start = initial_network(task("C5"), BASE)
-    for name in start.parameters:
-        moved = {n: p.clone() for n, p in start.parameters.items()}
+    for name in start.tensors:
+        moved = {n: p.clone() for n, p in start.tensors.items()}
         moved[name][-1, -1, -1] += 1e-8
         assert farthest(start, start.with_parameters(moved)) > 1e-9
         moved[name][-1, -1, -1] = torch.nan
@@ -50,8 +50,8 @@ def test_a_member_starts_bit_by_bit_as_it_would_alone(change, dtype):
     together = initial_network(of, recipe)
     for member in range(7):
         alone = initial_network(of, changed(recipe, members=1, seed=20 + member))
-        for name, p in alone.parameters.items():
-            assert torch.equal(p[0], together.parameters[name][member])
+        for name, p in alone.tensors.items():
+            assert torch.equal(p[0], together.tensors[name][member])
 
 
 def test_hundreds_of_steps_of_a_member_do_not_depend_on_its_ensemble_or_its_memory():
@@ -74,7 +74,7 @@ def parameters_along(recipe: Recipe, **options) -> tuple[Training, dict[int, MLP
     """A training, and its members at each record but the last."""
 
     def keep(state: TrainingState) -> None:
-        copied = {name: p.clone() for name, p in state.network.parameters.items()}
+        copied = {name: p.clone() for name, p in state.network.tensors.items()}
         along[state.step] = state.network.with_parameters(copied)
 
     along: dict[int, MLP] = {}
@@ -119,7 +119,7 @@ def test_a_member_that_diverges_stops_alone():
     """By itself: gradient descent from weights a hundred times too large."""
     recipe = changed(members=3, optimizer="sgd", learning_rate=0.05, steps=40)
     start = initial_network(task("C5"), recipe)
-    for p in start.parameters.values():
+    for p in start.tensors.values():
         p[1] *= 100
     training, along = parameters_along(recipe, start=start)
     assert training.ends == ("steps", "diverged", "steps")
@@ -166,7 +166,7 @@ def assert_same(one: Training, other: Training) -> None:
     tables = [
         (one.history, other.history),
         (one.snapshots, other.snapshots),
-        *[({n: p.numpy() for n, p in t.network.parameters.items()} for t in (one, other))],
+        *[({n: p.numpy() for n, p in t.network.tensors.items()} for t in (one, other))],
     ]
     for left, right in tables:
         assert left.keys() == right.keys()

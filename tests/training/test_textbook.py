@@ -129,7 +129,7 @@ def test_training_is_the_textbook_s(choice, dtype, compiled):
     assert abs(losses[-1] / losses[0] - 1) > 1e-2  # it has learned
     assert greatest_difference(losses, training, member=1) < tolerance
     if dtype == "float64":
-        assert weight_difference(expected.parameters, training, member=1) < 1e-9
+        assert weight_difference(expected.tensors, training, member=1) < 1e-9
     if recipe.train_fraction < 1:
         held = [expected.held_out[step] for step in recorded]
         assert difference(held, training.history["test_cross_entropy"][:, 1]) < tolerance
@@ -195,13 +195,13 @@ def test_the_comparisons_notice_one_wrong_number():
     assert greatest_difference(losses, training, member=1) < 1e-10
     assert greatest_difference(losses, training, member=0) > 1e-3
     for name in ("u", "v", "w"):
-        weight = training.network.parameters[name][1]
+        weight = training.network.tensors[name][1]
         weight[-1, -1] += 1e-8
-        assert weight_difference(expected.parameters, training, member=1) > 1e-9
+        assert weight_difference(expected.tensors, training, member=1) > 1e-9
         weight[-1, -1] = torch.nan
-        assert not weight_difference(expected.parameters, training, member=1) < 1e-9
-        weight[-1, -1] = expected.parameters[name][-1, -1]
-    assert weight_difference(expected.parameters, training, member=1) < 1e-9
+        assert not weight_difference(expected.tensors, training, member=1) < 1e-9
+        weight[-1, -1] = expected.tensors[name][-1, -1]
+    assert weight_difference(expected.tensors, training, member=1) < 1e-9
 
 
 @pytest.mark.parametrize("name", ["C5", "S3", "compose(C3,3)"])
@@ -221,11 +221,11 @@ def test_a_tied_network_is_the_untied_one_with_equal_slots(name, penalty):
     apart = train(of, Recipe(**{**recipe.model_dump(), "tied": False}), start=start.untied())
     for column in ("loss", "cross_entropy", "accuracy", "margin", "norm"):
         np.testing.assert_allclose(tied.history[column][0], apart.history[column][0], rtol=1e-13)
-    moves = [apart.network.parameters[slot] - start.parameters["u"] for slot in of.slots]
-    together = tied.network.parameters["u"] - start.parameters["u"]
+    moves = [apart.network.tensors[slot] - start.tensors["u"] for slot in of.slots]
+    together = tied.network.tensors["u"] - start.tensors["u"]
     torch.testing.assert_close(together, sum(moves), rtol=1e-11, atol=1e-15)
-    torch.testing.assert_close(tied.network.parameters["w"], apart.network.parameters["w"])
-    omega = torch.cat([start.parameters["u"][0]] * of.factors + [start.parameters["w"][0]])
+    torch.testing.assert_close(tied.network.tensors["w"], apart.network.tensors["w"])
+    omega = torch.cat([start.tensors["u"][0]] * of.factors + [start.tensors["w"][0]])
     assert tied.history["norm"][0] == pytest.approx(
         float((omega.norm(dim=0) ** 3).sum()), rel=1e-13
     )
@@ -268,8 +268,8 @@ def test_a_trained_network_s_tiny_loss_in_float32_is_the_float64_loss_of_its_log
     training = train(of, recipe)
     loss = training.history["cross_entropy"][-1, 0]
     assert loss < 1e-7
-    double = training.network.to(torch.float64)
-    logits = MLP(double.parameters, double.activation).logits(of)[0]
+    double = training.network.copy().to(torch.float64)
+    logits = MLP(double.tensors, double.activation).logits(of)[0]
     right = logits.gather(1, torch.tensor(of.answers)[:, None])
     gaps = (logits - right).scatter(1, torch.tensor(of.answers)[:, None], -torch.inf)
     exact = torch.log1p(gaps.exp().sum(1)).mean().item()

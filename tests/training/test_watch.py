@@ -25,7 +25,7 @@ def test_what_is_watched_ends_with_the_same_bits(way):
 
     def look(state: TrainingState) -> bool:
         seen.append((state.step, state.compiled))
-        for p in state.network.parameters.values():  # what it is shown is not what is trained
+        for p in state.network.tensors.values():  # what it is shown is not what is trained
             p.add_(1.0)
         return True
 
@@ -43,8 +43,8 @@ def test_what_is_watched_ends_with_the_same_bits(way):
         assert values.tobytes() == watched.history[name].tobytes(), name
     seen.clear()
     again = train(task("C5"), chosen, watch=lambda state: seen.append(state.step) is None)
-    for name, p in alone.network.parameters.items():
-        assert torch.equal(p, again.network.parameters[name])
+    for name, p in alone.network.tensors.items():
+        assert torch.equal(p, again.network.tensors[name])
 
 
 def test_it_is_called_as_often_as_asked_and_its_time_is_not_trainings(monkeypatch):
@@ -89,8 +89,8 @@ def test_who_watches_may_stop_it_and_it_goes_on_to_the_same_bits():
     assert rest.stopped == "steps"
     assert rest.seconds >= part.seconds
     np.testing.assert_array_equal(rest.history["loss"], whole.history["loss"])
-    for name, p in whole.network.parameters.items():
-        assert torch.equal(p, rest.network.parameters[name])
+    for name, p in whole.network.tensors.items():
+        assert torch.equal(p, rest.network.tensors[name])
 
 
 def test_what_it_returns_at_the_end_does_not_make_a_finished_training_an_interrupted_one():

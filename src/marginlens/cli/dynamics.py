@@ -39,7 +39,6 @@ def lottery(
     """Which frequency each neuron ends with, predicted from its initial weights, and how often right."""
     from marginlens.figures import lottery_chart
     from marginlens.measures import departures, score_tickets
-    from marginlens.networks import MLP
     from marginlens.runs import load_run
     from marginlens.training import initial_network
 
@@ -47,13 +46,13 @@ def lottery(
         check_file(figure)
     run = load_run(folder)
     start, final = initial_network(run.task, run.recipe), run.training.network
-    if not isinstance(start, MLP) or not isinstance(final, MLP):
+    if final.homogeneity is None:
         raise ValueError(
             f"{folder!r} is a {run.recipe.network}; the lottery is one of an MLP's neurons, such as "
             "those of: marginlens train C23"
         )
     chosen = None if member is None else [member]
-    found = score_tickets(start, final, run.task, members=chosen, alone=alone)
+    found = score_tickets(start.as_mlp(), final.as_mlp(), run.task, members=chosen, alone=alone)
     apart = departures(run.recipe)
     if figure is not None:
         write_figure(lottery_chart(found), figure)

@@ -117,7 +117,6 @@ def _is_own_file(path: Path) -> bool:
 
 def _measure_folder(folder: str, *, mechanism: bool, as_json: bool) -> None:
     from marginlens.measures import measure as measure_network
-    from marginlens.networks import as_mlp
     from marginlens.runs import load_run
     from marginlens.runs.folder import load_weights, require_finite_weights
     from marginlens.training import recorded_rows
@@ -125,7 +124,7 @@ def _measure_folder(folder: str, *, mechanism: bool, as_json: bool) -> None:
     weights = load_weights(folder)
     require_finite_weights(weights, folder)
     parts = [Path(folder) / name for name in ("history.parquet", "snapshots.safetensors")]
-    measured = weights.recipe.network != "transformer" and bool(weights.task.features)
+    measured = weights.network.neurons_are_measured and bool(weights.task.features)
     if mechanism:
         _measure_mechanism(weights, as_json=as_json)
     elif all(part.is_file() for part in parts):
@@ -136,7 +135,7 @@ def _measure_folder(folder: str, *, mechanism: bool, as_json: bool) -> None:
             _measure_run(finished.measurement, weights.task, as_json=as_json)
     elif measured:
         rows = recorded_rows(weights.task, weights.recipe)
-        found = measure_network(as_mlp(weights.network), weights.task, rows=rows)
+        found = measure_network(weights.network.as_mlp(), weights.task, rows=rows)
         _measure_run(found, weights.task, as_json=as_json)
     else:
         _measure_mechanism(weights, as_json=as_json)

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from marginlens.measures.neurons import Neurons, neurons_of
-from marginlens.networks import Transformer, as_mlp
 from marginlens.tasks import Task
 from marginlens.training import TrainingState
 
@@ -119,9 +118,9 @@ class Frames:
             "steps_per_second": self._rate(state.step, state.seconds),
             "history": _curves(state),
         }
-        if isinstance(state.network, Transformer) or not self.task.features:
+        if not state.network.neurons_are_measured or not self.task.features:
             return Frame(**known)
-        network = as_mlp(state.network)
+        network = state.network.as_mlp()
         found = neurons_of(network, self.task)
         self._choose(found)
         chosen = np.array(self._chosen, dtype=np.int64)

@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 
 from marginlens.figures import choose_neurons
 from marginlens.measures import measure
-from marginlens.networks import as_mlp
 from marginlens.runs import execute
 
 __all__ = ["Recorded", "record", "recorded"]
@@ -82,7 +81,7 @@ def record(file: str | Path) -> None:
     """
     run = execute(_TASK, steps=_STEPS, snapshots=_MOMENTS, seed=0)
     neurons = choose_neurons(run.measurement, _NEURONS)
-    network, rows = as_mlp(run.training.network), []
+    network, rows = run.training.network.as_mlp(), []
     for moment, step in enumerate(run.snapshot_steps):
         parameters = {
             name: torch.as_tensor(values[moment])[None] for name, values in run.snapshots.items()

@@ -220,7 +220,7 @@ def _margin(values: Values) -> Shown:
 @lru_cache(maxsize=16)
 def _group(spec: str) -> tuple[Task, Prediction, Float[np.ndarray, "element neuron"]]:
     chosen = task(spec)
-    weights = construct(chosen).parameters["u"][0].numpy().astype(np.float64)
+    weights = construct(chosen).tensors["u"][0].numpy().astype(np.float64)
     return chosen, predict(chosen), weights
 
 
@@ -270,7 +270,7 @@ def _parity(values: Values) -> Shown:
     k = max(1, min(values["k"], n, 6))
     gamma = factorial(k) * sqrt(2 * (k + 1) ** -(k + 1))
     power = f"-{k + 1}".translate(SUPERSCRIPTS)
-    weights = construct(task(f"parity({n},{k})")).parameters["u"][0].numpy().astype(np.float64)
+    weights = construct(task(f"parity({n},{k})")).tensors["u"][0].numpy().astype(np.float64)
     words = (
         f"γ* = {k}! √(2 · {k + 1}{power}) = {gamma:.6f}, whatever n is; {2 ** (k - 1)} "
         f"neuron{'s' * (k > 1)} reach it, and look at {k} of the {n} coordinates."

@@ -21,7 +21,6 @@ from marginlens.explorer.frames import Frames
 from marginlens.explorer.wire import Writable, send
 from marginlens.groups import group
 from marginlens.measures import measure
-from marginlens.networks import MLP
 from marginlens.runs.execute import checkpointer
 from marginlens.runs.folder import begin_run, finish_run, note_changes
 from marginlens.runs.prediction_for import prediction_for
@@ -197,8 +196,7 @@ def _warm_up() -> None:
     small = task("C5")
     recipe = recipe_for(small, width=4, steps=2, strength=1e-3, learning_rate=0.01)
     network = train(small, recipe, watch=lambda state: bool(Frames(small).of(state))).network
-    assert isinstance(network, MLP)
-    measure(network, small)
+    measure(network.as_mlp(), small)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from marginlens.figures import style
 from marginlens.figures.margin import DEEPEST
 from marginlens.figures.selection import SYMBOLS
 from marginlens.measures import Measurement, measure
-from marginlens.networks import as_mlp
 from marginlens.training import recorded_rows
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Compared:
         if run.measured is None or self.member == 0:
             return None if run.measured is None else run.measured.measurement
         rows = recorded_rows(run.task, run.recipe)
-        return measure(as_mlp(run.training.network), run.task, member=self.member, rows=rows)
+        return measure(run.training.network.as_mlp(), run.task, member=self.member, rows=rows)
 
 
 def margins_figure(compared: Sequence[Compared]) -> go.Figure | None:

@@ -53,7 +53,7 @@ def read_own(file: File) -> Foreign:
         raise ValueError(f"{_RECIPE} beside {file.name} is damaged: {words}") from None
     parameters = {
         name: take(file.tensors, name, None, *tensor.shape[1:])[:1]
-        for name, tensor in like.parameters.items()
+        for name, tensor in like.tensors.items()
     }
     members = len(next(iter(file.tensors.values())))
     network = like.with_parameters(parameters)

@@ -57,7 +57,7 @@ def read_network(
     >>> import numpy as np
     >>> from marginlens.networks import construct
     >>> from marginlens.tasks import task
-    >>> weights = {name: p[0].numpy() for name, p in construct(task("C5")).parameters.items()}
+    >>> weights = {name: p[0].numpy() for name, p in construct(task("C5")).tensors.items()}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.savez(f"{folder}/mine.npz", **weights)
     ...     found = read_network(f"{folder}/mine.npz", "uvw")

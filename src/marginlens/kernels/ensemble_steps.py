@@ -15,7 +15,7 @@ whole ensemble (medians on a shared machine, the kernel's at 100 steps a call;
 what                                        C5, 100   S3, 100   C23, 16 of width 128
 ==========================================  ========  ========  ======================
 plain loop over seeds                       70,500    70,800    19,800
-``Population`` and fused Adam               1,160     1,220     5,700
+``MLPEvaluator`` and fused Adam               1,160     1,220     5,700
 torch.compile, seeds last, 4 steps a call   105-125   –         –
 this kernel                                 38        60        3,800
 ==========================================  ========  ========  ======================
@@ -82,7 +82,7 @@ class Metrics:
 class EnsembleSteps:
     """Full-batch steps on mean cross-entropy + penalty, for all members at once, on the CPU.
 
-    The arithmetic is that of ``Population`` and ``torch.optim.Adam`` (or SGD), in another order: after
+    The arithmetic is that of ``MLPEvaluator`` and ``torch.optim.Adam`` (or SGD), in another order: after
     1,000 steps in float64 the weights agree to 1e-9. A member's weights do not depend on the others.
 
     Parameters
@@ -129,7 +129,7 @@ class EnsembleSteps:
     >>> from marginlens.theory import Penalty, parse_activation
     >>> c5, square = task("C5"), parse_activation("x^2")
     >>> start = MLP.initial(c5, square, width=8, members=100)
-    >>> steps = EnsembleSteps(c5, square, Penalty(), "adam", start.parameters, {})
+    >>> steps = EnsembleSteps(c5, square, Penalty(), "adam", start.tensors, {})
     >>> metrics = steps.advance([0.01] * 1000, [1e-4] * 1000)
     >>> bool(metrics.accuracy.mean() > 0.9)
     True
@@ -381,7 +381,7 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
 
     An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a
     compiled step what ``kernel_seconds`` says (for whole registers of members), and the other
-    way, ``Population`` with fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it
+    way, ``MLPEvaluator`` with fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it
     is no for one large network, whose products are as fast in a library and fill no lanes, and
     yes for a hundred tiny ones from some 4,500 steps on. Kernels that were compiled before cost
     nothing, which is not counted, nor is it asked whether there is a compiler.

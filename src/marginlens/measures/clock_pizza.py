@@ -2,7 +2,7 @@ r"""Clock or pizza: the measures of Zhong et al. 2023, and a verdict with its ev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from marginlens.measures.logit_spectrum import group_of, logit_spectrum
 from marginlens.measures.observables import KEY
-from marginlens.networks import Network, embeddings_of, with_embeddings
+from marginlens.networks import Network
 from marginlens.tasks import Task
 
 __all__ = [
@@ -151,26 +151,24 @@ def gradient_symmetricity(
     inputs = torch.as_tensor(task.inputs[chosen])
     rows = len(chosen)
     # each pair gets embeddings of its own, so one pass backwards gives all pairs' gradients
-    one_table = len(embeddings_of(network)) == 1
+    one_table = len(network.embeddings()) == 1
     places = torch.arange(rows)
     tables, columns = {}, []
-    for name, table in embeddings_of(network).items():
+    for name, table in network.embeddings().items():
         slots = [0, 1] if one_table else [len(tables)]
         tables[name] = torch.cat([table[:, inputs[:, slot]] for slot in slots], dim=1).detach()
         columns += [places + rows * place for place in range(len(slots))]
-    size = max(table.shape[1] for table in tables.values())
-    own = replace(
-        task, inputs=torch.stack(columns, 1).numpy(), answers=task.answers[chosen], size=size
-    )
-    leaves = {name: table.clone().requires_grad_(True) for name, table in tables.items()}
+    own = network.with_embeddings(tables)
+    leaves = [own.get_parameter(name) for name in tables]
     with torch.enable_grad():
-        logits = with_embeddings(network, leaves).logits(own)[0]
+        logits = own(torch.stack(columns, 1))[0]
     cosines = torch.empty(rows, task.classes, dtype=torch.float64)
     for c in range(task.classes):
         gradients = torch.autograd.grad(
-            logits[:, c].sum(), [*leaves.values()], retain_graph=c + 1 < task.classes
+            logits[:, c].sum(), leaves, retain_graph=c + 1 < task.classes
         )
-        first, second = gradients[0][0].chunk(2) if one_table else (g[0] for g in gradients)
+        toward = [gradient[0, : rows * (1 + one_table)] for gradient in gradients]
+        first, second = toward[0].chunk(2) if one_table else toward
         cosines[:, c] = torch.nn.functional.cosine_similarity(
             _scaled(first), _scaled(second), dim=-1
         )
@@ -196,7 +194,7 @@ def circularity(network: Network) -> float:
     -----
     Zhong et al. 2023, section 4.
     """
-    return float(np.mean([_circularity(table) for table in embeddings_of(network).values()]))
+    return float(np.mean([_circularity(table) for table in network.embeddings().values()]))
 
 
 def _circularity(table: Tensor) -> float:
@@ -292,11 +290,10 @@ def circles(
     -----
     Zhong et al. 2023, section 5 and Table 2.
     """
-    tables = embeddings_of(network)
+    tables = network.embeddings()
     p = task.size
     if frequencies is None:
-        with torch.no_grad():
-            found = logit_spectrum(network.logits(task).double().numpy(), task)
+        found = logit_spectrum(network.logits(task).double().numpy(), task)
         frequencies = key_frequencies(task, found.spectral_weights[0] >= KEY)
     parts = {name: _components(table[0]) for name, table in tables.items()}
     strongest = {name: _power(part[0]).argmax(0) + 1 for name, part in parts.items()}
@@ -309,8 +306,7 @@ def circles(
         isolated = {
             name: _isolated(tables[name], part, chosen[name]) for name, part in parts.items()
         }
-        with torch.no_grad():
-            logits = with_embeddings(network, isolated).logits(task)[0].numpy()
+        logits = network.with_embeddings(isolated).logits(task)[0].numpy()
         result.append(Circle(k, components, *_explained(logits.reshape(p, p, p), k)))
     return tuple(result)
 

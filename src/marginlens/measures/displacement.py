@@ -72,7 +72,7 @@ def displacement(network: Network, task: Task, *, member: int = 0) -> Displaceme
     group = group_of(task)
     one = network.member(member).to(torch.float64)
     inverse = torch.as_tensor(group.table[group.inverses].T.copy())  # [h, g]: h c^-1 = g has c
-    width = max(p.shape[-1] for p in one.parameters.values())
+    width = max(p.shape[-1] for p in one.tensors.values())
     together = max(1, _BYTES // (8 * (4 * width + 3 * task.classes)))
     first, second = np.zeros(group.order), np.zeros(group.order)
     for start in range(0, len(task.answers), together):

@@ -13,7 +13,7 @@ from marginlens.measures.losses import mean_by_product
 from marginlens.measures.neurons import neurons_of
 from marginlens.measures.phases import cyclic_phases
 from marginlens.measures.representations import HiddenLayer, hidden_layer
-from marginlens.networks import Network, Transformer, as_mlp
+from marginlens.networks import Network
 from marginlens.tasks import Task
 
 __all__ = ["HiddenEvidence", "hidden_evidence"]
@@ -211,9 +211,9 @@ def _without_each(
 
 def _phase_error(network: Network, task: Task) -> float | None:
     group = task.group
-    if isinstance(network, Transformer) or group is None or group.generator is None:
+    if not network.neurons_are_measured or group is None or group.generator is None:
         return None
-    layers = as_mlp(network)
+    layers = network.as_mlp()
     if layers.activation.name != "x^2" or layers.biases:
         return None
     found = neurons_of(layers, task)

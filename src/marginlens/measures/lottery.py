@@ -230,7 +230,7 @@ def draw_tickets(network: MLP, task: Task, *, member: int = 0) -> Tickets:
     if why or group is None:
         raise ValueError(why)
     network.require_task(task)
-    parameters = network.untied().parameters
+    parameters = network.untied().tensors
     powers = generator_powers(group)
     k = np.array(_frequencies(task))
     waves = np.stack(

@@ -62,7 +62,7 @@ def grow_alone(network: MLP, task: Task, *, member: int = 0) -> Int[np.ndarray, 
         raise ValueError(f"{task.name} is not cyclic with two inputs, such as C23")
     powers = torch.as_tensor(generator_powers(group))
     one = network.member(member).to(torch.float64)
-    weights = {name: p[0].detach().cpu()[powers] for name, p in one.parameters.items()}
+    weights = {name: p[0].detach().cpu()[powers] for name, p in one.tensors.items()}
     k = [f.frequency for f in task.features if f.frequency is not None]
     found = []
     for start in range(0, network.width, chunk := max(1, _ENTRIES // task.size**2)):

@@ -24,7 +24,7 @@ from marginlens.measures.operation_measures import OperationMeasures, examine_ta
 from marginlens.measures.parity import measure_parity
 from marginlens.measures.phases import cyclic_phases
 from marginlens.measures.recognition import recognize
-from marginlens.networks import MLP, Factored, Network, Rows, Transformer, as_mlp, evaluate
+from marginlens.networks import MLP, Network, Rows, evaluate
 from marginlens.tasks import Task
 from marginlens.tasks import task as task_of
 from marginlens.theory import Activation, default_activation, parse_activation
@@ -336,7 +336,7 @@ def measure(
     if isinstance(x, Training):
         found = measure(x.network, known, member=member, rows=rows, train=train)
         return _with_dynamics(found, x)
-    if isinstance(x, MLP | Factored | Transformer):
+    if isinstance(x, Network):
         return _of_network(x, known, member, rows, train)
     if isinstance(x, Mapping) or (isinstance(x, list | tuple) and len(x) >= 2 and _is_weights(x)):
         return _of_network(_mlp(x, known, activation), known, member, rows, train)
@@ -470,12 +470,12 @@ def _of_network(
         raise MarginLensError(f"expected a member from 0 to {network.members - 1}, got {member}")
     member %= network.members
     one = network.member(member).to(torch.float64)
-    if isinstance(network, Transformer):
+    if not network.neurons_are_measured:
         return _of_transformer(one, task, rows, train)
     kind = type(network).__name__
-    words = f"{kind} of {network.width} neurons"
-    layers = as_mlp(one)
-    return _of_mlp(layers, task, words, rows, train, one, factored=isinstance(network, Factored))
+    layers = one.as_mlp()
+    words = f"{kind} of {layers.width} neurons"
+    return _of_mlp(layers, task, words, rows, train, one, factored=network.has_separate_embeddings)
 
 
 def _of_mlp(
@@ -485,10 +485,10 @@ def _of_mlp(
     """Measure an ensemble of one in float64."""
     whole = network if whole is None else whole
     one = network.untied()
-    non_finite = sum(int((~p.isfinite()).sum()) for p in network.parameters.values())
+    non_finite = sum(int((~p.isfinite()).sum()) for p in network.tensors.values())
     if non_finite:  # such a network answers nothing: it has no live neuron
         network = network.with_parameters(
-            {name: torch.zeros_like(p) for name, p in network.parameters.items()}
+            {name: torch.zeros_like(p) for name, p in network.tensors.items()}
         )
         one = network.untied()
     result = evaluate(one, task, rows=rows)
@@ -510,8 +510,7 @@ def _of_mlp(
         unknown["logits"] = reason
 
     def examine() -> Mechanism | OperationMeasures:
-        with torch.no_grad():
-            values = whole.logits(task)[0].cpu().numpy()
+        values = whole.logits(task)[0].cpu().numpy()
         return examine_table(values, task, network=whole, train=train)
 
     return Measurement(
@@ -537,7 +536,7 @@ def _of_mlp(
 
 
 def _masses(network: MLP) -> np.ndarray:
-    squares = sum(p.square().sum(1) for p in network.parameters.values())
+    squares = sum(p.square().sum(1) for p in network.tensors.values())
     return (torch.as_tensor(squares) ** (network.homogeneity / 2))[0].numpy()
 
 
@@ -568,14 +567,12 @@ def _of_transformer(
         raise MarginLensError(
             f"expected a task whose rows are listed for a transformer, got {task.name}"
         )
-    with torch.no_grad():
-        values = network.logits(task)[0].cpu().numpy()
+    values = network.logits(task)[0].cpu().numpy()
     found = _of_logits(
         values, task, "Transformer", why="a transformer's neurons have no weight for each element",
         network=network, train=train, uncovered="transformer networks",
     )  # fmt: skip
-    sigma = parse_activation(network.settings.activation)  # pyright: ignore[reportAttributeAccessIssue]
-    return replace(found, activation=sigma.name)
+    return replace(found, activation=network.activation_name)
 
 
 def _of_callable(

@@ -41,12 +41,8 @@ from marginlens.measures.representations import (
     weight_shares,
 )
 from marginlens.networks import (
-    Factored,
     Network,
-    Transformer,
-    embeddings_of,
     squared_norm,
-    why_no_hidden_layer,
 )
 from marginlens.tasks import Task
 
@@ -297,9 +293,11 @@ def examine(
     margins = right - others.max(1)
     accuracy = float((margins > 0).mean())
     unknown = _unknown(task, network)
-    network = None if network is None else network.to(torch.float64)
+    network = None if network is None else network.copy().to(torch.float64)
     test = None if train is None else np.setdiff1d(rows, train)
-    layer = hidden_layer(network, task) if network is not None and _has_neurons(network) else None
+    layer = (
+        hidden_layer(network, task) if network is not None and network.has_hidden_layer else None
+    )
     clock_pizza = _clock_pizza(logits, task, network, accuracy, spectrum, key, triples)
     evidence = None
     if network is not None and layer is not None and task.size > 1:
@@ -326,7 +324,7 @@ def examine(
         if network is None or "hidden" in unknown
         else hidden_shares(network, task, logits, key, train, layer=layer),
         gini=None if network is None else embedding_gini(network, task),
-        squared_weights=None if network is None else float(squared_norm(network.parameters)[0]),
+        squared_weights=None if network is None else float(squared_norm(network.tensors)[0]),
         cosets=None if "cosets" in unknown else _cosets(network, task),
         unknown=unknown,
     )
@@ -350,8 +348,7 @@ def examine_network(
     'mixed'
     """
     one = network.member(member).to(torch.float64)
-    with torch.no_grad():
-        logits = one.logits(task)[0].cpu().numpy()
+    logits = one.logits(task)[0].cpu().numpy()
     return examine(logits, task, network=one, train=train, triples=triples)
 
 
@@ -364,13 +361,13 @@ def _unknown(task: Task, network: Network | None) -> dict[str, str]:
     if not _in_order(task):
         for name in ("clock_or_pizza", "circularity", "circles"):
             unknown[name] = "is one of cyclic groups, with elements 0, 1, 2, ... in order"
-    elif _separate(network):
+    elif network.has_separate_embeddings:
         unknown["clock_or_pizza"] = (
             "compares gradients in one embedding, and each input has an embedding of its own"
         )
-    if reason := why_no_hidden_layer(network):
+    if reason := network.why_no_hidden_layer():
         unknown["hidden"] = unknown["weight_shares"] = reason
-    if isinstance(network, Transformer):
+    if not network.neurons_are_measured:
         unknown["cosets"] = "a transformer's neurons have no weights for each element"
     elif group.order > GREATEST_ORDER:
         unknown["cosets"] = f"subgroups are listed up to order {GREATEST_ORDER}"
@@ -383,18 +380,6 @@ def _in_order(task: Task) -> bool:
     """Whether element k is k times a generator."""
     n = task.size
     return bool(np.array_equal(task.answers, np.add.outer(np.arange(n), np.arange(n)).ravel() % n))
-
-
-def _has_neurons(network: Network) -> bool:
-    """Whether there is an MLP before the logits, with layer norm after it or without."""
-    if not isinstance(network, Transformer):
-        return True
-    return "down" in network.settings.layer(network.parameters, network.settings.layers)
-
-
-def _separate(network: Network | None) -> bool:
-    """Whether each input has an embedding in coordinates of its own, unlike an MLP's neurons."""
-    return isinstance(network, Factored) and len(embeddings_of(network)) > 1
 
 
 def _clock_pizza(
@@ -425,7 +410,7 @@ def _clock_pizza(
     if found:
         evidence.append(_of_circles(found))
     verdict: Kind = "unknown"
-    if cyclic and not _separate(network):
+    if cyclic and (network is None or not network.has_separate_embeddings):
         verdict = _verdict(mean, irrelevance if varies else np.nan, accuracy, total, found)
     return ClockPizza(
         verdict,

@@ -90,7 +90,7 @@ def neurons_of(network: MLP, task: Task, member: int = 0) -> Neurons:
     (array([6, 6]), array([0.5, 0.5]), np.True_)
     """
     one = network.untied().member(member).to(torch.float64)
-    weights = {name: p[0].cpu().numpy() for name, p in one.parameters.items()}
+    weights = {name: p[0].cpu().numpy() for name, p in one.tensors.items()}
     norms = np.sqrt(sum(np.square(w).sum(0) for w in weights.values()))
     masses = norms**one.homogeneity
     live = masses > LIVE * masses.max(initial=0.0)

@@ -25,7 +25,7 @@ def norm_shares(network: MLP, task: Task) -> Float[np.ndarray, "member feature"]
     >>> norm_shares(construct(task("C5")), task("C5")).round(12)
     array([[0.5, 0.5]])
     """
-    weights = {n: p.double().cpu().numpy() for n, p in network.untied().parameters.items()}
+    weights = {n: p.double().cpu().numpy() for n, p in network.untied().tensors.items()}
     norms = np.sqrt(np.sum([np.square(w).sum(1) for w in weights.values()], axis=0))
     masses = norms**network.homogeneity
     live = masses > LIVE * masses.max(1, keepdims=True, initial=0.0)

@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from marginlens.measures.logit_spectrum import Correlation, LogitSpectrum, group_of, joined
 from marginlens.measures.spectrum import power_spectra, side_by_side
-from marginlens.networks import MLP, Transformer
-from marginlens.networks.kinds import Network, as_mlp
+from marginlens.networks import MLP, Network
 from marginlens.tasks import Task
 
 __all__ = [
@@ -184,13 +183,13 @@ def observe(
     network.require_task(task)
     spectra, neurons = [], []
     for members, rows in _chunks(network, task):
-        chunk = network.with_parameters({k: p[members] for k, p in network.parameters.items()})
+        chunk = network.with_parameters({k: p[members] for k, p in network.tensors.items()})
         chunk = chunk.to(torch.float64)
-        chunk = chunk if isinstance(chunk, Transformer) else as_mlp(chunk)
+        chunk = chunk.as_mlp() if chunk.neurons_are_measured else chunk
         spectrum = _spectrum(chunk, task, rows, members.start)
         spectra.append(spectrum)
-        if isinstance(chunk, MLP):
-            neurons.append(_purity(chunk, task, spectrum.deviation <= COLLAPSED, pure))
+        if chunk.neurons_are_measured:
+            neurons.append(_purity(chunk.as_mlp(), task, spectrum.deviation <= COLLAPSED, pure))
     spectrum = joined(task, spectra)
     collapsed = spectrum.deviation <= COLLAPSED
     weights = np.where(collapsed[:, None], 0.0, spectrum.spectral_weights)
@@ -229,13 +228,7 @@ def _chunks(network: Network, task: Task) -> Iterator[tuple[slice, list[slice]]]
 
     Rows are cut as if a member were alone, so that it is added up alike whatever its neighbours.
     """
-    if isinstance(network, Transformer):
-        size, tokens = network.settings, task.factors + 1
-        inner = tokens if size.layers > 1 else 1  # where a layer's MLP is computed
-        numbers = (3 * tokens + 4 * inner) * size.width + 4 * inner * size.hidden
-    else:
-        numbers = 4 * network.width
-    row_bytes = 8 * (numbers + 5 * task.classes)
+    row_bytes = 8 * (network.numbers_of_row(task) + 5 * task.classes)
     count = len(task.answers)
     together = max(1, min(count, _BYTES // row_bytes))
     rows = [slice(start, start + together) for start in range(0, count, together)]
@@ -245,7 +238,7 @@ def _chunks(network: Network, task: Task) -> Iterator[tuple[slice, list[slice]]]
 
 
 @torch.no_grad()
-def _spectrum(chunk: MLP | Transformer, task: Task, rows: list[slice], start: int) -> LogitSpectrum:
+def _spectrum(chunk: Network, task: Task, rows: list[slice], start: int) -> LogitSpectrum:
     sums = Correlation.zero(group_of(task), chunk.members)
     for some in rows:
         part = replace(task, inputs=task.inputs[some], answers=task.answers[some])
@@ -262,7 +255,7 @@ def _purity(
     chunk: MLP, task: Task, collapsed: Bool[np.ndarray, " member"], delta: float
 ) -> tuple[Int[np.ndarray, "member neuron"], Bool[np.ndarray, "member neuron"]]:
     """Feature that each neuron is pure for, and which neurons are dead."""
-    weights = {name: p.cpu().numpy() for name, p in chunk.untied().parameters.items()}
+    weights = {name: p.cpu().numpy() for name, p in chunk.untied().tensors.items()}
     norms = np.sum([np.square(w).sum(1) for w in weights.values()], axis=0)
     centred = {name: w - w.mean(1, keepdims=True) for name, w in weights.items()}
     energy = np.sum([np.square(w).sum(1) for w in centred.values()], axis=0)

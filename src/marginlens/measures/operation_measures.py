@@ -18,7 +18,7 @@ from marginlens.measures.clock_pizza import (
 )
 from marginlens.measures.losses import mean_cross_entropy
 from marginlens.measures.mechanism import Mechanism, examine, finite
-from marginlens.networks import Network, relabelled
+from marginlens.networks import Network
 from marginlens.tasks import GroupCoordinates, Task, group_coordinates
 
 __all__ = ["OperationMeasures", "examine_operation", "examine_table"]
@@ -135,7 +135,7 @@ def examine_operation(
         )
     if not np.isfinite(logits).all():
         raise ValueError(f"the logits on {task.name} are not all finite")
-    network = None if network is None else network.to(torch.float64)
+    network = None if network is None else network.copy().to(torch.float64)
     margins = _margins(logits, task)
     test = None if train is None else np.setdiff1d(np.arange(rows), train)
     coordinates = group_coordinates(task)
@@ -208,7 +208,7 @@ def _on_group(
     return examine(
         logits[rows][:, classes],
         task_of(coordinates.group),
-        network=None if network is None else relabelled(network, left, right, classes),
+        network=None if network is None else network.relabelled(left, right, classes),
         train=None if chosen is None or not len(chosen) else chosen,
         triples=triples,
     )

@@ -108,7 +108,7 @@ def neuron_gradients(
     if rows is None:
         task.require_rows()
     signs = torch.as_tensor(task.inputs) if rows is None else rows.inputs
-    u = network.parameters["u"]
+    u = network.tensors["u"]
     x = signs.to(u)
     y = x[:, subset].prod(1)
     gradients = torch.zeros_like(u)
@@ -117,7 +117,7 @@ def neuron_gradients(
         some = x[part : part + block]
         before = some @ u
         if network.biases:
-            before += network.parameters["bias"]
+            before += network.tensors["bias"]
         seen = y[part : part + block, None].expand_as(before).clone()
         gradients += some.T @ times_derivative_(network.activation, seen, before)
     return gradients * (network.activation.degree / len(x))
@@ -226,12 +226,12 @@ def parity_progress(
     """
     subset = _subset(task)
     network = training.network
-    if not isinstance(network, MLP):
+    if network.homogeneity is None:
         raise ValueError("hidden progress is one of an MLP's first layer; train with network='mlp'")
     if not len(training.snapshot_steps):
         raise ValueError("the training kept no snapshots; train with snapshots=30")
     kept = {name: torch.as_tensor(values) for name, values in training.snapshots.items()}
-    path = network.with_parameters(kept)
+    path = network.with_parameters(kept).as_mlp()
     energy = np.square(training.snapshots["u"].astype(np.float64))
     relevant, whole = energy[:, subset].sum(1), energy.sum(1)
     total = relevant.sum(1) / np.maximum(whole.sum(1), 1e-300)

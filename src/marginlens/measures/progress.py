@@ -124,8 +124,7 @@ def progress_path(
     key = None
     for number in reversed(range(len(training.snapshot_steps))):
         kept = {name: torch.as_tensor(v[number])[None] for name, v in training.snapshots.items()}
-        with torch.no_grad():
-            logits = network.with_parameters(kept).logits(task)[0].double().numpy()
+        logits = network.with_parameters(kept).logits(task)[0].double().numpy()
         if key is None:
             key = logit_spectrum(logits[None], task).spectral_weights[0] >= KEY
         one = progress(logits, task, key, train)

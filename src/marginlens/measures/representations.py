@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -15,12 +14,6 @@ from marginlens.measures.logit_spectrum import LogitSpectrum, group_of, logit_sp
 from marginlens.measures.losses import ablate_products, mean_by_product, mean_cross_entropy
 from marginlens.networks import (
     Network,
-    Transformer,
-    as_mlp,
-    embeddings_of,
-    hidden_activations,
-    unembedding_of,
-    why_no_hidden_layer,
 )
 from marginlens.tasks import Task
 
@@ -123,8 +116,7 @@ def weight_shares(network: Network, task: Task) -> dict[str, Float[np.ndarray, "
     Chughtai et al. 2023: "fraction of variance explained" of W_a, W_b, W_U.
     """
     tables = element_tables(network, task)
-    out = "unembed" if isinstance(network, Transformer) else "w"
-    weights = tables | {out: _as_array(unembedding_of(network)[0])}
+    weights = tables | {network.unembedding_name: _as_array(network.unembedding()[0])}
     return {name: _shares(value, task) for name, value in weights.items()}
 
 
@@ -135,9 +127,9 @@ def element_tables(
 
     Where an MLP's embeddings are factored these are the products; a slot each, also where they are tied.
     """
-    if isinstance(network, Transformer):
-        return {name: _as_array(table[0]) for name, table in embeddings_of(network).items()}
-    layers = as_mlp(network).untied().parameters
+    if not network.neurons_are_measured:
+        return {name: _as_array(table[0]) for name, table in network.embeddings().items()}
+    layers = network.as_mlp().untied().tensors
     return {slot: _as_array(layers[slot][0]) for slot in task.slots}
 
 
@@ -183,13 +175,12 @@ def hidden_layer(network: Network, task: Task) -> HiddenLayer:
     """
     group_of(task)
     n = task.size
-    with torch.no_grad():
-        values = _as_array(hidden_activations(network, task)[0])
+    values = _as_array(network.hidden(task)[0])
     table = (values - values.mean(0)).reshape(n, n, -1)
     basis = np.concatenate([np.full((n, 1), n**-0.5), *(f.basis for f in task.features)], axis=1)
     once = np.einsum("ai,abm->ibm", basis, table, optimize=True)
     power = np.square(np.einsum("bj,ibm->ijm", basis, once, optimize=True))
-    out = None if why_no_hidden_layer(network) else _as_array(unembedding_of(network)[0])
+    out = None if network.why_no_hidden_layer() else _as_array(network.unembedding()[0])
     return HiddenLayer(table, power, out)
 
 

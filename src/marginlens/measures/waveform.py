@@ -135,10 +135,7 @@ def fit_waveform(network: MLP, task: Task, neuron: BestNeuron, *, member: int = 
         )
     powers = generator_powers(group)
     measured = np.stack(
-        [
-            network.untied().parameters[s][member].detach().double().cpu().numpy()[powers]
-            for s in "uvw"
-        ]
+        [network.untied().tensors[s][member].detach().double().cpu().numpy()[powers] for s in "uvw"]
     )
     norms = np.sqrt(np.square(measured).sum((0, 1)))
     masses = norms**network.homogeneity

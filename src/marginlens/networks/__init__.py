@@ -6,26 +6,21 @@ from marginlens.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from marginlens.networks.constructions import construct, gromov
-    from marginlens.networks.deep_transformer import DeepTransformerPopulation
-    from marginlens.networks.factored import Factored, FactoredPopulation
-    from marginlens.networks.hidden import (
-        embeddings_of,
-        hidden_activations,
-        relabelled,
-        unembedding_of,
-        why_no_hidden_layer,
-        with_embeddings,
-    )
-    from marginlens.networks.kinds import Evaluator, Network, as_mlp, norm_of, population_of
+    from marginlens.networks.evaluator import Evaluation, Evaluator
+    from marginlens.networks.factored import Factored, FactoredEvaluator
+    from marginlens.networks.kinds import KINDS, network_class
     from marginlens.networks.loss import cross_entropy_
-    from marginlens.networks.mlp import MLP, neuron_norms, squared_norm
-    from marginlens.networks.population import MEMORY, Evaluation, Population, evaluate, total_norm
+    from marginlens.networks.mlp import MLP, neuron_norms
+    from marginlens.networks.mlp_evaluator import MEMORY, MLPEvaluator
+    from marginlens.networks.network import Network, evaluate, squared_norm
     from marginlens.networks.rows import Rows
-    from marginlens.networks.soft_margin import SoftMargin, SoftMarginPopulation, SoftMarginSums
-    from marginlens.networks.transformer import EPSILON, Transformer
-    from marginlens.networks.transformer_population import TransformerPopulation
-    from marginlens.networks.transformer_settings import TransformerSettings
-    from marginlens.networks.transformer_variant import (
+    from marginlens.networks.soft_margin import SoftMargin, SoftMarginEvaluator, SoftMarginSums
+    from marginlens.networks.transformer.deep_transformer_evaluator import DeepTransformerEvaluator
+    from marginlens.networks.transformer.layers import EPSILON
+    from marginlens.networks.transformer.transformer import Transformer
+    from marginlens.networks.transformer.transformer_evaluator import TransformerEvaluator
+    from marginlens.networks.transformer.transformer_settings import TransformerSettings
+    from marginlens.networks.transformer.transformer_variant import (
         SMOOTH_ACTIVATIONS,
         TransformerVariant,
         VariantSettings,
@@ -35,57 +30,50 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "constructions": "construct gromov",
-        "deep_transformer": "DeepTransformerPopulation",
-        "factored": "Factored FactoredPopulation",
-        "hidden": "embeddings_of hidden_activations relabelled unembedding_of why_no_hidden_layer "
-        "with_embeddings",
-        "kinds": "Evaluator Network as_mlp norm_of population_of",
+        "evaluator": "Evaluation Evaluator",
+        "factored": "Factored FactoredEvaluator",
+        "kinds": "KINDS network_class",
         "loss": "cross_entropy_",
-        "mlp": "MLP neuron_norms squared_norm",
-        "population": "MEMORY Evaluation Population evaluate total_norm",
+        "mlp": "MLP neuron_norms",
+        "mlp_evaluator": "MEMORY MLPEvaluator",
+        "network": "Network evaluate squared_norm",
         "rows": "Rows",
-        "soft_margin": "SoftMargin SoftMarginPopulation SoftMarginSums",
-        "transformer": "EPSILON Transformer",
-        "transformer_population": "TransformerPopulation",
-        "transformer_settings": "TransformerSettings",
-        "transformer_variant": "SMOOTH_ACTIVATIONS TransformerVariant VariantSettings",
+        "soft_margin": "SoftMargin SoftMarginEvaluator SoftMarginSums",
+        "transformer.deep_transformer_evaluator": "DeepTransformerEvaluator",
+        "transformer.layers": "EPSILON",
+        "transformer.transformer": "Transformer",
+        "transformer.transformer_evaluator": "TransformerEvaluator",
+        "transformer.transformer_settings": "TransformerSettings",
+        "transformer.transformer_variant": "SMOOTH_ACTIVATIONS TransformerVariant VariantSettings",
     },
 )
 __all__ = [
     "EPSILON",
+    "KINDS",
     "MEMORY",
     "MLP",
     "SMOOTH_ACTIVATIONS",
-    "DeepTransformerPopulation",
+    "DeepTransformerEvaluator",
     "Evaluation",
     "Evaluator",
     "Factored",
-    "FactoredPopulation",
+    "FactoredEvaluator",
+    "MLPEvaluator",
     "Network",
-    "Population",
     "Rows",
     "SoftMargin",
-    "SoftMarginPopulation",
+    "SoftMarginEvaluator",
     "SoftMarginSums",
     "Transformer",
-    "TransformerPopulation",
+    "TransformerEvaluator",
     "TransformerSettings",
     "TransformerVariant",
     "VariantSettings",
-    "as_mlp",
     "construct",
     "cross_entropy_",
-    "embeddings_of",
     "evaluate",
     "gromov",
-    "hidden_activations",
+    "network_class",
     "neuron_norms",
-    "norm_of",
-    "population_of",
-    "relabelled",
     "squared_norm",
-    "total_norm",
-    "unembedding_of",
-    "why_no_hidden_layer",
-    "with_embeddings",
 ]

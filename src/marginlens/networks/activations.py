@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -63,18 +61,12 @@ def activated(activation: Activation, values: Tensor) -> Tensor:
     >>> x.grad
     tensor([0., 0., 1.])
     """
-    return _Activated.apply(values, activation)  # type: ignore[no-any-return]
-
-
-class _Activated(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, activation: Activation) -> Tensor:
-        ctx.save_for_backward(values)
-        ctx.activation = activation
-        return activate(activation, values)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        activation = ctx.activation
-        (gradient,), (values,) = gradients, ctx.saved_tensors
-        return times_derivative_(activation, gradient * activation.degree, values), None
+    degree, negative = activation.degree, activation.at_minus_one
+    if activation.is_power:
+        return values * values if degree == 2 else values**degree
+    if negative == 1:
+        return values.abs() ** degree
+    sides = values.relu()
+    if negative:  # leaky: sigma(-1) = -slope
+        sides = sides + negative * (-values).relu()
+    return sides if degree == 1 else sides**degree

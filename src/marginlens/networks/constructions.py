@@ -51,9 +51,9 @@ def construct(task: Task, *, method: str = "simplex") -> MLP:
     Examples
     --------
     >>> from marginlens.tasks import task
-    >>> construct(task("C5")).parameters["w"].shape
+    >>> construct(task("C5")).tensors["w"].shape
     torch.Size([1, 5, 12])
-    >>> construct(task("C5"), method="signs").parameters["w"].shape
+    >>> construct(task("C5"), method="signs").tensors["w"].shape
     torch.Size([1, 5, 16])
     >>> construct(task("compose(C5,3)")).activation.name
     'x^3'

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks.mlp import MLP
-from marginlens.networks.population import Evaluation, Population
+from marginlens.networks.evaluator import Evaluation, Evaluator, Parameters
+from marginlens.networks.mlp import MLP, mlp_logits
+from marginlens.networks.mlp_evaluator import MLPEvaluator
+from marginlens.networks.network import Network, stacked_draws
 from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
 from marginlens.theory import Activation, parse_activation
 
-__all__ = ["Factored", "FactoredPopulation"]
-
-Parameters = dict[str, Tensor]
+__all__ = ["Factored", "FactoredEvaluator"]
 
 
-@dataclass(frozen=True, eq=False)
-class Factored:
+class Factored(Network):
     r"""logits(a, b) = sigma([E_u[a]; E_v[b]] M) w^T, an MLP whose first layer is a product.
 
     With M split into a block for each slot, the hidden layer is sigma(u(a) + v(b)) where
     $u = E_u M_u$ and $v = E_v M_v$ are (element, neuron): the same function as `MLP`, of other
     parameters, hence with other gradients and another implicit bias.
 
-    Attributes
+    Parameters
     ----------
     parameters
         For each slot s of the task ``"embed_s"`` (member, element, coordinate) and ``"mix_s"``
@@ -40,8 +40,9 @@ class Factored:
     Chughtai, Chan and Nanda 2023, *A toy model of universality*: ReLU, 256 coordinates, 128 neurons.
     """
 
-    parameters: Parameters
-    activation: Activation
+    def __init__(self, parameters: Mapping[str, Tensor], activation: Activation) -> None:
+        super().__init__(parameters)
+        self.activation = activation
 
     @classmethod
     def initial(
@@ -59,14 +60,13 @@ class Factored:
         """Gaussian weights, so scaled that a hidden neuron's input and the logits start near 1.
 
         Deviations: 1 for the embeddings, (slots * embedding)^(-1/2) for what mixes them, width^(-1/2)
-        for w. Member i is drawn on the CPU in float64 from seed + i, so that it starts from the same
-        parameters whatever the ensemble's size, the precision or the device.
+        for w. Member i is drawn as :func:`marginlens.networks.network.stacked_draws` says.
 
         Examples
         --------
         >>> from marginlens.tasks import task
         >>> network = Factored.initial(task("S3"), embedding=4, width=5, members=2)
-        >>> {name: tuple(p.shape) for name, p in network.parameters.items()}
+        >>> {name: tuple(p.shape) for name, p in network.named_parameters()}
         {'embed_u': (2, 6, 4), 'mix_u': (2, 4, 5), 'embed_v': (2, 6, 4), 'mix_v': (2, 4, 5),
          'w': (2, 6, 5)}
         """
@@ -80,26 +80,55 @@ class Factored:
             sizes[f"embed_{slot}"] = (task.size, embedding, 1.0)
             sizes[f"mix_{slot}"] = (embedding, width, (task.factors * embedding) ** -0.5)
         sizes["w"] = (task.classes, width, width**-0.5)
-        drawn: dict[str, list[Tensor]] = {name: [] for name in sizes}
-        for member in range(members):
-            generator = torch.Generator().manual_seed(seed + member)
-            for name, (rows, columns, deviation) in sizes.items():
-                values = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
-                drawn[name].append(values * deviation)
+
+        def draw(generator: torch.Generator) -> dict[str, Tensor]:
+            return {
+                name: torch.randn(*shape, generator=generator, dtype=torch.float64) * deviation
+                for name, (*shape, deviation) in sizes.items()
+            }
+
         return cls(
-            {name: torch.stack(v).to(device=device, dtype=dtype) for name, v in drawn.items()},
+            stacked_draws(draw, members=members, seed=seed, dtype=dtype, device=device),
             parse_activation("relu") if activation is None else activation,
         )
 
-    @property
-    def members(self) -> int:
-        """Number of networks in the ensemble."""
-        return self.parameters["w"].shape[0]
+    @classmethod
+    def from_recipe(cls, task: Task, recipe: Any, device: str | torch.device = "cpu") -> Factored:
+        """Network with its initial weights, as :meth:`Network.from_recipe`."""
+        return cls.initial(
+            task,
+            parse_activation(recipe.activation),
+            embedding=recipe.embedding,
+            width=recipe.width,
+            members=recipe.members,
+            seed=recipe.seed,
+            dtype=getattr(torch, recipe.dtype),
+            device=device,
+        )
+
+    @classmethod
+    def count_parameters(cls, task: Task, recipe: Any) -> int:
+        """Number of parameters of one member."""
+        layer = recipe.embedding * (task.size + recipe.width)
+        return task.factors * layer + recipe.width * task.classes
+
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> Factored:
+        """Network with other parameters, as :meth:`Network.with_parameters`."""
+        return Factored(parameters, self.activation)
+
+    def description(self) -> dict[str, object]:
+        """Settings by name."""
+        return {
+            "members": self.members,
+            "width": self.width,
+            "activation": self.activation.name,
+            "embedding": next(self.parameters()).shape[2],
+        }
 
     @property
     def width(self) -> int:
         """Number of neurons of each network."""
-        return self.parameters["w"].shape[2]
+        return self._tensor("w").shape[2]
 
     def require_task(self, task: Task) -> None:
         """Refuse a task that the network's weights do not belong to.
@@ -110,70 +139,75 @@ class Factored:
             If the task is no table, a slot is missing, or a parameter has another shape.
         """
         _require_table(task)
+        own = self.tensors
         expected = {name for slot in task.slots for name in (f"embed_{slot}", f"mix_{slot}")}
-        if (missing := sorted(expected - set(self.parameters))) or len(self.parameters) != len(
-            expected
-        ) + 1:
-            given = ", ".join(self.parameters)
+        if (missing := sorted(expected - set(own))) or len(own) != len(expected) + 1:
             raise ValueError(
-                f"the network's parameters are {given}, but {task.name} needs w and "
+                f"the network's parameters are {', '.join(own)}, but {task.name} needs w and "
                 f"{', '.join(missing or sorted(expected))}"
             )
         for slot in task.slots:
-            embed, mix = self.parameters[f"embed_{slot}"], self.parameters[f"mix_{slot}"]
+            embed, mix = own[f"embed_{slot}"], own[f"mix_{slot}"]
             if embed.shape[1] != task.size or mix.shape[1:] != (embed.shape[2], self.width):
                 raise ValueError(
                     f"embed_{slot} and mix_{slot} have shapes {tuple(embed.shape[1:])} and "
                     f"{tuple(mix.shape[1:])}, but {task.name} needs ({task.size}, d) and "
                     f"(d, {self.width})"
                 )
-        if self.parameters["w"].shape[1] != task.classes:
+        if own["w"].shape[1] != task.classes:
             raise ValueError(
-                f"w has {self.parameters['w'].shape[1]} rows, but {task.name} needs {task.classes}"
+                f"w has {own['w'].shape[1]} rows, but {task.name} needs {task.classes}"
             )
 
-    def with_parameters(self, parameters: Parameters) -> Factored:
-        """The network with other parameters."""
-        return Factored(parameters, self.activation)
-
-    def member(self, index: int) -> Factored:
-        """Network ``index`` alone, as an ensemble of one."""
-        return self.with_parameters(
-            {name: p[index : index + 1] for name, p in self.parameters.items()}
-        )
-
-    def to(self, dtype: torch.dtype) -> Factored:
-        """Copy in another precision."""
-        return self.with_parameters(
-            {name: p.detach().to(dtype) for name, p in self.parameters.items()}
-        )
-
-    def folded(self, task: Task) -> MLP:
-        """The plain MLP with the same logits, to be measured like any other.
+    def as_mlp(self) -> MLP:
+        """Plain MLP with the same logits, to be measured like any other.
 
         Examples
         --------
         >>> from marginlens.tasks import task
-        >>> Factored.initial(task("S3"), width=5).folded(task("S3")).parameters["u"].shape
+        >>> Factored.initial(task("S3"), width=5).as_mlp().tensors["u"].shape
         torch.Size([1, 6, 5])
         """
-        self.require_task(task)
-        return self.product()
+        return MLP(_product(self.tensors), self.activation)
 
-    def product(self) -> MLP:
-        """As :meth:`folded`, without a look at the task."""
-        p = self.parameters
-        slots = [name.removeprefix("embed_") for name in p if name.startswith("embed_")]
-        layers = {slot: p[f"embed_{slot}"] @ p[f"mix_{slot}"] for slot in slots}
-        return MLP({**layers, "w": p["w"]}, self.activation)
+    def norm(self) -> Float[Tensor, " member"]:
+        """Sum over neurons of ||omega_i||^nu of the plain MLP with the same logits."""
+        return self.as_mlp().norm()
 
-    def logits(self, task: Task) -> Float[Tensor, "member row class"]:
-        """Evaluate the whole table at once; for pictures and tests, as it is large."""
-        return self.folded(task).logits(task)
+    def embeddings(self) -> dict[str, Float[Tensor, "member element coordinate"]]:
+        """Tables ``embed_u`` and so on."""
+        return {name: p for name, p in self.tensors.items() if name.startswith("embed_")}
+
+    @property
+    def has_separate_embeddings(self) -> bool:
+        """Whether each input has an embedding of its own."""
+        return len(self.embeddings()) > 1
+
+    def evaluator(
+        self,
+        task: Task,
+        *,
+        rows: Rows | None = None,
+        memory: int | None = None,
+        merge: bool = True,
+        loss: str = "cross_entropy",
+    ) -> Evaluator:
+        """Fast evaluator, as :meth:`Network.evaluator`."""
+        return FactoredEvaluator(task, self, rows=rows, memory=memory, loss=loss)
+
+    def forward(self, rows: Any) -> Float[Tensor, "member row class"]:
+        """Logits of rows, as :meth:`Network.forward`."""
+        p = _product(self._by_name())
+        slots = tuple(name for name in p if name != "w")
+        checked = self._rows(rows, len(slots), tuple(p[slot].shape[1] for slot in slots))
+        return mlp_logits(p, self.activation, checked, slots)
+
+    def _hidden(self, rows: Tensor) -> Float[Tensor, "member row neuron"]:
+        return self.as_mlp()._hidden(rows)
 
 
-class FactoredPopulation:
-    r"""Evaluates a `Factored` network, and its gradient, through the plain MLP's `Population`.
+class FactoredEvaluator(Evaluator):
+    r"""Evaluator of a `Factored` network, and its gradient, through the plain MLP's.
 
     The products u = E_u M_u are formed once a step, for n elements instead of all rows; with g the
     MLP's gradient of u, those of E_u and M_u are $g M_u^T$ and $E_u^T g$.
@@ -184,18 +218,14 @@ class FactoredPopulation:
         A table.
     network
         Gives shapes, precision, device and activation; its parameters are passed at each call.
-    rows
-        Rows of the task, for `Population`; None for the whole table.
-    memory
-        Bytes of hidden activations held at a time, for `Population`; None for its own choice.
-    loss
-        Whose gradient is taken, for `Population`.
+    rows, memory, loss
+        As for :meth:`marginlens.networks.Network.evaluator`.
 
     Examples
     --------
     >>> from marginlens.tasks import task
     >>> network = Factored.initial(task("C5"), width=8)
-    >>> FactoredPopulation(task("C5"), network)(network.parameters).margin.shape
+    >>> FactoredEvaluator(task("C5"), network)(network.tensors).margin.shape
     torch.Size([1])
     """
 
@@ -208,11 +238,12 @@ class FactoredPopulation:
         memory: int | None = None,
         loss: str = "cross_entropy",
     ) -> None:
-        layers = network.folded(task)
+        network.require_task(task)
+        layers = network.as_mlp()
         self.slots = task.slots
-        self.population = Population(task, layers, rows=rows, memory=memory, loss=loss)
-        # Buffers are kept from step to step, as `Population` keeps its own.
-        self._layers = {slot: torch.empty_like(layers.parameters[slot]) for slot in task.slots}
+        self.inner = MLPEvaluator(task, layers, rows=rows, memory=memory, loss=loss)
+        # Buffers are kept from step to step, as the inner evaluator keeps its own.
+        self._layers = {slot: torch.empty_like(layers.tensors[slot]) for slot in task.slots}
         self._gradients = {slot: torch.empty_like(p) for slot, p in self._layers.items()}
 
     @torch.no_grad()
@@ -223,12 +254,24 @@ class FactoredPopulation:
             torch.bmm(p[f"embed_{slot}"], p[f"mix_{slot}"], out=layer)
         inner = {**self._layers, "w": p["w"]}
         if gradients is None:
-            return self.population(inner)
-        result = self.population(inner, {**self._gradients, "w": gradients["w"]})
+            return self.inner(inner)
+        result = self.inner(inner, {**self._gradients, "w": gradients["w"]})
         for slot, gradient in self._gradients.items():
             torch.bmm(gradient, p[f"mix_{slot}"].mT, out=gradients[f"embed_{slot}"])
             torch.bmm(p[f"embed_{slot}"].mT, gradient, out=gradients[f"mix_{slot}"])
         return result
+
+    def use(self, rows: Rows) -> FactoredEvaluator:
+        """Evaluator of other rows, as many or fewer: the same object."""
+        self.inner.use(rows)
+        return self
+
+
+def _product(p: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of the plain MLP with the same logits, differentiable."""
+    names = [name.removeprefix("embed_") for name in p if name.startswith("embed_")]
+    slots = sorted(names, key=lambda name: (len(name), name))
+    return {slot: p[f"embed_{slot}"] @ p[f"mix_{slot}"] for slot in slots} | {"w": p["w"]}
 
 
 def _require_table(task: Task) -> None:

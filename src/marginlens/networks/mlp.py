@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks.activations import activate
+from marginlens.networks.activations import activated
+from marginlens.networks.evaluator import Evaluator
+from marginlens.networks.mlp_evaluator import MLPEvaluator
+from marginlens.networks.network import Network, stacked_draws
+from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
-from marginlens.theory import Activation
+from marginlens.theory import Activation, parse_activation
 
-__all__ = ["MLP", "neuron_norms", "squared_norm"]
+__all__ = ["MLP", "mlp_logits", "neuron_norms"]
 
 
-@dataclass(frozen=True, eq=False)
-class MLP:
+class MLP(Network):
     """f(a, b) = sum_i sigma(u_i(a) + v_i(b)) w_i, or on signs f(x) = sum_i sigma(<u_i, x>) w_i.
 
     With k factors the sum inside has k terms. With tied embeddings all slots share one: u = v. Such a
     network *is* the one with u = v: its norms count the shared weights once for each slot. With biases
     a number b_i is added inside sigma: one more of the neuron's weights omega_i.
 
-    Attributes
+    Parameters
     ----------
     parameters
         One for each slot of the task (``"u"`` and ``"v"``), each (member, element, neuron), and
@@ -36,9 +39,14 @@ class MLP:
         The slots that share ``"u"``; none where each has weights of its own.
     """
 
-    parameters: dict[str, Tensor]
-    activation: Activation
-    tied_slots: tuple[str, ...] = ()
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        activation: Activation,
+        tied_slots: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(parameters)
+        self.activation, self.tied_slots = activation, tied_slots
 
     @classmethod
     def initial(
@@ -57,9 +65,8 @@ class MLP:
     ) -> MLP:
         """Gaussian weights of standard deviation ``scale`` (task.size^(-1/2) by default).
 
-        Member i is drawn on the CPU in float64 from seed + i, so that it starts from the same
-        parameters whatever the ensemble's size, the precision or the device. Biases are drawn last:
-        the other weights are the same without them.
+        Member i is drawn as :func:`marginlens.networks.network.stacked_draws` says. Biases are drawn
+        last: the other weights are the same without them.
 
         Raises
         ------
@@ -73,17 +80,51 @@ class MLP:
         sizes = {**dict.fromkeys(slots, task.size), "w": task.classes}
         if biases:
             sizes["bias"] = 1
-        drawn: dict[str, list[Tensor]] = {name: [] for name in sizes}
-        for member in range(members):
-            generator = torch.Generator().manual_seed(seed + member)
-            for name, size in sizes.items():
-                values = torch.randn(size, width, generator=generator, dtype=torch.float64)
-                drawn[name].append(values * deviation)
-        return cls(
-            {name: torch.stack(v).to(device=device, dtype=dtype) for name, v in drawn.items()},
-            activation,
-            task.slots if tied else (),
+
+        def draw(generator: torch.Generator) -> dict[str, Tensor]:
+            return {
+                name: torch.randn(size, width, generator=generator, dtype=torch.float64) * deviation
+                for name, size in sizes.items()
+            }
+
+        tensors = stacked_draws(draw, members=members, seed=seed, dtype=dtype, device=device)
+        return cls(tensors, activation, task.slots if tied else ())
+
+    @classmethod
+    def from_recipe(cls, task: Task, recipe: Any, device: str | torch.device = "cpu") -> MLP:
+        """Network with its initial weights, as :meth:`Network.from_recipe`."""
+        return cls.initial(
+            task,
+            parse_activation(recipe.activation),
+            width=recipe.width,
+            members=recipe.members,
+            seed=recipe.seed,
+            scale=recipe.init_scale,
+            tied=recipe.tied,
+            biases=bool(recipe.biases),
+            dtype=getattr(torch, recipe.dtype),
+            device=device,
         )
+
+    @classmethod
+    def count_parameters(cls, task: Task, recipe: Any) -> int:
+        """Number of parameters of one member, without biases."""
+        slots = 1 if recipe.tied or task.kind == "parity" else task.factors
+        return recipe.width * (slots * task.size + task.classes)
+
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> MLP:
+        """Network with other parameters, as :meth:`Network.with_parameters`."""
+        return MLP(parameters, self.activation, self.tied_slots)
+
+    def description(self) -> dict[str, object]:
+        """Settings by name; biases only where they are."""
+        settings: dict[str, object] = {
+            "members": self.members,
+            "width": self.width,
+            "activation": self.activation.name,
+            "tied": self.tied,
+        }
+        return settings | ({"biases": True} if self.biases else {})
 
     @property
     def tied(self) -> bool:
@@ -93,39 +134,46 @@ class MLP:
     @property
     def biases(self) -> bool:
         """Whether a bias is added inside each neuron's activation."""
-        return "bias" in self.parameters
+        return "bias" in self._parameters
 
     @property
     def uses(self) -> dict[str, int]:
         """How often each parameter is used: as often as there are slots, if they share it."""
         return {"u": len(self.tied_slots)} if self.tied else {}
 
-    def untied(self) -> MLP:
-        """The same function with weights of its own for every slot."""
-        if not self.tied:
-            return self
-        shared = dict.fromkeys(self.tied_slots, self.parameters["u"])
-        others = {name: p for name, p in self.parameters.items() if name != "u"}
-        return MLP({**shared, **others}, self.activation)
-
-    def with_parameters(self, parameters: dict[str, Tensor]) -> MLP:
-        """The network with other parameters."""
-        return MLP(parameters, self.activation, self.tied_slots)
-
-    @property
-    def members(self) -> int:
-        """Number of networks in the ensemble."""
-        return self.parameters["w"].shape[0]
-
     @property
     def width(self) -> int:
         """Number of neurons of each network."""
-        return self.parameters["w"].shape[2]
+        return self._tensor("w").shape[2]
 
     @property
     def homogeneity(self) -> int | float:
         """Degree nu in which the output scales with the parameters."""
         return self.activation.homogeneity
+
+    def norm(self) -> Float[Tensor, " member"]:
+        """Sum over neurons of ||omega_i||^nu, by which a margin is normalized."""
+        return neuron_norms(self.tensors, self.uses).pow(self.homogeneity).sum(1)
+
+    def as_mlp(self) -> MLP:
+        """The network itself."""
+        return self
+
+    def untied(self) -> MLP:
+        """The same function with weights of its own for every slot."""
+        if not self.tied:
+            return self
+        shared = dict.fromkeys(self.tied_slots, self.tensors["u"])
+        others = {name: p for name, p in self.tensors.items() if name != "u"}
+        return MLP({**shared, **others}, self.activation)
+
+    def merged(self, rows: Rows) -> Rows:
+        """Rows that differ in the order of their factors only as one, where embeddings are tied."""
+        return rows.merged() if self.tied else rows
+
+    def embeddings(self) -> dict[str, Float[Tensor, "member element neuron"]]:
+        """Tables ``u`` and so on, whose coordinates are the neurons."""
+        return {name: p for name, p in self.tensors.items() if name not in ("w", "bias")}
 
     def require_task(self, task: Task) -> None:
         """Refuse a task that the network's weights do not belong to.
@@ -139,41 +187,81 @@ class MLP:
         expected = {**dict.fromkeys(slots, task.size), "w": task.classes}
         if self.biases:
             expected["bias"] = 1
-        got = {name: p.shape[1] for name, p in self.parameters.items()}
+        got = {name: p.shape[1] for name, p in self.named_parameters()}
         if got != expected:
             raise ValueError(
                 f"the network's weight vectors have lengths {got}, but {task.name} needs {expected}"
             )
 
-    def member(self, index: int) -> MLP:
-        """Network ``index`` alone, as an ensemble of one."""
-        return self.with_parameters(
-            {name: p[index : index + 1] for name, p in self.parameters.items()}
-        )
+    def evaluator(
+        self,
+        task: Task,
+        *,
+        rows: Rows | None = None,
+        memory: int | None = None,
+        merge: bool = True,
+        loss: str = "cross_entropy",
+    ) -> Evaluator:
+        """Fast evaluator, as :meth:`Network.evaluator`."""
+        return MLPEvaluator(task, self, rows=rows, memory=memory, merge=merge, loss=loss)
 
-    def to(self, dtype: torch.dtype) -> MLP:
-        """Copy in another precision."""
-        return self.with_parameters(
-            {name: p.detach().to(dtype) for name, p in self.parameters.items()}
-        )
+    def forward(self, rows: Any) -> Float[Tensor, "member row class"]:
+        """Logits of rows, as :meth:`Network.forward`."""
+        return mlp_logits(self._by_name(), self.activation, self._checked(rows), self._slots)
 
-    def logits(self, task: Task) -> Float[Tensor, "member row class"]:
-        """Evaluate the whole table at once; for pictures and tests, as it is large."""
-        task.require_rows()
-        w = self.parameters["w"]
-        parameters = self.untied().parameters
-        weights = [parameters[slot] for slot in task.slots]
-        if task.kind == "parity":
-            hidden = torch.as_tensor(task.inputs, dtype=w.dtype, device=w.device) @ weights[0]
-        else:
-            columns = torch.as_tensor(task.inputs, device=w.device).T
-            hidden = sum(
-                (weight[:, column] for weight, column in zip(weights, columns, strict=True)),
-                start=w.new_zeros(1),
-            )
-        if self.biases:
-            hidden = hidden + parameters["bias"]
-        return activate(self.activation, hidden) @ w.mT
+    def _hidden(self, rows: Tensor) -> Float[Tensor, "member row neuron"]:
+        return _neurons(self.tensors, self.activation, self._checked(rows), self._slots)
+
+    @property
+    def _slots(self) -> tuple[str, ...]:
+        """Parameter that each input looks up, in the order of the inputs: u, v or u1, ..., u10."""
+        if self.tied:
+            return ("u",) * len(self.tied_slots)
+        names = [name for name in self._parameters if name not in ("w", "bias")]
+        return tuple(sorted(names, key=lambda name: (len(name), name)))
+
+    def _checked(self, rows: Any) -> Tensor:
+        """Rows of elements, or of signs where the network has one table and rows fill it."""
+        slots = self._slots
+        size = self._tensor(slots[0]).shape[1]
+        given = torch.as_tensor(rows, device=self.device)
+        signs = len(slots) == 1 and given.ndim == 2 and given.shape[1] == size
+        if signs and (size > 1 or given.any()):  # of a table with one element it is element 0
+            return given.to(self.dtype)
+        return self._rows(given, len(slots), (size,) * len(slots))
+
+
+def mlp_logits(
+    p: Mapping[str, Tensor], activation: Activation, rows: Tensor, slots: tuple[str, ...]
+) -> Float[Tensor, "member row class"]:
+    """Logits of an MLP with parameters p, differentiable.
+
+    Parameters
+    ----------
+    p, activation
+        As of :class:`MLP`.
+    rows
+        Elements (row, slot), or signs (row, coordinate) as real numbers.
+    slots
+        Name of the parameter that each column looks up.
+    """
+    return _neurons(p, activation, rows, slots) @ p["w"].mT
+
+
+def _neurons(
+    p: Mapping[str, Tensor], activation: Activation, rows: Tensor, slots: tuple[str, ...]
+) -> Float[Tensor, "member row neuron"]:
+    """Activations of the hidden neurons; arguments as for :func:`mlp_logits`."""
+    if rows.is_floating_point():
+        before = rows @ p[slots[0]]
+    else:
+        before = sum(
+            (p[slot][:, column] for slot, column in zip(slots, rows.T, strict=True)),
+            start=p["w"].new_zeros(1),
+        )
+    if "bias" in p:
+        before = before + p["bias"]
+    return activated(activation, before)
 
 
 def neuron_norms(
@@ -185,9 +273,3 @@ def neuron_norms(
     """
     squares = [p.square().sum(1) * (uses or {}).get(name, 1) for name, p in parameters.items()]
     return torch.stack(squares).sum(0).sqrt()
-
-
-def squared_norm(parameters: Mapping[str, Tensor]) -> Float[Tensor, " member"]:
-    """||theta||^2 of all parameters together, in float64."""
-    squares = [p.double().square().flatten(1).sum(1) for p in parameters.values()]
-    return torch.stack(squares).sum(0)

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.networks.mlp import MLP
-from marginlens.networks.population import Population
+from marginlens.networks.mlp_evaluator import MLPEvaluator
 from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
 
-__all__ = ["SoftMargin", "SoftMarginPopulation", "SoftMarginSums"]
+__all__ = ["SoftMargin", "SoftMarginEvaluator", "SoftMarginSums"]
 
 Parameters = dict[str, Tensor]
 
@@ -117,7 +117,7 @@ class SoftMarginSums:
         return SoftMargin(value, mean, self.margin, q, size)
 
 
-class SoftMarginPopulation:
+class SoftMarginEvaluator:
     r"""Evaluator of the smoothed minimum of the margins, and its gradient, over a task's rows.
 
     $S_\beta = -\frac1\beta \log \sum_r \sum_{c \ne y_r} e^{-\beta (f(r)_{y_r} - f(r)_c)}$, with
@@ -140,15 +140,15 @@ class SoftMarginPopulation:
         rows. By default the number of rows given, before those are merged that tied embeddings
         cannot tell apart.
     memory
-        Bytes of hidden activations held at a time, as for :class:`Population`.
+        Bytes of hidden activations held at a time, as for :class:`MLPEvaluator`.
 
     Examples
     --------
     >>> from marginlens.networks import construct
     >>> from marginlens.tasks import task
     >>> network = construct(task("C5"))
-    >>> soft = SoftMarginPopulation(task("C5"), network)
-    >>> found = soft(network.parameters, torch.tensor([1e4], dtype=torch.float64))
+    >>> soft = SoftMarginEvaluator(task("C5"), network)
+    >>> found = soft(network.tensors, torch.tensor([1e4], dtype=torch.float64))
     >>> bool(found.margin - math.log(100) / 1e4 <= found.value <= found.margin)
     True
     """
@@ -167,7 +167,7 @@ class SoftMarginPopulation:
                 "the margin objective needs a homogeneous network, which has no biases: leave "
                 "biases out"
             )
-        self.rows = Population(task, network, rows=rows, memory=memory)
+        self.rows = MLPEvaluator(task, network, rows=rows, memory=memory)
         weights = self.rows.weights
         self._multiplicity: Tensor | None = None
         if weights is not None:

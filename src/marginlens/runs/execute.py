@@ -213,7 +213,7 @@ def checkpointer(recipe: Recipe, folder: Path) -> Callable[[TrainingState], None
     """What writes a training's states into its folder; one that it cannot write costs a warning."""
 
     def save(state: TrainingState) -> None:
-        if not all(p.isfinite().all() for p in state.network.parameters.values()):
+        if not all(p.isfinite().all() for p in state.network.parameters()):
             return  # the next record says that it diverged; the good ones must outlive it
         try:
             write_checkpoint(state, folder, recipe.model_dump(mode="json"))

@@ -217,7 +217,7 @@ def _write(run: Run, folder: Path) -> None:
         "ends": json.dumps(training.ends),
         "end_steps": json.dumps(training.end_steps.tolist()),
     }
-    content = tensor_bytes(training.network.parameters, metadata)
+    content = tensor_bytes(training.network.tensors, metadata)
     (folder / "parameters.safetensors").write_bytes(content)
     times = {name: getattr(training, name) for name in _SECONDS}
     _write_json(folder / TIMES, {name: s for name, s in times.items() if np.isfinite(s)})
@@ -312,7 +312,7 @@ def require_finite_weights(weights: Weights, folder: str | Path) -> None:
     ValueError
         In one line, with the first tensor and place.
     """
-    for name, tensor in weights.network.parameters.items():
+    for name, tensor in weights.network.tensors.items():
         bad = ~torch.isfinite(tensor)
         if bad.any():
             place = torch.nonzero(bad)[0].tolist()
@@ -349,9 +349,7 @@ def _read_weights(path: Path) -> Weights:
         metadata = dict(file.metadata() or {})
         chosen = task_of_folder(recipe, path)
         like = initial_network(chosen, recipe.model_copy(update={"members": 1}))
-        parameters: dict[str, torch.Tensor] = {
-            name: file.get_tensor(name) for name in like.parameters
-        }
+        parameters: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in like.tensors}
     network = like.with_parameters(parameters)
     network.require_task(chosen)
     if network.members != recipe.members:
@@ -391,7 +389,7 @@ def load_verdict(folder: str | Path) -> Verdict:
 
 def _read_without_curves(path: Path) -> Run:
     weights = _read_weights(path)
-    parameters = weights.network.parameters
+    parameters = weights.network.tensors
     none = np.empty(0, dtype=np.int64)
     training = Training(
         network=weights.network,

@@ -127,7 +127,7 @@ def load(
     Examples
     --------
     >>> from marginlens.networks import construct
-    >>> weights = {name: p[0] for name, p in construct(task_of("C5")).parameters.items()}
+    >>> weights = {name: p[0] for name, p in construct(task_of("C5")).tensors.items()}
     >>> load(weights).measure().accuracy
     1.0
     """

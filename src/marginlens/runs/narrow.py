@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from marginlens.measures import measure
-from marginlens.networks import as_mlp
 from marginlens.tasks import Task
 from marginlens.theory import Prediction, predict
 from marginlens.training import recipe_for, train
@@ -136,7 +135,7 @@ def train_narrow(
         for recipe in stages:
             network = train(task, recipe, start=network).network
         assert network is not None
-        found = [measure(as_mlp(network), task, member=member) for member in range(seeds)]
+        found = [measure(network.as_mlp(), task, member=member) for member in range(seeds)]
         ratios.append([(one.normalized_margin or 0.0) / prediction.margin for one in found])
         counts.append([one.count for one in found])
         if progress is not None:

@@ -23,7 +23,7 @@ from marginlens.measures import (
     score_tickets,
     why_no_lottery,
 )
-from marginlens.networks import MLP, as_mlp
+from marginlens.networks import MLP
 from marginlens.runs.training_facts import training_facts
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
@@ -95,7 +95,7 @@ class Run(Displayed):
         ValueError
             If it is a transformer.
         """
-        return as_mlp(self.training.network)
+        return self.training.network.as_mlp()
 
     @property
     def measurement(self) -> Measurement:
@@ -181,10 +181,13 @@ class Run(Displayed):
         Of member 0; :func:`marginlens.measures.score_tickets` takes all of them.
         """
         final = self.training.network
-        if not isinstance(final, MLP) or why_no_lottery(self.task, final.activation):
+        if final.homogeneity is None:  # its neurons have no weights of their own
+            return None
+        final = final.as_mlp()
+        if why_no_lottery(self.task, final.activation):
             return None
         start = initial_network(self.task, self.recipe.model_copy(update={"members": 1}))
-        return score_tickets(as_mlp(start), final.member(0), self.task)
+        return score_tickets(start.as_mlp(), final.member(0), self.task)
 
     @cached_property
     def displacement(self) -> Displacement | None:
@@ -200,7 +203,7 @@ class Run(Displayed):
         if self.measured is None:
             where = "the run" if self.folder is None else f"{str(self.folder)!r}"
             why = f"is a {self.recipe.network}, whose neurons are not measured"
-            if self.recipe.network != "transformer":
+            if self.training.network.neurons_are_measured:
                 why = f"learned {self.task.name}, which has no features that neurons could hold"
             raise ValueError(
                 f"{where} {why}: look at its history.parquet and parameters.safetensors"
@@ -224,16 +227,16 @@ def run_record(
         words = "Stopped before the penalty had fallen to the strength that is predicted for."
         prediction = replace(prediction, proved=False, note=f"{prediction.note} {words}".strip())
     measured, snapshots = None, training.snapshots
-    if recipe.network != "transformer" and task.features:
+    if training.network.neurons_are_measured and task.features:
         # the curves are member 0's, which starts the same alone as among others
-        start = as_mlp(initial_network(task, recipe.model_copy(update={"members": 1})))
+        start = initial_network(task, recipe.model_copy(update={"members": 1})).as_mlp()
         rows = recorded_rows(task, recipe)
-        measurement = measure(as_mlp(training.network), task, rows=rows)
+        measurement = measure(training.network.as_mlp(), task, rows=rows)
         seconds = training.seconds if np.isfinite(training.seconds) else None
         verdict = judge(judged, measurement, training_seconds=seconds, facts=facts)
         measured = Measured(measurement, measure(start, task, rows=rows), verdict)
         tensors = {name: torch.as_tensor(values) for name, values in snapshots.items()}
-        layers = as_mlp(training.network.with_parameters(tensors)).parameters
+        layers = training.network.with_parameters(tensors).as_mlp().tensors
         snapshots = {name: p.numpy() for name, p in layers.items()}
     return Run(
         folder=folder,

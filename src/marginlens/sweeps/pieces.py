@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from marginlens.groups import FiniteGroup
 from marginlens.measures import Observables, norm_shares, observe
-from marginlens.networks import Network, as_mlp
+from marginlens.networks import Network
 from marginlens.runs.prediction_for import prediction_for
 from marginlens.sweeps.schema import FEATURES, MEMBERS, recipe_values
 from marginlens.sweeps.spec import Piece, Thresholds
@@ -107,10 +107,8 @@ def _compute(payload: dict[str, Any]) -> dict[str, bytes]:
         raise OSError("interrupted")
     thresholds = Thresholds(**payload["thresholds"])
     members, features = tables_of(payload["configuration"], recipe, problem, training, thresholds)
-    parameters = {
-        name: training.network.parameters[name].contiguous()
-        for name in sorted(training.network.parameters)
-    }
+    tensors = training.network.tensors
+    parameters = {name: tensors[name].contiguous() for name in sorted(tensors)}
     return {
         "members.parquet": _parquet(members),
         "features.parquet": _parquet(features),
@@ -201,7 +199,7 @@ def _features(
             columns |= {
                 "pure_neurons": pure.ravel(),
                 "multiplicity": multiplicity.ravel(),
-                "norm_share": norm_shares(as_mlp(network), problem).ravel(),
+                "norm_share": norm_shares(network.as_mlp(), problem).ravel(),
             }
     return _table(FEATURES, columns, size)
 

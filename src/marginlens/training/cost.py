@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from marginlens.kernels.ensemble_steps import COMPILE_SECONDS, kernel_seconds, worth_compiling
+from marginlens.networks import network_class
 from marginlens.tasks import Task
 from marginlens.training.recipe import Recipe
 
@@ -51,15 +52,7 @@ def estimated_megabytes(task: Task, recipe: Recipe) -> float:
     >>> 320 < estimated_megabytes(task("C23"), Recipe(task="C23", width=200)) < 330
     True
     """
-    size, classes, width = task.size, task.classes, recipe.width
-    slots = 1 if recipe.tied or task.kind == "parity" else task.factors
-    if recipe.network == "mlp":
-        one = width * (slots * size + classes)
-    elif recipe.network == "factored":
-        one = recipe.embedding * slots * (size + width) + width * classes
-    else:
-        layer = 4 * width * width + 2 * width * recipe.hidden
-        one = width * (size + classes + task.factors + 2) + recipe.layers * layer
+    one, size = network_class(recipe.network).count_parameters(task, recipe), task.size
     itemsize = 8 if recipe.dtype == "float64" else 4
     snapshots = min(64 << 20, 4 * one * recipe.snapshots)
     bases = 16 * size * size if task.features else 0
@@ -71,12 +64,7 @@ def estimated_megabytes(task: Task, recipe: Recipe) -> float:
 def step_operations(task: Task, recipe: Recipe) -> float:
     """Floating-point operations of a step's large products, forward and twice as many backward.
 
-    Between hidden layer and logits; of a transformer with several layers also those of the layers,
-    width * (4 width + 2 hidden) a position, of which the last layer has one and none reads slot 1 anew.
+    Those of :meth:`marginlens.networks.Network.row_operations`.
     """
-    each = recipe.neurons * task.classes
-    if recipe.network == "transformer" and recipe.layers > 1:
-        inner = task.factors - 1 + (recipe.sequence == "ab=")
-        layer = recipe.width * (4 * recipe.width + 2 * recipe.hidden)
-        each += ((recipe.layers - 1) * inner + 1) * layer
+    each = network_class(recipe.network).row_operations(task, recipe)
     return 6 * recipe.members * recipe.rows(task) * each

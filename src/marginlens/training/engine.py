@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from marginlens.kernels.ensemble_steps import compiler, worth_compiling
-from marginlens.networks import MLP
 from marginlens.tasks import Task
 from marginlens.training.cost import step_operations
 from marginlens.training.data import split
@@ -101,11 +100,9 @@ def _worthwhile(task: Task, recipe: Recipe, *, tiny: bool) -> Way:
 def steps_for(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks, way: Way) -> Engine:
     """What takes the steps of the members that ``state`` has not stopped, in the way chosen."""
     active = torch.as_tensor(state.active)
-    parameters = {
-        name: p[active.to(p.device)].clone() for name, p in state.network.parameters.items()
-    }
+    parameters = {name: p[active.to(p.device)].clone() for name, p in state.network.tensors.items()}
     network = state.network.with_parameters(parameters)
-    if way == "steps" and isinstance(network, MLP):
+    if way == "steps":
         try:
             return KernelSteps(task, recipe, network, state.optimizer)
         except RuntimeError as error:

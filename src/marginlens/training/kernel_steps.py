@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.kernels.ensemble_steps import EnsembleSteps
-from marginlens.networks import MLP
+from marginlens.networks import Network
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
 from marginlens.training.convergence import named, of_state, patience_of
@@ -37,10 +37,11 @@ class KernelSteps:
         The optimizer's state, empty at the start.
     """
 
-    def __init__(self, task: Task, recipe: Recipe, network: MLP, optimizer: Parameters) -> None:
-        self.task, self.recipe, self.activation = task, recipe, network.activation
+    def __init__(self, task: Task, recipe: Recipe, network: Network, optimizer: Parameters) -> None:
+        self.task, self.recipe = task, recipe
+        self.activation = network.as_mlp().activation
         self.compile_seconds = 0.0
-        self._use(network.parameters, optimizer)
+        self._use(network.tensors, optimizer)
         self._call = 10
 
     def _use(self, parameters: Parameters, optimizer: Parameters) -> None:

@@ -19,13 +19,7 @@ from marginlens.training.engine import Kept, steps_for, way_of
 from marginlens.training.process import Signals, settings
 from marginlens.training.ranks import Ranks
 from marginlens.training.recipe import Recipe, recipe_for
-from marginlens.training.start import (
-    copy_of,
-    find_device,
-    initial_network,
-    known_minimum,
-    moved,
-)
+from marginlens.training.start import copy_of, find_device, initial_network, known_minimum
 from marginlens.training.state import Training, TrainingState, snapshot_steps
 
 __all__ = ["CHECKPOINT_SECONDS", "DivergedError", "Watch", "train"]
@@ -137,7 +131,7 @@ def train(
         )
         state = TrainingState.start(recipe, network)
     else:
-        state.network = moved(state.network, device)
+        state.network = state.network.copy().to(device)
     way = state.compiled = way_of(task, recipe, state, Ranks.here())
     work = recipe.members * recipe.neurons * recipe.rows(task)
     with (
@@ -275,11 +269,11 @@ class _Loop:
         state = self.state
         parameters, state.optimizer = kept()
         active = torch.as_tensor(state.active)
-        for name, p in parameters.items():
-            if len(active) == state.network.members:
-                state.network.parameters[name] = p
-            elif len(active):
-                state.network.parameters[name][active.to(p.device)] = p
+        if len(active) == state.network.members:
+            state.network = state.network.with_parameters(parameters)
+        elif len(active):
+            for name, tensor in state.network.tensors.items():
+                tensor[active.to(tensor.device)] = parameters[name]
 
     def _record(self) -> None:
         """Add a row to the history; members that are done, or diverged, stop."""

@@ -13,9 +13,8 @@ from marginlens.networks import (
     MLP,
     Network,
     SoftMargin,
-    SoftMarginPopulation,
+    SoftMarginEvaluator,
     neuron_norms,
-    total_norm,
 )
 from marginlens.theory import (
     AdversaryBound,
@@ -65,17 +64,16 @@ class MarginSteps(Steps):
     def _use(self, network: Network, optimizer: Parameters) -> None:
         own = {name: value for name, value in optimizer.items() if not name.startswith(_GROUP)}
         super()._use(network, own)
-        assert isinstance(network, MLP)
-        self._mlp = network
-        self._soft = SoftMarginPopulation(
+        self._mlp: MLP = network.as_mlp()
+        self._soft = SoftMarginEvaluator(
             self.task,
-            network,
+            self._mlp,
             rows=self.rows_here(self.data.train),
             count=len(self.task.answers if self.data.train is None else self.data.train),
             memory=self.memory,
         )
         self._bound: AdversaryBound | None = (
-            adversary_bound_for(self.task, network.activation)
+            adversary_bound_for(self.task, self._mlp.activation)
             if self.recipe.is_population
             else None
         )
@@ -96,8 +94,8 @@ class MarginSteps(Steps):
     def evaluate(self, step: int) -> dict[str, Float[Tensor, " member"]]:
         """Return a row of the history: the members at their present parameters."""
         soft = self._ascend(step, adversary=self._bound is not None)
-        result = self.ranks.add_up(self._population(self.network.parameters), None)
-        norm = total_norm(self._mlp).double()
+        result = self.ranks.add_up(self._population(self.parameters), None)
+        norm = self._mlp.norm().double()
         if self._bound is not None and soft.adversary is not None:
             bounds = [self._bound(one.cpu().numpy()) for one in soft.adversary]
             self._least = torch.fmin(self._least, torch.tensor(bounds, dtype=torch.float64))
@@ -129,7 +127,7 @@ class MarginSteps(Steps):
 
     def _ascend(self, step: int, *, adversary: bool = False) -> SoftMargin:
         """Set the gradients at the present parameters, and the unit of the next step's sharpness."""
-        network, parameters, gradients = self._mlp, self._mlp.parameters, self.gradients
+        network, parameters, gradients = self._mlp, self.parameters, self.gradients
         beta = self._sharpness(step).to(parameters["w"].device)
         follows = self._known is None
         sums = self._soft.sums(parameters, beta, gradients, adversary=adversary, size=follows)
@@ -155,7 +153,7 @@ class MarginSteps(Steps):
         """Root mean square of what neurons earn per unit of norm, weighted by their norms."""
         network = self._mlp
         products = [
-            (p * self.gradients[name]).sum(1).double() for name, p in network.parameters.items()
+            (p * self.gradients[name]).sum(1).double() for name, p in self.parameters.items()
         ]
         earned = torch.stack(products).sum(0) / -network.homogeneity
         masses = norms.double().pow(network.homogeneity)
@@ -182,11 +180,11 @@ class MarginSteps(Steps):
     def _to_sphere(self) -> None:
         """Scale each member to norm 1."""
         network = self._mlp
-        if passes.is_compiled_for(*network.parameters.values()):
-            passes.to_sphere(network.parameters, network.uses, homogeneity=network.homogeneity)
+        if passes.is_compiled_for(*self.parameters.values()):
+            passes.to_sphere(self.parameters, network.uses, homogeneity=network.homogeneity)
             return
-        factor = total_norm(network).double().pow(-1 / network.homogeneity)
-        for p in network.parameters.values():
+        factor = network.norm().double().pow(-1 / network.homogeneity)
+        for p in self.parameters.values():
             p.mul_(factor.to(p.dtype).view(-1, 1, 1))
 
     def _state(self) -> Parameters:

@@ -77,7 +77,7 @@ class NeuronExchange:
 
     def _exchange(self, member: MLP, step: int) -> Int[Tensor, " exchanged"]:
         generator = torch.Generator().manual_seed(step)
-        p = {name: value[0] for name, value in member.parameters.items()}
+        p = {name: value[0] for name, value in member.tensors.items()}
         rows = self._sample(generator).to(p["w"].device)
         errors = self._errors(member, p, rows)
         unit, gain = self._best(member, rows, errors, generator)
@@ -145,7 +145,7 @@ class NeuronExchange:
         """Unit neurons after some shifted power steps, and what each of them earns."""
         sigma, degree, uses = member.activation, member.activation.degree, member.uses
         unit: Parameters = {}
-        for name, p in member.parameters.items():
+        for name, p in member.tensors.items():
             drawn = torch.randn(p.shape[1], _STARTS, generator=generator, dtype=torch.float64)
             if self.task.kind != "parity":
                 drawn -= drawn.mean(0)

@@ -6,16 +6,14 @@ import numpy as np
 import torch
 
 from marginlens.errors import MarginLensError
-from marginlens.networks import MLP, Factored, Network, Rows, Transformer
+from marginlens.networks import Network, Rows, network_class
 from marginlens.networks.loss import require_classes
 from marginlens.tasks import Task
-from marginlens.theory import Penalty, parse_activation, predict
+from marginlens.theory import Penalty, predict
 from marginlens.training.data import Batches, drawn_rows, split
 from marginlens.training.recipe import Recipe
 
-__all__ = [
-    "check_trainable", "copy_of", "find_device", "initial_network", "known_minimum", "moved",
-]  # fmt: skip
+__all__ = ["check_trainable", "copy_of", "find_device", "initial_network", "known_minimum"]
 
 
 def find_device(name: str) -> torch.device:
@@ -37,37 +35,7 @@ def find_device(name: str) -> torch.device:
 
 def initial_network(task: Task, recipe: Recipe, device: torch.device | None = None) -> Network:
     """Network from which a training by the recipe starts: every member, on the CPU by default."""
-    dtype, device = getattr(torch, recipe.dtype), device or torch.device("cpu")
-    members, seed = recipe.members, recipe.seed
-    if recipe.network == "transformer":
-        settings = recipe.transformer_settings()
-        return Transformer.initial(
-            task, settings, members=members, seed=seed, dtype=dtype, device=device
-        )
-    activation = parse_activation(recipe.activation)
-    if recipe.network == "factored":
-        return Factored.initial(
-            task,
-            activation,
-            embedding=recipe.embedding,
-            width=recipe.width,
-            members=members,
-            seed=seed,
-            dtype=dtype,
-            device=device,
-        )
-    return MLP.initial(
-        task,
-        activation,
-        width=recipe.width,
-        members=members,
-        seed=seed,
-        scale=recipe.init_scale,
-        tied=recipe.tied,
-        biases=bool(recipe.biases),
-        dtype=dtype,
-        device=device,
-    )
+    return network_class(recipe.network).from_recipe(task, recipe, device or torch.device("cpu"))
 
 
 def known_minimum(task: Task, recipe: Recipe) -> float:
@@ -129,28 +97,9 @@ def copy_of(network: Network, task: Task, recipe: Recipe, device: torch.device) 
     got, wanted = _description(network), _description(like)
     if got != wanted:
         raise ValueError(f"start has {got}, but the recipe says {wanted}")
-    dtype = getattr(torch, recipe.dtype)
-    return network.with_parameters(
-        {
-            name: p.detach().clone().to(device=device, dtype=dtype)
-            for name, p in network.parameters.items()
-        }
-    )
+    return network.copy().to(device=device, dtype=getattr(torch, recipe.dtype))
 
 
 def _description(network: Network) -> str:
-    sort = type(network).__name__
-    if isinstance(network, Transformer):
-        return f"(kind, members, settings) ({sort}, {network.members}, {network.settings})"
-    of = (sort, network.members, network.width, network.activation.name)
-    if isinstance(network, MLP) and network.biases:
-        return f"(kind, members, width, activation, tied, biases) {(*of, network.tied, True)}"
-    if isinstance(network, MLP):
-        return f"(kind, members, width, activation, tied) {(*of, network.tied)}"
-    embedding = next(iter(network.parameters.values())).shape[2]
-    return f"(kind, members, width, activation, embedding) {(*of, embedding)}"
-
-
-def moved(network: Network, device: torch.device) -> Network:
-    """The network on a device."""
-    return network.with_parameters({name: p.to(device) for name, p in network.parameters.items()})
+    settings = {"kind": type(network).__name__} | network.description()
+    return f"({', '.join(settings)}) {tuple(settings.values())}"

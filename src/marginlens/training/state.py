@@ -128,7 +128,7 @@ class TrainingState:
             steps=[],
             rows={name: [] for name in columns},
             snapshot_steps=[],
-            snapshots={name: [] for name in network.parameters},
+            snapshots={name: [] for name in network.tensors},
         )
 
     @classmethod
@@ -169,14 +169,14 @@ class TrainingState:
     def snapshot(self) -> None:
         """Keep member 0 as it is now."""
         self.snapshot_steps.append(self.step)
-        for name, parameter in self.network.parameters.items():
+        for name, parameter in self.network.tensors.items():
             self.snapshots[name].append(parameter[0].detach().float().cpu().numpy().copy())
 
     def finish(self, stopped: str, compile_seconds: float = 0.0) -> Training:
         """What training leaves behind."""
         ends = tuple(end or stopped for end in self.ends)
         end_steps = np.where(self.end_steps < 0, self.step, self.end_steps)
-        parameters = {name: p.detach().cpu() for name, p in self.network.parameters.items()}
+        parameters = {name: p.detach().cpu() for name, p in self.network.tensors.items()}
         return Training(
             network=self.network.with_parameters(parameters),
             steps=np.array(self.steps, dtype=np.int64),
@@ -205,7 +205,7 @@ class TrainingState:
             "snapshot_steps": torch.tensor(self.snapshot_steps, dtype=torch.int64),
         }
         groups: dict[str, Mapping[str, Tensor]] = {
-            "parameters": self.network.parameters,
+            "parameters": self.network.tensors,
             "optimizer": self.optimizer,
             "history": {n: torch.as_tensor(np.array(rows)) for n, rows in self.rows.items()},
             "snapshots": {n: torch.as_tensor(np.array(v)) for n, v in self.snapshots.items()},
@@ -231,7 +231,7 @@ class TrainingState:
 
         parameters = group("parameters")
         got = {name: (tuple(p.shape), p.dtype) for name, p in parameters.items()}
-        wanted = {name: (tuple(p.shape), p.dtype) for name, p in like.parameters.items()}
+        wanted = {name: (tuple(p.shape), p.dtype) for name, p in like.tensors.items()}
         if got != wanted:
             raise ValueError(f"its parameters are {got}, but the recipe says {wanted}")
         members = like.members
@@ -265,7 +265,7 @@ class TrainingState:
 
 def snapshot_steps(recipe: Recipe, network: Network) -> set[int]:
     """Steps at which member 0 is kept: on a logarithmic scale, within 64 MB in all."""
-    one = sum(p[0].numel() for p in network.parameters.values()) * 4
+    one = sum(p[0].numel() for p in network.tensors.values()) * 4
     count = max(2, min(recipe.snapshots, _SNAPSHOT_BYTES // one)) if recipe.snapshots else 0
     wanted = np.geomspace(1, recipe.steps + 1, count).round().astype(int) - 1
     return set(wanted.tolist())

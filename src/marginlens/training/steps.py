@@ -9,14 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.networks import (
-    MLP,
     Evaluation,
     Evaluator,
     Network,
-    Population,
     Rows,
-    norm_of,
-    population_of,
     squared_norm,
 )
 from marginlens.tasks import Task
@@ -79,26 +75,26 @@ class Steps:
 
     def _use(self, network: Network, optimizer: Parameters) -> None:
         self.network = network
-        self.gradients = {name: torch.zeros_like(p) for name, p in network.parameters.items()}
+        self.parameters = network.tensors  # a step changes them in place, and never asks the module
+        self.gradients = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
         own, remembered = of_state(optimizer, network.members)
-        uses = network.uses if isinstance(network, MLP) else None
-        self.stepper = Stepper(self.recipe, network.parameters, self.gradients, own, uses)
+        self.stepper = Stepper(self.recipe, self.parameters, self.gradients, own, network.uses)
         patience = patience_of(self.recipe)
         self.convergence = (
-            None if patience is None else Convergence(patience, network.parameters, remembered)
+            None if patience is None else Convergence(patience, self.parameters, remembered)
         )
         rows = self.data.train
         self._batches = None
         if self.recipe.batch is not None:
             self._batches = self._drawn(self.recipe.batch, network)
-            self._batch: Population | None = None
+            self._batch: Evaluator | None = None
         self._population = self._population_on(rows)
         test = self.data.test
         self._test = None if test is None else self._population_on(test)
         self._fresh = -1  # the step whose gradients are at hand
 
     def _drawn(self, size: int, network: Network) -> Batches | OnlineBatches:
-        device, seed = next(iter(network.parameters.values())).device, self.recipe.split_seed
+        device, seed = network.device, self.recipe.split_seed
         if self.recipe.online:
             return OnlineBatches(self.task, size, seed, device)
         rows = self.data.train
@@ -109,14 +105,12 @@ class Steps:
         if self.ranks.world == 1:
             return rows
         whole = Rows.of(self.task) if rows is None else rows
-        if isinstance(self.network, MLP) and self.network.tied:
-            whole = whole.merged()
+        whole = self.network.merged(whole)
         return whole.part(self.ranks.rank, self.ranks.world)
 
     def _population_on(self, rows: Rows | None) -> Evaluator:
-        return population_of(
+        return self.network.evaluator(
             self.task,
-            self.network,
             rows=self.rows_here(rows),
             memory=self.memory,
             loss=self.row_loss or self.recipe.loss_function,
@@ -125,7 +119,7 @@ class Steps:
     def evaluate(self, step: int) -> dict[str, Float[Tensor, " member"]]:
         """A row of the history: the members at their present parameters."""
         full = self._batches is None
-        result = self._population(self.network.parameters, self.gradients if full else None)
+        result = self._population(self.parameters, self.gradients if full else None)
         result = self.ranks.add_up(result, self.gradients if full else None)
         if not full:
             scratch = {name: torch.zeros_like(g) for name, g in self.gradients.items()}
@@ -150,7 +144,7 @@ class Steps:
         """Columns of the history over the rows that are held back; none if none are."""
         if self._test is None:
             return {}
-        held = self.ranks.add_up(self._test(self.network.parameters), None)
+        held = self.ranks.add_up(self._test(self.parameters), None)
         row = {
             "test_cross_entropy": held.cross_entropy,
             "test_accuracy": accuracy_of(held),
@@ -179,10 +173,10 @@ class Steps:
         self.stepper.step(learning_rate(self.recipe, step))
 
     def _exchange_neurons(self, step: int) -> None:
-        network, exchange = self.network, self._exchange
-        if exchange is None or not exchange.is_due(step) or not isinstance(network, MLP):
+        exchange = self._exchange
+        if exchange is None or not exchange.is_due(step):
             return
-        for member, neurons in enumerate(exchange(network, step)):
+        for member, neurons in enumerate(exchange(self.network.as_mlp(), step)):
             if len(neurons):
                 self.stepper.forget(member, neurons)
                 self._fresh = -1
@@ -195,7 +189,7 @@ class Steps:
 
     def kept(self) -> Callable[[], tuple[Parameters, Parameters]]:
         """What gives the present parameters and optimizer's state, also after later steps."""
-        parameters = {name: p.clone() for name, p in self.network.parameters.items()}
+        parameters = {name: p.clone() for name, p in self.parameters.items()}
         state = {name: value.clone() for name, value in self._state().items()}
         return lambda: (parameters, state)
 
@@ -208,7 +202,7 @@ class Steps:
         state = members_of(self._state(), kept)
         gradients = {name: g[kept] for name, g in self.gradients.items()}
         fresh = self._fresh
-        parameters = {name: p[kept] for name, p in self.network.parameters.items()}
+        parameters = {name: p[kept] for name, p in self.parameters.items()}
         self._use(self.network.with_parameters(parameters), state)
         for name, gradient in gradients.items():
             self.gradients[name].copy_(gradient)
@@ -221,9 +215,7 @@ class Steps:
             if self.ranks.world > 1:
                 batch = batch.part(self.ranks.rank, self.ranks.world)
             population = self._evaluator_of(batch)
-        result = self.ranks.add_up(
-            population(self.network.parameters, self.gradients), self.gradients
-        )
+        result = self.ranks.add_up(population(self.parameters, self.gradients), self.gradients)
         loss = result.loss
         if strength(self.recipe, step):
             loss = loss + self._add_penalty(step, self.gradients)[0]
@@ -232,35 +224,27 @@ class Steps:
         self._scale(result.loss)
 
     def _evaluator_of(self, batch: Rows) -> Evaluator:
-        """An evaluator of a mini-batch: an MLP's keeps its buffers from batch to batch."""
-        if not isinstance(self.network, MLP):
-            return population_of(
-                self.task,
-                self.network,
-                rows=batch,
-                memory=self.memory,
-                loss=self.recipe.loss_function,
-            )
+        """Evaluator of a mini-batch, which keeps its buffers from batch to batch if it has any."""
         if self._batch is None:
-            self._batch = Population(
+            self._batch = self.network.evaluator(
                 self.task,
-                self.network,
                 rows=batch,
                 memory=self.memory,
                 merge=False,
                 loss=self.recipe.loss_function,
             )
-        self._batch.use(batch)
+        else:
+            self._batch = self._batch.use(batch)
         return self._batch
 
     def _add_penalty(self, step: int, gradients: Parameters) -> tuple[Tensor, Tensor]:
         penalty = Penalty(self.recipe.penalty, strength(self.recipe, step))
         network = self.network
-        if isinstance(network, MLP):
+        if network.homogeneity is not None:
             return add_penalty_gradient(
-                penalty, network.homogeneity, network.parameters, gradients, network.uses
+                penalty, network.homogeneity, self.parameters, gradients, network.uses
             )
-        return add_l2_gradient(penalty.strength, network.parameters, gradients), norm_of(network)
+        return add_l2_gradient(penalty.strength, self.parameters, gradients), network.norm()
 
     def _scale(self, loss: Float[Tensor, " member"]) -> None:
         """Divide each member's gradient by its norm, or by its mean loss."""

@@ -23,7 +23,6 @@ from marginlens.figures.compare import (
 from marginlens.figures.style import number
 from marginlens.measures import observe, selection_law
 from marginlens.measures.observables import KEY
-from marginlens.networks import Transformer
 
 if TYPE_CHECKING:
     from dash import Dash
@@ -298,7 +297,7 @@ def _no_law(group: Sequence[Run]) -> str | None:
             f"Sets are counted here for groups of at most {_LARGEST} elements and {_MOST_MEMBERS} "
             "networks; for more: marginlens sweep."
         )
-    if isinstance(group[0].training.network, Transformer) and group[0].recipe.layers != 1:
+    if group[0].recipe.layers != 1:
         return "Sets of features are counted for networks of one layer."
     return None
 

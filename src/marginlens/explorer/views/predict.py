@@ -249,7 +249,7 @@ def _neurons(task: Task, spec: str) -> Component:
             title=title,
         )
     network = construct(task)
-    weights = network.parameters[task.slots[0]][0].numpy().astype(np.float64)
+    weights = network.tensors[task.slots[0]][0].numpy().astype(np.float64)
     chosen = _one_a_feature(task, weights)
     drawn = moment_figure(
         task,

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from marginlens.networks import (
     MLP,
     Evaluation,
-    Population,
+    MLPEvaluator,
     construct,
     evaluate,
+    mlp_evaluator,
     neuron_norms,
-    population,
-    total_norm,
 )
 from marginlens.networks.loss import cross_entropy_ as our_cross_entropy_
 from marginlens.tasks import Task, task
@@ -53,15 +53,15 @@ def network(of: Task, activation="x^2", *, members=3, width=7, seed=0, scale=0.7
 
 def with_gradients(of: Task, net: MLP) -> tuple[Evaluation, dict[str, Tensor]]:
     # what is there before must not matter
-    gradients = {name: torch.full_like(p, 1e3) for name, p in net.parameters.items()}
-    return Population(of, net)(net.parameters, gradients), gradients
+    gradients = {name: torch.full_like(p, 1e3) for name, p in net.tensors.items()}
+    return MLPEvaluator(of, net)(net.tensors, gradients), gradients
 
 
 def by_autograd(of: Task, net: MLP) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss and gradients of each member by cross_entropy on the logits of the whole table."""
-    leaves = {name: p.clone().requires_grad_() for name, p in net.parameters.items()}
+    leaves = {name: p.clone().requires_grad_() for name, p in net.tensors.items()}
     answers = torch.tensor(of.answers)
-    logits = MLP(leaves, net.activation).logits(of)
+    logits = functional_call(net, leaves, of.inputs)
     losses = torch.stack([nn.functional.cross_entropy(f, answers) for f in logits])
     losses.sum().backward()
     return losses.detach(), {name: p.grad for name, p in leaves.items()}
@@ -78,7 +78,7 @@ def brute_force_logits(of: Task, net: MLP) -> np.ndarray:
     """Logits (member, row, class), neuron by neuron as the definition says."""
     logits = np.zeros((net.members, len(of.answers), of.classes))
     for member in range(net.members):
-        weights = {name: p[member].double().numpy() for name, p in net.parameters.items()}
+        weights = {name: p[member].double().numpy() for name, p in net.tensors.items()}
         for row, inputs in enumerate(of.inputs):
             for i in range(net.width):
                 if of.kind == "parity":
@@ -119,8 +119,8 @@ def exact_cross_entropy(logits: Tensor, answers: Tensor) -> tuple[Tensor, Tensor
 
 def exact(of: Task, net: MLP) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean loss and gradients of the network with these very parameters, accurate at any margin."""
-    leaves = {name: p.double().requires_grad_() for name, p in net.parameters.items()}
-    logits = MLP(leaves, net.activation).logits(of)
+    leaves = {name: p.double().requires_grad_() for name, p in net.tensors.items()}
+    logits = functional_call(net, leaves, of.inputs)
     answers = torch.tensor(of.answers)[None, :, None].expand(net.members, -1, -1)
     losses, gradient = exact_cross_entropy(logits.detach(), answers)
     logits.backward(gradient / len(of.answers))
@@ -166,7 +166,7 @@ def test_the_comparison_with_autograd_notices_one_wrong_entry_of_one_member():
 def test_gradient_is_the_slope_of_the_loss(name, activation):
     of = task(name)
     net = network(of, activation, members=2, width=4)
-    losses = Population(of, net)
+    losses = MLPEvaluator(of, net)
     _, gradients = with_gradients(of, net)
     draw = np.random.default_rng(1)
     step = 1e-4
@@ -175,7 +175,7 @@ def test_gradient_is_the_slope_of_the_loss(name, activation):
             member, row, neuron = (int(draw.integers(size)) for size in gradient.shape)
             around = {}
             for shift in (-2, -1, 1, 2):
-                moved = {key: p.clone() for key, p in net.parameters.items()}
+                moved = {key: p.clone() for key, p in net.tensors.items()}
                 moved[slot][member, row, neuron] += shift * step
                 around[shift] = losses(moved).cross_entropy
             near, far = around[1] - around[-1], around[2] - around[-2]
@@ -190,7 +190,7 @@ def test_gradient_is_the_slope_of_the_loss(name, activation):
 def test_a_kink_has_no_slope_at_zero(activation):
     of = task("C5")
     net = network(of, activation, members=1)
-    net.parameters["v"][0] = -net.parameters["u"][0, 0]  # row (0, b) is at 0 in every neuron
+    net.tensors["v"][0] = -net.tensors["u"][0, 0]  # row (0, b) is at 0 in every neuron
     _, gradients = with_gradients(of, net)
     assert (gradients["u"][0, 0] == 0).all()
     assert (gradients["u"][0, 1] != 0).any()
@@ -216,9 +216,9 @@ def test_evaluation_without_gradients_is_the_same():
 def test_evaluation_leaves_the_parameters_alone():
     of = task("S3")
     net = network(of)
-    before = {slot: p.clone() for slot, p in net.parameters.items()}
+    before = {slot: p.clone() for slot, p in net.tensors.items()}
     with_gradients(of, net)
-    for slot, p in net.parameters.items():
+    for slot, p in net.tensors.items():
         assert torch.equal(p, before[slot])
 
 
@@ -242,8 +242,8 @@ def test_blocks_change_nothing(monkeypatch, name, block, groups, units, activati
     of = task(name)
     net = network(of, activation, members=5)
     whole, expected = with_gradients(of, net)
-    monkeypatch.setattr(population, "MEMORY", 16 * block)  # two buffers of float64
-    split = Population(of, net)
+    monkeypatch.setattr(mlp_evaluator, "MEMORY", 16 * block)  # two buffers of float64
+    split = MLPEvaluator(of, net)
     assert (split.group, split.block) == (groups, units)
     result, gradients = with_gradients(of, net)
     assert relative_error(result.cross_entropy, whole.cross_entropy) < 1e-14
@@ -256,7 +256,7 @@ def test_blocks_change_nothing(monkeypatch, name, block, groups, units, activati
 def test_without_a_change_of_size_the_tables_here_are_one_block():
     for name in TASKS:
         net = network(task(name), members=5)
-        whole = Population(task(name), net)
+        whole = MLPEvaluator(task(name), net)
         assert (whole.group, whole.block) == (5, whole.inputs.units)
 
 
@@ -269,7 +269,7 @@ def test_loss_and_gradient_keep_their_digits_at_a_large_margin_in_float32(name, 
     size = (margin / evaluate(best, of).margin.item()) ** (1 / best.homogeneity)
     noise = network(of, best.activation.name, members=1, width=best.width, scale=1e-3)
     net = MLP(
-        {s: ((p + noise.parameters[s]) * size).float() for s, p in best.parameters.items()},
+        {s: ((p + noise.tensors[s]) * size).float() for s, p in best.tensors.items()},
         best.activation,
     )
     result, gradients = with_gradients(of, net)
@@ -290,7 +290,7 @@ def test_loss_and_gradient_keep_their_digits_at_a_large_margin_in_float32(name, 
 
 def logit_sizes(of: Task, net: MLP) -> Tensor:
     """Sum over neurons of the absolute values that make up each logit."""
-    sizes = {slot: p.double().abs() for slot, p in net.parameters.items()}
+    sizes = {slot: p.double().abs() for slot, p in net.tensors.items()}
     if of.kind == "table":
         return MLP(sizes, net.activation).logits(of)
     hidden = torch.as_tensor(np.abs(of.inputs)) @ sizes["u"]
@@ -358,7 +358,7 @@ def test_a_network_of_huge_wrong_logits_has_a_finite_loss_and_gradient():
 def test_a_constant_network_ties_everywhere_and_is_never_right(name, dtype):
     of = task(name)
     net = network(of).to(dtype)
-    net.parameters["w"].zero_()
+    net.tensors["w"].zero_()
     result = evaluate(net, of)
     assert result.accuracy.tolist() == [0, 0, 0]
     assert result.margin.tolist() == [0, 0, 0]
@@ -371,7 +371,7 @@ def test_accuracy_and_margin_are_brute_force_and_ties_are_wrong(name, activation
     of = task(name)
     draws = network(of, activation, members=4, width=3)
     # small integers: exact in any order of summation, with many ties
-    net = MLP({s: p.round().clamp(-2, 2) for s, p in draws.parameters.items()}, draws.activation)
+    net = MLP({s: p.round().clamp(-2, 2) for s, p in draws.tensors.items()}, draws.activation)
     accuracy, margin = brute_force_margins(of, net)
     result = evaluate(net, of)
     assert result.accuracy.tolist() == pytest.approx(accuracy.tolist(), rel=1e-14)
@@ -410,13 +410,13 @@ def test_norms_are_brute_force(name, activation):
     of = task(name)
     net = network(of, activation)
     power = 2 if activation in SLOPES else float(activation.split("^")[1]) + 1
-    norms, total = neuron_norms(net.parameters), total_norm(net)
+    norms, total = neuron_norms(net.tensors), net.norm()
     assert norms.shape == (3, 7)
     assert total.shape == (3,)
     for member in range(3):
         lengths = []
         for i in range(7):
-            weights = [float(x) for p in net.parameters.values() for x in p[member, :, i]]
+            weights = [float(x) for p in net.tensors.values() for x in p[member, :, i]]
             lengths.append(math.sqrt(math.fsum(x * x for x in weights)))
         assert norms[member].tolist() == pytest.approx(lengths, rel=1e-14)
         assert total[member].item() == pytest.approx(sum(x**power for x in lengths), rel=1e-14)
@@ -431,10 +431,10 @@ def test_a_member_starts_the_same_whatever_the_size_of_its_ensemble(name, dtype)
     for i in range(4):
         alone = MLP.initial(of, activation, width=7, seed=10 + i, dtype=dtype)
         assert alone.members == 1
-        for slot, p in alone.parameters.items():
-            assert torch.equal(p, many.member(i).parameters[slot])
+        for slot, p in alone.tensors.items():
+            assert torch.equal(p, many.member(i).tensors[slot])
     first, second = many.member(0), many.member(1)
-    assert not torch.equal(first.parameters["u"], second.parameters["u"])
+    assert not torch.equal(first.tensors["u"], second.tensors["u"])
 
 
 def test_single_precision_starts_from_the_rounded_double():
@@ -442,17 +442,17 @@ def test_single_precision_starts_from_the_rounded_double():
     activation = parse_activation("x^2")
     single = MLP.initial(of, activation, width=50, members=2, seed=3)
     double = MLP.initial(of, activation, width=50, members=2, seed=3, dtype=torch.float64)
-    for slot, p in single.parameters.items():
+    for slot, p in single.tensors.items():
         assert p.dtype == torch.float32
-        assert torch.equal(p, double.parameters[slot].float())
-        assert torch.equal(p, double.to(torch.float32).parameters[slot])
+        assert torch.equal(p, double.tensors[slot].float())
+        assert torch.equal(p, double.copy().to(torch.float32).tensors[slot])
 
 
 @pytest.mark.parametrize("scale", [None, 0.1])
 def test_initial_weights_have_the_standard_deviation_asked_for(scale):
     of = task("S4")
     net = MLP.initial(of, parse_activation("x^2"), width=2000, scale=scale)
-    for p in net.parameters.values():
+    for p in net.tensors.values():
         count = p.numel()
         deviation = 24**-0.5 if scale is None else scale
         # five standard errors

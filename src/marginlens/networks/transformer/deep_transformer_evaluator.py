@@ -1,4 +1,4 @@
-"""Loss, margin and gradient of transformers of any depth, each distinct stream computed once."""
+"""Evaluator of transformers of any depth, which computes each distinct stream once."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from marginlens.kernels import passes
+from marginlens.networks.evaluator import GroupedEvaluator
 from marginlens.networks.loss import loss_adder, require_classes
-from marginlens.networks.population import Evaluation
-from marginlens.networks.prefixes import Lookup, Reading, readings_of
 from marginlens.networks.rows import Rows, chosen_rows, even_part
-from marginlens.networks.transformer import Transformer, feed_forward, normalized
+from marginlens.networks.transformer.layers import feed_forward, layer_norm
+from marginlens.networks.transformer.reading import Lookup, Reading, readings_of
+from marginlens.networks.transformer.transformer_settings import TransformerLike
 from marginlens.tasks import Task
 
-__all__ = ["DeepTransformerPopulation"]
+__all__ = ["DeepTransformerEvaluator"]
 
 MEMORY = 64 << 20
 """Bytes of activations held at a time; each block makes its tables of tokens anew."""
@@ -23,7 +24,7 @@ MEMORY = 64 << 20
 Parameters = dict[str, Tensor]
 
 
-class DeepTransformerPopulation:
+class DeepTransformerEvaluator(GroupedEvaluator):
     r"""Evaluates transformers of several layers, or with layer norm, and their gradients.
 
     By the causal mask the stream at position j depends on the first j tokens alone, so that rows which
@@ -39,21 +40,21 @@ class DeepTransformerPopulation:
     network
         Gives shapes, precision, device and settings; its parameters are passed at each call.
     rows
-        As for `TransformerPopulation`.
+        As for `TransformerEvaluator`.
     memory
         Bytes of activations held at a time, about.
     loss
-        As for `TransformerPopulation`.
+        As for `TransformerEvaluator`.
 
     Examples
     --------
-    >>> from marginlens.networks import TransformerSettings
+    >>> from marginlens.networks import Transformer, TransformerSettings
     >>> from marginlens.tasks import task
     >>> settings = TransformerSettings(layers=2, layer_norm="post", biases=False)
     >>> network = Transformer.initial(task("C5"), settings, dtype=torch.float64)
-    >>> population = DeepTransformerPopulation(task("C5"), network)
-    >>> gradients = {name: torch.empty_like(p) for name, p in network.parameters.items()}
-    >>> result = population(network.parameters, gradients)
+    >>> evaluator = DeepTransformerEvaluator(task("C5"), network)
+    >>> gradients = {name: torch.empty_like(p) for name, p in network.tensors.items()}
+    >>> result = evaluator(network.tensors, gradients)
     >>> logits = network.logits(task("C5"))[0]
     >>> mean = torch.nn.functional.cross_entropy(logits, torch.as_tensor(task("C5").answers))
     >>> torch.testing.assert_close(result.cross_entropy[0], mean)
@@ -62,7 +63,7 @@ class DeepTransformerPopulation:
     def __init__(
         self,
         task: Task,
-        network: Transformer,
+        network: TransformerLike,
         *,
         rows: Rows | None = None,
         memory: int | None = None,
@@ -70,11 +71,12 @@ class DeepTransformerPopulation:
     ) -> None:
         require_classes(loss, task.classes)
         self.loss = loss
+        self._task, self._network, self._memory = task, network, memory
         memory = MEMORY if memory is None else memory
         if memory < 1:
             raise ValueError(f"memory is {memory} bytes: take at least 1, as 64 << 20")
         network.require_task(task)
-        embed = network.parameters["embed"]
+        embed = network.tensors["embed"]
         inputs, answers, self.weights = chosen_rows(task, rows, embed)
         self.settings, self.size, self.slots = network.settings, task.size, task.factors
         self.equals = network.settings.sequence == "ab="
@@ -103,23 +105,15 @@ class DeepTransformerPopulation:
         stream = (4 + 2 * length) * s.width + 2 * s.hidden
         return ((s.layers - 1) * (length - 1) + 1) * stream + 2 * self.classes
 
-    @torch.no_grad()
-    def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
-        """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
-        members = parameters["embed"].shape[0]
-        results = Evaluation.blank(self.loss, members, parameters["embed"])
-        if gradients is not None:
-            for gradient in gradients.values():
-                gradient.zero_()
-        for first in range(0, members, self.group):
-            chosen = slice(first, first + self.group)
-            p = {name: value.detach()[chosen] for name, value in parameters.items()}
-            g = None
-            if gradients is not None:
-                g = {name: value[chosen] for name, value in gradients.items()}
-            for number, readings in enumerate(self.plans):
-                self._rows(p, g, readings, number * self.block, results[chosen])
-        return Evaluation.of(results, self.count if self.weights is None else None)
+    def use(self, rows: Rows) -> DeepTransformerEvaluator:
+        """Evaluator of other rows: a new one, as its plan is one of the rows."""
+        return DeepTransformerEvaluator(
+            self._task, self._network, rows=rows, memory=self._memory, loss=self.loss
+        )
+
+    def _add(self, p: Parameters, gradients: Parameters | None, results: Tensor) -> None:
+        for number, readings in enumerate(self.plans):
+            self._rows(p, gradients, readings, number * self.block, results)
 
     def _rows(
         self, p: Parameters, g: Parameters | None, readings: list[Reading], start: int,
@@ -132,7 +126,7 @@ class DeepTransformerPopulation:
             logits = self._logits(p, readings)
         toward = logits.detach()
         rows = slice(start, start + toward.shape[1])
-        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        weights = self._weights_of(rows)
         compiled = self.loss == "cross_entropy" and passes.is_compiled_for(toward)
         add = passes.cross_entropy if compiled else loss_adder(self.loss)
         add(toward.mT, self.answers[rows], weights, results)
@@ -152,13 +146,13 @@ class DeepTransformerPopulation:
             layer = settings.layer(p, number)
             x = feed_forward(self._attend(x, layer, reading), layer, settings)
         if settings.layer_norm == "pre":
-            x = normalized(x, p, "final_norm")
+            x = layer_norm(x, p, "final_norm")
         return x @ p["unembed"].mT
 
     def _attend(self, x: Tensor, p: Parameters, reading: Reading) -> Tensor:
         """Streams with what the heads add to them, (member, stream written, width)."""
         alpha, heads = self.settings.attention, self.settings.heads
-        seen = normalized(x, p, "attention_norm") if self.settings.layer_norm == "pre" else x
+        seen = layer_norm(x, p, "attention_norm") if self.settings.layer_norm == "pre" else x
         if not alpha:
             values = _project(seen, p["value"])
             mixed = torch.cat([look(values).sum(2) for look in reading.seen], 1)

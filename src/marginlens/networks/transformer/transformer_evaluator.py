@@ -1,4 +1,4 @@
-"""Loss, margin and gradient of one-layer transformers over a task's rows, exact and in blocks."""
+"""Evaluator of one-layer transformers without layer norm, in blocks of rows."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch.nn.functional import embedding, embedding_bag
 
 from marginlens.kernels import passes
 from marginlens.networks.activations import activate, times_derivative_
+from marginlens.networks.evaluator import GroupedEvaluator
 from marginlens.networks.loss import loss_adder, require_classes
-from marginlens.networks.population import Evaluation
 from marginlens.networks.rows import Rows, chosen_rows, even_part
-from marginlens.networks.transformer import Transformer
-from marginlens.networks.transformer_rows import RowPlan, plan_rows
-from marginlens.networks.transformer_tables import Forward, Tables
+from marginlens.networks.transformer.row_plan import RowPlan, plan_rows
+from marginlens.networks.transformer.tables import Forward, Tables
+from marginlens.networks.transformer.transformer_settings import TransformerLike
 from marginlens.tasks import Task
 
-__all__ = ["TransformerPopulation"]
+__all__ = ["TransformerEvaluator"]
 
 MEMORY = 24 << 20
 """Bytes of activations held at a time; above 32 MB the allocator asks for new pages at each step."""
@@ -27,7 +27,7 @@ CACHE = 4 << 20
 Parameters = dict[str, Tensor]
 
 
-class TransformerPopulation:
+class TransformerEvaluator(GroupedEvaluator):
     r"""Evaluates transformers, and their gradients, on rows of a task.
 
     Each step makes the tables of `Tables`, mixes a row's hidden neurons and the attention's share of
@@ -49,16 +49,16 @@ class TransformerPopulation:
         Bytes of activations held at a time, at least those of one row of one member; by default what
         the allocator keeps from step to step.
     loss
-        Whose gradient is taken, as for `Population`.
+        Whose gradient is taken, as for :meth:`marginlens.networks.Network.evaluator`.
 
     Examples
     --------
-    >>> from marginlens.networks.transformer import Transformer
+    >>> from marginlens.networks import Transformer
     >>> from marginlens.tasks import task
     >>> network = Transformer.initial(task("C5"), dtype=torch.float64)
-    >>> population = TransformerPopulation(task("C5"), network)
-    >>> gradients = {name: torch.empty_like(p) for name, p in network.parameters.items()}
-    >>> result = population(network.parameters, gradients)
+    >>> evaluator = TransformerEvaluator(task("C5"), network)
+    >>> gradients = {name: torch.empty_like(p) for name, p in network.tensors.items()}
+    >>> result = evaluator(network.tensors, gradients)
     >>> logits = network.logits(task("C5"))[0]
     >>> mean = torch.nn.functional.cross_entropy(logits, torch.as_tensor(task("C5").answers))
     >>> torch.testing.assert_close(result.cross_entropy[0], mean)
@@ -67,7 +67,7 @@ class TransformerPopulation:
     def __init__(
         self,
         task: Task,
-        network: Transformer,
+        network: TransformerLike,
         *,
         rows: Rows | None = None,
         memory: int | None = None,
@@ -75,16 +75,17 @@ class TransformerPopulation:
     ) -> None:
         require_classes(loss, task.classes)
         self.loss = loss
+        self._task, self._network, self._memory = task, network, memory
         memory = MEMORY if memory is None else memory
         if memory < 1:
             raise ValueError(f"memory is {memory} bytes: take at least 1, as 24 << 20")
         network.require_task(task)
         if not network.settings.is_plain:
             raise ValueError(
-                "TransformerPopulation is for one layer without layer norm: take "
-                "population_of(task, network)"
+                "TransformerEvaluator is for one layer without layer norm: take "
+                "network.evaluator(task)"
             )
-        embed = network.parameters["embed"]
+        embed = network.tensors["embed"]
         inputs, answers, self.weights = chosen_rows(task, rows, embed)
         self.settings = network.settings
         self.sigma = network.settings.sigma
@@ -110,28 +111,21 @@ class TransformerPopulation:
         size = self.group * self.chunk
         self._hidden = embed.new_empty(size * self.settings.hidden)
 
-    @torch.no_grad()
-    def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
-        """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
-        parameters = {name: p.detach() for name, p in parameters.items()}
-        members = parameters["embed"].shape[0]
-        results = Evaluation.blank(self.loss, members, parameters["embed"])
-        if gradients is not None:
-            for gradient in gradients.values():
-                gradient.zero_()
-        for first in range(0, members, self.group):
-            chosen = slice(first, first + self.group)
-            p = {name: value[chosen] for name, value in parameters.items()}
-            forward = self.tables.forward(p)
-            back = None if gradients is None else _Back(forward)
-            lo = 0
-            for plan in self.plans:
-                self._rows(forward, back, plan, lo, results[chosen])
-                lo += plan.count
-            if gradients is not None and back is not None:
-                g = {name: value[chosen] for name, value in gradients.items()}
-                self.tables.backward(p, forward, back.mix, back.scores, back.read, g)
-        return Evaluation.of(results, self.count if self.weights is None else None)
+    def use(self, rows: Rows) -> TransformerEvaluator:
+        """Evaluator of other rows: a new one, as its plan is one of the rows."""
+        return TransformerEvaluator(
+            self._task, self._network, rows=rows, memory=self._memory, loss=self.loss
+        )
+
+    def _add(self, p: Parameters, gradients: Parameters | None, results: Tensor) -> None:
+        forward = self.tables.forward(p)
+        back = None if gradients is None else _Back(forward)
+        lo = 0
+        for plan in self.plans:
+            self._rows(forward, back, plan, lo, results)
+            lo += plan.count
+        if gradients is not None and back is not None:
+            self.tables.backward(p, forward, back.mix, back.scores, back.read, gradients)
 
     def _rows(
         self, f: Forward, back: _Back | None, plan: RowPlan, start: int, results: Tensor
@@ -181,7 +175,7 @@ class TransformerPopulation:
         activate(self.sigma, before, out=hidden)
         logits.baddbmm_(hidden, f.read.mT)
         rows = slice(start, start + count)
-        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        weights = self._weights_of(rows)
         asked = logits[..., : self.classes].mT
         compiled = self.loss == "cross_entropy" and passes.is_compiled_for(f.mix)
         add = passes.cross_entropy if compiled else loss_adder(self.loss)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from marginlens.networks.transformer_rows import Sums
+from marginlens.networks.transformer.row_plan import Sums
 
 __all__ = ["Lookup", "Reading", "readings_of"]
 

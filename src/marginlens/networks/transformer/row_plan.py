@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from marginlens.networks.transformer_tables import Tables
+from marginlens.networks.transformer.tables import Tables
 
 __all__ = ["RowPlan", "Sums", "plan_rows"]
 

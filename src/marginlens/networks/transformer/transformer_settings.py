@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from marginlens.tasks import Task
 from marginlens.theory import Activation, parse_activation
 
-__all__ = ["LAYER_NORMS", "Parameter", "TransformerSettings", "base_name"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["LAYER_NORMS", "Parameter", "TransformerLike", "TransformerSettings", "base_name"]
 
 Parameter = TypeVar("Parameter")
 """What a parameter is: a tensor, or its shape."""
@@ -178,3 +181,24 @@ class TransformerSettings:
                 f"a transformer reads two elements or more, not {task.name}: "
                 "take a group's table, as C113 or S5"
             )
+
+
+@runtime_checkable
+class TransformerLike(Protocol):
+    """Transformer as its evaluators see it."""
+
+    settings: TransformerSettings
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Parameters by name, each (member, ...)."""
+        ...
+
+    @property
+    def members(self) -> int:
+        """Number of networks in the ensemble."""
+        ...
+
+    def require_task(self, task: Task) -> None:
+        """Refuse a task of another shape."""
+        ...

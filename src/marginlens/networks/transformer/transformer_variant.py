@@ -13,15 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.networks.activations import activated
-from marginlens.networks.transformer import EPSILON, Parameters, Transformer
-from marginlens.networks.transformer_settings import Parameter, TransformerSettings
+from marginlens.networks.evaluator import Evaluator, Parameters
+from marginlens.networks.rows import Rows
+from marginlens.networks.transformer.layers import EPSILON
+from marginlens.networks.transformer.transformer import Transformer
+from marginlens.networks.transformer.transformer_settings import Parameter, TransformerSettings
 from marginlens.tasks import Task
 from marginlens.theory import parse_activation
 
 __all__ = ["SMOOTH_ACTIVATIONS", "TransformerVariant", "VariantSettings", "variant_settings"]
-
-_BLOCK = 1 << 14
-"""Rows that are evaluated at a time where no gradient is needed."""
 
 
 def _tanh_gelu(x: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class TransformerVariant(Transformer):
     without ``up`` and ``down`` a layer is attention alone. Where both inputs have a vocabulary, the
     tables are ``embed_u`` and ``embed_v``, and ``equals`` is the embedding of the equals sign.
 
-    Attributes
+    Parameters
     ----------
     parameters
         By name, each with a leading member axis; those of layer 2 and on end in ``_2`` and so on.
@@ -103,6 +103,9 @@ class TransformerVariant(Transformer):
     """
 
     settings: VariantSettings
+
+    def __init__(self, parameters: Mapping[str, Tensor], settings: VariantSettings) -> None:
+        super().__init__(parameters, settings)
 
     def require_task(self, task: Task) -> None:
         """Refuse a task that is no table of pairs of as many elements as the network has.
@@ -113,7 +116,7 @@ class TransformerVariant(Transformer):
             Naming both numbers.
         """
         self.settings.require_task(task)
-        p = self.parameters
+        p = self.tensors
         equals = self.settings.sequence == "ab="
         sizes = [len(p["embed"][0]) - equals] if "embed" in p else [
             len(p[name][0]) for name in ("embed_u", "embed_v")
@@ -124,42 +127,40 @@ class TransformerVariant(Transformer):
                 f"in each of {task.factors} slots; expected pairs"
             )
 
-    def with_parameters(self, parameters: dict[str, Tensor]) -> TransformerVariant:
-        """The network with other parameters."""
-        return TransformerVariant(parameters, self.settings)
-
-    def logits(self, task: Task) -> Float[Tensor, "member row class"]:
-        """Evaluate the whole table, a block of rows at a time unless a gradient is taken."""
-        inputs = self._inputs(task)
-        if any(p.requires_grad for p in self.parameters.values()):
-            return self._answers(inputs)
-        return torch.cat([self._answers(part) for part in inputs.split(_BLOCK)], dim=1)
-
-    def hidden(self, task: Task) -> Float[Tensor, "member row neuron"]:
-        """Activations of the last layer's neurons, at the last position.
+    def evaluator(
+        self,
+        task: Task,
+        *,
+        rows: Rows | None = None,
+        memory: int | None = None,
+        merge: bool = True,
+        loss: str = "cross_entropy",
+    ) -> Evaluator:
+        """Refused: a variant is evaluated by calling it, and is not trained here.
 
         Raises
         ------
         ValueError
-            If the last layer has no MLP.
+            Always.
         """
-        inputs = self._inputs(task)
-        last = self.settings.layer(self.parameters, self.settings.layers)
+        raise ValueError("a transformer of a foreign form has no fast evaluator; call it on rows")
+
+    def forward(self, rows: Any) -> Float[Tensor, "member row class"]:
+        """Logits of rows, as :meth:`Network.forward`."""
+        p = self._by_name()
+        attended, read = self._at_last(p, self._checked(rows))
+        x = attended + self._fed(self.settings.layer(p, self.settings.layers), read)
+        logits = self._normalized(x[:, :, 0], p, "final_norm") @ p["unembed"].mT
+        return logits + p["unembed_bias"][:, None] if "unembed_bias" in p else logits
+
+    def _hidden(self, rows: Tensor) -> Float[Tensor, "member row neuron"]:
+        last = self.settings.layer(self.tensors, self.settings.layers)
         if "down" not in last:
             raise ValueError("the network's last layer has no MLP, so no hidden neurons")
-        return torch.cat(
-            [self._neurons(last, self._at_last(part)[1][:, :, 0]) for part in inputs.split(_BLOCK)],
-            dim=1,
-        )
+        return self._neurons(last, self._at_last(self.tensors, rows)[1][:, :, 0])
 
-    def _inputs(self, task: Task) -> Tensor:
-        self.require_task(task)
-        task.require_rows()
-        return torch.as_tensor(task.inputs, device=self.parameters["unembed"].device)
-
-    def _tokens(self, inputs: Tensor) -> Tensor:
+    def _tokens(self, p: Parameters, inputs: Tensor) -> Tensor:
         """Embeddings of the rows' tokens, (member, row, position, width)."""
-        p = self.parameters
         if "embed" in p:
             last = p["embed"].shape[1] - 1
             if self.settings.sequence == "ab=":
@@ -170,24 +171,16 @@ class TransformerVariant(Transformer):
             parts.append(p["equals"].expand(-1, len(inputs), -1))
         return torch.stack(parts, dim=2)
 
-    def _at_last(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def _at_last(self, p: Parameters, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """At the last position: the stream after the last layer's attention, and what its MLP reads."""
-        x = self._tokens(inputs) + self.parameters["position"][:, None]
+        x = self._tokens(p, inputs) + p["position"][:, None]
         for number in range(1, self.settings.layers):
-            p = self.settings.layer(self.parameters, number)
-            attended = x + self._heads(p, x, 0)
-            x = attended + self._fed(p, x if self.settings.parallel else attended)
-        p = self.settings.layer(self.parameters, self.settings.layers)
+            layer = self.settings.layer(p, number)
+            attended = x + self._heads(layer, x, 0)
+            x = attended + self._fed(layer, x if self.settings.parallel else attended)
         before = x[:, :, -1:]
-        attended = before + self._heads(p, x, -1)
+        attended = before + self._heads(self.settings.layer(p, self.settings.layers), x, -1)
         return attended, before if self.settings.parallel else attended
-
-    def _answers(self, inputs: Tensor) -> Tensor:
-        p = self.parameters
-        attended, read = self._at_last(inputs)
-        x = attended + self._fed(self.settings.layer(p, self.settings.layers), read)
-        logits = self._normalized(x[:, :, 0], p, "final_norm") @ p["unembed"].mT
-        return logits + p["unembed_bias"][:, None] if "unembed_bias" in p else logits
 
     def _heads(self, p: Parameters, x: Tensor, first: int) -> Tensor:
         """What a layer's heads add to the stream, at the positions from ``first`` on."""

@@ -1,10 +1,8 @@
-"""Loss, margin and gradient over a task's rows, a block of rows at a time."""
+"""Evaluator of one-hidden-layer networks, a block of rows at a time."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -12,63 +10,35 @@ from torch import Tensor
 
 from marginlens.kernels import passes
 from marginlens.networks.activations import activate, times_derivative_
+from marginlens.networks.evaluator import GroupedEvaluator, Parameters
 from marginlens.networks.loss import loss_adder, require_classes
-from marginlens.networks.mlp import MLP, neuron_norms
 from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
+from marginlens.theory import Activation
 
-__all__ = ["MEMORY", "Evaluation", "Population", "evaluate", "total_norm"]
+__all__ = ["MEMORY", "MLPEvaluator"]
 
 MEMORY = 8 << 20
 """Bytes of hidden activations held at a time: they stay in the cache, where more would not."""
 
-Parameters = dict[str, Tensor]
 
+@runtime_checkable
+class _Layers(Protocol):
+    """What is asked of an MLP."""
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Averages over rows, one number a member.
-
-    Attributes
-    ----------
-    cross_entropy
-        Mean over the rows.
-    accuracy
-        Share of the rows whose asked answer has the largest logit.
-    margin
-        min over rows of (logit of the asked answer - largest logit of another).
-    other
-        Mean over the rows of the loss that is minimised, where that is not cross-entropy.
-    """
-
-    cross_entropy: Float[Tensor, " member"]
-    accuracy: Float[Tensor, " member"]
-    margin: Float[Tensor, " member"]
-    other: Float[Tensor, " member"] | None = None
+    activation: Activation
 
     @property
-    def loss(self) -> Float[Tensor, " member"]:
-        """Mean over the rows of the loss whose gradient is taken."""
-        return self.cross_entropy if self.other is None else self.other
-
-    @staticmethod
-    def blank(loss: str, members: int, like: Tensor) -> Float[Tensor, "member column"]:
-        """Where sums over rows begin: cross-entropy, right answers, least margin, and another loss."""
-        columns = 3 if loss == "cross_entropy" else 4
-        results = like.new_zeros(members, columns, dtype=torch.float64)
-        results[:, 2] = math.inf
-        return results
-
-    @classmethod
-    def of(cls, results: Float[Tensor, "member column"], count: int | None = None) -> Evaluation:
-        """From sums over rows (cross-entropies, right answers; least margin; losses), or means.
-
-        ``count`` divides the sums, where each row has the same weight.
-        """
-        if count is not None:
-            results[:, :2] /= count
-            results[:, 3:] /= count
-        return cls(*results.unbind(1))
+    def tied(self) -> bool: ...
+    @property
+    def biases(self) -> bool: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def members(self) -> int: ...
+    @property
+    def tensors(self) -> Parameters: ...
+    def require_task(self, task: Task) -> None: ...
 
 
 class _Inputs(Protocol):
@@ -164,8 +134,8 @@ class _Signs:
         gradients["u"] += self.signs[lo:hi].T @ d
 
 
-class Population:
-    """Evaluates a network, and its gradient, on every row of a task, or on chosen rows.
+class MLPEvaluator(GroupedEvaluator):
+    """Evaluator of an MLP, and its gradient, on every row of a task, or on chosen rows.
 
     Nothing is multiplied by one-hot vectors: embeddings are broadcast over the whole table, or looked
     up for chosen rows. With tied embeddings, rows that differ in the order of their factors only are
@@ -174,7 +144,7 @@ class Population:
     Parameters
     ----------
     task
-        What is evaluated.
+        Task that is evaluated.
     network
         Gives shapes, precision, device and activation; its parameters are passed at each call.
     rows
@@ -185,13 +155,13 @@ class Population:
     merge
         Whether rows that a network with tied embeddings cannot tell apart become one.
     loss
-        Whose gradient is taken: ``"cross_entropy"``, or one of ``networks.loss.LOSSES``.
+        Loss whose gradient is taken: ``"cross_entropy"``, or one of ``networks.loss.LOSSES``.
     """
 
     def __init__(
         self,
         task: Task,
-        network: MLP,
+        network: _Layers,
         *,
         rows: Rows | None = None,
         memory: int | None = None,
@@ -203,7 +173,7 @@ class Population:
         network.require_task(task)
         require_classes(loss, task.classes)
         self.loss, self._add_loss = loss, loss_adder(loss)
-        w = network.parameters["w"]
+        w = network.tensors["w"]
         self.activation = network.activation
         self._task, self._tied, self._dtype = task, network.tied, w.dtype
         self._biases = network.biases
@@ -221,8 +191,8 @@ class Population:
         self._before: Tensor | None = None
         self._logits: Tensor | None = None
 
-    def use(self, rows: Rows) -> None:
-        """Evaluate on these rows from now on; they are as many as before, or fewer."""
+    def use(self, rows: Rows) -> MLPEvaluator:
+        """Evaluator of other rows, as many or fewer: the same object."""
         self.inputs: _Inputs = (
             _Chosen(self._task, rows.inputs, tied=self._tied)
             if self._task.kind == "table"
@@ -238,36 +208,20 @@ class Population:
             self.embedded = passes.EmbeddedRows(
                 rows.inputs, rows.answers, self.weights, names, self.activation, self._memory
             )
+        return self
 
-    @torch.no_grad()
-    def __call__(self, parameters: Parameters, gradients: Parameters | None = None) -> Evaluation:
-        """Evaluate; if ``gradients`` are given, overwrite them with those of the mean loss."""
-        parameters = {name: p.detach() for name, p in parameters.items()}
-        w = parameters["w"]
-        members = w.shape[0]
-        results = Evaluation.blank(self.loss, members, w)
+    def _sum(self, parameters: Parameters, gradients: Parameters | None, results: Tensor) -> None:
+        """All rows in one compiled call where that is possible, else block by block."""
         embedded, touched = self.embedded, [*parameters.values(), *(gradients or {}).values()]
         if embedded is not None and embedded.takes(*touched):
             embedded(parameters, gradients, results)
         else:
-            self._evaluate(parameters, gradients, results)
-        return Evaluation.of(results, self.count if self.weights is None else None)
+            super()._sum(parameters, gradients, results)
 
-    def _evaluate(
-        self, parameters: Parameters, gradients: Parameters | None, results: Tensor
-    ) -> None:
-        """Operator by operator: some members and some rows at a time."""
-        members = len(results)
-        if gradients is not None:
-            for gradient in gradients.values():
-                gradient.zero_()
-        for first in range(0, members, self.group):
-            chosen = slice(first, first + self.group)
-            p = {name: value[chosen] for name, value in parameters.items()}
-            g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
-            for lo in range(0, self.inputs.units, self.block):
-                hi = min(self.inputs.units, lo + self.block)
-                self._block(p, g, lo, hi, results[chosen])
+    def _add(self, p: Parameters, gradients: Parameters | None, results: Tensor) -> None:
+        for lo in range(0, self.inputs.units, self.block):
+            hi = min(self.inputs.units, lo + self.block)
+            self._block(p, gradients, lo, hi, results)
 
     def _block(
         self, p: Parameters, gradients: Parameters | None, lo: int, hi: int, results: Tensor
@@ -275,7 +229,7 @@ class Population:
         """Add to results and gradients those of units lo to hi, operator by operator."""
         rows = self.rows_of(lo, hi)
         before, hidden, logits = self.forward(p, lo, hi)
-        weights = 1 / self.count if self.weights is None else self.weights[rows]
+        weights = self._weights_of(rows)
         self._add_loss(logits, self.answers[rows], weights, results)
         if gradients is not None:
             self.backward(p, gradients, lo, hi, before, hidden, logits)
@@ -349,21 +303,3 @@ class Population:
         if self._biases:
             gradients["bias"] += back.sum(1, keepdim=True)
         self.inputs.backward(back, lo, hi, gradients)
-
-
-def evaluate(network: MLP, task: Task, *, rows: Rows | None = None) -> Evaluation:
-    """Cross-entropy, accuracy and margin of each member on the whole table, or on some rows.
-
-    Examples
-    --------
-    >>> from marginlens.networks import construct
-    >>> from marginlens.tasks import task
-    >>> evaluate(construct(task("C5")), task("C5")).margin
-    tensor([0.0304], dtype=torch.float64)
-    """
-    return Population(task, network, rows=rows)(network.parameters)
-
-
-def total_norm(network: MLP) -> Float[Tensor, " member"]:
-    """Sum over neurons of ||omega_i||^nu, by which a margin is normalized."""
-    return neuron_norms(network.parameters, network.uses).pow(network.homogeneity).sum(1)

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks.transformer_settings import TransformerSettings
+from marginlens.networks.transformer.transformer_settings import TransformerSettings
 from marginlens.tasks import Task
 
 __all__ = ["Forward", "Tables"]

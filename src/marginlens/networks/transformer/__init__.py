@@ -1,0 +1,1 @@
+"""Transformers: settings, networks, and their evaluators."""
