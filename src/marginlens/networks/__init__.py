@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from marginlens.networks.mlp import MLP, neuron_norms
     from marginlens.networks.mlp_evaluator import MEMORY, MLPEvaluator
     from marginlens.networks.network import Network, evaluate, squared_norm
+    from marginlens.networks.neuron_search import best_neuron_against
     from marginlens.networks.rows import Rows
     from marginlens.networks.soft_margin import SoftMargin, SoftMarginEvaluator, SoftMarginSums
     from marginlens.networks.transformer.deep_transformer_evaluator import DeepTransformerEvaluator
@@ -37,6 +38,7 @@ __getattr__, __dir__ = lazy_names(
         "mlp": "MLP neuron_norms",
         "mlp_evaluator": "MEMORY MLPEvaluator",
         "network": "Network evaluate squared_norm",
+        "neuron_search": "best_neuron_against",
         "rows": "Rows",
         "soft_margin": "SoftMargin SoftMarginEvaluator SoftMarginSums",
         "transformer.deep_transformer_evaluator": "DeepTransformerEvaluator",
@@ -69,6 +71,7 @@ __all__ = [
     "TransformerSettings",
     "TransformerVariant",
     "VariantSettings",
+    "best_neuron_against",
     "construct",
     "cross_entropy_",
     "evaluate",

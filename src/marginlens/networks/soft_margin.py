@@ -263,6 +263,37 @@ class SoftMarginEvaluator:
             torch.cat(squares) if squares else None,
         )
 
+    @torch.no_grad()
+    def slopes(
+        self, parameters: Parameters, sharpness: Float[Tensor, " member"]
+    ) -> Float[Tensor, "member class row"]:
+        """Derivatives of minus the value in all logits: q, and minus the row's sum of it.
+
+        They take the memory of all logits.
+
+        Parameters
+        ----------
+        parameters
+            Of one member.
+        sharpness
+            beta, above 0, in float64.
+        """
+        found = self(parameters, sharpness)
+        parameters = {name: p.detach() for name, p in parameters.items()}
+        rows, parts = self.rows, []
+        for lo in range(0, rows.inputs.units, rows.block):
+            hi = min(rows.inputs.units, lo + rows.block)
+            where = rows.rows_of(lo, hi)
+            _, _, logits = rows.forward(parameters, lo, hi)
+            asked = rows.answers[where].expand(len(logits), 1, -1)
+            lead = logits.gather(1, asked) - logits
+            q = (-sharpness.view(-1, 1, 1) * (lead.double() - found.value.view(-1, 1, 1))).exp()
+            if self._multiplicity is not None:
+                q = q * self._multiplicity[where].double().exp()
+            q = q.to(logits.dtype).scatter_(1, asked, 0.0)
+            parts.append(q.scatter_(1, asked, -q.sum(1, keepdim=True)))
+        return torch.cat(parts, 2)
+
     def _block(
         self,
         p: Parameters,

@@ -16,6 +16,7 @@ Memorizing                    gamma of one neuron a pair, 2/(3 sqrt(3) n^2), tim
 At a finite penalty           the exact minimum of cross-entropy + lambda sum ||w||^3
 How far a network is from the minimum
                               bounds of every share, norm and margin at a given excess of the loss
+Training the margin itself    both bounds of gamma* from the softmax over rows and wrong answers
 Sparse parity                 gamma* = k! sqrt(2 (k+1)^-(k+1))
 Other activations             the best single neuron on C_p, found by search
 ============================  ====================================================================

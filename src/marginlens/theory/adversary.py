@@ -53,6 +53,10 @@ class GroupAdversaryBound:
     class_of_pair
         Index of the merged class of y^-1 c, for each answer y and class c; -1 where c = y.
 
+    Notes
+    -----
+    Derived in :mod:`marginlens.theory`, "Training the margin itself".
+
     Examples
     --------
     >>> from marginlens.groups import group
