@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from marginlens.runs import execute as run
     from marginlens.sweeps import Results
     from marginlens.tasks import Feature, Task, task
-    from marginlens.theory import Penalty, Prediction, penalty_path, predict
+    from marginlens.theory import OwnActivation, Penalty, Prediction, penalty_path, predict
     from marginlens.training import Recipe, Training, recipe_for, train
     from marginlens.verdict import Claim, Verdict, compare, judge
 
@@ -40,7 +40,7 @@ _HOMES = {
     "Results": "sweeps",
     "FiniteGroup": "groups", "group": "groups",
     "Feature": "tasks", "Task": "tasks", "task": "tasks",
-    "Penalty": "theory", "Prediction": "theory", "penalty_path": "theory",
+    "OwnActivation": "theory", "Penalty": "theory", "Prediction": "theory", "penalty_path": "theory",
     "predict": "theory",
     "MLP": "networks", "construct": "networks", "evaluate": "networks",
     "Recipe": "training", "Training": "training", "recipe_for": "training", "train": "training",
@@ -52,7 +52,7 @@ _HOMES = {
 
 __all__ = [
     "MLP", "Claim", "Feature", "FiniteGroup", "LoadedNetwork", "MarginLensError", "Measurement",
-    "Penalty", "Prediction", "Recipe", "Results", "Run", "Task", "Training", "Verdict",
+    "OwnActivation", "Penalty", "Prediction", "Recipe", "Results", "Run", "Task", "Training", "Verdict",
     "best_neuron", "certify", "compare", "construct", "evaluate", "figure", "group", "judge", "load",
     "load_run", "measure", "optimal_network", "penalty_path", "predict", "recipe_for", "report", "run",
     "sweep", "task", "train", "write_report",

@@ -247,5 +247,7 @@ def sweep(
     asked = read_sweep({"seeds": seeds, "seed": seed, "recipe": shared, "grid": lists})
     temporary = TemporaryDirectory(prefix="marginlens-") if out is None else None
     folder = Path(temporary.name) if temporary is not None else Path(str(out))
-    run_sweep(asked, folder, workers=0 if workers is None else workers, progress=progress)
+    done = run_sweep(asked, folder, workers=0 if workers is None else workers, progress=progress)
+    if not done.finished:
+        raise MarginLensError(f"no network was trained: {done.failures[0]['reason']}")
     return Results(folder, temporary=temporary)

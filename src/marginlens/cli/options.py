@@ -47,6 +47,7 @@ __all__ = [
     "Rate",
     "RecordEvery",
     "Resume",
+    "RowsFile",
     "Schedule",
     "Seed",
     "Sequence",
@@ -59,6 +60,7 @@ __all__ = [
     "Stop",
     "Strength",
     "TaskSpec",
+    "TestRowsFile",
     "Tf32",
     "Tied",
     "Tolerance",
@@ -375,6 +377,17 @@ TrainFraction = Annotated[float | None, _option(_DATA, "Share of the rows to tra
 TrainLength = Annotated[
     int | None,
     _option(_DATA, "Train on numbers of so many digits, test on longer ones.", "all lengths"),
+]
+RowsFile = Annotated[
+    Path | None,
+    _option(
+        _DATA,
+        "File with the rows to train on: .npy or .csv of row numbers or inputs.",
+        "by --train-fraction",
+    ),
+]
+TestRowsFile = Annotated[
+    Path | None, _option(_DATA, "The same for the rows to test on.", "all other rows")
 ]
 SplitSeed = Annotated[
     int | None, _option(_DATA, "Seed of the choice of rows that are trained on.", "0")

@@ -54,6 +54,7 @@ from marginlens.cli.options import (
     Rate,
     RecordEvery,
     Resume,
+    RowsFile,
     Schedule,
     Seed,
     Sequence,
@@ -66,6 +67,7 @@ from marginlens.cli.options import (
     Stop,
     Strength,
     TaskSpec,
+    TestRowsFile,
     Tf32,
     Tied,
     Tolerance,
@@ -174,6 +176,8 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         online: Online = False,
         train_fraction: TrainFraction = None,
         train_length: TrainLength = None,
+        rows: RowsFile = None,
+        test_rows: TestRowsFile = None,
         split_seed: SplitSeed = None,
         corrupt: Corrupt = None,
         dtype: Dtype = None,
@@ -206,6 +210,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             "patience": patience,
             "seed": seed, "members": members, "batch": batch, "online": online or None,
             "train_fraction": train_fraction, "train_length": train_length,
+            "rows": rows, "test_rows": test_rows,
             "split_seed": split_seed, "corrupt": corrupt, "dtype": dtype, "tf32": tf32 or None,
             "compile": compile, "memory": memory, "device": device, "record_every": record_every,
             "snapshots": snapshots, "init_scale": init_scale,
@@ -247,6 +252,7 @@ def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> tup
     """Task and recipe of a new run, checked."""
     from marginlens.tasks import task
     from marginlens.training import check_trainable, recipe_for
+    from marginlens.training.row_files import read_rows
 
     if spec is None:
         raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
@@ -258,6 +264,9 @@ def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> tup
             f"the page of run shows the features that neurons hold, and {chosen.name} has none: "
             f"marginlens train {quote(spec)}"
         )
+    for name, field in (("rows", "train_rows"), ("test_rows", "test_rows")):
+        if fields[name] is not None:
+            fields[name] = read_rows(fields[name], chosen, field=field)
     if fields["betas"] is not None:  # one alone leaves the other as it is by default
         usual = recipe_for(chosen, **{**fields, "betas": None}).betas
         given = zip(fields["betas"], usual, strict=True)

@@ -63,9 +63,8 @@ def is_compiled_for(*tensors: Tensor) -> bool:
 
 def can_activate(activation: Activation) -> bool:
     """Whether the kernels know an activation: |x|^k, k from 1 to 4, with any factor where x < 0."""
-    return activation.degree in (1, 2, 3, 4) and not (
-        activation.is_power and activation.degree == 1
-    )
+    linear = activation.is_power and activation.degree == 1
+    return activation.degree in (1, 2, 3, 4) and not (activation.is_own or linear)
 
 
 @cache

@@ -265,7 +265,7 @@ def measure(
     member: int = 0,
     rows: Rows | None = None,
     train: Int[np.ndarray, " chosen"] | None = None,
-    activation: str | Activation | None = None,
+    activation: str | Activation | Callable[..., Any] | None = None,
     logits: Any = None,
 ) -> Measurement:
     """Measure a network, a module, any function or its logits on a task, in float64.
@@ -418,7 +418,7 @@ def _is_weights(x: Sequence[Any]) -> bool:
     return matrices and all(isinstance(one, np.ndarray | Tensor) for one in x)
 
 
-def _mlp(x: Any, task: Task, activation: str | Activation | None) -> MLP:
+def _mlp(x: Any, task: Task, activation: str | Activation | Callable[..., Any] | None) -> MLP:
     """Network of weights u, v, w in a tuple or by name."""
     sigma = default_activation(task) if activation is None else parse_activation(activation)
     names = (*task.slots, "w")
@@ -501,8 +501,15 @@ def _of_mlp(
     else:
         unknown["neurons"] = f"{task.name} has no features that neurons could hold"
         norm = float(_masses(one).sum())
+    degree: int | float | None = network.homogeneity
+    if math.isnan(degree):
+        degree = norm = None
+        why = f"the activation {network.activation} has no declared degree"
+        unknown |= dict.fromkeys(("degree", "norm", "normalized_margin"), why)
+    elif non_finite:
+        norm = math.nan
     if non_finite:
-        margin = accuracy = cross_entropy = norm = math.nan
+        margin = accuracy = cross_entropy = math.nan
         unknown["logits"] = f"{non_finite} of its weights are not finite"
     elif rows is not None:
         unknown["logits"] = "needs the logits of all rows, and a sample was measured"
@@ -522,9 +529,9 @@ def _of_mlp(
         margin=margin,
         sampled=0 if rows is None else len(rows),
         activation=network.activation.name,
-        degree=network.homogeneity,
+        degree=degree,
         norm=norm,
-        normalized_margin=0.0 if norm == 0 else margin / norm,
+        normalized_margin=None if norm is None else 0.0 if norm == 0 else margin / norm,
         neurons=neurons,
         uncovered=_why_uncovered(network, factored=factored),
         non_finite=non_finite,
@@ -577,7 +584,7 @@ def _of_transformer(
 
 def _of_callable(
     module: Callable[..., Any], task: Task, rows: Rows | None, train: np.ndarray | None,
-    activation: str | Activation | None,
+    activation: str | Activation | Callable[..., Any] | None,
 ) -> Measurement:  # fmt: skip
     inputs = None if rows is None else rows.inputs.cpu().numpy()
     seen = module_logits(module, task, inputs)

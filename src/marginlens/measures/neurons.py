@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +93,8 @@ def neurons_of(network: MLP, task: Task, member: int = 0) -> Neurons:
     one = network.untied().member(member).to(torch.float64)
     weights = {name: p[0].cpu().numpy() for name, p in one.tensors.items()}
     norms = np.sqrt(sum(np.square(w).sum(0) for w in weights.values()))
-    masses = norms**one.homogeneity
+    nu = one.homogeneity
+    masses = norms ** (2 if math.isnan(nu) else nu)  # without a degree, shares of the squared norm
     live = masses > LIVE * masses.max(initial=0.0)
     spectrum = power_spectra(task, weights, live)
     whole = np.where(live[:, None], spectrum["all"], -1.0)

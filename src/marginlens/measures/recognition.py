@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def recognize(
     module: nn.Module,
     task: Task,
     seen: ModuleLogits,
-    activation: str | Activation | None = None,
+    activation: str | Activation | Callable[..., Any] | None = None,
     inputs: np.ndarray | None = None,
 ) -> Recognition:
     r"""Find the network $f(a, b) = \sum_i \sigma(u_i(a) + v_i(b)) w_i$ that a module computes.
@@ -157,7 +157,9 @@ def recognize(
 
 
 def recognize_weights(
-    tensors: Mapping[str, Any], task: Task, activation: str | Activation | None = None
+    tensors: Mapping[str, Any],
+    task: Task,
+    activation: str | Activation | Callable[..., Any] | None = None,
 ) -> Recognition:
     """Find a network with one hidden layer among tensors whose module is not at hand.
 
@@ -242,7 +244,7 @@ class _Candidate:
         found = sigma.value(before) @ self.out.T
         error = logits - found
         # each product and sum rounds: by the rounding times the sum of the absolute values, about
-        bound = size ** float(sigma.degree) @ np.abs(self.out).T
+        bound = self._bound(sigma, before, size) @ np.abs(self.out).T
         allowed = (16 + math.sqrt(self.out.shape[1])) * max(self.rounding, 2.0**-52) * bound
         spread = np.linalg.norm(logits)
         if (np.abs(error) <= allowed).all() and np.linalg.norm(error) <= 0.05 * spread + 1e-300:
@@ -250,6 +252,13 @@ class _Candidate:
         apart = error - error.mean(0)
         same = (np.abs(apart) <= 2 * allowed + 1e-12 * np.abs(error)).all()
         return "biased" if same and np.linalg.norm(apart) <= 0.05 * spread else "other"
+
+    @staticmethod
+    def _bound(sigma: Activation, before: Matrix, size: Matrix) -> Matrix:
+        """Bound of the hidden layer's absolute values, to which its rounding errors are relative."""
+        if not sigma.is_own:
+            return size ** float(sigma.degree)
+        return np.abs(sigma.value(before)) + np.abs(sigma.slope(before)) * size
 
     def logits(self, task: Task, sigma: Activation, inputs: np.ndarray) -> Matrix:
         return np.asarray(sigma.value(self._before(task, inputs, self.layer.tables)) @ self.out.T)
@@ -370,7 +379,7 @@ def _biases(
 
 
 def _activations(
-    module: nn.Module | None, task: Task, chosen: str | Activation | None
+    module: nn.Module | None, task: Task, chosen: str | Activation | Callable[..., Any] | None
 ) -> tuple[Activation, ...]:
     """The chosen activation, or the known ones, the task's own first."""
     if chosen is not None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from marginlens.theory import Activation
+from marginlens.errors import MarginLensError
+from marginlens.theory import Activation, OwnActivation
 
-__all__ = ["activate", "activated", "times_derivative_"]
+__all__ = ["activate", "activated", "derivative_scale", "times_derivative_"]
 
 
 def activate(activation: Activation, values: Tensor, out: Tensor | None = None) -> Tensor:
     """sigma(values), into ``out`` if given."""
+    if isinstance(activation, OwnActivation):
+        return _own(activation, values, out)
     degree, negative = activation.degree, activation.at_minus_one
     if activation.is_power:
         if degree == 2:
@@ -28,11 +31,33 @@ def activate(activation: Activation, values: Tensor, out: Tensor | None = None) 
     return size if degree == 1 else torch.pow(size, degree, out=out)
 
 
+def _own(activation: OwnActivation, values: Tensor, out: Tensor | None) -> Tensor:
+    """Values of a function that is given as such."""
+    made = activation.function(values)
+    if not isinstance(made, Tensor) or made.shape != values.shape:
+        got = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+        raise MarginLensError(
+            f"expected an activation that maps each entry alone, as torch.tanh; of shape "
+            f"{tuple(values.shape)} it made {got}"
+        )
+    return made if out is None else out.copy_(made)
+
+
+def derivative_scale(activation: Activation) -> int | float:
+    """Factor that :func:`times_derivative_` leaves out of the derivative."""
+    return 1.0 if activation.is_own else activation.degree
+
+
 def times_derivative_(activation: Activation, gradient: Tensor, values: Tensor) -> Tensor:
     """Multiply ``gradient`` in place by sigma'(values) / degree: by x^(k-1), or ReLU's step.
 
-    The degree is left to a smaller tensor; the derivative at a kink is 0.
+    The degree is left to a smaller tensor (:func:`derivative_scale`); the derivative at a kink is 0.
     """
+    if isinstance(activation, OwnActivation):
+        with torch.enable_grad():
+            inside = values.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(activation.function(inside).sum(), inside)
+        return gradient.mul_(slope)
     degree, negative = activation.degree, activation.at_minus_one
     if activation.is_power:
         if degree == 1:
@@ -61,6 +86,8 @@ def activated(activation: Activation, values: Tensor) -> Tensor:
     >>> x.grad
     tensor([0., 0., 1.])
     """
+    if isinstance(activation, OwnActivation):
+        return _own(activation, values, None)
     degree, negative = activation.degree, activation.at_minus_one
     if activation.is_power:
         return values * values if degree == 2 else values**degree

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.kernels import passes
-from marginlens.networks.activations import activate, times_derivative_
+from marginlens.networks.activations import activate, derivative_scale, times_derivative_
 from marginlens.networks.evaluator import GroupedEvaluator, Parameters
 from marginlens.networks.loss import loss_adder, require_classes
 from marginlens.networks.rows import Rows
@@ -298,7 +298,7 @@ class MLPEvaluator(GroupedEvaluator):
             Derivatives of the objective in the logits.
         """
         gradients["w"].baddbmm_(slopes, hidden)
-        back = torch.bmm(slopes.mT, p["w"] * self.activation.degree, out=hidden)
+        back = torch.bmm(slopes.mT, p["w"] * derivative_scale(self.activation), out=hidden)
         times_derivative_(self.activation, back, before)
         if self._biases:
             gradients["bias"] += back.sum(1, keepdim=True)

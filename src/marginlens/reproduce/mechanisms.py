@@ -380,7 +380,7 @@ def lottery_row(run: Run) -> Row:
     """Shares of neurons whose frequency each rule tells."""
     found = _scored(run)
     return {
-        "activation": run.recipe.activation,
+        "activation": str(run.recipe.activation),
         "live neurons": float(found.live),
         "median share of one frequency": found.purity,
         **{name: score.share for name, score in found.scores.items()},

@@ -13,7 +13,10 @@ from marginlens.verdict import FOLDER
 
 __all__ = ["RunAdvice", "option_of"]
 
-_OPTIONS = {"loss_function": "--loss", "members": "--seeds"}
+_OPTIONS = {
+    "loss_function": "--loss", "members": "--seeds", "train_rows": "--rows", "test_rows": "--test-rows",
+}  # fmt: skip
+_ROWS = ("train_rows", "test_rows")
 _LEFT_OUT = {"task", "snapshots", "record_every"}
 
 
@@ -98,6 +101,8 @@ class RunAdvice:
             stated = name in {suffix, "steps" if suffix == "longer" else ""}
             stated |= name == "loss_function" and value == "margin"
             if stated or (name not in _LEFT_OUT and value != usual[name]):
+                if name in _ROWS and value is not None:  # which the run's recipe holds
+                    value = "ROWS.csv" if self.folder is None else f"{FOLDER}/recipe.toml"
                 words += _as_options(name, value)
         if self.folder is not None:
             words += ["--out", f"{FOLDER}-{suffix}"]

@@ -126,6 +126,8 @@ def follow(
     if track is not None:
         require_tracker(track)
     check_trainable(chosen, recipe)  # before anything is written
+    if folder is not None:
+        recipe.to_toml()  # refuses what a file cannot hold
     with ExitStack() as stack:
 
         def begin() -> Tracker | None:

@@ -9,7 +9,7 @@ import numpy as np
 from marginlens.runs.advice import RunAdvice
 from marginlens.tasks import Task
 from marginlens.theory import default_activation, is_covered, parse_activation
-from marginlens.training import Recipe, Training
+from marginlens.training import Recipe, Training, trained_rows
 from marginlens.training.schedules import learning_rate
 from marginlens.verdict import TrainingFacts
 
@@ -40,6 +40,11 @@ def training_facts(
     other_rows, share = "", 1.0
     if recipe.train_length is not None:
         other_rows = f"on numbers of at most {recipe.train_length} digits"
+    elif recipe.chooses_rows:
+        chosen = trained_rows(task, recipe)
+        count = len(task.answers) if chosen is None else len(chosen)
+        share = count / len(task.answers)
+        other_rows = f"on {count} chosen rows of {len(task.answers)}"
     elif recipe.train_fraction < 1:
         share, other_rows = (
             recipe.train_fraction,

@@ -28,7 +28,7 @@ from marginlens.sweeps.store import SPEC, failures_of, finished_of
 __all__ = ["Results"]
 
 _MEANS = ("loss", "accuracy", "margin_share")
-_LATER = ("maximum_margin", "margin_share", "rows", "test_rows")
+_LATER = ("maximum_margin", "margin_share")
 _READS = (
     duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION,
 )  # fmt: skip

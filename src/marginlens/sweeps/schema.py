@@ -7,7 +7,7 @@ tables are keyed by ``configuration`` and ``seed``.
 from __future__ import annotations
 
 import types
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pyarrow as pa
 
@@ -17,6 +17,7 @@ __all__ = ["FEATURES", "MEMBERS", "RECIPE", "recipe_values"]
 
 _NOT_RESULTS = {
     "seed", "members", "compile", "memory", "device", "tf32", "record_every", "snapshots",
+    "train_rows", "test_rows",
 }  # fmt: skip
 """Fields that say how, and not what, is computed; the seed is a column of its own."""
 
@@ -25,7 +26,11 @@ def _arrow(annotation: Any) -> pa.DataType:
     """Arrow's type of a recipe's field."""
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
-        (annotation,) = (part for part in get_args(annotation) if part is not type(None))
+        (annotation,) = (
+            part
+            for part in get_args(annotation)
+            if part is not type(None) and get_origin(part) is not Annotated  # an own function
+        )
         return _arrow(annotation)
     if origin is Literal:
         return pa.string()

@@ -29,7 +29,7 @@ https://arxiv.org/abs/2402.09469: the maximum margin of k inputs on C_p.
 """
 
 from marginlens.public_names import keep_public_names
-from marginlens.theory.activation import Activation, parse_activation
+from marginlens.theory.activation import Activation, OwnActivation, parse_activation
 from marginlens.theory.adversary import (
     AdversaryBound,
     GroupAdversaryBound,
@@ -109,6 +109,7 @@ __all__ = [
     "MarginSolution",
     "MassBounds",
     "MemorizingComparison",
+    "OwnActivation",
     "ParityAdversaryBound",
     "ParityMassBounds",
     "ParityVerification",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["KNOWN_ACTIVATIONS", "MAXIMUM_DEGREE", "Activation", "parse_activation"]
+from marginlens.errors import MarginLensError
+
+__all__ = [
+    "KNOWN_ACTIVATIONS", "MAXIMUM_DEGREE", "Activation", "OwnActivation", "parse_activation",
+]  # fmt: skip
 
 MAXIMUM_DEGREE = 16
 KNOWN_ACTIVATIONS = (
@@ -50,6 +57,8 @@ class Activation:
 
     name: str
     degree: int | float
+
+    is_own: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse a name and a degree that contradict each other."""
@@ -102,7 +111,92 @@ class Activation:
         return self.name
 
 
-def parse_activation(spec: str | Activation) -> Activation:
+@dataclass(frozen=True)
+class OwnActivation(Activation):
+    """Activation given by a function of tensors, which is differentiated by PyTorch.
+
+    No theorem covers it. Without a declared degree of homogeneity, norms and normalized margins are
+    left out (NaN), and the penalty is L2 or none.
+
+    Attributes
+    ----------
+    function
+        Function of a tensor that is applied to each entry alone, such as ``torch.tanh``.
+    degree
+        Degree of homogeneity: function(t x) = t^degree function(x) for t > 0; NaN: none declared.
+    name
+        Name in tables.
+
+    Raises
+    ------
+    MarginLensError
+        If the function is not callable, or the degree is negative.
+
+    Examples
+    --------
+    >>> OwnActivation(lambda x: x * abs(x), degree=2).homogeneity
+    3
+    """
+
+    function: Callable[[Any], Any]
+    degree: int | float
+    name: str
+
+    is_own: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        degree: int | float | None = None,
+        name: str | None = None,
+    ) -> None:
+        if not callable(function):
+            raise MarginLensError(
+                f"expected a function of a tensor, for example torch.tanh, got {function!r}"
+            )
+        if degree is not None and not 0 < degree < math.inf:
+            raise MarginLensError(f"expected a degree above 0, for example 2, got {degree}")
+        called = name or f"own:{getattr(function, '__name__', type(function).__name__)}"
+        object.__setattr__(self, "function", function)
+        object.__setattr__(self, "degree", math.nan if degree is None else degree)
+        object.__setattr__(self, "name", called)
+
+    @property
+    def has_degree(self) -> bool:
+        """Whether a degree of homogeneity was declared."""
+        return not math.isnan(self.degree)
+
+    @property
+    def at_minus_one(self) -> float:
+        """NaN: one value does not say the function."""
+        return math.nan
+
+    @property
+    def is_power(self) -> bool:
+        """False, whatever the function is."""
+        return False
+
+    def value(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """The function's values; it is given a tensor where PyTorch is imported.
+
+        Examples
+        --------
+        >>> OwnActivation(abs, degree=1).value(np.array([-2.0, 1.0])).tolist()
+        [2.0, 1.0]
+        """
+        torch = sys.modules.get("torch")
+        return np.asarray(self.function(x if torch is None else torch.as_tensor(x)))
+
+    def slope(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """Central differences of the function: a derivative of a few digits, for figures."""
+        step = 1e-5 * np.maximum(1.0, np.abs(x))
+        return (self.value(x + step) - self.value(x - step)) / (2 * step)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def parse_activation(spec: str | Activation | Callable[[Any], Any]) -> Activation:
     """Activation of a given name.
 
     Parameters
@@ -111,7 +205,8 @@ def parse_activation(spec: str | Activation) -> Activation:
         ``"x^2"`` (also ``"x2"``, ``"square"``, ``"quadratic"``); ``"x^k"`` with an integer k from 1 to
         16; ``"relu"``; ``"abs"`` (also ``"|x|"``); ``"leaky_relu(s)"`` with a slope 0 <= s < 1 on the
         negative side; ``"relu^q"`` and ``"|x|^q"`` (also ``"abs^q"``) with a real q from 1 to 16. What
-        is the same function gets the same name. An :class:`Activation` is returned as it is.
+        is the same function gets the same name. An :class:`Activation` is returned as it is; another
+        callable becomes an :class:`OwnActivation` without a declared degree.
 
     Raises
     ------
@@ -129,6 +224,8 @@ def parse_activation(spec: str | Activation) -> Activation:
     """
     if isinstance(spec, Activation):
         return spec
+    if not isinstance(spec, str):
+        return OwnActivation(spec)
     name = re.sub(r"\s", "", spec.lower())
     name, degree, _ = _read(_ALIASES.get(name, name))
     return Activation(name, degree)

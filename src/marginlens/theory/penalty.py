@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from marginlens.errors import MarginLensError
 
@@ -40,7 +40,7 @@ class Penalty:
     strength: float = 1e-4
 
     @classmethod
-    def of(cls, value: Penalty | float) -> Penalty:
+    def of(cls, value: Any) -> Penalty:
         """Penalty itself, or the homogeneous one of this strength.
 
         Parameters

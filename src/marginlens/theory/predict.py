@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from marginlens.tasks import Task
 from marginlens.tasks import task as task_of
@@ -49,8 +52,8 @@ def default_activation(task: Task) -> Activation:
 
 def predict(
     task: Task | str,
-    activation: Activation | str | None = None,
-    penalty: Penalty | float | None = None,
+    activation: Activation | str | Callable[[Any], Any] | None = None,
+    penalty: Penalty | float | int | None = None,
 ) -> Prediction:
     """What a network on a task will learn, before any training.
 
@@ -98,12 +101,14 @@ def predict(
 
 
 def _predicted(
-    task: Task, activation: Activation | str | None, penalty: Penalty | None
+    task: Task, activation: Activation | str | Callable[[Any], Any] | None, penalty: Penalty | None
 ) -> Prediction:
     covered = default_activation(task)
     chosen = covered if activation is None else parse_activation(activation)
     if not is_covered(task):
         return _unknown(task, chosen, penalty, "the theory covers products in groups and parities")
+    if chosen.is_own:
+        return _unknown(task, chosen, penalty, f"the theory covers {covered}")
     if chosen != covered and searchable(task, chosen):
         return predict_neuron(task, chosen, penalty)
     if chosen != covered:
@@ -122,7 +127,7 @@ def _unknown(
     return Prediction(
         task=task.name,
         activation=activation.name,
-        norm=f"L2,{activation.homogeneity}",
+        norm="" if math.isnan(activation.degree) else f"L2,{activation.homogeneity}",
         margin=None,
         features=unknown_features(task),
         certificate=None,

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from marginlens.errors import MarginLensError
 from marginlens.networks import Rows
-from marginlens.tasks import Task
+from marginlens.tasks import Task, row_numbers
 from marginlens.training.recipe import Recipe
 
 __all__ = [
@@ -102,9 +103,37 @@ def trained_rows(task: Task, recipe: Recipe) -> Int[np.ndarray, " row"] | None:
 
 def _parted(task: Task, recipe: Recipe, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on, and the others."""
+    if recipe.chooses_rows:
+        return _by_numbers(task, recipe)
     if recipe.train_length is not None:
         return _by_length(task, recipe.train_length)
     return _by_share(order, recipe.train_fraction)
+
+
+def _by_numbers(task: Task, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and to test on by their numbers; where one is not given, all others."""
+    train, test = (
+        None if rows is None else np.sort(np.array(row_numbers(task, rows), dtype=np.int64))
+        for rows in (recipe.train_rows, recipe.test_rows)
+    )
+    every = np.arange(len(task.answers))
+    if train is None or test is None:
+        given = train if test is None else test
+        others = np.setdiff1d(every, np.empty(0, dtype=np.int64) if given is None else given)
+        if not len(others):
+            raise MarginLensError(
+                f"rows are all {len(every)} of {task.name}, which leaves none to "
+                f"{'test' if test is None else 'train'} on: leave some out"
+            )
+        train, test = (train, others) if test is None else (others, test)
+    assert train is not None
+    both = np.intersect1d(train, test)
+    if len(both):
+        raise MarginLensError(
+            f"expected other rows to test on than to train on; row {both[0]} is in both"
+            + (f", and {len(both) - 1} more" if len(both) > 1 else "")
+        )
+    return train, test
 
 
 def _by_share(order: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ Watch = Callable[[TrainingState], bool]
 """Looks at a training while it runs; says whether it is to go on."""
 
 
+Record = Callable[[Network], Mapping[str, Any]]
+"""Computes further columns of a history from the network."""
+
+
 class DivergedError(FloatingPointError):
     """Training left the finite numbers; ``state`` is the last good one."""
 
@@ -53,6 +57,7 @@ def train(
     checkpoint_every: int | None = None,
     watch: Watch | None = None,
     watch_seconds: float = 0.1,
+    record: Record | None = None,
     **fields: Any,
 ) -> Training:
     """Minimise mean cross-entropy + penalty over the rows to train on.
@@ -66,7 +71,8 @@ def train(
     recipe
         Recipe of the training; None: the one that suits the task, with these ``fields``.
     margin
-        The maximum normalized margin, to stop at a share of it; None: the predicted one.
+        The maximum normalized margin, to stop at a share of it; with ``fields`` the
+        predicted one by default.
     start
         A network to go on from, in place of the recipe's initial one; it is not changed.
     progress
@@ -81,8 +87,13 @@ def train(
         returns at the end is ignored. Its own time is none of the state's ``seconds``, and numbers
         are the same to the bit with it and without. Of several processes the first one's is called,
         between records. The state is the training's own: to keep one, copy it.
+    record
+        Function of the network, with the members still trained, that returns numbers by name, one each
+        or one a member: they become columns of the history. It is called at each record, and changes
+        no number of the training.
     fields
-        Fields of the recipe, in place of ``recipe``: ``width=60, penalty=1e-3``.
+        Fields of the recipe, in place of ``recipe``: ``width=60, penalty=1e-3``; also ``rows`` and
+        ``test_rows``, and a function as ``activation`` (:func:`marginlens.training.recipe_for`).
 
     Returns
     -------
@@ -109,13 +120,13 @@ def train(
     task = task_of(task)
     if recipe is None:
         recipe = recipe_for(task, **fields)
+        if margin is None and recipe.stop_share is not None:
+            margin = predict(task, recipe.activation).margin
     elif fields:
         raise MarginLensError(
             f"expected a recipe or fields of one, got both ({', '.join([*fields][:4])}): take "
             "recipe.model_copy(update=...)"
         )
-    if margin is None and recipe.stop_share is not None:
-        margin = predict(task, recipe.activation).margin
     if recipe.stop_share is not None and margin is None:
         raise ValueError(
             "stop_share needs a known maximum margin; leave it out for this activation"
@@ -142,7 +153,7 @@ def train(
     ):
         loop = _Loop(
             task, recipe, state, margin, minimum, progress, checkpoint, checkpoint_every, signals,
-            started, watch, watch_seconds,
+            started, watch, watch_seconds, record,
         )  # fmt: skip
         stopped = loop.run()
     return state.finish(stopped, compile_seconds + loop.steps.compile_seconds)
@@ -165,6 +176,7 @@ class _Loop:
         started: float,
         watch: Watch | None,
         watch_seconds: float,
+        record: Record | None,
     ) -> None:
         self.recipe, self.state, self.margin, self.minimum = recipe, state, margin, minimum
         self.progress, self.checkpoint, self.every = progress, checkpoint, checkpoint_every
@@ -178,6 +190,7 @@ class _Loop:
         self.saved = time.perf_counter()
         self.watch = watch if self.ranks.leads else None
         self.watch_seconds, self.watched = watch_seconds, -math.inf
+        self.own_record, self.own_names = record, set[str]()
 
     def run(self) -> str:
         state, recipe = self.state, self.recipe
@@ -282,6 +295,8 @@ class _Loop:
             name: value.cpu().numpy().astype(np.float64)
             for name, value in self.steps.evaluate(step).items()
         }
+        if self.own_record is not None:
+            latest |= self._own_columns(latest)
         active = state.active
         bad = ~np.isfinite(latest["loss"])
         if state.steps:
@@ -292,8 +307,12 @@ class _Loop:
             active = state.active
         state.steps.append(step)
         for name, value in latest.items():
+            if name not in state.rows:  # of an own record: unknown before it began
+                none = np.full(len(state.ends), np.nan)
+                state.rows[name] = [none] * (len(state.steps) - 1)
             if len(active) < len(state.ends):
-                row = state.rows[name][-1].copy()
+                rows = state.rows[name]
+                row = rows[-1].copy() if rows else np.full(len(state.ends), np.nan)
                 row[active] = value
                 value = row
             state.rows[name].append(value)
@@ -301,6 +320,27 @@ class _Loop:
         if self.progress is not None:
             self.progress(step, {name: rows[-1] for name, rows in state.rows.items()})
         self._stop_members(active)
+
+    def _own_columns(self, latest: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Numbers of the caller's function, one for each member still trained."""
+        assert self.own_record is not None
+        count = len(latest["loss"])
+        parameters = self.steps.kept()()[0]
+        with torch.enable_grad():
+            given = self.own_record(self.state.network.with_parameters(parameters))
+        found: dict[str, np.ndarray] = {}
+        for name, value in given.items():
+            if name in self.state.rows and name not in self.own_names:
+                raise MarginLensError(f"expected another name than {name!r}, which the history has")
+            tensor = torch.as_tensor(value).detach().cpu().double()
+            if tensor.numel() not in (1, count):
+                raise MarginLensError(
+                    f"expected one number or {count} of {name!r}, one a member, got shape "
+                    f"{tuple(tensor.shape)}"
+                )
+            found[name] = np.broadcast_to(tensor.flatten().numpy(), count).copy()
+        self.own_names |= found.keys()
+        return found
 
     def _stop_members(self, active: np.ndarray) -> None:
         """Let members go that have converged, are optimal, or have their share of the margin."""

@@ -12,15 +12,18 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    InstanceOf,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
 
 from marginlens.errors import MarginLensError
 from marginlens.networks import TransformerSettings
-from marginlens.tasks import Task
+from marginlens.tasks import Task, numbers_of, row_numbers, text_of_numbers
 from marginlens.theory import (
+    OwnActivation,
     Penalty,
     Prediction,
     default_activation,
@@ -103,6 +106,9 @@ class Recipe(BaseModel):
         Share of the table's rows to train on, and what decides which; the others are the test rows.
     train_length
         Of an addition: train on numbers of at most so many digits; longer ones are the test rows.
+    train_rows, test_rows
+        Numbers of the table's rows to train and to test on, in place of a share of them; where only one
+        of them is given, the other is all other rows.
     corrupt
         Share of the training rows whose label is replaced by another one, all equally likely.
     stop_share
@@ -135,7 +141,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
-    activation: str = "x^2"
+    activation: str | InstanceOf[OwnActivation] = "x^2"
     network: Literal["mlp", "factored", "transformer"] = "mlp"
     width: int = Field(500, ge=1, le=1_000_000)
     embedding: int = Field(256, ge=1, le=1_000_000)
@@ -168,6 +174,8 @@ class Recipe(BaseModel):
     online: bool = False
     train_fraction: float = Field(1.0, gt=0, le=1)
     train_length: int | None = Field(None, ge=1)
+    train_rows: tuple[int, ...] | None = Field(None, min_length=1, repr=False)
+    test_rows: tuple[int, ...] | None = Field(None, min_length=1, repr=False)
     split_seed: int = Field(0, ge=0, lt=2**62)
     corrupt: float = Field(0.0, ge=0, lt=1)
     steps: int = Field(1500, ge=0, le=100_000_000)
@@ -188,8 +196,18 @@ class Recipe(BaseModel):
 
     @field_validator("activation")
     @classmethod
-    def _known_activation(cls, value: str) -> str:
-        return parse_activation(value).name
+    def _known_activation(cls, value: Any) -> Any:
+        known = parse_activation(value)
+        return known if known.is_own else known.name
+
+    @field_validator("train_rows", "test_rows", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return numbers_of(value) if isinstance(value, str) else value
+
+    @field_serializer("activation", when_used="json")
+    def _named_activation(self, value: Any) -> str:
+        return str(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -207,6 +225,14 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fits_the_network(self) -> "Recipe":
+        if isinstance(self.activation, OwnActivation):
+            if self.network == "transformer":
+                raise MarginLensError("an own activation is for the mlp: take a named one, as relu")
+            if self.penalty == "homogeneous" and not self.activation.has_degree:
+                raise MarginLensError(
+                    "the homogeneous penalty needs the degree of the activation: give "
+                    'OwnActivation(function, degree=2), or penalty=Penalty("l2", 1e-4)'
+                )
         for name, kind in _OF_A_KIND.items():
             if (
                 self.network != kind
@@ -281,6 +307,10 @@ class Recipe(BaseModel):
             raise ValueError(
                 "stop_share is one of the whole table's maximum margin, which says nothing about a part "
                 "of it or wrong labels: leave it out; tolerance stops what has converged"
+            )
+        if self.chooses_rows and (self.train_length is not None or self.train_fraction < 1):
+            raise MarginLensError(
+                "rows, train_fraction and train_length all say which rows are trained on: keep one"
             )
         if self.train_length is not None and self.train_fraction < 1:
             raise ValueError(
@@ -399,6 +429,7 @@ class Recipe(BaseModel):
         """Whether the kernel for ensembles of tiny networks takes such steps (``KernelSteps``)."""
         return (
             self.network == "mlp"
+            and isinstance(self.activation, str)
             and not self.tied
             and not self.biases
             and self.loss_function == "cross_entropy"
@@ -417,7 +448,7 @@ class Recipe(BaseModel):
             width=self.width,
             heads=self.heads,
             hidden=self.hidden,
-            activation=self.activation,
+            activation=str(self.activation),
             sequence=self.sequence,
             attention=self.attention,
             biases=self.biases is not False,
@@ -438,7 +469,12 @@ class Recipe(BaseModel):
     @property
     def holds_out(self) -> bool:
         """Whether rows are held back from training, to test on."""
-        return self.train_fraction < 1 or self.train_length is not None
+        return self.train_fraction < 1 or self.train_length is not None or self.chooses_rows
+
+    @property
+    def chooses_rows(self) -> bool:
+        """Whether the rows to train on, or to test on, are given by their numbers."""
+        return self.train_rows is not None or self.test_rows is not None
 
     def is_sampled(self, task: Task) -> bool:
         """Whether a sample of inputs stands for the whole table, which is too large to list."""
@@ -453,13 +489,24 @@ class Recipe(BaseModel):
         """Rows of a step, about."""
         if self.batch:
             return float(self.batch)
+        if self.train_rows is not None:
+            return float(len(self.train_rows))
         if self.train_length is not None and task.lengths is not None:
             return float((task.lengths <= self.train_length).sum())
         return len(task.answers) * self.train_fraction
 
     def to_toml(self) -> str:
         """The recipe as TOML text."""
-        return tomli_w.dumps(self.model_dump(exclude_none=True))
+        if isinstance(self.activation, OwnActivation):
+            raise MarginLensError(
+                "a file cannot hold an own activation: train it without a folder, as "
+                "ml.train(task, activation=function)"
+            )
+        values = self.model_dump(exclude_none=True)
+        for name in ("train_rows", "test_rows"):
+            if name in values:
+                values[name] = text_of_numbers(values[name])
+        return tomli_w.dumps(values)
 
     @classmethod
     def from_toml(cls, text: str) -> "Recipe":
@@ -518,7 +565,9 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
         Task that is trained on.
     chosen
         Values of the recipe's fields; None is left to the task. ``penalty`` may also be a number, the
-        strength of the homogeneous penalty, or a ``Penalty``.
+        strength of the homogeneous penalty, or a ``Penalty``; ``activation`` a function of a tensor;
+        ``rows`` (train_rows) and ``test_rows`` are anything that
+        :func:`marginlens.tasks.row_numbers` takes.
 
     Raises
     ------
@@ -533,6 +582,7 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     (500, 0.0001, 'x^2')
     """
     given = _with_penalty({name: value for name, value in chosen.items() if value is not None})
+    given = _with_rows(task, given)
     plain = given.get("network", "mlp") == "mlp"
     if plain and given.get("loss_function") == "margin":
         return _margin_recipe(task, given)
@@ -544,12 +594,18 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
         wide = {"width": 512} if plain else {}
         checked = checked_recipe({"task": task.name, **defaults, **wide, **given})
         if plain and checked.stop_share is not None:
-            raise ValueError(_no_margin(task, checked.activation))
+            raise ValueError(_no_margin(task, str(checked.activation)))
         return checked
     if given.get("biases"):  # which the homogeneous penalty refuses
         given.setdefault("penalty", "l2")
     activation = parse_activation(given.get("activation", default_activation(task)))
-    given |= {"task": task.name, "activation": activation.name}
+    given |= {"task": task.name, "activation": activation if activation.is_own else activation.name}
+    if (
+        isinstance(activation, OwnActivation)
+        and not activation.has_degree
+        and "penalty" not in given
+    ):
+        given |= {"penalty": "l2", "strength": given.get("strength", 0.0)}
     checked = checked_recipe(given)
     if given.keys() >= _SUITED and task.subset is None and checked.stop_share is None:
         return checked  # nothing to fill in: a prediction by search takes seconds
@@ -584,6 +640,22 @@ def _margin_recipe(task: Task, given: dict[str, Any]) -> Recipe:
     suited = _suited(task, prediction)
     kept = {name: suited[name] for name in ("width", "init_scale") if name in suited}
     return checked_recipe({**defaults, **kept, **given})
+
+
+def _with_rows(task: Task, given: dict[str, Any]) -> dict[str, Any]:
+    """The fields with numbers of rows in place of rows in any form; all rows are no choice."""
+    if "rows" in given:
+        if "train_rows" in given:
+            raise MarginLensError("expected rows or train_rows, got both: they are the same")
+        given = {name: value for name, value in given.items() if name != "rows"} | {
+            "train_rows": given["rows"]
+        }
+    for name in ("train_rows", "test_rows"):
+        if name in given:
+            given[name] = row_numbers(task, given[name])
+    if "test_rows" not in given and len(given.get("train_rows", ())) == len(task.answers):
+        given.pop("train_rows", None)
+    return given
 
 
 def _with_penalty(given: dict[str, Any]) -> dict[str, Any]:
@@ -657,4 +729,7 @@ def in_one_line(error: ValidationError) -> str:
     problem = error.errors()[0]
     words = problem["msg"].removeprefix("Value error, ")
     field = ".".join(str(part) for part in problem["loc"])
-    return f"{field}: {words.lower()}, got {problem['input']!r}" if field else words
+    if not field:
+        return words
+    got = repr(problem["input"])
+    return f"{field}: {words.lower()}, got {got if len(got) <= 80 else got[:77] + '...'}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from marginlens.display import Displayed, Shown
 from marginlens.networks import Network
 from marginlens.training.recipe import Recipe
 
@@ -30,7 +31,7 @@ _WAYS: tuple[Way, ...] = ("", "passes", "steps")
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class Training(Displayed):
     """What training leaves behind.
 
     Attributes
@@ -73,6 +74,46 @@ class Training:
     ends: tuple[str, ...] = ()
     end_steps: Int[np.ndarray, " member"] = field(default_factory=lambda: np.empty(0, np.int64))
     compile_seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold: how it ended, and the last record of each member."""
+        last = {name: values[-1] for name, values in self.history.items() if len(values)}
+        return {
+            "network": type(self.network).__name__,
+            "members": self.network.members,
+            "steps": int(self.end_steps.max(initial=0)),
+            "seconds": self.seconds if np.isfinite(self.seconds) else None,
+            "stopped": self.stopped,
+            "ends": list(self.ends),
+            "last": {
+                name: [float(value) if np.isfinite(value) else None for value in values]
+                for name, values in last.items()
+            },
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Rows of :meth:`to_frame`: the history, one a record and member."""
+        return [
+            {"step": int(step), "member": member}
+            | {name: float(values[row, member]) for name, values in self.history.items()}
+            for row, step in enumerate(self.steps)
+            for member in range(self.network.members)
+        ]
+
+    def shown(self) -> Shown:
+        """Heading, how it ended, and the last record of each member."""
+        values = self.to_dict()
+        names = ("network", "members", "steps", "seconds", "stopped")
+        last = values["last"]
+        rows = [
+            [member, *(column[member] for column in last.values())]
+            for member in range(self.network.members)
+        ]
+        columns = ["member", *(name.replace("_", " ") for name in last)]
+        facts = [(name, values[name]) for name in names]
+        return Shown(
+            "a training", facts, columns, rows if last else [], "Last record of each member."
+        )
 
 
 @dataclass(eq=False)
