@@ -15,6 +15,7 @@ from marginlens.tasks import task
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 cases, engine, measure, textbook = map(import_module, ("cases", "engine", "measure", "textbook"))
+optimizers = import_module("optimizers")
 
 
 class FakeClock:
@@ -319,3 +320,29 @@ def test_the_products_that_are_counted():
     assert engine.matrix_products(tied)[0] == (7 * 8 // 2, 11, 7)
     network = replace(case, form="transformer")
     assert engine.matrix_products(network)[0] == (24, 512, 7)
+
+
+def test_steps_that_are_not_relative_are_the_same_where_all_neurons_are_as_long():
+    """A comparison that leaves out one part of an optimizer leaves the others as they are."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(2, 9, 5, generator=generator, dtype=torch.float64)
+    for lengths, same in ((torch.ones(5), True), (torch.arange(1.0, 6), False)):
+        ends = []
+        for update in (optimizers.product.neuronwise_adam_, optimizers.absolute_neuronwise_adam_):
+            p = {"w": start / start.norm(dim=1, keepdim=True) * lengths.double()}
+            g = {"w": torch.ones_like(start).cumsum(1)}
+            m, v = {"w": torch.zeros_like(start)}, torch.zeros(2, 5, dtype=torch.float64)
+            update(p, g, m, v, step=1, rate=0.1, betas=(0.9, 0.8))
+            ends.append(p["w"])
+        assert torch.allclose(*ends, rtol=1e-12) == same
+
+
+def test_a_row_of_the_optimizers_says_when_each_level_was_reached(monkeypatch):
+    monkeypatch.setattr(optimizers, "LEVELS", (1e3, 1e-9))
+    row = optimizers.row("parity(4,2)", "Adam", optimizers.ADAM, 0, 20)
+    assert row[:2] == ["parity(4,2)", "Adam"]
+    assert row[2].startswith("0 / ")
+    assert row[3] == "–"
+    assert float(row[4]) > 1e-9
+    assert row[5].endswith(" of 1.0000")
+    assert row[6].startswith("20 / ")
