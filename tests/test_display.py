@@ -85,3 +85,30 @@ def test_a_run_without_measured_neurons_is_shown_without_a_verdict(run):
     bare = replace(run, measured=None)
     assert "a run" in bare._repr_html_()
     assert "claim" not in bare.shown().text()
+
+
+def test_every_record_prints_its_table_and_converts_to_plain_values(run):
+    import json
+
+    task = ml.Task("C5")
+    records = [
+        run, run.prediction, run.verdict, run.measurement, run.training, run.measurement.logits,
+        ml.penalty_path("C5", [1e-3, 1e-4]), ml.certify("C5"), ml.best_neuron("C5", "relu", starts=2),
+        ml.load({name: p[0].numpy() for name, p in ml.optimal_network(task).tensors.items()}),
+    ]  # fmt: skip
+    for record in records:
+        assert str(record) == record.shown().text()
+        assert len(str(record).splitlines()) > 2, type(record)
+        json.dumps(record.to_dict())
+        frame = record.to_frame()
+        assert len(frame) == len(record.to_records()) > 0
+        assert list(frame.columns) == list(record.to_records()[0])
+    assert run.verdict.to_frame()["status"].tolist() == [c.status for c in run.verdict.claims]
+    assert run.prediction.to_frame()["name"].tolist() == ["k=1", "k=2"]
+
+
+def test_without_pandas_frames_are_arrow_tables(run, monkeypatch):
+    monkeypatch.setattr("marginlens.display.find_spec", lambda name: None)
+    frame = run.verdict.to_frame()
+    assert type(frame).__module__.startswith("pyarrow")
+    assert frame.num_rows == len(run.verdict.claims)

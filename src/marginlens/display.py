@@ -7,13 +7,13 @@ and escapes everything it is given.
 from __future__ import annotations
 
 import html
+import re
 import textwrap
 import unicodedata
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["Displayed", "Shown", "frame_of", "printable", "residue", "short"]
 
@@ -204,18 +204,27 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> Any:
 class Displayed:
     """A record that prints as a table, shows itself in notebooks, and converts to plain values."""
 
-    @abstractmethod
     def shown(self) -> Shown:
-        """Heading, facts and table that ``print`` and notebooks show."""
+        """Heading, facts and table that ``print`` and notebooks show: by default all single values."""
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower()
+        single = (str, int, float)
+        facts = [
+            (n.replace("_", " "), v) for n, v in self.to_dict().items() if isinstance(v, single)
+        ]
+        return Shown(words, facts)
 
-    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
+        """Plain values that JSON can hold: by default the fields that are single values."""
+        single = (str, int, float, type(None))
+        values = {one.name: getattr(self, one.name) for one in fields(cast("Any", self))}
+        return {name: value for name, value in values.items() if isinstance(value, single)}
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Rows of :meth:`to_frame` as plain values: by default those of the printed table."""
-        shown = self.shown()
-        return [dict(zip(shown.columns, row, strict=True)) for row in shown.rows]
+        """Rows of :meth:`to_frame` as plain values: by default one row of all single values."""
+        single = (str, int, float, type(None))
+        return [
+            {name: value for name, value in self.to_dict().items() if isinstance(value, single)}
+        ]
 
     def to_frame(self) -> Any:
         """Table of the record: a pandas DataFrame where pandas is installed, else a pyarrow Table."""

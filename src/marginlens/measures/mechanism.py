@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from marginlens.display import Displayed
 from marginlens.groups.subgroups import GREATEST_ORDER
 from marginlens.measures.clock_pizza import (
     EXPLAINED,
@@ -122,7 +123,7 @@ class ClockPizza:
 
 
 @dataclass(frozen=True, eq=False)
-class Mechanism:
+class Mechanism(Displayed):
     """How a function on a group's table of pairs gets its answers, by the field's measures.
 
     Attributes

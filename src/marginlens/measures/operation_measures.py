@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from marginlens.display import Displayed
 from marginlens.measures.clock_pizza import (
     TRIPLES,
     Symmetricity,
@@ -27,7 +28,7 @@ _NO_GROUP = "the operation is no group's product, on all elements or on the unit
 
 
 @dataclass(frozen=True, eq=False)
-class OperationMeasures:
+class OperationMeasures(Displayed):
     """How a function answers an operation's table, and how it composes in group coordinates.
 
     Attributes

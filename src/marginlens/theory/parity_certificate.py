@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marginlens.display import Displayed
 from marginlens.theory.parity import parity_weights
 
 __all__ = ["ParityVerification", "certify_parity"]
@@ -17,7 +18,7 @@ _GREATEST_MONOMIALS = 200_000
 
 
 @dataclass(frozen=True)
-class ParityVerification:
+class ParityVerification(Displayed):
     """What brute force over all inputs found.
 
     Attributes

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from marginlens.tasks import Task
+from marginlens.display import Displayed, Shown
+from marginlens.tasks import Task, task_of
 from marginlens.theory.group_prediction import group_at_penalty
 from marginlens.theory.parity_prediction import parity_at_penalty
 from marginlens.theory.predict import predict
@@ -18,7 +20,7 @@ __all__ = ["PenaltyPath", "penalty_path"]
 
 
 @dataclass(frozen=True, eq=False)
-class PenaltyPath:
+class PenaltyPath(Displayed):
     """Minima of cross-entropy + strength * sum ||omega||^nu, one a strength.
 
     Attributes
@@ -52,6 +54,29 @@ class PenaltyPath:
         """Names of the features, in the order of ``shares``."""
         return tuple(feature.name for feature in self.limit.features)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold: the task and the columns; NaN is None."""
+        columns = {
+            name: [float(value) if np.isfinite(value) else None for value in column]
+            for name, column in self.columns().items()
+        }
+        return {"task": self.limit.task, "margin": self.limit.margin, "columns": columns}
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Rows of :meth:`to_frame`: one a strength."""
+        columns = self.columns()
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def shown(self) -> Shown:
+        """Heading and a row for each strength."""
+        records = self.to_records()
+        names = ("strength", "loss", "norm", "margin", "margin_ratio")
+        rows = [[None if one[n] != one[n] else one[n] for n in names] for one in records]
+        facts = [("maximum margin γ*", self.limit.margin)]
+        words = [name.replace("_", " ") for name in names]
+        return Shown(f"{self.limit.task}: the minimum at each strength", facts, words, rows)
+
     def columns(self) -> dict[str, np.ndarray]:
         """The path as columns of a table: one row a strength, one column a feature's share."""
         names = ("loss", "cross_entropy", "norm", "margin", "margin_ratio", "gap")
@@ -63,7 +88,11 @@ class PenaltyPath:
 
 
 def penalty_path(
-    task: Task, strengths: Sequence[float] | None = None, *, count: int = 61, decades: float = 6.0
+    task: Task | str,
+    strengths: Sequence[float] | None = None,
+    *,
+    count: int = 61,
+    decades: float = 6.0,
 ) -> PenaltyPath:
     """Exact minimum at each strength of the homogeneous penalty.
 
@@ -92,6 +121,7 @@ def penalty_path(
     >>> path.norm.round(1).tolist(), path.margin_ratio.round(4).tolist()
     ([0.0, 11704.3, 17502.4], [nan, 0.9737, 0.9872])
     """
+    task = task_of(task)
     limit = predict(task)
     edge = limit.collapse_penalty
     if edge is None:

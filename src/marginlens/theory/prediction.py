@@ -211,6 +211,14 @@ class Prediction(Displayed):
             facts.insert(0, ("name", self.task_note))
         return Shown(heading, facts, columns, rows, self.note)
 
+    def to_records(self) -> list[dict[str, Any]]:
+        """Rows of :meth:`to_frame`: one a feature, with its share at the penalty where one is given."""
+        shares = {} if self.at_penalty is None else self.at_penalty.shares
+        return [
+            {"task": self.task, **vars(feature), "share_at_penalty": shares.get(feature.name)}
+            for feature in self.features
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold.
 

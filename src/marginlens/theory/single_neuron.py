@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from marginlens.display import Displayed
 from marginlens.groups import is_prime
 from marginlens.theory.activation import Activation, parse_activation
 from marginlens.theory.neuron_ascent import Profile, ascend, stationarity
@@ -22,7 +23,7 @@ _ZERO = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class BestNeuron:
+class BestNeuron(Displayed):
     """The best neuron that was found, with the evidence that it is one.
 
     Attributes

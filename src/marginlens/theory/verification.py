@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from marginlens.display import Displayed
 from marginlens.groups.table import find_identity
 
 __all__ = [
@@ -34,7 +35,7 @@ Table = Int[np.ndarray, "element element"]
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Displayed):
     """What the recomputation found.
 
     Attributes

@@ -109,6 +109,10 @@ class Verdict(Displayed):
         sentence = self.count if self.status == "passes" else self.counts
         return Shown(f"{self.task}: verdict", (), columns, rows, sentence, lead=self.summary)
 
+    def to_records(self) -> list[dict[str, Any]]:
+        """Rows of :meth:`to_frame`: one a claim, with its fields."""
+        return [asdict(claim) for claim in self.claims]
+
     @property
     def counts(self) -> str:
         """Number of claims with each status, such as ``"✓ 10 pass, ✗ 2 contradicted"``."""
