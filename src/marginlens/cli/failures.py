@@ -1,8 +1,9 @@
 """Exit code and one line of advice for every way in which a command can fail.
 
-A ``ValueError`` (or arithmetic, runtime or system error) that this package raised itself is about the
-input, and its message says what was expected. The same types from inside NumPy or PyTorch are bugs of
-ours, but for the kinds listed here: memory, processes, devices, disks, malformed files.
+A ``MarginLensError`` is about the input, and its message says what was expected; so is a ``ValueError``
+(or arithmetic, runtime or system error) that this package raised itself. The same types from inside
+NumPy or PyTorch are bugs of ours, but for the kinds listed here: memory, processes, devices, disks,
+malformed files.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
+
+from marginlens.errors import MarginLensError
 
 __all__ = ["INTERNAL", "failure_of", "report_address"]
 
@@ -74,6 +77,8 @@ def _advice(error: BaseException) -> str:
         )  # fmt: skip
     if isinstance(error, OSError):
         return _system(error)
+    if isinstance(error, MarginLensError):
+        return said
     if isinstance(error, (ValueError, ArithmeticError, RuntimeError)) and _raised_here(error):
         return said
     if isinstance(error, RecursionError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.foreign import Choices, Foreign
 from marginlens.formats.own_table import own_group, same_group
 from marginlens.tasks import Task, task
@@ -95,7 +96,7 @@ def clear_winner(candidates: Sequence[Candidate], what: str, how: str, name: str
         best.accuracy >= HALF and best.accuracy - ordered[1].accuracy >= CLEAR
     ):
         return best
-    raise ValueError(
+    raise MarginLensError(
         f"{name} does not say {what}, and its answers do not: {shares(candidates)}; say it, "
         f"for example {how}"
     )

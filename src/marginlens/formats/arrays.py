@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.answers import settled
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
@@ -21,7 +22,7 @@ __all__ = ["NPZ"]
 def _read(file: File, choices: Choices) -> Foreign:
     given = file.tensors.get("logits")
     if given is None:
-        raise ValueError(f"{file.name} has no array 'logits' of shape (a, b, c)")
+        raise MarginLensError(f"{file.name} has no array 'logits' of shape (a, b, c)")
     classes = given.shape[-1] if given.ndim else 0
     _require_shape(tuple(given.shape))
     logits = take(file.tensors, "logits", *given.shape)
@@ -43,7 +44,7 @@ def _require_shape(shape: tuple[int, ...]) -> None:
         if more
         else "expected (n, n, n), or (n*n, n) with row a*n + b, for example (5, 5, 5)"
     )
-    raise ValueError(f"logits has shape {shape}; {hint}")
+    raise MarginLensError(f"logits has shape {shape}; {hint}")
 
 
 def _task(tensors: Mapping[str, Tensor], order: int, choices: Choices) -> Task:
@@ -51,7 +52,9 @@ def _task(tensors: Mapping[str, Tensor], order: int, choices: Choices) -> Task:
         return task_of_order(order, choices)
     table = take(tensors, "table", order, order).numpy()
     if not np.array_equal(table, table.astype(np.int64)):
-        raise ValueError("table holds numbers that are no elements; expected 0 to its order - 1")
+        raise MarginLensError(
+            "table holds numbers that are no elements; expected 0 to its order - 1"
+        )
     return task(FiniteGroup(table.astype(np.int64), choices.group or "table"))
 
 

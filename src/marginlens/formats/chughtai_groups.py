@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.answers import accuracy, settled
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign
@@ -44,13 +45,13 @@ def stated_group(stated: Stated, order: int) -> Task | None:
     if name is None:
         return None
     if not isinstance(name, str) or name not in _LETTERS:
-        raise ValueError(
+        raise MarginLensError(
             f"{stated.where('group')}, which is not known; expected {', '.join([*_LETTERS][:4])} or "
             f"{[*_LETTERS][4]}, or say it with --group, for example --group C{order}"
         )
     have = f"the tables have {order} elements"
     if "group_parameter" not in stated:
-        raise ValueError(
+        raise MarginLensError(
             f"{stated.where('group')} without group_parameter, and {have}; say it with --group"
         )
     where = f"{stated.where('group')}, {stated.where('group_parameter')}"
@@ -61,7 +62,7 @@ def stated_group(stated: Stated, order: int) -> Task | None:
     try:
         found = task(f"{_LETTERS[name]}{number}")
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+        raise MarginLensError(f"{where}: {error}") from None
     if found.size != order:
         raise refusal
     return found
@@ -98,7 +99,7 @@ def in_their_order(found: Foreign, choices: Choices, *, stated: bool) -> Foreign
         return settled(found, choices, stated=False)
     if own is not None and choices.group is None:
         kind = "cyclic" if own.generator is not None else "another"
-        raise ValueError(
+        raise MarginLensError(
             f"cfg.json says {start.name}, but the network's answers form the table of {kind} group of "
             f"order {own.order}; expected both to agree, or name the group with --group"
         )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.as_tensor import as_tensor
 from marginlens.formats.find_tensors import find_tensors
 from marginlens.formats.pickled_values import Unreadable
@@ -75,17 +76,19 @@ class File:
 
 def _json_object(path: Path, words: str) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST_JSON:
-        raise ValueError(f"{words} has more than {_LARGEST_JSON / 1e6:.0f} MB; expected settings")
+        raise MarginLensError(
+            f"{words} has more than {_LARGEST_JSON / 1e6:.0f} MB; expected settings"
+        )
     try:
         values = json.loads(path.read_text("utf-8-sig"), parse_int=_integer)
     except (ValueError, OSError, RecursionError) as error:
         detail = " ".join(str(error).split())[:80]
-        raise ValueError(f"{words} is no JSON file ({detail})") from None
+        raise MarginLensError(f"{words} is no JSON file ({detail})") from None
     if not isinstance(values, dict):
-        raise ValueError(f'{words} is no JSON object; expected settings such as {{"p": 113}}')
+        raise MarginLensError(f'{words} is no JSON object; expected settings such as {{"p": 113}}')
     for key, value in _leaves(values):
         if isinstance(value, _TooLong):
-            raise ValueError(
+            raise MarginLensError(
                 f"{words}: {key} is an integer of {value.digits} digits; expected one of 64 bits"
             )
     return values
@@ -144,7 +147,7 @@ def read_file(
     try:
         network = find_tensors(content.value, tuple(marks))
     except ValueError as error:
-        raise ValueError(f"{path.name} {error}") from None
+        raise MarginLensError(f"{path.name} {error}") from None
     tensors, notes = _converted(path, network.tensors, largest)
     top = content.value if isinstance(content.value, Mapping) else {}
     return File(path, tensors, _plain(top), (*network.notes, *notes), content.metadata)
@@ -169,7 +172,7 @@ def file_of(tensors: Mapping[Any, Any], *, marks: Iterable[frozenset[str]] = ())
     try:
         network = find_tensors(tensors, tuple(marks))
     except ValueError as error:
-        raise ValueError(f"{path.name} {error}") from None
+        raise MarginLensError(f"{path.name} {error}") from None
     found, notes = _converted(path, network.tensors, _LARGEST)
     return File(path, found, _plain(tensors), (*network.notes, *notes))
 
@@ -177,16 +180,16 @@ def file_of(tensors: Mapping[Any, Any], *, marks: Iterable[frozenset[str]] = ())
 def _require_file(path: Path, largest: int) -> None:
     try:
         if path.is_dir():
-            raise ValueError(f"{str(path)!r} is a folder, not a file; give a {KINDS} file")
+            raise MarginLensError(f"{str(path)!r} is a folder, not a file; give a {KINDS} file")
         if not path.is_file():
-            raise ValueError(f"{str(path)!r}: no such file; give a {KINDS} file")
+            raise MarginLensError(f"{str(path)!r}: no such file; give a {KINDS} file")
         size = path.stat().st_size
         with path.open("rb"):
             pass
     except OSError as error:
-        raise ValueError(f"{str(path)!r} cannot be read ({error.strerror})") from None
+        raise MarginLensError(f"{str(path)!r} cannot be read ({error.strerror})") from None
     if size > largest:
-        raise ValueError(
+        raise MarginLensError(
             f"{path.name} has more than {largest / 1e9:.1f} GB; networks measured here have megabytes"
         )
 
@@ -201,10 +204,10 @@ def _converted(
     for name, value in found.items():
         number, kind = (value, None) if isinstance(value, Unreadable) else as_tensor(value)
         if isinstance(number, Unreadable):
-            raise ValueError(f"{path.name}: {name} is {number.why}; {number.advice}")
+            raise MarginLensError(f"{path.name}: {name} is {number.why}; {number.advice}")
         size += number.numel() * number.element_size()  # a few bytes can be repeated into any shape
         if size > largest:
-            raise ValueError(
+            raise MarginLensError(
                 f"{path.name} holds tensors of {size / 1e9:.1f} GB; expected megabytes"
             )
         tensors[name] = number

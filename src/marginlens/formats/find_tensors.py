@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.pickled_values import Unreadable
 
 __all__ = ["FoundTensors", "find_tensors"]
@@ -85,13 +86,13 @@ def find_tensors(content: Any, marks: Sequence[frozenset[str]] = ()) -> FoundTen
     """
     if isinstance(content, Tensor | np.ndarray):
         lengths = [*content.shape]
-        raise ValueError(
+        raise MarginLensError(
             f"holds one tensor of shape {lengths} without a name; expected tensors by name, for example "
             "torch.save({'u': u, 'v': v, 'w': w}, 'model.pt')"
         )
     containers = list(_Search().containers(content))
     if not containers:
-        raise ValueError(f"holds no tensors, {_keys(content)}; expected a state_dict")
+        raise MarginLensError(f"holds no tensors, {_keys(content)}; expected a state_dict")
     fitting = _fitting(containers, marks)
     if not fitting:
         fullest = max(containers, key=lambda one: len(one.tensors))
@@ -101,7 +102,9 @@ def find_tensors(content: Any, marks: Sequence[frozenset[str]] = ()) -> FoundTen
     rivals = [one for one in fitting if one.rank == chosen.rank and one is not chosen]
     if rivals and chosen.sequence is None:
         names = ", ".join(one.path or "its top" for one in (chosen, *rivals[:7]))
-        raise ValueError(f"holds several networks ({names}); save the one that is to be measured")
+        raise MarginLensError(
+            f"holds several networks ({names}); save the one that is to be measured"
+        )
     return FoundTensors(chosen.tensors, tuple(_notes(chosen, fitting)))
 
 
@@ -183,7 +186,7 @@ def _require_one_name(container: _Candidate) -> None:
     for name in container.tensors:
         other = seen.setdefault(_unwrapped(name), name)
         if other != name:
-            raise ValueError(
+            raise MarginLensError(
                 f"holds both {other} and {name}, two tensors of one name; save one network alone"
             )
 
@@ -245,7 +248,7 @@ class _Search:
     def _count(self) -> None:
         self.visited += 1
         if self.visited > _MOST_VISITS:
-            raise ValueError("holds too many nested values; expected a state_dict")
+            raise MarginLensError("holds too many nested values; expected a state_dict")
 
 
 def _is_optimizer(value: Mapping[Any, Any]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.answers import Candidate, clear_winner, settled, shares
 from marginlens.formats.chughtai_groups import in_their_order, stated_group, stored_numbers
 from marginlens.formats.files import File
@@ -61,13 +62,13 @@ def _stated_activation(stated: Stated) -> str:
     try:
         return parse_activation(str(name).lower()).name
     except ValueError as error:
-        raise ValueError(f"{stated.where('act_fn', 'act_type')}: {error}") from None
+        raise MarginLensError(f"{stated.where('act_fn', 'act_type')}: {error}") from None
 
 
 def _check_chughtai(file: File, stated: Stated, coordinates: int, neurons: int) -> None:
     """Refuse a kind of network or sizes in cfg.json that are not those of the tables."""
     if stated.get("model") == "Transformer":
-        raise ValueError(
+        raise MarginLensError(
             f"{stated.where('model')}, but the file has W_x, W_y, W and W_U, an MLP's tables; expected "
             "both to agree"
         )
@@ -78,7 +79,7 @@ def _check_chughtai(file: File, stated: Stated, coordinates: int, neurons: int) 
         ("hidden_dim", neurons, f"W has {neurons} neurons"),
     ):
         if layers.get(name) is not None and layers[name] != have:
-            raise ValueError(
+            raise MarginLensError(
                 f"cfg.json says layers.{name} = {str(layers[name])[:40]!r}, but {what}; expected both "
                 "to agree"
             )
@@ -95,7 +96,7 @@ def _require_known(file: File, known: Collection[str], *sizes: int) -> None:
     ]
     if strange:
         have = ", ".join(strange[:4]) + (" and others" if len(strange) > 4 else "")
-        raise ValueError(
+        raise MarginLensError(
             f"{file.name} has {have}, which {'are' if len(strange) > 1 else 'is'} not understood; "
             f"expected {', '.join(sorted(known)[:8])} alone"
         )
@@ -112,7 +113,7 @@ def _read_yagent(file: File, choices: Choices) -> Foreign:
     if "mlp.b_in" in file.tensors:
         layers["bias"] = take(file.tensors, "mlp.b_in", inside.shape[0])[None, None]
     if "mlp.b_out" in file.tensors and bool(take(file.tensors, "mlp.b_out", None).any()):
-        raise ValueError("mlp.b_out is not zero; expected logits without biases")
+        raise MarginLensError("mlp.b_out is not zero; expected logits without biases")
     _require_known(
         file, {"mlp.W_in", "mlp.W_out", "mlp.b_in", "mlp.b_out", "embed.W_E", *_NOT_USED}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign
 from marginlens.formats.parts import finished, take
@@ -43,14 +44,14 @@ def read_own(file: File) -> Foreign:
         _refuse_other(file)
     recipe_file = file.path.parent / _RECIPE
     if not recipe_file.is_file():
-        raise ValueError(_without_recipe(file))
+        raise MarginLensError(_without_recipe(file))
     try:
         recipe = Recipe.from_toml(recipe_file.read_text())
         chosen = task_of_folder(recipe, file.path.parent)
         like = initial_network(chosen, recipe.model_copy(update={"members": 1}))
     except (ValueError, OSError) as error:
         words = " ".join(str(error).split())
-        raise ValueError(f"{_RECIPE} beside {file.name} is damaged: {words}") from None
+        raise MarginLensError(f"{_RECIPE} beside {file.name} is damaged: {words}") from None
     parameters = {
         name: take(file.tensors, name, None, *tensor.shape[1:])[:1]
         for name, tensor in like.tensors.items()
@@ -81,12 +82,12 @@ def require_own_choices(file: File, choices: Choices) -> None:
         If the recipe lies beside the file; or if it does not, and group or activation is not said.
     """
     if (file.path.parent / _RECIPE).is_file():
-        raise ValueError(
+        raise MarginLensError(
             f"{_RECIPE} beside {file.name} says group, activation and attention; leave those options "
             "out, or copy the file to another folder"
         )
     if choices.group is None or choices.activation is None or not _is_mlp(file):
-        raise ValueError(_without_recipe(file))
+        raise MarginLensError(_without_recipe(file))
 
 
 def _without_recipe(file: File) -> str:
@@ -106,11 +107,11 @@ def _is_mlp(file: File) -> bool:
 def _refuse_other(file: File) -> NoReturn:
     folder = str(file.path.parent)
     if file.path.stem == "snapshots":
-        raise ValueError(
+        raise MarginLensError(
             f"{file.name} holds the snapshots of a run, not one network; measure its end: "
             f"marginlens measure {folder}"
         )
-    raise ValueError(
+    raise MarginLensError(
         f"{file.name} is the checkpoint of a training that is not finished; continue with "
         f"marginlens train --resume {folder}"
     )

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign
 from marginlens.networks import Network
@@ -33,19 +34,19 @@ def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor
     found = tensors.get(name)
     if found is None:
         have = ", ".join([*tensors][:8]) or "no tensors"
-        raise ValueError(f"the file has no {name}; it has {have}")
+        raise MarginLensError(f"the file has no {name}; it has {have}")
     wanted = tuple("any" if length is None else length for length in shape)
     fits = len(found.shape) == len(shape) and all(
         length is None or length == have for length, have in zip(shape, found.shape, strict=True)
     )
     if not fits:
-        raise ValueError(f"{name} has shape {tuple(found.shape)}; expected {wanted}")
+        raise MarginLensError(f"{name} has shape {tuple(found.shape)}; expected {wanted}")
     if not found.numel():
-        raise ValueError(f"{name} has shape {tuple(found.shape)}: it is empty")
+        raise MarginLensError(f"{name} has shape {tuple(found.shape)}: it is empty")
     if found.is_complex():
-        raise ValueError(f"{name} holds complex numbers ({found.dtype}); expected real ones")
+        raise MarginLensError(f"{name} holds complex numbers ({found.dtype}); expected real ones")
     if not torch.isfinite(found).all():
-        raise ValueError(
+        raise MarginLensError(
             f"{name} holds {_not_finite(found)}; expected numbers that are real and finite"
         )
     return found.detach().double().contiguous()
@@ -71,12 +72,12 @@ def task_of_order(order: int, choices: Choices, *, default: str | None = None) -
     spec = choices.group or default or f"C{order}"
     found = task(spec)
     if found.factors != 2 or found.classes != found.size:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec} has no table of pairs of elements; name a group or an operation on pairs, e.g. "
             f'--group C{order} or --group "xy mod {order}"'
         )
     if found.kind != "table" or found.size != order:
-        raise ValueError(
+        raise MarginLensError(
             f"the network's tables have {order} elements, but {spec} has {found.size}; "
             f"name a group of order {order}, e.g. --group C{order}"
         )
@@ -92,7 +93,7 @@ def require_memory(problem: Task) -> None:
         Naming its size.
     """
     if len(problem.answers) * problem.classes > _GREATEST_LOGITS:
-        raise ValueError(
+        raise MarginLensError(
             f"{problem.name} has {len(problem.answers)} rows of {problem.classes} logits, more than can "
             "be held; measured are groups of order up to 600"
         )
@@ -121,7 +122,7 @@ def trained_on(
 def require_finite(logits: np.ndarray, file: File) -> None:
     """Refuse logits that are not all finite."""
     if not np.isfinite(logits).all():
-        raise ValueError(f"the logits of {file.name} are not all finite")
+        raise MarginLensError(f"the logits of {file.name} are not all finite")
 
 
 def finished(form: str, network: Network, problem: Task, file: File, **others: object) -> Foreign:

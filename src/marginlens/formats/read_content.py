@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.file_kind import describe_content
 from marginlens.formats.pickled_values import Unreadable, UnsafePickleError
 from marginlens.formats.torch_file import LEGACY_MAGIC, read_legacy, read_pickle, read_zip
@@ -52,7 +53,7 @@ def read_content(path: Path, largest: int) -> Content:
     reader = _reader(path)
     if reader is None:
         words, advice = describe_content(path) or _unknown(path)
-        raise ValueError(f"{path.name} is {words}; {advice}")
+        raise MarginLensError(f"{path.name} is {words}; {advice}")
     return _read(reader, path, largest)
 
 
@@ -96,21 +97,21 @@ def _read(reader: _Reading, path: Path, largest: int) -> Content:
     except UnsafePickleError as error:
         names = ", ".join(error.names[:8])
         more = f" and {len(error.names) - 8} others" if len(error.names) > 8 else ""
-        raise ValueError(
+        raise MarginLensError(
             f"{path.name} would execute code when it is read, and is refused: it calls {names}{more}; "
             f"{_SAVED_AGAIN}"
         ) from None
     except _RefusedError as error:
-        raise ValueError(f"{path.name} {error}") from None
+        raise MarginLensError(f"{path.name} {error}") from None
     except MemoryError as error:
         size = str(error) if str(error).endswith(" GB") else "more than the memory"
-        raise ValueError(f"{path.name} holds tensors of {size}; expected megabytes") from None
+        raise MarginLensError(f"{path.name} holds tensors of {size}; expected megabytes") from None
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{path.name} is damaged ({_first(error)}); {_COPY}") from None
+        raise MarginLensError(f"{path.name} is damaged ({_first(error)}); {_COPY}") from None
     except EOFError as error:
-        raise ValueError(f"{path.name} is truncated ({_first(error)}); {_COPY}") from None
+        raise MarginLensError(f"{path.name} is truncated ({_first(error)}); {_COPY}") from None
     except Exception as error:  # a damaged file can fail in any way, and all are the file's fault
-        raise ValueError(f"{path.name} cannot be read ({_first(error)}); {_COPY}") from None
+        raise MarginLensError(f"{path.name} cannot be read ({_first(error)}); {_COPY}") from None
 
 
 class _RefusedError(Exception):

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.answers import warned
 from marginlens.formats.arrays import NPZ
 from marginlens.formats.files import File, file_of, read_file
@@ -101,9 +102,9 @@ def read_state_dict(
 def _checked_marks(form: str | None, choices: Choices) -> list[frozenset[str]]:
     """Names of tensors to look for, those of the chosen format first."""
     if form is not None and form not in FORMATS:
-        raise ValueError(f"format {form!r} is unknown; expected one of {', '.join(FORMATS)}")
+        raise MarginLensError(f"format {form!r} is unknown; expected one of {', '.join(FORMATS)}")
     if choices.layer_norm not in (None, "none", "pre"):
-        raise ValueError(f"layer_norm is {choices.layer_norm!r}; expected none or pre")
+        raise MarginLensError(f"layer_norm is {choices.layer_norm!r}; expected none or pre")
     marks = [marks for one in FORMATS.values() for marks in one.all_marks]
     return marks if form is None else [*FORMATS[form].all_marks, *marks]
 
@@ -115,7 +116,7 @@ def _finished(name: str, read: Callable[[], File], form: str | None, choices: Ch
         found = warned(_read(file, form, choices))
     except ValueError as error:
         words = str(error) if name in str(error) else f"{name}: {error}"
-        raise ValueError(_printable(words)) from None
+        raise MarginLensError(_printable(words)) from None
     return replace(found, notes=tuple(_printable(note) for note in (*found.notes, *file.notes)))
 
 
@@ -143,9 +144,9 @@ def _form(file: File, form: str | None, attention: float | None) -> str:
     elif form not in fitting:
         hint = f"; it looks like --as {fitting[0]}" if fitting else f"; it has {_first(file)}"
         missing = ", ".join(sorted(FORMATS[form].marks - names))
-        raise ValueError(f"{file.name} is no {form} file: it has no {missing}{hint}")
+        raise MarginLensError(f"{file.name} is no {form} file: it has no {missing}{hint}")
     if attention is not None and form != "pizza":
-        raise ValueError(
+        raise MarginLensError(
             f"an attention rate belongs to pizza files, and {file.name} is read as {form}"
         )
     return form
@@ -158,8 +159,10 @@ def _only(fitting: list[str], file: File, attention: float | None) -> str:
         return transformer_form(file, attention)
     if fitting:
         choices = " or ".join(f"--as {name}" for name in fitting)
-        raise ValueError(f"{file.name} may be of several formats; say which: {choices}")
-    raise ValueError(f"{file.name} is of no known format: it has {_first(file)}; {_nearest(file)}")
+        raise MarginLensError(f"{file.name} may be of several formats; say which: {choices}")
+    raise MarginLensError(
+        f"{file.name} is of no known format: it has {_first(file)}; {_nearest(file)}"
+    )
 
 
 def _first(file: File) -> str:

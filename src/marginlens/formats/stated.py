@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.files import File
 
 __all__ = ["Stated", "whole"]
@@ -69,7 +70,7 @@ class Stated:
             if name in self.values and self.values[name][0] is not None:
                 number = whole(self.values[name][0], self.where(name), what, have)
                 if number != have:
-                    raise ValueError(f"{self.where(name)}, but {what}; expected both to agree")
+                    raise MarginLensError(f"{self.where(name)}, but {what}; expected both to agree")
 
     @classmethod
     def of(cls, file: File, *beside: str) -> Stated:
@@ -102,7 +103,7 @@ class Stated:
                 if key in values:
                     continue
                 if key in common and common[key][0] != value:
-                    raise ValueError(
+                    raise MarginLensError(
                         f"{common[key][1]} says {key} = {_short(common[key][0])}, and {name} says "
                         f"{_short(value)}; expected one file of settings beside {file.name}"
                     )
@@ -148,5 +149,5 @@ def whole(value: Any, words: str, what: str, good: int = 4) -> int:
         If it is a truth value, a text, a fraction or less than 1.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{words}, but {what}; expected a whole number, for example {good}")
+        raise MarginLensError(f"{words}, but {what}; expected a whole number, for example {good}")
     return value

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.pickled_values import (
     Array,
     Collected,
@@ -75,7 +76,7 @@ class _Conversion:
             return self._seen[id(value)][1]
         self._objects += 1
         if self._objects > _MOST_OBJECTS or depth > _DEEPEST:
-            raise ValueError("it holds too many values, or too deeply nested ones")
+            raise MarginLensError("it holds too many values, or too deeply nested ones")
         if isinstance(value, Dense | Sparse):
             try:
                 found: Any = self._tensor(value)

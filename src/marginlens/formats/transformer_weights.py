@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.parts import take
 from marginlens.formats.stated import Stated, whole
 
@@ -105,7 +106,7 @@ def transformer_weights(
     ]
     if strange:
         have = ", ".join(strange[:4]) + (" and others" if len(strange) > 4 else "")
-        raise ValueError(
+        raise MarginLensError(
             f"the file has {have}, which {'are' if len(strange) > 1 else 'is'} not understood; expected "
             "a transformer of embeddings, attention and MLPs without gates, rotations or second tables"
         )
@@ -134,7 +135,7 @@ def _check_norms(parameters: Mapping[str, Tensor], layers: int) -> None:
     have = [name for name in wanted if name in parameters]
     if have and len(have) < len(wanted):
         missing = next(name for name in wanted if name not in parameters)
-        raise ValueError(
+        raise MarginLensError(
             f"the file has layer norm as {have[0]} but not as {missing}; expected it before every "
             "attention, MLP and unembedding, or nowhere"
         )
@@ -152,7 +153,9 @@ class _Reader:
         numbers = {int(m.group(1)) for name in tensors if (m := _LAYER.match(name))}
         self.layers = max(numbers, default=-1) + 1
         if numbers != set(range(self.layers)) or not numbers:
-            raise ValueError(f"the file has blocks {sorted(numbers)[:8]}; expected 0, 1, 2, ...")
+            raise MarginLensError(
+                f"the file has blocks {sorted(numbers)[:8]}; expected 0, 1, 2, ..."
+            )
         self.width = 0
 
     def take(self, name: str, *shape: int | None) -> Tensor:
@@ -282,7 +285,7 @@ class _Bridge(_Reader):
         found = self.tensors.get(name)
         shape = () if found is None else tuple(found.shape)
         if len(shape) == 2 and shape[0] == shape[1] and self._is_turned:
-            raise ValueError(
+            raise MarginLensError(
                 f"{name} has shape {shape}, and its axes cannot be told: mlp.in.weight has (in, out); "
                 "expected all matrices as (out, in)"
             )
@@ -307,7 +310,7 @@ class _Bridge(_Reader):
         if query is not None and query.ndim == 3:
             return len(query)
         if self.stated.get("n_heads", "num_heads") is None:
-            raise ValueError(
+            raise MarginLensError(
                 f"{name} does not show the number of heads; expected n_heads in a config.json beside "
                 'the file, for example {"n_heads": 4}'
             )
@@ -320,7 +323,7 @@ class _Bridge(_Reader):
         found = self.tensors.get(name)
         if found is not None and found.ndim == 3:
             if found.shape[1] == found.shape[2]:
-                raise ValueError(
+                raise MarginLensError(
                     f"{name} has shape {tuple(found.shape)}, in which width and channels cannot be "
                     "told apart; expected (heads * channels, width)"
                 )
@@ -329,7 +332,9 @@ class _Bridge(_Reader):
             return self.take(name, heads, None, self.width)
         flat = self._oriented(name, None, self.width)
         if len(flat) % heads:
-            raise ValueError(f"{name} has {len(flat)} rows; expected a multiple of {heads} heads")
+            raise MarginLensError(
+                f"{name} has {len(flat)} rows; expected a multiple of {heads} heads"
+            )
         return flat.reshape(heads, -1, self.width)
 
     def layer(self, part: str) -> dict[str, Tensor | None]:
@@ -339,7 +344,7 @@ class _Bridge(_Reader):
         for ours, short in (("query", "q"), ("key", "k"), ("value", "v")):
             projection = self._projection(f"{part}.attn.{short}.weight", heads)
             if channels and projection.shape[1] != channels:
-                raise ValueError(
+                raise MarginLensError(
                     f"{part}.attn.{short}.weight has {projection.shape[1]} channels a head; expected "
                     f"{channels} as the queries"
                 )

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from marginlens.errors import MarginLensError
 from marginlens.formats.answers import (
     CLEAR,
     HALF,
@@ -142,7 +143,7 @@ def _activation(choices: Choices, stated: Stated) -> str:
         return parse_activation(name).name
     except ValueError:
         known = ", ".join(["ReLU", *SMOOTH_ACTIVATIONS][:7])
-        raise ValueError(
+        raise MarginLensError(
             f"{where}activation {str(given)[:40]!r} is not one that is evaluated here; expected {known} "
             "or x^2"
         ) from None
@@ -169,27 +170,31 @@ def _check(stated: Stated, weights: TransformerWeights) -> None:
         stated.agree(hidden, f"the MLP has {hidden} neurons", "d_mlp")
     if bool(stated.get("attn_only")) == bool(hidden) and "attn_only" in stated:
         have = f"an MLP of {hidden} neurons" if hidden else "no MLP"
-        raise ValueError(f"{stated.where('attn_only')}, but the file has {have}")
+        raise MarginLensError(f"{stated.where('attn_only')}, but the file has {have}")
     if not hidden and "attn_only" not in stated:
-        raise ValueError(
+        raise MarginLensError(
             "the file has no blocks.0.mlp tensors; expected an MLP, or attn_only = true in a "
             "config.json beside it"
         )
     for name, allowed in _ONLY.items():
         if name in stated and stated.get(name) not in allowed:
-            raise ValueError(
+            raise MarginLensError(
                 f"{stated.where(name)}, which is not evaluated here; expected {allowed[-1]!r}"
             )
     shared = stated.get("n_key_value_heads")
     if shared is not None and shared != heads:
-        raise ValueError(f"{stated.where('n_key_value_heads')}, but attention has {heads} heads")
+        raise MarginLensError(
+            f"{stated.where('n_key_value_heads')}, but attention has {heads} heads"
+        )
     biases = [name for name in p if name.endswith("_bias") and "norm" not in name]
     if stated.get("use_bias") is False and any(bool(p[name].any()) for name in biases):
-        raise ValueError(f"{stated.where('use_bias')}, but the file has biases that are not zero")
+        raise MarginLensError(
+            f"{stated.where('use_bias')}, but the file has biases that are not zero"
+        )
     for name in ("tie_word_embeddings", "tied_embeddings", "tied"):
         same = weights.tokens == weights.classes and torch.equal(p["embed"], p["unembed"])
         if stated.get(name) and not same:
-            raise ValueError(f"{stated.where(name)}, but {unembed} is not {embed}")
+            raise MarginLensError(f"{stated.where(name)}, but {unembed} is not {embed}")
 
 
 def _norms(choices: Choices, stated: Stated, weights: TransformerWeights, form: _Form) -> list[str]:
@@ -199,7 +204,7 @@ def _norms(choices: Choices, stated: Stated, weights: TransformerWeights, form: 
     said = next((name for name in names if name in stated), None)
     if choices.layer_norm is not None:
         if gains and choices.layer_norm == "none":
-            raise ValueError(
+            raise MarginLensError(
                 "--layer-norm none, but the file has gains of layer norm; expected pre"
             )
         return [choices.layer_norm]
@@ -213,15 +218,15 @@ def _norms(choices: Choices, stated: Stated, weights: TransformerWeights, form: 
         "rms": "rms", "rmspre": "rms", "pre": "pre",
     }.get(value.lower() if isinstance(value, str) else value)  # fmt: skip
     if kind is None:
-        raise ValueError(
+        raise MarginLensError(
             f"{stated.where(said)}, which is not evaluated here; expected None, LN, LNPre, RMS or RMSPre"
         )
     if gains and kind == "none":
-        raise ValueError(f"{stated.where(said)}, but the file has gains of layer norm")
+        raise MarginLensError(f"{stated.where(said)}, but the file has gains of layer norm")
     without = isinstance(value, str) and value.lower().endswith("pre")
     if kind != "none" and gains == without:
         have = "has gains of layer norm" if gains else "has no gains of layer norm (ln1.w)"
-        raise ValueError(f"{stated.where(said)}, but the file {have}")
+        raise MarginLensError(f"{stated.where(said)}, but the file {have}")
     return [kind]
 
 
@@ -284,7 +289,7 @@ def _elements(
     """Number of elements, and the tokens that may be the equals sign."""
     name, position, unembed = weights.names
     if weights.positions not in (2, 3):
-        raise ValueError(
+        raise MarginLensError(
             f"{position} has {weights.positions} positions; expected 2 for (a, b) or 3 for (a, b, =)"
         )
     sign = weights.positions == 3
@@ -294,7 +299,7 @@ def _elements(
         f"{order} elements{' for each input' if form.separate else ''}{' and =' if sign else ''}"
     )
     if rest:
-        raise ValueError(
+        raise MarginLensError(
             f"{name} has {tokens} tokens; expected twice the elements{' and =' if sign else ''}"
         )
     chosen = None if choices.group is None else task(choices.group)
@@ -303,7 +308,7 @@ def _elements(
     size = order if chosen is None or chosen.kind != "table" else chosen.size
     last = tokens - 1
     if classes not in (order, tokens, size):
-        raise ValueError(
+        raise MarginLensError(
             f"{unembed} has {classes} classes, but {name} has {tokens} tokens, {parts}; expected "
             f"{order} or {tokens} classes"
         )
@@ -379,7 +384,7 @@ def _by_norm(candidates: list[Candidate], file: File) -> Foreign:
     if winner is first:
         return winner.found
     if winner.accuracy < _ALMOST_ALL:
-        raise ValueError(
+        raise MarginLensError(
             f"{file.name} does not say its layer norm, and no reading answers nearly all rows: "
             f"{shares(candidates)}; say it, for example --layer-norm pre, with --activation where it is "
             "another than relu"
@@ -426,7 +431,7 @@ def _of_fewer(
     ]
     best = max(candidates, key=lambda one: one.accuracy)
     if best.accuracy < _ALMOST_ALL:
-        raise ValueError(
+        raise MarginLensError(
             f"{weights.names[0]} has {weights.tokens} tokens, but {problem.name} has {problem.size} "
             f"elements, of whose rows at most {best.accuracy:.1%} are answered; expected a group of "
             f"order {weights.tokens - (signs[0] is not None)}"
@@ -449,7 +454,7 @@ def _refuse_more_signs(
             found = made(sign, norms[0], smaller)
             right = accuracy(found.logits, smaller)
             if right >= _ALMOST_ALL:
-                raise ValueError(
+                raise MarginLensError(
                     f"{weights.names[0]} of {file.name} has {weights.tokens} tokens, expected the "
                     f"elements and =; as C{fewer}, with token {sign} as =, it answers {right:.1%} of "
                     f"the rows: say --group C{fewer}"
@@ -463,19 +468,19 @@ def _read_pizza(file: File, choices: Choices) -> Foreign:
     stated, notes = _pizza_or_told(file, choices)
     rate = choices.attention if choices.attention is not None else stated.get("attn_coeff")
     if rate is None:
-        raise ValueError(
+        raise MarginLensError(
             f"the attention rate of {file.name} is in no config_*.json beside it; "
             "say it, e.g. --attention 0"
         )
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-        raise ValueError(f"attn_coeff is {rate!r}; expected a number from 0 to 1")
+        raise MarginLensError(f"attn_coeff is {rate!r}; expected a number from 0 to 1")
     form = _Form(
         "pizza", bool(stated.get("diff_vocab")), float(rate),
         causal=stated.get("attention_dir") == "causal", without_norm=True,
     )  # fmt: skip
     positions = file.tensors.get("pos_embed.W_pos", torch.empty(0))
     if stated.get("eqn_sign") is not None and bool(stated.get("eqn_sign")) != (len(positions) == 3):
-        raise ValueError(
+        raise MarginLensError(
             f"{stated.where('eqn_sign')}, but pos_embed.W_pos has {len(positions)} positions; "
             "expected 3 with an equals sign, 2 without"
         )
@@ -491,7 +496,7 @@ def _pizza_or_told(file: File, choices: Choices) -> tuple[Stated, list[str]]:
         return _pizza_stated(file), []
     except ValueError as error:
         if choices.group is None or choices.attention is None:
-            raise ValueError(f"{error}; or say --group and --attention") from None
+            raise MarginLensError(f"{error}; or say --group and --attention") from None
         return Stated({}), [f"the settings are not read: {error}"]
 
 
@@ -509,19 +514,21 @@ def _pizza_task(stated: Stated, order: int) -> Task | None:
             return task(f"C{order}")
         if not isinstance(name, str) or _OTHER_OPERATION.search(name.lower()) is None:
             return None
-        raise ValueError(
+        raise MarginLensError(
             f"{stated.where('name')} and no funcs; name the operation, for example "
             f'--group "xy mod {order}"'
         )
     if not isinstance(text, str):
-        raise ValueError(
+        raise MarginLensError(
             f"{stated.where('funcs', 'func')}; expected the text of a function, or name the operation "
             f'with --group "xy mod {order}"'
         )
     try:
         made = lambda_operation(text, order)
     except ValueError as error:
-        raise ValueError(f'{error}; or name it, for example --group "xy mod {order}"') from None
+        raise MarginLensError(
+            f'{error}; or name it, for example --group "xy mod {order}"'
+        ) from None
     return task(f"C{order}") if made.is_product else operation_task(made)
 
 
@@ -529,7 +536,7 @@ def _read_nanda(file: File, choices: Choices) -> Foreign:
     stated = Stated.of(file)
     positions = file.tensors.get("pos_embed.W_pos", file.tensors.get("pos_embed.weight"))
     if positions is not None and len(positions) == 2:
-        raise ValueError(
+        raise MarginLensError(
             f"pos_embed.W_pos of {file.name} has 2 positions; expected 3 for (a, b, =) in a nanda file; "
             "with 2 it may be --as pizza"
         )
@@ -570,7 +577,7 @@ def _nanda_task(stated: Stated, file: File, order: int) -> Task | None:
     except ValueError:
         pass
     why = " (random answers, which the file does not hold)" if words == "rand" else ""
-    raise ValueError(
+    raise MarginLensError(
         f"{file.name} learned {_shown(function)}{why}, not addition; name its group or operation, for "
         f'example --group "xy mod {order}"'
     )
@@ -606,12 +613,12 @@ def read_chughtai_transformer(file: File, choices: Choices) -> Foreign:
     tensors = file.tensors
     for name in sorted(CHUGHTAI_EMBEDDINGS):
         if name in tensors and not torch.equal(tensors[name], tensors["embed.W_E"]):
-            raise ValueError(
+            raise MarginLensError(
                 f"{name} is not embed.W_E; expected one embedding for both inputs, as the authors have"
             )
     positions = tensors.get("pos_embed.W_pos")
     if positions is not None and len(positions) != 3:
-        raise ValueError(
+        raise MarginLensError(
             f"pos_embed.W_pos has {len(positions)} positions; expected 3 for (a, b, =) in a "
             "transformer of Chughtai et al."
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
+from marginlens.errors import MarginLensError
 from marginlens.groups.finite_group import FiniteGroup
 
 __all__ = ["feature_permutations", "outer_automorphisms"]
@@ -212,7 +213,7 @@ def _one_more(
     alike = np.flatnonzero(colour == colour[new])
     tried, possible = len(images) * len(alike), _MOST_ENTRIES // group.order
     if tried > possible:
-        raise ValueError(
+        raise MarginLensError(
             f"{group.name} (order {group.order}, {len(generators)} generators) has up to {tried:,} "
             f"images of {position + 1} generators to try for automorphisms, and {possible:,} are "
             "possible at that order; take a group with fewer, such as C2xC2xC2xC2 or S6"

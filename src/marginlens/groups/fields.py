@@ -9,6 +9,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Int
 
+from marginlens.errors import MarginLensError
+
 __all__ = ["FiniteField", "finite_field", "prime_power"]
 
 
@@ -105,7 +107,7 @@ def finite_field(q: int) -> FiniteField:
     """
     factors = prime_power(q)
     if factors is None:
-        raise ValueError(f"a field has a prime power of elements, e.g. 9, got {q}")
+        raise MarginLensError(f"a field has a prime power of elements, e.g. 9, got {q}")
     p, k = factors
     place = p ** np.arange(k)
     digits = np.arange(q)[:, None] // place % p

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Complex, Float, Int
 from numpy.typing import ArrayLike
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import characters as _characters
 from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.irrep_class import IrrepClass, Regular, irrep_classes
@@ -270,7 +271,7 @@ class FiniteGroup:
 
         """
         if len(coefficients) != len(self.irrep_classes):
-            raise ValueError(
+            raise MarginLensError(
                 f"{self.name} has {len(self.irrep_classes)} classes of irreps but "
                 f"{len(coefficients)} coefficients were given; pass what `fourier` returns"
             )

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Complex
 
+from marginlens.errors import MarginLensError
 from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.characters import roots_of_unity
 from marginlens.groups.finite_group import FiniteGroup
@@ -116,7 +117,7 @@ def run_gap(script: str, *, packages: Sequence[str] = (), timeout: int = 600) ->
     """
     command = find_gap()
     if command is None:
-        raise ValueError(_MISSING)
+        raise MarginLensError(_MISSING)
     loading = "".join(
         f'if LoadPackage("{name}") <> true then Print("@missing {name}\\n"); fi;\n'
         for name in packages
@@ -129,7 +130,7 @@ def run_gap(script: str, *, packages: Sequence[str] = (), timeout: int = 600) ->
     printed = re.sub(r"\x1b\[\d+m|\\\n", "", printed)
     missing = re.search(r"^@missing (\w+)", printed, re.MULTILINE)
     if missing is not None:
-        raise ValueError(
+        raise MarginLensError(
             f"this GAP lacks its package {missing.group(1)}; "
             "pip install 'marginlens[gap]' brings a GAP that has it"
         )
@@ -137,7 +138,7 @@ def run_gap(script: str, *, packages: Sequence[str] = (), timeout: int = 600) ->
     failed = re.search(r"^(Syntax e|E)rror\b.*", errors, re.MULTILINE | re.DOTALL)
     if failed is not None or _END not in printed:
         words = " ".join((failed.group() if failed else errors or printed).split())
-        raise ValueError(f"GAP failed: {words[:200] or 'it printed nothing'}")
+        raise MarginLensError(f"GAP failed: {words[:200] or 'it printed nothing'}")
     return printed[printed.find(_BEGIN) + len(_BEGIN) : printed.rindex(_END)].strip()
 
 
@@ -154,14 +155,14 @@ def _output(command: Sequence[str], script: str, timeout: int) -> tuple[str, str
             start_new_session=True,
         )
     except OSError as error:
-        raise ValueError(f"{command[0]}: GAP cannot be started ({error.strerror})") from None
+        raise MarginLensError(f"{command[0]}: GAP cannot be started ({error.strerror})") from None
     with process:
         try:
             return process.communicate(script, timeout)
         except BaseException as error:
             _kill(process)  # a wrapper script's children hold its pipes
             if isinstance(error, subprocess.TimeoutExpired):
-                raise ValueError(
+                raise MarginLensError(
                     f"GAP did not finish in {timeout} s; take a smaller group, e.g. M11"
                 ) from None
             raise
@@ -191,7 +192,7 @@ def number_of_small_groups(order: int) -> int:
     )
     count = int(run_gap(script, packages=["smallgrp"]).split()[-1])
     if count < 0:
-        raise ValueError(
+        raise MarginLensError(
             f"this GAP's library does not hold the groups of order {order}; the whole library "
             "(Debian: gap-smallgrp-extra) has every order to 2000 but 1024, e.g. SmallGroup(24,3)"
         )
@@ -209,13 +210,13 @@ def small_group(order: int, number: int) -> FiniteGroup:
     """
     name = f"SmallGroup({order},{number})"
     if not 1 <= order <= GREATEST_ORDER:
-        raise ValueError(
+        raise MarginLensError(
             f"{name}: order {order} is not between 1 and {GREATEST_ORDER}, e.g. SmallGroup(24,3)"
         )
     count = number_of_small_groups(order)
     if not 1 <= number <= count:
         groups = "is 1 group" if count == 1 else f"are {count} groups"
-        raise ValueError(
+        raise MarginLensError(
             f"{name}: there {groups} of order {order}; write SmallGroup({order},1)"
             + ("" if count == 1 else f" to SmallGroup({order},{count})")
         )
@@ -253,7 +254,7 @@ def small_groups(
     """
     lines = list(_lists(run_gap(script, packages=["smallgrp"], timeout=3600)))
     if [(order, number) for order, number, *_ in lines] != list(wanted):
-        raise ValueError(f"GAP printed {len(lines)} groups where {len(wanted)} were asked for")
+        raise MarginLensError(f"GAP printed {len(lines)} groups where {len(wanted)} were asked for")
     for order, number, structure, identity, images in lines:
         translations = [np.array(image, dtype=np.int64) - 1 for image in images]
         table = table_from_translations(translations or [np.arange(1)], identity - 1)
@@ -290,7 +291,9 @@ def library_table(name: str) -> CharacterTable:
 
     """
     if re.fullmatch(r"[\w().,:+\-'^]{1,40}", name, flags=re.ASCII) is None:
-        raise ValueError(f"{name[:40]!r} is no name of a character table; write e.g. M11 or L2(8)")
+        raise MarginLensError(
+            f"{name[:40]!r} is no name of a character table; write e.g. M11 or L2(8)"
+        )
     script = f"""
     t := CharacterTable("{name}");;
     if t = fail or not IsOrdinaryTable(t) then Print("null");
@@ -307,17 +310,17 @@ def library_table(name: str) -> CharacterTable:
     """
     (found,) = _lists(run_gap(script, packages=["ctbllib"], timeout=120))
     if found is None:
-        raise ValueError(
+        raise MarginLensError(
             f"GAP's library has no character table {name!r}; write e.g. CharacterTable(M11) or "
             "CharacterTable(L2(8))"
         )
     if isinstance(found, int):
-        raise ValueError(
+        raise MarginLensError(
             f"{name} has {found} conjugacy classes, above {_GREATEST_CLASSES}; "
             "take a smaller group, e.g. M24 (26)"
         )
     if len(found) == 1:
-        raise ValueError(
+        raise MarginLensError(
             f"{name} has order {found[0]:.3g}, above {_GREATEST_EXACT:.2g}, to which class sizes "
             "are exact in float64; take a smaller group, e.g. M24"
         )

@@ -11,6 +11,7 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Int
 
+from marginlens.errors import MarginLensError
 from marginlens.groups.permutation_order import permutation_order
 from marginlens.groups.table import GREATEST_ORDER, check_order
 
@@ -53,14 +54,14 @@ def generated_table(spec: str) -> Int[np.ndarray, "element element"]:
     """
     match = re.fullmatch(r"\s*<(.*)>\s*(?:mod\s*(\d+))?\s*", spec, flags=re.DOTALL | re.ASCII)
     if match is None:
-        raise ValueError(f"{spec[:60]!r} is no list of generators; write {_EXAMPLES}")
+        raise MarginLensError(f"{spec[:60]!r} is no list of generators; write {_EXAMPLES}")
     inside, modulus = match.group(1).strip(), match.group(2)
     if not inside:
-        raise ValueError(f"{spec[:60]!r} has no generators; write {_EXAMPLES}")
+        raise MarginLensError(f"{spec[:60]!r} has no generators; write {_EXAMPLES}")
     if inside.startswith("["):
         return _matrix_table(inside, modulus, spec)
     if modulus is not None:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: a modulus belongs to matrices, e.g. <[[1,1],[0,1]]> mod 5"
         )
     return _permutation_table(inside, spec)
@@ -101,7 +102,7 @@ def table_from_translations(
                 columns[product] = translation[columns[element]]
                 queue.append(product)
     if not known.all():
-        raise ValueError(f"the generators reach only {int(known.sum())} of {order} elements")
+        raise MarginLensError(f"the generators reach only {int(known.sum())} of {order} elements")
     return columns.T.copy()
 
 
@@ -150,7 +151,7 @@ def _permutation_table(inside: str, spec: str) -> np.ndarray:
     cycle = r"\(\s*(?:\d+\s*(?:,\s*\d+\s*)*)?\)"
     permutation = rf"{cycle}(?:\s*{cycle})*"
     if re.fullmatch(rf"{permutation}(?:\s*,\s*{permutation})*", inside, re.ASCII) is None:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: malformed cycles; write permutations such as (1,2,3) or (1,2)(3,4), "
             f"separated by commas, {_EXAMPLES}"
         )
@@ -166,7 +167,9 @@ def _permutation_table(inside: str, spec: str) -> np.ndarray:
     points = [point for generator in written for c in generator for point in c]
     degree = max(points, default=1)
     if points and min(points) < 1:
-        raise ValueError(f"{spec[:60]!r}: points are numbered from 1, got 0; write e.g. (1,2,3)")
+        raise MarginLensError(
+            f"{spec[:60]!r}: points are numbered from 1, got 0; write e.g. (1,2,3)"
+        )
     if degree > _GREATEST_POINT:
         raise _too_great(str(degree), spec)
     generators = np.array([_composed(generator, degree, spec) for generator in written])
@@ -192,7 +195,7 @@ def _composed(cycles: list[list[int]], degree: int, spec: str) -> np.ndarray:
     for cycle in cycles:
         if len(set(cycle)) < len(cycle):
             repeated = next(point for point in cycle if cycle.count(point) > 1)
-            raise ValueError(
+            raise MarginLensError(
                 f"{spec[:60]!r}: the cycle {tuple(cycle)} names {repeated} twice; "
                 "a cycle names each point once, e.g. (1,2,3)"
             )
@@ -205,25 +208,25 @@ def _composed(cycles: list[list[int]], degree: int, spec: str) -> np.ndarray:
 
 def _matrix_table(inside: str, modulus: str | None, spec: str) -> np.ndarray:
     if modulus is None:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: matrices need a modulus, e.g. <[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
         )
     m = int(modulus[:20])
     if not 2 <= m <= _GREATEST_MODULUS:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: the modulus must be 2 to {_GREATEST_MODULUS}, "
             f"got {modulus[:20]}{'…' * (len(modulus) > 20)}"
         )
     try:
         written = json.loads(f"[{inside}]")
     except (ValueError, RecursionError):  # also of numbers with thousands of digits
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: malformed matrices; write rows in brackets, {_EXAMPLES}"
         ) from None
     matrices = [_matrix(entry, spec) % m for entry in written]
     sizes = {len(matrix) for matrix in matrices}
     if len(sizes) > 1:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: matrices of different sizes ({', '.join(map(str, sorted(sizes)))}); "
             "all must have as many rows"
         )
@@ -238,7 +241,7 @@ def _matrix_table(inside: str, modulus: str | None, spec: str) -> np.ndarray:
         return products.reshape(len(generators), size * size)
 
     def refuse() -> NoReturn:
-        raise ValueError(
+        raise MarginLensError(
             f"the group of {spec[:60]} has more than {GREATEST_ORDER} elements, the greatest order "
             f"accepted; it would take more than {80e-9 * GREATEST_ORDER**2:.2g} GB of memory"
         )
@@ -256,7 +259,7 @@ def _matrix(entry: object, spec: str) -> np.ndarray:
         for row in rows
     )
     if not square:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: {json.dumps(entry)[:60]} is not a square matrix of whole numbers of at "
             f"most {_GREATEST_SIZE} rows; write e.g. [[1,1],[0,1]]"
         )
@@ -266,7 +269,7 @@ def _matrix(entry: object, spec: str) -> np.ndarray:
 def _check_invertible(matrix: np.ndarray, m: int, spec: str) -> None:
     determinant = _determinant(matrix.tolist()) % m
     if math.gcd(determinant, m) != 1:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: the matrix {matrix.tolist()} is singular modulo {m}: its determinant "
             f"{determinant} has no inverse there"
         )

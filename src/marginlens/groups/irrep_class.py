@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import characters as _characters
 from marginlens.groups import irreps as _irreps
 from marginlens.groups.character_table import CharacterTable
@@ -97,7 +98,7 @@ class IrrepClass:
 
     def _cayley(self) -> Regular:
         if self.regular is None:
-            raise ValueError(
+            raise MarginLensError(
                 f"{self.characters.name} is known by its character table alone, and so has no "
                 "matrices; take a group with a Cayley table, such as A5"
             )

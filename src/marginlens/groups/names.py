@@ -13,6 +13,7 @@ from functools import cache, partial
 import numpy as np
 from jaxtyping import Int
 
+from marginlens.errors import MarginLensError
 from marginlens.groups.families import (
     FAMILIES,
     Family,
@@ -61,7 +62,7 @@ _NUMBER = r"(\d+(?:\^\d{1,2})?)"
 _FIELD = rf"(?:GF\s*\(\s*|(?:F|GF|Z)\s*_?\s*|Z\s*/\s*)?\{{?{_NUMBER}\}}?\s*(?:Z\s*)?\)?"
 
 
-class UnknownGroupError(ValueError):
+class UnknownGroupError(MarginLensError):
     """A spec that names no family of groups (and no table file).
 
     Attributes
@@ -187,10 +188,10 @@ def named_group(text: str) -> NamedGroup:
     if len(words) > _LONGEST:
         digits = re.search(r"\d{16}", words)
         problem = "far too large a group" if digits else f"a name of {len(words)} characters"
-        raise ValueError(f"{words[:40]!r}…: {problem}; write e.g. C12 or S5")
+        raise MarginLensError(f"{words[:40]!r}…: {problem}; write e.g. C12 or S5")
     for part in re.split(_TIMES, words):
         if _INFINITE.fullmatch(part.strip()) is not None:
-            raise ValueError(
+            raise MarginLensError(
                 f"{part.strip()!r} is an infinite group; expected a finite one, for example C12 or D5"
             )
     reader = _Reader(words)
@@ -248,7 +249,7 @@ class _Reader:
             return found
         exponent = int(_only(match))
         if not 1 <= exponent <= 20:
-            raise ValueError(
+            raise MarginLensError(
                 f"{self.text[:60]!r}: a power is 1 to 20, for example C2^3, got {exponent}"
             )
         power = found
@@ -321,7 +322,7 @@ def _only(match: re.Match[str]) -> str:
 def _whole(digits: str, text: str) -> int:
     base, _, power = digits.partition("^")
     if len(base) > 15 or (value := int(base) ** int(power or 1)) >= 10**15:
-        raise ValueError(f"{text[:40]}: far too large a group; write e.g. C12 or S5")
+        raise MarginLensError(f"{text[:40]}: far too large a group; write e.g. C12 or S5")
     return value
 
 
@@ -348,7 +349,7 @@ def _member(family: Family, numbers: tuple[int, ...], text: str) -> NamedGroup:
     problem = family.problem(*numbers)
     if problem is not None:
         near = _neighbour(family, numbers)
-        raise ValueError(f"{name}: {problem}" + (f"; did you mean {near}?" if near else ""))
+        raise MarginLensError(f"{name}: {problem}" + (f"; did you mean {near}?" if near else ""))
     return NamedGroup(
         name,
         family.log10_order(*numbers),
@@ -374,7 +375,7 @@ def _neighbour(family: Family, numbers: tuple[int, ...]) -> str | None:
 
 def _product(left: NamedGroup, right: NamedGroup) -> NamedGroup:
     if len(left.name) + len(right.name) > 2 * _LONGEST:
-        raise ValueError(f"{left.name[:40]}…: too many factors; write e.g. S3xC4")
+        raise MarginLensError(f"{left.name[:40]}…: too many factors; write e.g. S3xC4")
     return NamedGroup(
         f"{left.name}x{right.name}",
         left.log10_order + right.log10_order,
@@ -393,7 +394,7 @@ def _frobenius(order: int, text: str) -> NamedGroup:
     for p in range(order - 1, 2, -1):
         if order % p == 0 and is_prime(p) and order // p > 1 and (p - 1) % (order // p) == 0:
             return named_group(f"C{p}:C{order // p}")
-    raise ValueError(
+    raise MarginLensError(
         f"{text[:60]!r}: F{order} is the Frobenius group of a prime p by a divisor of p - 1, or of a "
         "field; expected an order such as 20 or 21, for example F20"
     )
@@ -412,7 +413,7 @@ def _semidirect(normal: NamedGroup, acting: NamedGroup, chosen: int | None) -> N
     n, m = normal.cyclic, acting.cyclic
     written = f"{normal.name}:{acting.name}"
     if n is None or m is None:
-        raise ValueError(
+        raise MarginLensError(
             f"{written}: a semidirect product is read of two cyclic groups, for example C7:C3; for "
             "others list generators, e.g. <(1,2,3),(1,2)>, or write SmallGroup(24,3)"
         )
@@ -424,7 +425,7 @@ def _semidirect(normal: NamedGroup, acting: NamedGroup, chosen: int | None) -> N
             powers = frozenset(pow(r, k, n) for k in range(m))
             by_subgroup.setdefault(powers, r)
     if not by_subgroup:
-        raise ValueError(
+        raise MarginLensError(
             f"{written}: C{m} acts on C{n} only trivially; for the direct product write C{n}xC{m}"
         )
     most = max(map(len, by_subgroup))
@@ -434,7 +435,7 @@ def _semidirect(normal: NamedGroup, acting: NamedGroup, chosen: int | None) -> N
     else:
         powers = frozenset(pow(chosen, k, n) for k in range(m))
         if powers not in by_subgroup:
-            raise ValueError(
+            raise MarginLensError(
                 f"{written}[{chosen}]: x → {chosen}x is no action of C{m} on C{n} but the trivial one; "
                 f"expected a number such as {usual[0]}, for example {written}[{usual[0]}]"
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from marginlens.errors import MarginLensError
 from marginlens.groups.character_table import CharacterTable
 from marginlens.groups.finite_group import FiniteGroup
 from marginlens.groups.gap import library_table
@@ -63,7 +64,7 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
             return FiniteGroup(generated_table(words), name or _tidy(words))
         library = _library_name(words)
         if library is not None:
-            raise ValueError(
+            raise MarginLensError(
                 f"{library} is known by its character table alone: it can be predicted, and has no "
                 "Cayley table here; take a group such as A5 or SmallGroup(24,3)"
             )
@@ -75,7 +76,7 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
         try:
             return FiniteGroup(read.table, name or file_name(spec), read.note)
         except ValueError as error:
-            raise ValueError(f"{error}{f' ({read.note})' if read.note else ''}") from None
+            raise MarginLensError(f"{error}{f' ({read.note})' if read.note else ''}") from None
     given = table_of(spec)
     return FiniteGroup(given.table, name or "table", given.note)
 

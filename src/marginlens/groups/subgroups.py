@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Int
 
+from marginlens.errors import MarginLensError
 from marginlens.groups.finite_group import FiniteGroup
 
 __all__ = ["GREATEST_ORDER", "left_cosets", "right_cosets", "subgroups"]
@@ -30,7 +31,7 @@ def subgroups(group: FiniteGroup) -> list[Bool[np.ndarray, " element"]]:
     """
     n = group.order
     if n > GREATEST_ORDER:
-        raise ValueError(
+        raise MarginLensError(
             f"{group.name} has {n} elements; subgroups are listed up to order {GREATEST_ORDER}"
         )
     cyclic = {_generated(group, np.arange(n) == g).tobytes() for g in range(n)}

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import ArrayLike
 
+from marginlens.errors import MarginLensError
+
 GREATEST_ORDER = 2000
 """Greatest order of a group accepted: characters, irreps and bases are dense order × order arrays."""
 
@@ -36,7 +38,7 @@ def check_order(log10_order: float, what: str) -> None:
     log10_gigabytes = math.log10(80) + 2 * log10_order - 9
     memory = f"{10**log10_gigabytes:.3g}" if log10_gigabytes < 6 else f"10^{log10_gigabytes:.0f}"
     order = f"{10**log10_order:.0f}" if log10_order < 9 else f"about 10^{log10_order:.0f}"
-    raise ValueError(
+    raise MarginLensError(
         f"{what} has order {order}, which would take about {memory} GB of memory; "
         f"the greatest order accepted is {GREATEST_ORDER}, e.g. S6 (720)"
     )
@@ -56,16 +58,16 @@ def as_integer_square(
     try:
         array = np.asarray(table)
     except (ValueError, TypeError):
-        raise ValueError(
+        raise MarginLensError(
             f"{what} is not square: its rows differ in length; expected (n, n), {EXAMPLE_TABLE}"
         ) from None
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
-        raise ValueError(
+        raise MarginLensError(
             f"{what} is not square: shape {array.shape}; expected (n, n) with n >= 1, {EXAMPLE_TABLE}"
         )
     check_order(math.log10(len(array)), what)
     if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
+        raise MarginLensError(
             f"{what} has entries of type {array.dtype}; expected integers, {EXAMPLE_TABLE}"
             " (table.astype(int) converts whole floats)"
         )
@@ -99,7 +101,8 @@ def validate_table(table: ArrayLike) -> Int[np.ndarray, "element element"]:
     >>> validate_table([[0, 1], [1, 1]])
     Traceback (most recent call last):
     ...
-    ValueError: the table is no group: row 1 holds 1 twice (each row must hold 0..1 once)
+    marginlens.errors.MarginLensError: the table is no group: row 1 holds 1 twice (each row must
+    hold 0..1 once)
 
     """
     array = as_integer_square(table)
@@ -118,7 +121,7 @@ def _check_range(table: np.ndarray) -> None:
         return
     a, b = np.argwhere(outside)[0]
     hint = "; this table seems to count from 1" if table.min() == 1 else ""
-    raise ValueError(
+    raise MarginLensError(
         f"the table is no group: entry ({a},{b}) is {table[a, b]}, "
         f"outside 0..{order - 1} for {order} elements{hint}"
     )
@@ -132,7 +135,7 @@ def _check_latin(table: np.ndarray, line: str) -> None:
         return
     first = int(np.flatnonzero(~present.all(axis=1))[0])
     repeated = int(np.argmax(np.bincount(table[first], minlength=order) > 1))
-    raise ValueError(
+    raise MarginLensError(
         f"the table is no group: {line} {first} holds {repeated} twice "
         f"(each {line} must hold 0..{order - 1} once)"
     )
@@ -152,7 +155,7 @@ def find_identity(table: Int[np.ndarray, "element element"]) -> int:
     right = (table == everything[:, None]).all(axis=0)
     found = np.flatnonzero(left & right)
     if not len(found):
-        raise ValueError(
+        raise MarginLensError(
             "the table is no group: no element e has e·x = x·e = x for every x (no identity); "
             f"expected one row and column to be 0..{len(table) - 1} in order"
         )
@@ -198,7 +201,7 @@ def _light_test(table: np.ndarray, middle: int) -> None:
     wrong = left_first != right_first
     if wrong.any():
         x, y = np.argwhere(wrong)[0]
-        raise ValueError(
+        raise MarginLensError(
             f"the table is not associative: ({x}·{middle})·{y} = {left_first[x, y]} "
             f"but {x}·({middle}·{y}) = {right_first[x, y]}"
         )

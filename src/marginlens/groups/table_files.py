@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import ArrayLike
 
+from marginlens.errors import MarginLensError
 from marginlens.groups.table import EXAMPLE_TABLE, as_integer_square, check_order
 
 __all__ = ["TABLE_SUFFIXES", "TableFile", "file_name", "is_table_file", "read_table", "table_of"]
@@ -129,14 +130,14 @@ def read_table(path: Path) -> TableFile:
     """
     is_file = os.path.isfile(path)  # noqa: PTH113 (False, too, for names that no file can have)
     if os.path.isdir(path):  # noqa: PTH112
-        raise ValueError(
+        raise MarginLensError(
             f"{path}: expected a file with a Cayley table, got a folder, e.g. group.csv"
         )
     if path.suffix.lower() not in TABLE_SUFFIXES:
         problem = "" if is_file else "no such file, and no group's name; "
-        raise ValueError(f"{path}: {problem}a table is read from a {_USUAL}")
+        raise MarginLensError(f"{path}: {problem}a table is read from a {_USUAL}")
     if not is_file:
-        raise ValueError(
+        raise MarginLensError(
             f"{path}: no such file; expected a file with a Cayley table, e.g. group.csv"
         )
     if path.suffix.lower() == ".npy":
@@ -145,7 +146,9 @@ def read_table(path: Path) -> TableFile:
         return table_of(_npz(path), what=str(path))
     text = _text(path)
     if not text.strip():
-        raise ValueError(f"{path}: the file is empty; expected a Cayley table, {EXAMPLE_TABLE}")
+        raise MarginLensError(
+            f"{path}: the file is empty; expected a Cayley table, {EXAMPLE_TABLE}"
+        )
     listed = _listed(text, str(path))
     grid = _delimited(text, str(path)) if listed is None else listed
     return _indexed(_without_headers(grid))
@@ -160,7 +163,7 @@ def _npy(path: Path) -> np.ndarray:
         return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(
+        raise MarginLensError(
             f"{path}: not a readable .npy array of integers ({reason}); "
             "write it with numpy.save(path, table)"
         ) from None
@@ -174,7 +177,7 @@ def _npz(path: Path) -> np.ndarray:
             wanted = [name for name in names if name.lower() == "table.npy"] or names
             if len(wanted) != 1:
                 shown = ", ".join(PurePath(name).stem for name in names[:_SHOWN]) or "none"
-                raise ValueError(
+                raise MarginLensError(
                     f"{path}: expected one array, or one called table, got {len(names)} ({shown}); "
                     "write it with numpy.savez(path, table=table)"
                 )
@@ -182,7 +185,7 @@ def _npz(path: Path) -> np.ndarray:
                 return _member(cast(zipfile.ZipExtFile, member), f"{path}, {wanted[0]}")
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(
+        raise MarginLensError(
             f"{path}: not a readable .npz archive ({reason}); "
             "write it with numpy.savez(path, table=table)"
         ) from None
@@ -197,16 +200,16 @@ def _member(member: zipfile.ZipExtFile, what: str) -> np.ndarray:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(member)
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{what}: not a readable array ({reason[:100]})") from None
+        raise MarginLensError(f"{what}: not a readable array ({reason[:100]})") from None
     if dtype.hasobject:
-        raise ValueError(f"{what}: expected an array of integers, got one of Python objects")
+        raise MarginLensError(f"{what}: expected an array of integers, got one of Python objects")
     _check_shape(shape, what)
     size = math.prod(shape) * dtype.itemsize
     if size > 2 * _LARGEST:
-        raise ValueError(f"{what}: {size / 1e6:.0f} MB; expected an array of integers")
+        raise MarginLensError(f"{what}: {size / 1e6:.0f} MB; expected an array of integers")
     content = member.read(size)
     if len(content) < size or member.read(1):  # the end is where the archive checks its sum
-        raise ValueError(
+        raise MarginLensError(
             f"{what}: the array is damaged; write it with numpy.savez(path, table=table)"
         )
     return np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if fortran else "C")
@@ -214,7 +217,7 @@ def _member(member: zipfile.ZipExtFile, what: str) -> np.ndarray:
 
 def _check_shape(shape: tuple[int, ...], what: str) -> None:
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
-        raise ValueError(
+        raise MarginLensError(
             f"{what} is not square: shape {shape}; expected (n, n) with n >= 1, {EXAMPLE_TABLE}"
         )
     check_order(math.log10(shape[0]), what)
@@ -257,7 +260,7 @@ def table_of(table: ArrayLike, *, what: str = "the table") -> TableFile:
         whole = np.isfinite(array) & (array == np.round(array)) & (np.abs(array) < 2**53)
         if not whole.all():
             a, b = np.argwhere(~whole)[0]
-            raise ValueError(
+            raise MarginLensError(
                 f"{what}: entry ({a},{b}) is {array[a, b]}; expected whole numbers, {EXAMPLE_TABLE}"
             )
         array = array.astype(np.int64)
@@ -296,16 +299,16 @@ class _Grid:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _LARGEST:
-            raise ValueError(
+            raise MarginLensError(
                 f"{path}: {path.stat().st_size / 1e6:.0f} MB of text, at most {_LARGEST / 1e6:.0f} are "
                 "read; write the table with numpy.save(path, table)"
             )
         content = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+        raise MarginLensError(f"{path}: cannot be read ({error.strerror})") from None
     kind = next((words for start, words in _NO_TABLES if start in content[:200].lower()), None)
     if kind is not None:
-        raise ValueError(f"{path}: expected comma-separated integers, e.g. 0,1, got {kind}")
+        raise MarginLensError(f"{path}: expected comma-separated integers, e.g. 0,1, got {kind}")
     problem = ValueError(f"{path}: not a text file; expected comma-separated integers, e.g. 0,1")
     try:
         text = content.decode(_encoding(content))
@@ -345,10 +348,10 @@ def _delimited(text: str, what: str) -> _Grid:
     ]
     lines = [(n, re.sub(r"\s#.*", "", line)) for n, line in lines if not _is_remark(line)]
     if not lines:
-        raise ValueError(f"{what}: only comments; expected a Cayley table, {EXAMPLE_TABLE}")
+        raise MarginLensError(f"{what}: only comments; expected a Cayley table, {EXAMPLE_TABLE}")
     for number, line in lines:
         if len(line) > _LARGEST_LINE:
-            raise ValueError(
+            raise MarginLensError(
                 f"{what}, line {number}: {len(line)} characters; expected a row, e.g. 0,1"
             )
     check_order(math.log10(max(len(lines) - 1, 1)), what)
@@ -368,7 +371,7 @@ def _delimited(text: str, what: str) -> _Grid:
     for number, row in zip(numbers, best, strict=True):
         check_order(math.log10(max(len(row) - 1, 1)), f"{what}, line {number}")
         if len(row) != len(best[0]):
-            raise ValueError(
+            raise MarginLensError(
                 f"{what}, line {number}: {len(row)} entries where line {numbers[0]} has "
                 f"{len(best[0])}; a Cayley table is square, {EXAMPLE_TABLE}"
             )
@@ -437,7 +440,7 @@ def _value(body: str, what: str) -> Any:
         except (json.JSONDecodeError, RecursionError):
             pass
     if len(body) > _LARGEST_SOURCE:
-        raise ValueError(
+        raise MarginLensError(
             f"{what}: no JSON, and too long to be read as another list; write e.g. [[0, 1], [1, 0]]"
         )
     for source in _notations(body):
@@ -448,7 +451,7 @@ def _value(body: str, what: str) -> Any:
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     if re.match(r"[\[{(]\s*[\[{(]", body) or re.match(r"\{\s*[\"']", body):
-        raise ValueError(
+        raise MarginLensError(
             f"{what}: no nested list that can be read; expected rows in brackets, {EXAMPLE_TABLE}"
         )
     return None
@@ -484,7 +487,7 @@ def _of_lines(values: list[Any], what: str) -> Any:
     else:
         tables = [value for value in values if isinstance(value, dict) and _key(value, _KEYS)]
     if len(tables) != 1:
-        raise ValueError(
+        raise MarginLensError(
             f"{what}: expected one line with a table, got {len(tables)}; keep one, for example "
             '{"table": [[0, 1], [1, 0]]}'
         )
@@ -526,7 +529,7 @@ def _grid_of(value: Any, what: str) -> _Grid:
             value = value[key]
         elif not value or not all(isinstance(row, dict) for row in value.values()):
             shown = ", ".join(str(key)[:20] for key in list(value)[:_SHOWN])
-            raise ValueError(
+            raise MarginLensError(
                 f"{what}: expected a list of rows, or an object with table, got one with "
                 f'{shown or "nothing"}; for example {{"table": [[0, 1], [1, 0]]}}'
             )
@@ -536,13 +539,13 @@ def _grid_of(value: Any, what: str) -> _Grid:
     else:
         rows = value
     if not isinstance(rows, list | tuple) or not rows or not isinstance(rows[0], list | tuple):
-        raise ValueError(f"{what} is not square; expected a list of rows, {EXAMPLE_TABLE}")
+        raise MarginLensError(f"{what} is not square; expected a list of rows, {EXAMPLE_TABLE}")
     if not all(isinstance(row, list | tuple) and len(row) == len(rows[-1]) for row in rows):
-        raise ValueError(
+        raise MarginLensError(
             f"{what} is not square: its rows differ in length; expected (n, n), {EXAMPLE_TABLE}"
         )
     if not rows[0]:
-        raise ValueError(
+        raise MarginLensError(
             f"{what} is not square: its rows are empty; expected (n, n), {EXAMPLE_TABLE}"
         )
     check_order(math.log10(max(len(rows) - 1, len(rows[0]) - 1, 1)), what)
@@ -584,13 +587,13 @@ def _without_headers(grid: _Grid) -> _Headed:
     if width == height + 1 and height > 1 and _are_labels(left, body):
         return _Headed(_body(grid, body, grid.lines, (0, 1)), _distinct(left, grid))
     if height != width:
-        raise ValueError(
+        raise MarginLensError(
             f"{grid.what} is not square: shape {(height, width)}; expected (n, n) with n >= 1, "
             f"{EXAMPLE_TABLE}"
         )
     check_order(math.log10(height), grid.what)
     if grid.labels and len(grid.labels) != height:
-        raise ValueError(f"{grid.what}: {len(grid.labels)} labels for {height} elements")
+        raise MarginLensError(f"{grid.what}: {len(grid.labels)} labels for {height} elements")
     return _Headed(grid, _distinct(grid.labels, grid))
 
 
@@ -626,7 +629,7 @@ def _has_corner(rows: list[list[str]]) -> bool:
 def _distinct(labels: Sequence[str], grid: _Grid) -> tuple[str, ...]:
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if list(labels).count(label) > 1)
-        raise ValueError(
+        raise MarginLensError(
             f"{grid.what}: the header names {_quoted(twice)} twice; expected each element once, "
             "for example e,a,b"
         )
@@ -673,7 +676,7 @@ def _indexed(headed: _Headed) -> TableFile:
     elif min(values, key=lambda value: value or 0) == 1 and n in values:
         a, b = map(int, np.argwhere(table == table.max())[0])
         if table[a, b] > n:
-            raise ValueError(
+            raise MarginLensError(
                 f"{grid.where(a, b)} is {table[a, b]}, outside 1..{n} for {n} elements counted from 1"
             )
         counted = _counted(table)
@@ -694,7 +697,7 @@ def _labelled(headed: _Headed, texts: dict[str, None], numbers: dict[str, int | 
         labels = tuple(grid.rows[_row_of_labels(grid.rows)])
         if len(set(labels)) < n:
             twice = next(label for label in labels if labels.count(label) > 1)
-            raise ValueError(
+            raise MarginLensError(
                 f"the table is no group: row 0 holds {_quoted(twice)} twice (each row must hold each "
                 f"element once); got {grid.what}"
             )
@@ -703,10 +706,10 @@ def _labelled(headed: _Headed, texts: dict[str, None], numbers: dict[str, int | 
         for b, entry in enumerate(row):
             if entry not in place:
                 if not entry:
-                    raise ValueError(
+                    raise MarginLensError(
                         f"{grid.where(a, b)} is empty; expected an element, e.g. {labels[0]}"
                     )
-                raise ValueError(
+                raise MarginLensError(
                     f"{grid.where(a, b)}: {_quoted(entry)} is no element; the {source} has "
                     f"{_list(labels)}"
                 )
@@ -726,10 +729,10 @@ def _refuse_text(grid: _Grid, numbers: dict[str, int | None]) -> None:
         for b, entry in enumerate(row):
             if numbers[entry] is None:
                 if not entry:
-                    raise ValueError(
+                    raise MarginLensError(
                         f"{grid.where(a, b)} is empty; expected a whole number, e.g. 0"
                     )
-                raise ValueError(
+                raise MarginLensError(
                     f"{grid.where(a, b)}: {_quoted(entry)} makes it not a table of integers; rows are "
                     "integers, e.g. 1,2,0, or labels, e.g. a,b,e"
                 )

@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from marginlens.errors import MarginLensError
 from marginlens.files import write_whole
 from marginlens.networks import Network
 from marginlens.tensor_bytes import tensor_bytes
@@ -80,14 +81,14 @@ def read_checkpoint(
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         fields = metadata.get("recipe", "")
         if metadata.get("sha256") != _digest(tensors, fields):
-            raise ValueError("its content is not what was written (the SHA-256 differs)")
+            raise MarginLensError("its content is not what was written (the SHA-256 differs)")
         _require_recipe(path, json.loads(fields), recipe or {})
         return TrainingState.from_tensors(tensors, like)
     except OtherRecipeError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         words = " ".join(str(error).split())
-        raise ValueError(f"{str(path)!r} is damaged: {words}") from None
+        raise MarginLensError(f"{str(path)!r} is damaged: {words}") from None
 
 
 def _require_recipe(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -136,7 +137,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(
+            raise MarginLensError(
                 f"{str(folder)!r} is in use: another process trains there; wait for it to end, or "
                 "choose another --out"
             ) from None

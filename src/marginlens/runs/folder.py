@@ -28,6 +28,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as array_bytes
 
+from marginlens.errors import MarginLensError
 from marginlens.files import write_whole
 from marginlens.groups import FiniteGroup, group, is_table_file
 from marginlens.networks import Network
@@ -74,19 +75,21 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
     if folder.exists():
         ours = folder.is_dir() and ((folder / MARK).exists() or (folder / _BEGUN).exists())
         if not ours and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(
+            raise MarginLensError(
                 f"{str(folder)!r} exists and is not a run's folder; it is left alone: choose another "
                 "--out, for example runs/C5"
             )
         if not overwrite:
-            raise ValueError(f"{str(folder)!r} exists; choose another --out, or add --overwrite")
+            raise MarginLensError(
+                f"{str(folder)!r} exists; choose another --out, or add --overwrite"
+            )
         foreign = sorted(
             path.name
             for path in folder.iterdir()
             if path.name not in _FILES and not _is_left_over(path)
         )
         if foreign:
-            raise ValueError(
+            raise MarginLensError(
                 f"{str(folder)!r} also holds {foreign[0]!r}, which is not of a run; move it away, "
                 "or choose another --out"
             )
@@ -94,11 +97,11 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir():
-        raise ValueError(f"{str(parent)!r} is not a folder; choose another --out")
+        raise MarginLensError(f"{str(parent)!r} is not a folder; choose another --out")
     try:
         tempfile.TemporaryDirectory(prefix=".marginlens.", dir=parent).cleanup()
     except OSError as error:
-        raise ValueError(
+        raise MarginLensError(
             f"cannot write in {str(parent)!r} ({error.strerror}); choose another --out"
         ) from None
     return folder
@@ -231,7 +234,7 @@ def _write_table(chosen: Task, folder: Path) -> None:
     if chosen.elements is None or _is_made_by_its_name(chosen.elements):
         return
     if name_of_elements(chosen.name) != chosen.elements.name:
-        raise ValueError(
+        raise MarginLensError(
             f"a run keeps a group's table by its name, and {chosen.elements.name[:60]!r} reads as an "
             "operation; expected a plain name, for example mine"
         )
@@ -317,7 +320,7 @@ def require_finite_weights(weights: Weights, folder: str | Path) -> None:
         if bad.any():
             place = torch.nonzero(bad)[0].tolist()
             member = f" of member {place[0]}" if weights.network.members > 1 else ""
-            raise ValueError(
+            raise MarginLensError(
                 f"weights that are not finite in {str(folder)!r}: {name}{place[1:]}{member} is "
                 f"{tensor[tuple(place)].item()} ({int(bad.sum())} of {tensor.numel()} numbers); nothing "
                 f"is measured; if the training diverged, use a smaller --learning-rate than "
@@ -328,11 +331,11 @@ def require_finite_weights(weights: Weights, folder: str | Path) -> None:
 def _read_or_refuse(path: Path, read: Callable[[Path], _T]) -> _T:
     if not (path / MARK).is_file():
         why = f"no {MARK}" if path.exists() else "no such file or folder"
-        raise ValueError(
+        raise MarginLensError(
             f"{str(path)!r} is not a run's folder ({why}); make one with: marginlens run C23"
         )
     if not (path / "parameters.safetensors").is_file():
-        raise ValueError(
+        raise MarginLensError(
             f"the run in {str(path)!r} is not finished, or is damaged (no parameters.safetensors); "
             f"go on with it: marginlens train --resume {quote(str(path))}"
         )
@@ -340,7 +343,7 @@ def _read_or_refuse(path: Path, read: Callable[[Path], _T]) -> _T:
         return read(path)
     except (ValueError, OSError, KeyError, SafetensorError, pa.ArrowException) as error:
         words = " ".join(str(error).split())
-        raise ValueError(f"the run in {str(path)!r} is damaged: {words}") from None
+        raise MarginLensError(f"the run in {str(path)!r} is damaged: {words}") from None
 
 
 def _read_weights(path: Path) -> Weights:
@@ -353,7 +356,7 @@ def _read_weights(path: Path) -> Weights:
     network = like.with_parameters(parameters)
     network.require_task(chosen)
     if network.members != recipe.members:
-        raise ValueError(
+        raise MarginLensError(
             f"{MARK} says {recipe.members} members, but there are parameters of {network.members}"
         )
     return Weights(recipe, chosen, network, metadata)
@@ -365,7 +368,7 @@ def _read_times(path: Path, metadata: Mapping[str, str]) -> dict[str, float]:
     if (path / TIMES).exists():
         times = json.loads((path / TIMES).read_text())
     if not isinstance(times, Mapping):
-        raise ValueError(f"{TIMES} must hold seconds by name, got {type(times).__name__}")
+        raise MarginLensError(f"{TIMES} must hold seconds by name, got {type(times).__name__}")
     return {name: float(times[name]) for name in _SECONDS if name in times}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from marginlens.errors import MarginLensError
 from marginlens.measures import measure
 from marginlens.tasks import Task
 from marginlens.theory import Prediction, predict
@@ -104,12 +105,12 @@ def train_narrow(
     ([2, 6], True)
     """
     if not widths or min(widths) < 1 or seeds < 1 or steps < 1:
-        raise ValueError("widths, seeds and steps must be at least 1, e.g. widths 2, 4, 6")
+        raise MarginLensError("widths, seeds and steps must be at least 1, e.g. widths 2, 4, 6")
     task.require_rows()
     prediction = predict(task)
     edge = prediction.collapse_penalty
     if edge is None or prediction.margin is None:
-        raise ValueError(f"no width is known to suffice. {prediction.note}")
+        raise MarginLensError(f"no width is known to suffice. {prediction.note}")
     ordered = sorted(set(widths))
     recipes = [
         [

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import FiniteGroup
 from marginlens.runs.execute import follow
 from marginlens.runs.folder import load_run
@@ -64,9 +65,13 @@ def train_at(
     if folder is not None and exists:
         found = load_run(folder)
         if found.recipe != complete:
-            raise ValueError(f"{str(folder)!r} holds a run by another recipe; choose another --out")
+            raise MarginLensError(
+                f"{str(folder)!r} holds a run by another recipe; choose another --out"
+            )
         if not _same_table(found.task.group, task.group):
-            raise ValueError(f"{str(folder)!r} holds a run on another table; choose another --out")
+            raise MarginLensError(
+                f"{str(folder)!r} holds a run on another table; choose another --out"
+            )
         if found.training.stopped != "interrupted":
             return found
     return follow(complete, task, out=folder, overwrite=exists, progress=progress)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from safetensors import SafetensorError
 
+from marginlens.errors import MarginLensError
 from marginlens.runs.checkpoint import (
     CHECKPOINT,
     PREVIOUS,
@@ -101,7 +102,7 @@ def resume(
             state = _last_state(path, recipe, chosen, previous=previous)
         step = 0 if state is None else state.step
         if step > recipe.steps:
-            raise ValueError(f"the run is at step {step} already; choose more --steps")
+            raise MarginLensError(f"the run is at step {step} already; choose more --steps")
 
         def begin() -> Tracker | None:
             _require_writable(path)
@@ -130,7 +131,7 @@ def _held(folder: Path) -> Iterator[None]:
     """Hold a folder with a run."""
     if not (folder / MARK).is_file():
         more = " --overwrite" if folder.is_dir() else ""
-        raise ValueError(
+        raise MarginLensError(
             f"{str(folder)!r} holds no run (no {MARK}); start one with: "
             f"marginlens train C23 --out {quote(str(folder))}{more}"
         )
@@ -144,14 +145,14 @@ def _read_recipe(folder: Path) -> tuple[Recipe, Task]:
         return recipe, task_of_folder(recipe, folder)
     except (ValueError, OSError) as error:
         words = " ".join(str(error).split())
-        raise ValueError(f"{str(folder / MARK)!r} is damaged: {words}") from None
+        raise MarginLensError(f"{str(folder / MARK)!r} is damaged: {words}") from None
 
 
 def _require_writable(folder: Path) -> None:
     try:
         tempfile.TemporaryFile(prefix=f".{CHECKPOINT}.", dir=folder).close()
     except OSError as error:
-        raise ValueError(
+        raise MarginLensError(
             f"cannot write in {str(folder)!r} ({error.strerror}); make it writable, or copy it "
             "elsewhere and resume there"
         ) from None
@@ -168,7 +169,7 @@ def _is_whole(path: Path, recipe: Recipe, chosen: Task) -> bool:
 def _finished_state(folder: Path, recipe: Recipe, chosen: Task, *, previous: bool) -> TrainingState:
     """Return the state in which a finished run goes on to the recipe's number of steps."""
     if previous:
-        raise ValueError(
+        raise MarginLensError(
             f"the run in {str(folder)!r} is finished and has no {PREVIOUS}; leave --previous out"
         )
     weights = load_weights(folder)
@@ -177,16 +178,16 @@ def _finished_state(folder: Path, recipe: Recipe, chosen: Task, *, previous: boo
         training = read_training(weights, folder)
     except (ValueError, OSError, KeyError, SafetensorError, pa.ArrowException) as error:
         words = " ".join(str(error).split())
-        raise ValueError(f"the run in {str(folder)!r} is damaged: {words}") from None
+        raise MarginLensError(f"the run in {str(folder)!r} is damaged: {words}") from None
     state = TrainingState.after(training)
     if not len(state.active):
         ends = ", ".join(dict.fromkeys(state.ends))
-        raise ValueError(
+        raise MarginLensError(
             f"the run in {str(folder)!r} is finished, and every network stopped before the last step "
             f"({ends}): more steps change nothing; train it again without what stopped it"
         )
     if state.step >= recipe.steps:
-        raise ValueError(
+        raise MarginLensError(
             f"the run in {str(folder)!r} is finished after {state.step} steps; train it further with: "
             f"marginlens train --resume {quote(str(folder))} --steps {2 * max(1, state.step)}"
         )
@@ -203,7 +204,9 @@ def _last_state(
     path = before if previous or not last.exists() else last
     if not path.exists():
         if previous:
-            raise ValueError(f"there is no {PREVIOUS} in {str(folder)!r}; leave --previous out")
+            raise MarginLensError(
+                f"there is no {PREVIOUS} in {str(folder)!r}; leave --previous out"
+            )
         return None
     like = initial_network(chosen, recipe)
     try:
@@ -217,4 +220,4 @@ def _last_state(
             hint = (
                 f"go on from the one before it with: marginlens train --resume {where} --previous"
             )
-        raise ValueError(f"{error}; {hint}") from None
+        raise MarginLensError(f"{error}; {hint}") from None

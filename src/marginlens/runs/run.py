@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 
 from marginlens.display import Displayed, Shown
+from marginlens.errors import MarginLensError
 from marginlens.measures import (
     Displacement,
     Grokking,
@@ -205,7 +206,7 @@ class Run(Displayed):
             why = f"is a {self.recipe.network}, whose neurons are not measured"
             if self.training.network.neurons_are_measured:
                 why = f"learned {self.task.name}, which has no features that neurons could hold"
-            raise ValueError(
+            raise MarginLensError(
                 f"{where} {why}: look at its history.parquet and parameters.safetensors"
             )
         return self.measured

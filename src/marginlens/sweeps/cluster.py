@@ -16,6 +16,8 @@ import dask
 from distributed import Client, LocalCluster
 from distributed.comm import get_address_host_port
 
+from marginlens.errors import MarginLensError
+
 __all__ = ["CONNECT_SECONDS", "PROBE_SECONDS", "SchedulerError", "connected", "local_workers"]
 
 CONNECT_SECONDS = 8.0
@@ -92,7 +94,7 @@ def _probe(address: str) -> None:
     try:
         host, port = get_address_host_port(address)
     except ValueError as error:
-        raise ValueError(
+        raise MarginLensError(
             f"{address!r} is no address of a scheduler ({error}); write e.g. tcp://10.0.0.1:8786"
         ) from None
     if not address.startswith("tcp://") and "://" in address:
@@ -128,14 +130,14 @@ def _slurm(options: Mapping[str, Any]) -> Any:
     try:
         from dask_jobqueue import SLURMCluster
     except ImportError:
-        raise ValueError(
+        raise MarginLensError(
             "SLURM needs dask-jobqueue: pip install 'marginlens[slurm]', or start a scheduler and "
             "workers yourself and add --scheduler tcp://host:8786"
         ) from None
     given = dict(options)
     jobs = given.pop("jobs", 1)
     if not isinstance(jobs, int) or jobs < 1:
-        raise ValueError(f"slurm.jobs is the number of jobs, such as 10; got {jobs!r}")
+        raise MarginLensError(f"slurm.jobs is the number of jobs, such as 10; got {jobs!r}")
     given = {
         "silence_logs": logging.CRITICAL, "scheduler_options": dict(_NO_PAGE), **given
     }  # fmt: skip
@@ -145,7 +147,7 @@ def _slurm(options: Mapping[str, Any]) -> Any:
         cluster = SLURMCluster(**given)
     except (TypeError, ValueError) as error:
         words = " ".join(str(error).split())
-        raise ValueError(
+        raise MarginLensError(
             f'SLURM\'s options: {words}; give e.g. queue, memory = "4GB" and walltime'
         ) from None
     cluster.scale(jobs=jobs)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import FiniteGroup
 from marginlens.measures import Observables, norm_shares, observe
 from marginlens.networks import Network
@@ -74,7 +75,7 @@ def _attempt(payload: dict[str, Any]) -> dict[str, Any]:
     threads = torch.get_num_threads()
     try:
         if payload["version"] != _VERSION:
-            raise ValueError(
+            raise MarginLensError(
                 f"the worker has marginlens {_VERSION}, the sweep {payload['version']}: install "
                 "the same version everywhere"
             )

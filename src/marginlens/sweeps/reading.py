@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from marginlens.errors import MarginLensError
 from marginlens.sweeps.spec import Sweep, Thresholds
 from marginlens.training import Recipe
 from marginlens.training.recipe import in_one_line
@@ -42,15 +43,15 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
         try:
             data = tomllib.loads(path.read_text())
         except FileNotFoundError:
-            raise ValueError(
+            raise MarginLensError(
                 f"there is no file {str(path)!r}; see marginlens sweep --help"
             ) from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"{where}not readable as TOML: {error}") from None
+            raise MarginLensError(f"{where}not readable as TOML: {error}") from None
     try:
         sweep = _sweep(data)
     except ValueError as error:
-        raise ValueError(f"{where}{error}") from None
+        raise MarginLensError(f"{where}{error}") from None
     return sweep
 
 
@@ -59,7 +60,7 @@ def _sweep(data: dict[str, Any]) -> Sweep:
         if name in Sweep.model_fields:
             continue
         if name in _FIELDS:
-            raise ValueError(
+            raise MarginLensError(
                 f"{name} is a recipe's field: write it below [recipe], or as a list below [grid]"
             )
         _refuse(name, tuple(Sweep.model_fields), "")
@@ -70,7 +71,7 @@ def _sweep(data: dict[str, Any]) -> Sweep:
     try:
         sweep = Sweep(**data)
     except ValidationError as error:
-        raise ValueError(in_one_line(error)) from None
+        raise MarginLensError(in_one_line(error)) from None
     tables = [("[recipe]", sweep.recipe), ("[grid]", sweep.grid)]
     tables += [(f"[[points]] number {i}", point) for i, point in enumerate(sweep.points, start=1)]
     for table, fields in tables:
@@ -78,17 +79,19 @@ def _sweep(data: dict[str, Any]) -> Sweep:
             if name not in _FIELDS:
                 _refuse(name, _FIELDS, table)
             if table != "[grid]" and isinstance(fields[name], list) and name not in _LISTS:
-                raise ValueError(f"{name} in {table} is a list; write it below [grid]")
+                raise MarginLensError(f"{name} in {table} is a list; write it below [grid]")
     for name, values in sweep.grid.items():
         if not values:
-            raise ValueError(f"[grid] {name} is an empty list; give it a value, or leave it out")
+            raise MarginLensError(
+                f"[grid] {name} is an empty list; give it a value, or leave it out"
+            )
         if name in sweep.recipe:
-            raise ValueError(f"{name} is in [recipe] and in [grid]; keep one of them")
+            raise MarginLensError(f"{name} is in [recipe] and in [grid]; keep one of them")
         if any(name in point for point in sweep.points):
-            raise ValueError(f"{name} is in [[points]] and in [grid]; keep one of them")
+            raise MarginLensError(f"{name} is in [[points]] and in [grid]; keep one of them")
     named = "task" in sweep.recipe or "task" in sweep.grid
     if not named and not (sweep.points and all("task" in point for point in sweep.points)):
-        raise ValueError(
+        raise MarginLensError(
             'no task is named: write task = "C5" below [recipe], or a list below [grid]'
         )
     return sweep
@@ -97,7 +100,7 @@ def _sweep(data: dict[str, Any]) -> Sweep:
 def _refuse(name: str, known: tuple[str, ...], table: str) -> None:
     place = f" in {table}" if table else ""
     if table and name in _SEEDS:
-        raise ValueError(f"{name}{place}: {_SEEDS[name]}")
+        raise MarginLensError(f"{name}{place}: {_SEEDS[name]}")
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise ValueError(f"unknown field {name!r}{place}; {hint}")
+    raise MarginLensError(f"unknown field {name!r}{place}; {hint}")

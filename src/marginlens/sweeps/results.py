@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool
 
 from marginlens.display import Displayed, Shown
+from marginlens.errors import MarginLensError
 from marginlens.measures import SelectionLaw, selection_law
 from marginlens.sweeps.reading import read_sweep
 from marginlens.sweeps.schema import FEATURES, MEMBERS, RECIPE
@@ -73,13 +74,15 @@ class Results(Displayed):
     ) -> None:
         self.folder, self._temporary = Path(folder), temporary
         if not (self.folder / SPEC).is_file():
-            raise ValueError(
+            raise MarginLensError(
                 f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep SPEC --out "
                 f"{quote(str(folder))}"
             )
         self.pieces = sorted(finished_of(self.folder))
         if not self.pieces:
-            raise ValueError(f"nothing is finished in {str(folder)!r} yet; run the sweep first")
+            raise MarginLensError(
+                f"nothing is finished in {str(folder)!r} yet; run the sweep first"
+            )
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -150,7 +153,7 @@ class Results(Displayed):
                 tables.append(table.select(schema.names).cast(schema))
             except (OSError, KeyError, pa.ArrowException) as error:
                 words = " ".join(str(error).split())
-                raise ValueError(
+                raise MarginLensError(
                     f"{str(path)!r} is damaged ({words}); remove its folder, and run the sweep again"
                 ) from None
         return pa.concat_tables(tables)
@@ -190,14 +193,14 @@ class Results(Displayed):
         try:
             statements = connection.extract_statements(sql)
         except duckdb.Error as error:
-            raise ValueError(_one_line(error)) from None
+            raise MarginLensError(_one_line(error)) from None
         if len(statements) != 1:
-            raise ValueError(
+            raise MarginLensError(
                 f'one question at a time, such as "select * from members"; got {sql!r}'
             )
         words = sql.strip().lower()
         if not _only_reads(connection, sql) or not words.startswith(_READING):
-            raise ValueError(
+            raise MarginLensError(
                 f"{sql.split()[0].upper()} is refused: results are read-only; ask with SELECT, or "
                 "DESCRIBE members"
             )
@@ -206,7 +209,7 @@ class Results(Displayed):
         except duckdb.InterruptException:
             raise KeyboardInterrupt from None
         except duckdb.Error as error:
-            raise ValueError(_one_line(error)) from None
+            raise MarginLensError(_one_line(error)) from None
 
     @cached_property
     def varying(self) -> tuple[str, ...]:
@@ -237,7 +240,7 @@ class Results(Displayed):
             return self._members
         kept = self.query(f"select configuration, seed from members where ({condition})")
         if not kept.num_rows:
-            raise ValueError(f"no member fulfils {condition!r}")
+            raise MarginLensError(f"no member fulfils {condition!r}")
         pairs = set(zip(*(kept[n].to_pylist() for n in ("configuration", "seed")), strict=True))
         ours = zip(*(self._members[n].to_pylist() for n in ("configuration", "seed")), strict=True)
         return self._members.filter(pa.array([pair in pairs for pair in ours]))
@@ -277,7 +280,7 @@ class Results(Displayed):
         configuration = _only(members)
         names, seeds = self._keys[configuration]
         if not seeds:
-            raise ValueError(f"{members['task'][0]} is no group's table: it has no key sets")
+            raise MarginLensError(f"{members['task'][0]} is no group's table: it has no key sets")
         rows = [seeds[seed] for seed in members["seed"].to_pylist()]
         return names, np.array(rows, dtype=bool).reshape(len(rows), len(names))
 
@@ -319,7 +322,7 @@ def _only(members: pa.Table) -> str:
         return configurations[0]
     different = Results.varying_in(members)
     if not different:
-        raise ValueError(
+        raise MarginLensError(
             f"these are {len(configurations)} configurations of one recipe with other thresholds; "
             f"choose one, for instance with --where \"configuration = '{configurations[0]}'\""
         )
@@ -328,7 +331,7 @@ def _only(members: pa.Table) -> str:
         f"{name}: {', '.join(some[:6])}{', ...' * (len(some) > 6)}" for name, some in values.items()
     )
     one = " and ".join(_equals(name, members[name][0].as_py()) for name in different)
-    raise ValueError(
+    raise MarginLensError(
         f"these are {len(configurations)} configurations ({listed}); choose one, for instance with "
         f'--where "{one}"'
     )

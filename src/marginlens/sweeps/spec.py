@@ -14,6 +14,7 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
+from marginlens.errors import MarginLensError
 from marginlens.measures.observables import COUNT, KEY, PURE
 from marginlens.tasks import Task, task
 from marginlens.training import Recipe, check_trainable, estimated_seconds, recipe_for
@@ -176,7 +177,7 @@ class Sweep(BaseModel):
         for fields in self.combinations():
             one = self.configuration(fields, tasks)
             if one.digest in found:
-                raise ValueError(
+                raise MarginLensError(
                     f"two configurations are the same: {_words(found[one.digest])}, and "
                     f"{_words(fields)}; leave one out"
                 )
@@ -189,7 +190,7 @@ class Sweep(BaseModel):
         try:
             spec = fields["task"]
             if not isinstance(spec, str):
-                raise ValueError(f'a task is named by text such as "C5", got {spec!r}')
+                raise MarginLensError(f'a task is named by text such as "C5", got {spec!r}')
             if spec not in tasks:
                 tasks[spec] = task(spec)
             chosen = tasks[spec]
@@ -203,7 +204,7 @@ class Sweep(BaseModel):
                 recipe = recipe.model_copy(update={"record_every": every})
             check_trainable(chosen, recipe)
         except (ValueError, OSError) as error:
-            raise ValueError(f"{_words(fields)}: {error}") from None
+            raise MarginLensError(f"{_words(fields)}: {error}") from None
         return Configuration(recipe, chosen, self._digest(recipe, chosen))
 
     def _digest(self, recipe: Recipe, chosen: Task) -> str:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from marginlens.errors import MarginLensError
 from marginlens.files import write_whole
 from marginlens.runs.checkpoint import locked
 from marginlens.sweeps.reading import read_sweep
@@ -48,18 +49,18 @@ class Store:
             If it is something else's, another process works in it, or it holds another sweep.
         """
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{str(folder)!r} is not a folder; choose another --out")
+            raise MarginLensError(f"{str(folder)!r} is not a folder; choose another --out")
         if not (folder / SPEC).exists() and _holds_anything(folder):
-            raise ValueError(f"{str(folder)!r} is not a sweep's folder; choose another --out")
+            raise MarginLensError(f"{str(folder)!r} is not a sweep's folder; choose another --out")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(f"cannot make {str(folder)!r} ({error.strerror})") from None
+            raise MarginLensError(f"cannot make {str(folder)!r} ({error.strerror})") from None
         with locked(folder):
             store = cls(folder)
             asked = {piece.id for piece in pieces}
             if store.finished() - asked:
-                raise ValueError(
+                raise MarginLensError(
                     f"{str(folder)!r} holds pieces of another sweep ({folder / SPEC}); a sweep may be "
                     "extended by configurations, or by seeds where `together` divides the old number, "
                     "but all that is finished must belong to it: choose another --out"
@@ -67,7 +68,7 @@ class Store:
             try:
                 store._begin(sweep, asked)
             except OSError as error:
-                raise ValueError(
+                raise MarginLensError(
                     f"cannot write to {str(folder)!r} ({error.strerror}); choose another --out"
                 ) from None
             yield store

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from marginlens.errors import MarginLensError
 from marginlens.tasks.rows import GREATEST_LISTED
 
 __all__ = ["Addition", "addition"]
@@ -61,12 +62,12 @@ def addition(base: int, digits: int) -> Addition:
     """
     name = f"addition({base},{digits})"
     if base < 2:
-        raise ValueError(f"{name}: a base is 2 or more, e.g. addition(10,2)")
+        raise MarginLensError(f"{name}: a base is 2 or more, e.g. addition(10,2)")
     if digits < 1:
-        raise ValueError(f"{name}: numbers have at least 1 digit, e.g. addition(10,2)")
+        raise MarginLensError(f"{name}: numbers have at least 1 digit, e.g. addition(10,2)")
     if 2 * digits * math.log(base) + math.log(digits + 1) > math.log(GREATEST_LISTED):
         rows = f"{base}^{2 * digits} * {digits + 1} rows"
-        raise ValueError(
+        raise MarginLensError(
             f"{name} has {rows}, more than the {GREATEST_LISTED} that are listed; "
             f"take e.g. {_good(base)}"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import group
 from marginlens.tasks.operations import Operation
 from marginlens.tasks.polynomials import read_formula
@@ -60,7 +61,9 @@ def lambda_operation(text: str, order: int) -> Operation:
     """
     shown = repr(text if len(text) <= _LONGEST else f"{text[:60]}...")
     if len(text) > _LONGEST:
-        raise ValueError(f"the operation {shown} has {len(text)} characters; expected {_LONGEST}")
+        raise MarginLensError(
+            f"the operation {shown} has {len(text)} characters; expected {_LONGEST}"
+        )
     body, letters = _body(text, shown)
     value = _Reader(letters, shown).value(body)
     rows, answers = [], []
@@ -69,19 +72,19 @@ def lambda_operation(text: str, order: int) -> Operation:
             answer = value(*row)
         except (ZeroDivisionError, ValueError) as error:
             if isinstance(error, _TooLargeError):
-                raise ValueError(
+                raise MarginLensError(
                     f"the operation {shown} reaches numbers too large to read"
                 ) from None
             continue
         if isinstance(answer, bool) or not 0 <= answer < order:
-            raise ValueError(
+            raise MarginLensError(
                 f"the operation {shown} gives {answer} for {tuple(row)}; expected one of the "
                 f"{order} elements 0 to {order - 1}"
             )
         rows.append(row)
         answers.append(answer)
     if not rows:
-        raise ValueError(f"the operation {shown} is defined for no pair of 0 to {order - 1}")
+        raise MarginLensError(f"the operation {shown} is defined for no pair of 0 to {order - 1}")
     inputs, found = np.array(rows), np.array(answers)
     name = _formula_name(body, letters, order, inputs, found) or ast.unparse(body)
     return Operation(name, group(f"C{order}"), inputs, found)
@@ -96,13 +99,13 @@ def _body(text: str, shown: str) -> tuple[ast.expr, tuple[str, ...]]:
     try:
         tree = ast.parse(text.strip().rstrip(","), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise ValueError(f"the operation {shown} is no Python function; {_GOOD}") from None
+        raise MarginLensError(f"the operation {shown} is no Python function; {_GOOD}") from None
     if not isinstance(tree, ast.Lambda):
-        raise ValueError(f"the operation {shown} is no lambda; {_GOOD}")
+        raise MarginLensError(f"the operation {shown} is no lambda; {_GOOD}")
     given = tree.args
     others = given.posonlyargs or given.kwonlyargs or given.vararg or given.kwarg or given.defaults
     if others or len(given.args) not in (1, 2):
-        raise ValueError(
+        raise MarginLensError(
             f"the operation {shown} is no function of one pair or two numbers; {_GOOD}"
         )
     return tree.body, tuple(one.arg for one in given.args)
@@ -163,7 +166,7 @@ class _Reader:
                 return lambda x, y: every(part(x, y) for part in parts)
             case ast.Call(func=ast.Name(id=name), args=nodes, keywords=[]):
                 return self._call(name, [self.value(one) for one in nodes])
-        raise ValueError(
+        raise MarginLensError(
             f"the operation {self.shown} is not read: {ast.unparse(node)[:40]!r} is none of whole "
             f"numbers, the two inputs, + - * // % ** and pow; {_GOOD}"
         )
@@ -177,7 +180,7 @@ class _Reader:
         if (name in ("abs", "int") and count == 1) or (name in ("min", "max") and count > 1):
             of = {"abs": abs, "int": int, "min": min, "max": max}[name]
             return lambda x, y: of(*(part(x, y) for part in parts))
-        raise ValueError(
+        raise MarginLensError(
             f"the operation {self.shown} is not read: it calls {name!r} with {count} arguments; "
             "expected pow, abs, min, max or int"
         )
@@ -203,7 +206,7 @@ def _bounded(value: int) -> int:
 def _power(base: int, power: int) -> int:
     """Base to the power in whole numbers; ValueError where Python would give a fraction."""
     if power < 0:
-        raise ValueError("a negative power is no whole number")
+        raise MarginLensError("a negative power is no whole number")
     if abs(base) > 1 and abs(base).bit_length() * power > _MOST_BITS:
         raise _TooLargeError
     return base**power

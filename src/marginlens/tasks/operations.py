@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import GREATEST_ORDER, FiniteGroup, group, is_table_file, plain_text
 from marginlens.tasks.polynomials import read_formula
 from marginlens.tasks.rows import all_rows
@@ -131,7 +132,9 @@ def operation(formula: str, elements: FiniteGroup | int) -> Operation:
     inputs = all_rows(elements, 2)
     answers, defined = read(inputs[:, 0], inputs[:, 1], elements)
     if not defined.any():
-        raise ValueError(f"{name} is defined nowhere: it always divides by what has no inverse")
+        raise MarginLensError(
+            f"{name} is defined nowhere: it always divides by what has no inverse"
+        )
     return Operation(name, group(f"C{elements}"), inputs[defined], answers[defined])
 
 
@@ -162,9 +165,11 @@ def _word(text: str, over: FiniteGroup) -> Operation:
 
 def _check_order(n: int, name: str, good: str) -> None:
     if n < 2:
-        raise ValueError(f"{name}: a table needs at least 2 elements to learn; write e.g. {good}")
+        raise MarginLensError(
+            f"{name}: a table needs at least 2 elements to learn; write e.g. {good}"
+        )
     if n > GREATEST_ORDER:
-        raise ValueError(
+        raise MarginLensError(
             f"{name}: its table would have {n}^2 rows; the greatest order accepted is "
             f"{GREATEST_ORDER}, e.g. {good}"
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
+from marginlens.errors import MarginLensError
+
 __all__ = ["Formula", "read_formula"]
 
 _TOKEN = re.compile(r"\s*(\d+|[xy]|\*\*|[-+*/^()])", flags=re.ASCII)
@@ -87,7 +89,7 @@ def read_formula(text: str) -> Formula:
     [28]
     """
     if len(text) > _LONGEST:
-        raise ValueError(
+        raise MarginLensError(
             f"{text[:30]!r}... has {len(text)} characters, at most {_LONGEST} are read; {_GOOD}"
         )
     match = _CONDITION.fullmatch(text)
@@ -101,7 +103,7 @@ def _read(text: str) -> tuple[str, ast.expr]:
     """Name and tree of a formula without a condition."""
     tokens = _tokens(text)
     if not {"x", "y"} & set(tokens):
-        raise ValueError(f"{text.strip()!r} has neither x nor y in it; {_GOOD}")
+        raise MarginLensError(f"{text.strip()!r} has neither x nor y in it; {_GOOD}")
     explicit = []
     for before, token in zip(["", *tokens], tokens, strict=False):
         left, right = before.isdecimal() or before in ("x", "y", ")"), token in ("x", "y", "(")
@@ -110,7 +112,7 @@ def _read(text: str) -> tuple[str, ast.expr]:
     try:
         tree = ast.parse(" ".join(explicit).strip(), mode="eval").body
     except (SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"{text.strip()!r} is no polynomial in x and y; {_GOOD}") from None
+        raise MarginLensError(f"{text.strip()!r} is no polynomial in x and y; {_GOOD}") from None
     _check(tree, text.strip())
     return "".join(tokens).replace("**", "^"), tree
 
@@ -121,7 +123,7 @@ def _tokens(text: str) -> list[str]:
         match = _TOKEN.match(text, place)
         if match is None:
             strange = text[place:].lstrip()[0]
-            raise ValueError(
+            raise MarginLensError(
                 f"{text.strip()!r}: {strange!r} is not read; a formula has whole numbers, x, y, "
                 f"+ - * / ^ and brackets; {_GOOD}"
             )
@@ -145,18 +147,18 @@ def _check(node: ast.expr, text: str) -> None:
         case ast.BinOp(left=base, op=ast.Pow(), right=power):
             _check(base, text)
             if not isinstance(power, ast.Constant):
-                raise ValueError(
+                raise MarginLensError(
                     f"{text!r}: a power is a whole number, such as x^2 (and 1/x for x^-1); {_GOOD}"
                 )
             if not isinstance(power.value, int) or power.value > _GREATEST_POWER:
-                raise ValueError(
+                raise MarginLensError(
                     f"{text!r}: a power above {_GREATEST_POWER}; modulo a prime p, x^p is x; {_GOOD}"
                 )
         case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _OPERATORS):
             _check(left, text)
             _check(right, text)
         case _:
-            raise ValueError(f"{text!r} is no polynomial in x and y; {_GOOD}")
+            raise MarginLensError(f"{text!r} is no polynomial in x and y; {_GOOD}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +183,7 @@ class _Evaluation:
                 return self._power(self.value(base), power)
             case ast.BinOp(left=left, op=operator, right=right):
                 return self._combine(operator, self.value(left), self.value(right))
-        raise ValueError(f"{ast.dump(node)} is no polynomial in x and y; {_GOOD}")
+        raise MarginLensError(f"{ast.dump(node)} is no polynomial in x and y; {_GOOD}")
 
     def _combine(self, operator: ast.operator, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if isinstance(operator, ast.Add):

@@ -177,7 +177,7 @@ def _learned(words: str) -> FiniteGroup | CharacterTable:
         return group_or_characters(words)
     except UnknownGroupError as error:
         near = f"did you mean {error.suggestion}? " if error.suggestion else ""
-        raise ValueError(
+        raise MarginLensError(
             f"unknown task {words[:60]!r}; {near}expected a group such as C12, SL(2,3) or S3xC4, a "
             "table's file such as group.csv, several factors such as compose(C7,3), an operation such "
             "as x/y mod 97 or xyx^-1 in S5, or random(97,0), addition(10,2) or parity(10,4)"
@@ -187,12 +187,12 @@ def _learned(words: str) -> FiniteGroup | CharacterTable:
 def _parse_compose(spec: str) -> Task:
     match = re.fullmatch(r"compose\((.+),\s*(\d{1,9})\s*\)", spec, flags=re.ASCII | re.IGNORECASE)
     if match is None:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r} is not a composition; write compose(group,factors), e.g. compose(C7,3)"
         )
     inside = match.group(1).strip()
     if not _is_there(inside) and (_MADE.match(inside) or split_operation(inside) is not None):
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r}: factors are elements of a group, and {inside[:60]} is a task; "
             "write e.g. compose(C7,3)"
         )
@@ -202,12 +202,12 @@ def _parse_compose(spec: str) -> Task:
 def _table_task(learned: FiniteGroup | CharacterTable, inputs: int) -> Task:
     n = learned.order
     if n == 1:
-        raise ValueError(
+        raise MarginLensError(
             f"{learned.name} is the trivial group: there is nothing to learn; "
             "a task needs a group of order at least 2, e.g. C12"
         )
     if not 1 <= inputs <= _GREATEST_FACTORS:
-        raise ValueError(
+        raise MarginLensError(
             f"compose({learned.name},{inputs}): {inputs} factors; "
             f"expected 1 to {_GREATEST_FACTORS}, e.g. compose({learned.name},3)"
         )
@@ -242,7 +242,7 @@ def _parse_operation(formula: str, preposition: str, elements: str) -> Task:
     if preposition == "in":
         return operation_task(operation(formula, group(elements)))
     if re.fullmatch(r"\d{1,9}", elements, flags=re.ASCII) is None:
-        raise ValueError(
+        raise MarginLensError(
             f"{elements[:30]!r} is no modulus: a whole number of at least 2, e.g. "
             f"{formula[:60] or 'x/y'} mod 97"
         )
@@ -282,7 +282,9 @@ def _parse_random(spec: str) -> Task:
     n, seed = _two_numbers(spec, "random(n,seed)", "random(97,0)")
     name = f"random({n},{seed})"
     if not 2 <= n <= GREATEST_ORDER:
-        raise ValueError(f"{name}: {n} elements; expected 2 to {GREATEST_ORDER}, e.g. random(97,0)")
+        raise MarginLensError(
+            f"{name}: {n} elements; expected 2 to {GREATEST_ORDER}, e.g. random(97,0)"
+        )
     return Task(
         name=name,
         kind="table",
@@ -318,7 +320,7 @@ def _two_numbers(spec: str, form: str, good: str) -> tuple[int, int]:
         name + r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)", spec, flags=re.ASCII | re.IGNORECASE
     )
     if match is None:
-        raise ValueError(f"{spec[:60]!r} is not read; write {form}, e.g. {good}")
+        raise MarginLensError(f"{spec[:60]!r} is not read; write {form}, e.g. {good}")
     return int(match.group(1)), int(match.group(2))
 
 
@@ -340,7 +342,7 @@ def _parse_parity(spec: str) -> Task:
         r"parity\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)", spec, flags=re.ASCII | re.IGNORECASE
     )
     if match is None:
-        raise ValueError(
+        raise MarginLensError(
             f"{spec[:60]!r} is not a parity; write parity(bits,subset), e.g. parity(10,4)"
         )
     return _parity_task(int(match.group(1)), int(match.group(2)))
@@ -349,14 +351,16 @@ def _parse_parity(spec: str) -> Task:
 def _parity_task(bits: int, subset: int) -> Task:
     name = f"parity({bits},{subset})"
     if not 1 <= bits <= _GREATEST_BITS:
-        raise ValueError(f"{name}: {bits} bits; expected 1 to {_GREATEST_BITS}, e.g. parity(10,4)")
+        raise MarginLensError(
+            f"{name}: {bits} bits; expected 1 to {_GREATEST_BITS}, e.g. parity(10,4)"
+        )
     if subset > bits:
-        raise ValueError(
+        raise MarginLensError(
             f"{name}: the subset has {subset} of only {bits} bits; write "
             + (f"parity({subset},{bits})" if subset <= _GREATEST_BITS else "e.g. parity(10,4)")
         )
     if subset < 1:
-        raise ValueError(f"{name}: the subset needs at least 1 bit, e.g. parity(10,4)")
+        raise MarginLensError(f"{name}: the subset needs at least 1 bit, e.g. parity(10,4)")
     listed = bits <= _GREATEST_LISTED_BITS
     rows = np.arange(2**bits if listed else 0)
     flipped = rows[:, None] >> np.arange(bits if listed else 0)[::-1] & 1

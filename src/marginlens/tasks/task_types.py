@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import CharacterTable, FiniteGroup, IrrepClass
 
 Spec = str | Path | FiniteGroup | CharacterTable | ArrayLike
@@ -221,7 +222,7 @@ class Task:
 
         """
         if not self.is_listed:
-            raise ValueError(
+            raise MarginLensError(
                 f"{self.name} can be predicted but not trained or measured: {self.unlisted}; "
                 "marginlens predict says what a network would learn"
                 + (", and --online --batch 32 trains it" if self.subset or self.group else "")

@@ -7,6 +7,7 @@ import re
 import numpy as np
 from jaxtyping import Int
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import FiniteGroup
 
 __all__ = ["Word", "read_word", "word_name", "word_values"]
@@ -34,7 +35,7 @@ def read_word(text: str) -> Word:
     (('x', 1), ('y', 2), ('x', -1))
     """
     if len(text) > _LONGEST:
-        raise ValueError(
+        raise MarginLensError(
             f"{text[:30]!r}... has {len(text)} characters, at most {_LONGEST} are read; {_GOOD}"
         )
     syllables, place = [], 0
@@ -42,19 +43,19 @@ def read_word(text: str) -> Word:
     while place < len(stripped):
         match = _SYLLABLE.match(stripped, place)
         if match is None:
-            raise ValueError(
+            raise MarginLensError(
                 f"{stripped!r}: {stripped[place:].strip()[:1]!r} is not read; a word has x, y and their "
                 f"whole powers; {_GOOD}"
             )
         letter, power = match.group(1), int(match.group(2) or 1)
         if abs(power) > _GREATEST_POWER:
-            raise ValueError(
+            raise MarginLensError(
                 f"{stripped!r}: powers run from {-_GREATEST_POWER} to {_GREATEST_POWER}; {_GOOD}"
             )
         syllables.append((letter, power))
         place = match.end()
     if not syllables:
-        raise ValueError(f"there is no word in x and y; {_GOOD}")
+        raise MarginLensError(f"there is no word in x and y; {_GOOD}")
     return tuple(syllables)
 
 
