@@ -351,3 +351,21 @@ def test_a_transformer_and_a_training_have_the_same_record():
 def test_a_measurement_of_another_task_is_not_compared():
     with pytest.raises(ml.MarginLensError, match="prediction is of S3, and the measurement of C5"):
         ml.compare(ml.predict(task("S3")), ml.measure(construct(task("C5")), "C5"))
+
+
+def test_a_state_dict_of_any_names_is_loaded_by_its_shapes_and_answers():
+    problem = task("S3")
+    p = construct(problem).tensors
+    names = {"first.weight": p["u"][0], "second.weight": p["v"][0], "out.weight": p["w"][0]}
+    loaded = ml.load(names, problem)
+    assert loaded.measure().accuracy == 1
+    best = ml.predict(problem).margin
+    assert loaded.measure().normalized_margin == pytest.approx(best)
+    assert "u: first.weight, v: second.weight, w: out.weight" in str(loaded)
+    for given, words in (
+        ((Embeddings(problem).state_dict(), problem), "no candidate among its tensors answers half"),
+        ((names,), "name the task"), ((Embeddings(problem),), "measure a module itself"),
+        (("missing.pt",), "no such file"),
+    ):  # fmt: skip
+        with pytest.raises(ml.MarginLensError, match=words):
+            ml.load(*given)

@@ -131,7 +131,7 @@ def _modules(function: Callable[..., Any]) -> list[nn.Module]:
         return [function]
     held: list[Any] = [getattr(function, "__self__", None), *getattr(function, "args", ())]
     inner = getattr(function, "func", function)  # of functools.partial
-    held.append(inner)
+    held += [inner, getattr(inner, "__self__", None)]
     code, names = getattr(inner, "__code__", None), getattr(inner, "__globals__", {})
     held += [names.get(name) for name in getattr(code, "co_names", ())]
     for cell in getattr(inner, "__closure__", None) or ():

@@ -89,7 +89,7 @@ class LoadedNetwork(Displayed):
 
 
 def load(
-    x: str | Path | Mapping[str, Any],
+    x: Any,
     task: Task | str | None = None,
     *,
     form: str | None = None,
