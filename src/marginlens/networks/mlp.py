@@ -228,6 +228,11 @@ class MLP(Network):
         signs = len(slots) == 1 and given.ndim == 2 and given.shape[1] == size
         if signs and (size > 1 or given.any()):  # of a table with one element it is element 0
             return given.to(self.dtype)
+        if len(slots) == 1 and given.ndim == 2 and given.shape[1] != 1:
+            raise ValueError(
+                f"expected rows of shape (row, 1), or signs of shape (row, {size}), got "
+                f"{tuple(given.shape)}"
+            )
         return self._rows(given, len(slots), (size,) * len(slots))
 
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from marginlens.networks.autograd_evaluator import AutogradEvaluator
 from marginlens.networks.evaluator import Evaluation, Evaluator
 from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
@@ -131,7 +132,9 @@ class Network(torch.nn.Module):
         merge: bool = True,
         loss: str = "cross_entropy",
     ) -> Evaluator:
-        """Fast evaluator of loss, margin and gradient; it takes :attr:`tensors` at each call.
+        """Evaluator of loss, margin and gradient; it takes :attr:`tensors` at each call.
+
+        By autograd, unless a kind of network has a faster one.
 
         Parameters
         ----------
@@ -154,7 +157,8 @@ class Network(torch.nn.Module):
         >>> network.evaluator(task("C5"))(network.tensors).accuracy.shape
         torch.Size([2])
         """
-        raise NotImplementedError
+        self.require_task(task)
+        return AutogradEvaluator(task, self, rows=rows, memory=memory, loss=loss)
 
     def description(self) -> dict[str, object]:
         """Settings by name, in which two networks of one training agree."""

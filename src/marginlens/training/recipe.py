@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from marginlens.errors import MarginLensError
-from marginlens.networks import TransformerSettings
+from marginlens.networks import KINDS, TransformerSettings
 from marginlens.tasks import Task, numbers_of, row_numbers, text_of_numbers
 from marginlens.theory import (
     OwnActivation,
@@ -142,7 +142,7 @@ class Recipe(BaseModel):
 
     task: str
     activation: str | InstanceOf[OwnActivation] = "x^2"
-    network: Literal["mlp", "factored", "transformer"] = "mlp"
+    network: str = "mlp"
     width: int = Field(500, ge=1, le=1_000_000)
     embedding: int = Field(256, ge=1, le=1_000_000)
     heads: int = Field(4, ge=1)
@@ -193,6 +193,13 @@ class Recipe(BaseModel):
     device: str = "cpu"
     record_every: int = Field(10, ge=1)
     snapshots: int = Field(30, ge=0, le=1000)
+
+    @field_validator("network")
+    @classmethod
+    def _known_network(cls, value: str) -> str:
+        if value not in KINDS:
+            raise ValueError(f"expected {', '.join(list(KINDS)[:-1])} or {list(KINDS)[-1]}")
+        return value
 
     @field_validator("activation")
     @classmethod

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from marginlens.networks.activations import activated
 from marginlens.networks.evaluator import Evaluator, Parameters
+from marginlens.networks.network import Network
 from marginlens.networks.rows import Rows
 from marginlens.networks.transformer.layers import EPSILON
 from marginlens.networks.transformer.transformer import Transformer
@@ -136,14 +137,8 @@ class TransformerVariant(Transformer):
         merge: bool = True,
         loss: str = "cross_entropy",
     ) -> Evaluator:
-        """Refused: a variant is evaluated by calling it, and is not trained here.
-
-        Raises
-        ------
-        ValueError
-            Always.
-        """
-        raise ValueError("a transformer of a foreign form has no fast evaluator; call it on rows")
+        """Evaluator by autograd, as :meth:`Network.evaluator`."""
+        return Network.evaluator(self, task, rows=rows, memory=memory, loss=loss)
 
     def forward(self, rows: Any) -> Float[Tensor, "member row class"]:
         """Logits of rows, as :meth:`Network.forward`."""
