@@ -23,7 +23,7 @@ from marginlens.training.steps import Steps
 __all__ = ["Engine", "Kept", "steps_for", "way_of"]
 
 _COMPILE_SECONDS = 3.0
-_MARGIN_OVERHEAD = 2.5e-3
+_MARGIN_OVERHEAD = 2.1e-3
 """Seconds of a step that compiled passes save where the margin is trained: of small operators."""
 _OPERATIONS = 1e11
 """Floating-point operations a second, about, of which compiled passes save the time of a quarter."""
