@@ -51,10 +51,10 @@ def test_shapes_are_checked_at_first_and_now_and_then():
 
 
 def test_the_package_is_checked():
-    from marginlens.groups import FiniteGroup
+    from marginlens.groups.characters import conjugate_rows
 
     with pytest.raises(jaxtyping.TypeCheckError):
-        FiniteGroup(np.zeros(3, dtype=np.int64), "a table of one axis")
+        conjugate_rows(np.zeros(3, dtype=complex))  # pyright: ignore[reportArgumentType]
 
 
 def test_hypothesis_has_no_deadline():
