@@ -560,8 +560,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     leave the irrelevant coordinates. Where no theorem applies: the recipe's own
     defaults, but for the strength where the margin of a single neuron is known. Squared and hinge
     losses have no penalty unless one is chosen, and an MLP with biases has the L2 penalty. The margin
-    objective has none: it is trained by the neuron-wise optimizer for 1,500 steps (2,500 from order
-    50 on), at rate .03 that falls along a cosine.
+    objective has none: it is trained by the neuron-wise optimizer for 1,500 steps, at rate .03 that
+    falls along a cosine; from order 50 on for 2,500, or, on cyclic groups, with momentum .95.
     Factored networks and transformers are 128 wide and train as those of Nanda et al. 2023: ReLU,
     AdamW at rate .001 with betas .9 and .98 and weight decay 1, no penalty, 10,000 steps. So does an
     MLP, 512 wide, on tasks that the theory does not speak of.
@@ -633,7 +633,8 @@ def _margin_recipe(task: Task, given: dict[str, Any]) -> Recipe:
     given |= {"task": task.name, "activation": activation.name}
     defaults: dict[str, Any] = dict(_MARGIN)
     if task.kind == "table" and task.size >= 50:
-        defaults["steps"] = 2500
+        cyclic = task.group is not None and task.group.generator is not None
+        defaults |= {"betas": (0.95, 0.95)} if cyclic else {"steps": 2500}
     if given.get("optimizer", "neuronwise-adam") != "neuronwise-adam":
         for name in ("optimizer", "learning_rate", "betas"):
             defaults.pop(name)
