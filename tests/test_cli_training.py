@@ -73,7 +73,10 @@ def test_an_option_is_a_field_of_the_recipe_and_trains(call, options, fields):
 
 
 BAD = [
-    ("C5 --optimizer lion", "optimizer: input should be 'adam', 'adamw', 'sgd' or 'muon'"),
+    (
+        "C5 --optimizer lion",
+        "optimizer: input should be 'adam', 'adamw', 'sgd', 'muon' or 'neuronwise-adam'",
+    ),
     ("C5 --schedule stairs", "schedule: "),
     ("C5 --step-size small", "step_size: "),
     ("C5 --momentum 0.9", "momentum belongs to sgd and muon"),
@@ -94,7 +97,7 @@ BAD = [
     ("C5 --network factored --biases", "a factored network has no biases"),
     ("C5 --embedding 9", "embedding belongs to the factored"),
     ("C5 --network factored --attention 0.5", "attention belongs to the transformer"),
-    ("C5 --optimizer sgd --beta1 0.8", "betas belong to adam and adamw"),
+    ("C5 --optimizer sgd --beta1 0.8", "betas belong to adam, adamw and neuronwise-adam"),
     ("C5 --train-fraction 0.5 --stop-share 0.9", "leave it out"),
     ("C5 --batch 100", "choose at most 25"),
     ("parity(6,2) --tied", "nothing to tie"),

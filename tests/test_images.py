@@ -182,7 +182,7 @@ def test_titles_are_broken_for_the_width():
 def test_figures_are_listed_and_drawn_by_name(call, run, tmp_path):
     code, printed, _ = call("figure", "--list", "--json")
     assert code == 0
-    assert set(json.loads(printed)) == {*FIGURES, "plane", "atlas"}
+    assert set(json.loads(printed)) == {*FIGURES, "margins", "plane", "atlas"}
     code, printed, _ = call("figure", "wheel", run.folder, "--json", "--width", 500)
     found = json.loads(printed)
     assert found["layout"]["width"] == 500

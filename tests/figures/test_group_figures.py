@@ -74,8 +74,8 @@ def test_of_many_neurons_the_heat_map_says_how_many_it_draws():
     run = tiny_run("C11")
     m, times = run.measurement, 1 + MOST_NEURONS // len(run.measurement.live)
     many = {
-        name: np.tile(getattr(m, name), (times, *[1] * (getattr(m, name).ndim - 1)))
-        for name in ("neuron_norms", "live", "dominant", "max_power", "agrees", "phases",
+        name: np.tile(getattr(m.neurons, name), (times, *[1] * (getattr(m.neurons, name).ndim - 1)))
+        for name in ("masses", "neuron_norms", "live", "dominant", "max_power", "agrees", "phases",
                      "phase_error", "cosine_fit")
     }  # fmt: skip
     spectrum = {slot: np.tile(shares, (times, 1)) for slot, shares in m.spectrum.items()}
