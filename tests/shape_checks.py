@@ -5,7 +5,7 @@ import inspect
 
 import jaxtyping
 
-FIRST, EVERY = 100, 100
+FIRST, EVERY = 20, 500
 """Calls of each function that are checked: the first ones, and one in so many of the later ones.
 
 A check takes longer than a step of a tiny training, in which the same functions are called thousands
