@@ -22,10 +22,10 @@ setup: .venv/ready  ## create .venv with pinned versions
 run: .venv/ready    ## the main job: addition mod 71 from prediction to verdict
 	$(BIN)/marginlens run C71 --out $(RUN) --overwrite
 
-test: .venv/ready   ## the tests, about seven minutes on two cores
+test: .venv/ready   ## the tests, about five minutes on two cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-system: .venv/ready ## tests of whole processes: commands, GAP, browsers, clusters
+system: .venv/ready ## tests of whole processes and trainings: commands, GAP, browsers, clusters
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m 'system and not slow'
 
 slow: .venv/ready   ## the longer checks

@@ -1,5 +1,6 @@
 """Arrays' shapes and types are checked while the tests run, and processes are refused."""
 
+import gc
 import os
 import signal
 import sys
@@ -81,6 +82,12 @@ def pytest_runtest_protocol(item):
     free = any(item.get_closest_marker(name) for name in ("system", "slow"))
     with PROCESSES.refused(None if free else item.nodeid):
         return (yield)
+
+
+def pytest_collection_finish():
+    """Leave what imports made, a million objects, out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val):

@@ -52,6 +52,7 @@ def test_certify_parity(call):
     assert (code, record["holds"], record["neurons"], record["monomials"]) == (0, True, 4, 56)
 
 
+@pytest.mark.system
 def test_path_with_training(call, tmp_path):
     words = ("path", "C5", "--strengths", "1e-2,1e-3", "--train", "--steps", "300", "--width", "60")
     code, printed, _ = call(*words, "--out", "runs", "--figure", "path.html", "--json")
@@ -120,6 +121,7 @@ def test_programs_read_the_path_s_record(call, spec):
     assert record["predicted"]["margin_ratio"][0] is None  # collapsed
 
 
+@pytest.mark.system
 def test_a_path_down_to_the_collapse_and_above(call, tmp_path):
     words = ("path", "C3", "--strengths", "10,1e-2", "--train", "--steps", "700", "--width", "20")
     code, printed, _ = call(*words, "--figure", "c3.html")

@@ -98,6 +98,7 @@ ALL = [
 ]
 
 
+@pytest.mark.system
 @needs_compiler
 @pytest.mark.parametrize(
     "case", [*QUICK, *(pytest.param(c, marks=pytest.mark.slow) for c in ALL if c not in QUICK)]

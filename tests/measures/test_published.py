@@ -74,6 +74,7 @@ def test_the_network_between_them():
     assert (right, runner_up) == pytest.approx((0.7201, 0.8196), abs=5e-5)
 
 
+@pytest.mark.system
 def test_nanda_s_network(measured):
     found, seen = measured(NANDA, None)
     assert found.form == "nanda"
@@ -88,6 +89,7 @@ def test_nanda_s_network(measured):
     assert seen.clock_pizza.verdict == seen.learned.algorithm == "clock"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["S5_MLP_seed1", "S5_MLP_seed7"])
 def test_everything_that_chughtai_s_files_say(measured, name):
     path = FOLDER / "chughtai" / name / "model.pt"

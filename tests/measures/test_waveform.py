@@ -166,6 +166,7 @@ def test_blocks_dead_neurons_and_relabelled_groups(monkeypatch):
     assert moved.explained == pytest.approx(whole.explained, abs=1e-12, nan_ok=True)
 
 
+@pytest.mark.system
 def test_trained_neurons_follow_the_predicted_waveform_and_not_a_cosine():
     run = execute("C13", activation="relu", width=200, steps=1500, learning_rate=0.02)
     fit = fit_waveform(run.network, run.task, run.prediction.waveform)
@@ -179,6 +180,7 @@ def test_trained_neurons_follow_the_predicted_waveform_and_not_a_cosine():
     assert run.measurement.normalized_margin < run.prediction.margin
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("activation", "memorizes"), [("x^3", True), ("|x|^1.5", False)])
 def test_training_obeys_the_law_of_degree(activation, memorizes):
     run = execute("C7", activation=activation, width=120, steps=1200, learning_rate=0.03)

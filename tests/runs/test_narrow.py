@@ -15,6 +15,7 @@ def c3():
     return train_narrow(task("C3"), [2, 6], seeds=2, steps=1200)
 
 
+@pytest.mark.system
 def test_each_width_and_seed_has_its_numbers(c3):
     assert c3.widths.tolist() == [2, 6]
     assert c3.margin_ratio.shape == (2, 2)
@@ -23,6 +24,7 @@ def test_each_width_and_seed_has_its_numbers(c3):
     assert c3.prediction.margin == predict(task("C3")).margin
 
 
+@pytest.mark.system
 def test_the_sufficient_width_reaches_the_maximum_and_narrower_ones_do_not(c3):
     assert c3.prediction.sufficient_width == 6
     assert c3.best[-1] > 0.995

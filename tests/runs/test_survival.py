@@ -227,6 +227,7 @@ def flip(content: bytes, place: int, bit: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
 
 
+@pytest.mark.system
 def test_every_cut_and_every_flipped_bit_is_noticed(copy, wanted):
     """Every byte of the header, and one in a hundred of the numbers, each with one of its bits."""
     path = copy / CHECKPOINT

@@ -46,6 +46,7 @@ def test_a_group_that_needs_no_gap_has_irreps_that_cannot_be_used():
     assert (statuses.count("must"), statuses.count("cannot")) == (6, 8)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("spec", "fields"),
     [

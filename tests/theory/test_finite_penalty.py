@@ -164,6 +164,7 @@ def train(inputs, answers, start, power, strength):
     return float(objective().detach())
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("name", "strength"), [("C5", 3e-3), ("S3", 3e-3)])
 def test_trained_networks_reach_the_minimum_and_never_pass_it(name, strength):
     chosen = group(name)
@@ -182,6 +183,7 @@ def test_trained_networks_reach_the_minimum_and_never_pass_it(name, strength):
     assert min(found) <= predicted * (1 + 1e-3)
 
 
+@pytest.mark.system
 def test_trained_parity_reaches_the_minimum_and_never_passes_it():
     k, strength = 2, 1e-2
     loss, norm = parity_minimum(k, strength)

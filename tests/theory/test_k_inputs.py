@@ -60,6 +60,7 @@ def test_networks_reach_the_program_s_value(name, k, method):
     assert weights[0].shape[1] == expected
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("name", "k"), CASES)
 def test_no_neuron_beats_the_dual(name, k):
     """Unrestricted ascent on one neuron against the optimal adversary stays at the bound."""
@@ -129,6 +130,7 @@ def test_one_input_is_the_identity_map():
     )
 
 
+@pytest.mark.system
 def test_a_trained_network_stays_above_the_program_s_minimum():
     from marginlens.training import recipe_for, train
 

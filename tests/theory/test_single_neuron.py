@@ -111,6 +111,7 @@ def test_squares_have_the_proved_maximum(p):
     assert harmonics(neuron.u).power[0] == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["relu", "|x|^1.5", "x^3"])
 def test_another_ascent_finds_nothing_better(name):
     """Plain methods on all of (u, v, w), without derivatives, from starts of their own."""

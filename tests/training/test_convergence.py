@@ -75,6 +75,7 @@ def textbook(recipe: Recipe) -> tuple[list[int], list[dict[str, torch.Tensor]]]:
     return ends, weights
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("changes", [{}, {"task": "S3", "strength": 5e-3}])
 def test_members_stop_where_a_textbook_loop_stops_them(changes, one_thread):
     ends, weights = textbook(recipe_of(**changes))

@@ -141,6 +141,7 @@ def test_a_member_does_not_depend_on_its_ensemble(name, optimizer):
     assert not np.allclose(together.history["loss"][:, 0], together.history["loss"][:, 1])
 
 
+@pytest.mark.system
 def test_each_member_stops_where_it_first_has_the_share():
     margin = predict(task("C5")).margin
     recipe = changed(C5, members=3, steps=2000, stop_share=0.8)

@@ -154,6 +154,7 @@ def test_members_that_reach_their_share_stop_alone():
 
 
 # small groups, one of each kind: abelian, real, quaternionic, complex; a Theorem and none
+@pytest.mark.system
 @pytest.mark.parametrize("spec", ["C4", "S3", "Q8", "A4", "C2xC2", "parity(5,3)", "compose(C3,3)"])
 def test_the_exact_maximum_lies_between_both_bounds(spec):
     of = task(spec)

@@ -122,6 +122,7 @@ def test_more_processes_than_rows_are_refused():
         Steps(task("C5"), recipe, split(task("C5"), recipe), network, {}, Ranks(0, 2))
 
 
+@pytest.mark.system
 def test_how_members_ended_is_told_apart(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

@@ -196,7 +196,8 @@ WAYS = {
 
 
 @pytest.mark.parametrize(
-    ("way", "compiled"), [*((way, "never") for way in WAYS), *((way, "always") for way in WAYS)]
+    ("way", "compiled"),
+    [*((way, "never") for way in WAYS), ("adam", "always"), ("batches", "always")],
 )
 def test_from_any_state_it_goes_on_bit_by_bit(way, compiled):
     """Also where members have stopped before, or stop after, or stop just there."""
