@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -116,13 +117,26 @@ class GroupedEvaluator(Evaluator):
 
     def _sum(self, parameters: Parameters, gradients: Parameters | None, results: Tensor) -> None:
         """Sums over all rows, a group of members at a time."""
+        for group, p, g in self.groups(parameters, gradients):
+            self._add(p, g, results[group])
+
+    def groups(
+        self, parameters: Parameters, gradients: Parameters | None
+    ) -> Iterator[tuple[slice, Parameters, Parameters | None]]:
+        """Members of each group with their parameters and gradients, which are set to 0 before.
+
+        Parameters
+        ----------
+        parameters, gradients
+            Arguments of a call.
+        """
         for gradient in (gradients or {}).values():
             gradient.zero_()
-        for first in range(0, len(results), self.group):
+        for first in range(0, len(next(iter(parameters.values()))), self.group):
             group = slice(first, first + self.group)
             p = {name: value[group] for name, value in parameters.items()}
             g = None if gradients is None else {n: v[group] for n, v in gradients.items()}
-            self._add(p, g, results[group])
+            yield group, p, g
 
     @abstractmethod
     def _add(self, p: Parameters, gradients: Parameters | None, results: Tensor) -> None:

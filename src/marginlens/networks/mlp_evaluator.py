@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -219,8 +220,7 @@ class MLPEvaluator(GroupedEvaluator):
             super()._sum(parameters, gradients, results)
 
     def _add(self, p: Parameters, gradients: Parameters | None, results: Tensor) -> None:
-        for lo in range(0, self.inputs.units, self.block):
-            hi = min(self.inputs.units, lo + self.block)
+        for lo, hi in self.blocks():
             self._block(p, gradients, lo, hi, results)
 
     def _block(
@@ -233,6 +233,11 @@ class MLPEvaluator(GroupedEvaluator):
         self._add_loss(logits, self.answers[rows], weights, results)
         if gradients is not None:
             self.backward(p, gradients, lo, hi, before, hidden, logits)
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """First unit of each block, and the one after its last."""
+        for lo in range(0, self.inputs.units, self.block):
+            yield lo, min(self.inputs.units, lo + self.block)
 
     def rows_of(self, lo: int, hi: int) -> slice:
         """Rows of units lo to hi."""

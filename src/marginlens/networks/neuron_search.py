@@ -109,8 +109,7 @@ def _gradient(
     """Overwrite gradients by those of sum(slopes * logits): each neuron's is its own."""
     for gradient in gradients.values():
         gradient.zero_()
-    for lo in range(0, evaluator.inputs.units, evaluator.block):
-        hi = min(evaluator.inputs.units, lo + evaluator.block)
+    for lo, hi in evaluator.blocks():
         before, hidden, _ = evaluator.forward(p, lo, hi)
         where = evaluator.rows_of(lo, hi)
         part = slopes[:, :, where].contiguous()

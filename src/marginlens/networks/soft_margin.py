@@ -9,14 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.networks.evaluator import Parameters
 from marginlens.networks.mlp import MLP
 from marginlens.networks.mlp_evaluator import MLPEvaluator
 from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
 
 __all__ = ["SoftMargin", "SoftMarginEvaluator", "SoftMarginSums"]
-
-Parameters = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,13 +231,8 @@ class SoftMarginEvaluator:
                 count = float(rows.count * (classes - 1))
                 squares = torch.stack([found[:, 3], torch.full_like(found[:, 3], count)], 1)
             return SoftMarginSums(found[:, 0], found[:, 1], found[:, 2], matrix, squares)
-        for gradient in (gradients or {}).values():
-            gradient.zero_()
         parts = []
-        for first in range(0, members, rows.group):
-            chosen = slice(first, first + rows.group)
-            p = {name: value[chosen] for name, value in parameters.items()}
-            g = None if gradients is None else {n: v[chosen] for n, v in gradients.items()}
+        for group, p, g in rows.groups(parameters, gradients):
             zeros = w.new_zeros(len(p["w"]), dtype=torch.float64)
             sums = SoftMarginSums(
                 reference=zeros - math.inf,
@@ -247,9 +241,8 @@ class SoftMarginEvaluator:
                 adversary=zeros.new_zeros(len(zeros), classes, classes) if adversary else None,
                 squares=zeros.new_zeros(len(zeros), 2) if size else None,
             )
-            for lo in range(0, rows.inputs.units, rows.block):
-                hi = min(rows.inputs.units, lo + rows.block)
-                self._block(p, sharpness[chosen], g, lo, hi, sums)
+            for lo, hi in rows.blocks():
+                self._block(p, sharpness[group], g, lo, hi, sums)
             parts.append(sums)
         if len(parts) == 1:
             return parts[0]
@@ -281,8 +274,7 @@ class SoftMarginEvaluator:
         found = self(parameters, sharpness)
         parameters = {name: p.detach() for name, p in parameters.items()}
         rows, parts = self.rows, []
-        for lo in range(0, rows.inputs.units, rows.block):
-            hi = min(rows.inputs.units, lo + rows.block)
+        for lo, hi in rows.blocks():
             where = rows.rows_of(lo, hi)
             _, _, logits = rows.forward(parameters, lo, hi)
             asked = rows.answers[where].expand(len(logits), 1, -1)
