@@ -5,9 +5,9 @@ import os
 import threading
 import time
 
-from marginlens.explorer import process
-from marginlens.explorer.wire import receive
-from marginlens.explorer.worker import Worker
+from marginlens.explorer.jobs import process
+from marginlens.explorer.jobs.wire import receive
+from marginlens.explorer.jobs.worker import Worker
 
 __all__ = ["Collected", "Threaded", "until"]
 

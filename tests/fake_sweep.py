@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from marginlens.measures.observables import key_set_name
+from marginlens.measures.ensembles.observables import key_set_name
 from marginlens.sweeps import read_sweep
 from marginlens.sweeps.schema import FEATURES, MEMBERS, recipe_values
 from marginlens.tasks import task

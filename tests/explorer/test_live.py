@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from explorer_threads import Threaded, until
 
-from marginlens.explorer import live
-from marginlens.explorer.limits import Limits
-from marginlens.explorer.live import GoneError, Trainings
+from marginlens.explorer.jobs import live
+from marginlens.explorer.jobs.limits import Limits
+from marginlens.explorer.jobs.live import GoneError, Trainings
 from marginlens.runs import load_run, resume
 
 SHORT = {"task": "C5", "width": 12, "steps": 30, "strength": 1e-3, "compile": "never"}
@@ -21,7 +21,7 @@ LONG = {**SHORT, "steps": 200_000}
 def made(tmp_path, monkeypatch):
     """Makes explorers whose workers are threads, and closes them."""
     monkeypatch.setattr(live, "Process", Threaded)
-    monkeypatch.setattr("marginlens.explorer.worker.FRAME_SECONDS", 0.02)
+    monkeypatch.setattr("marginlens.explorer.jobs.worker.FRAME_SECONDS", 0.02)
     everything = []
 
     def make(**limits):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from marginlens.explorer.turns import alone
+from marginlens.explorer.jobs.turns import alone
+from marginlens.explorer.pages.measure import _answer
+from marginlens.explorer.pages.measure import _answer as answer_page
 from marginlens.explorer.typed import Tables, asked_task, asked_whole
 from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_group, uploaded_network
-from marginlens.explorer.views.measure import _answer
-from marginlens.explorer.views.measure import _answer as answer_page
 from marginlens.formats import read_network
 from marginlens.groups import group
 from marginlens.measures import examine_table

@@ -9,8 +9,8 @@ import pytest
 import torch
 from explorer_threads import Collected
 
-from marginlens.explorer.frames import POINTS, Frame, Frames
-from marginlens.explorer.worker import Worker
+from marginlens.explorer.jobs.frames import POINTS, Frame, Frames
+from marginlens.explorer.jobs.worker import Worker
 from marginlens.measures import measure
 from marginlens.networks import construct
 from marginlens.runs import load_run
@@ -41,8 +41,8 @@ def worked(folder, out=None, commands=(), spec="C5", **fields):
 @pytest.fixture
 def often(monkeypatch):
     """Frames after each step or two, so that a short training has several."""
-    monkeypatch.setattr("marginlens.explorer.worker.FRAME_SECONDS", 0.005)
-    monkeypatch.setattr("marginlens.explorer.worker._COST", 0)
+    monkeypatch.setattr("marginlens.explorer.jobs.worker.FRAME_SECONDS", 0.005)
+    monkeypatch.setattr("marginlens.explorer.jobs.worker._COST", 0)
 
 
 def last_frame(out):
@@ -178,10 +178,10 @@ def test_a_changed_penalty_is_a_training_gone_on_from_there_and_the_run_says_so(
 
 
 def test_nobody_looks_and_no_frames_are_made(tmp_path, monkeypatch, often):
-    monkeypatch.setattr("marginlens.explorer.worker._WANTED", -1.0)
+    monkeypatch.setattr("marginlens.explorer.jobs.worker._WANTED", -1.0)
     out, _ = worked(tmp_path / "run", steps=100)
     assert [header["step"] for header, _ in out.of("frame")] == [100]
-    monkeypatch.setattr("marginlens.explorer.worker._WANTED", 100.0)
+    monkeypatch.setattr("marginlens.explorer.jobs.worker._WANTED", 100.0)
     out, _ = worked(tmp_path / "other", steps=100)
     assert out.of("frame")[0][0]["step"] == 0
     assert len(out.of("frame")) > 2

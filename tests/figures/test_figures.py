@@ -20,7 +20,7 @@ from marginlens.figures import (
     shares_figure,
     template,
 )
-from marginlens.figures.neurons import MOST_FRAMES, element_order, spectra
+from marginlens.figures.run.neurons import MOST_FRAMES, element_order, spectra
 from marginlens.figures.style import contrast, decades, number
 
 

@@ -10,15 +10,15 @@ import torch
 from tiny_runs import remeasured, tiny_run
 
 from marginlens.figures import feature_color, heatmap_figure, irreps_figure, matrices_figure
-from marginlens.figures.atlas import atlas_figure
-from marginlens.figures.heatmap import MOST_NEURONS, sorted_neurons
-from marginlens.figures.logits import logits_figure
-from marginlens.figures.plane import plane_figure
-from marginlens.figures.wheel import wheel_figure
+from marginlens.figures.run.heatmap import MOST_NEURONS, sorted_neurons
+from marginlens.figures.run.logits import logits_figure
+from marginlens.figures.run.plane import plane_figure
+from marginlens.figures.run.wheel import wheel_figure
+from marginlens.figures.theory.atlas import atlas_figure
 from marginlens.groups import group
 from marginlens.measures import displacement, logit_spectrum, measure
-from marginlens.measures.irrep_matrices import coefficient_matrix, rank_one_share
-from marginlens.measures.mechanism import IRRELEVANT, SYMMETRIC
+from marginlens.measures.logits.mechanism import IRRELEVANT, SYMMETRIC
+from marginlens.measures.neurons.irrep_matrices import coefficient_matrix, rank_one_share
 from marginlens.networks import MLP, construct
 from marginlens.tasks import task
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from marginlens.atlas import packaged_atlas
-from marginlens.figures.atlas import atlas_figure
-from marginlens.figures.compare import (
+from marginlens.figures.run.compare import (
     Compared,
     losses_figure,
     margins_figure,
     shares_by_run_figure,
 )
-from marginlens.figures.tour import (
+from marginlens.figures.theory.atlas import atlas_figure
+from marginlens.figures.theory.tour import (
     answer_figure,
     cancelling_figure,
     dial_figure,

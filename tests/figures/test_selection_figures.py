@@ -16,7 +16,7 @@ from marginlens.figures import (
     multiplicities_figure,
     spectral_counts_figure,
 )
-from marginlens.figures.selection import headed, percent
+from marginlens.figures.sweep.selection import headed, percent
 from marginlens.measures import selection_law
 
 EVIL = "<b>%{x}</b>"

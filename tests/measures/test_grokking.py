@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from marginlens.measures import find_stages, first_held, grokking, onset_of_fall
-from marginlens.measures.intervals import median_interval
+from marginlens.measures.ensembles.intervals import median_interval
 from marginlens.tasks import task
 from marginlens.training import recipe_for, train
 

@@ -11,7 +11,7 @@ from marginlens.measures import (
     hidden_evidence,
     logit_spectrum,
 )
-from marginlens.measures.clock_pizza import circles
+from marginlens.measures.logits.clock_pizza import circles
 from marginlens.networks import MLP, Transformer, TransformerSettings, construct
 from marginlens.tasks import task
 from marginlens.theory import (

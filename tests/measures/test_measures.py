@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from marginlens.measures import measure
 from marginlens.measures.measurement import LIVE
-from marginlens.measures.spectrum import power_spectra
+from marginlens.measures.neurons.spectrum import power_spectra
 from marginlens.networks import MLP, construct
 from marginlens.tasks import task
 from marginlens.theory import default_activation, parse_activation, predict

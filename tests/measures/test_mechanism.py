@@ -18,8 +18,8 @@ from marginlens.measures import (
     measure,
     progress,
 )
-from marginlens.measures.losses import mean_cross_entropy
-from marginlens.measures.representations import hidden_shares, logit_ablations
+from marginlens.measures.logits.losses import mean_cross_entropy
+from marginlens.measures.neurons.representations import hidden_shares, logit_ablations
 from marginlens.networks import (
     MLP,
     Factored,

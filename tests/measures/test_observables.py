@@ -8,7 +8,7 @@ import torch
 from foreign_networks import FOLDER, chughtai, needs_fixtures
 
 from marginlens.measures import logit_spectrum, measure, norm_shares, observe
-from marginlens.measures.observables import spectral_count
+from marginlens.measures.ensembles.observables import spectral_count
 from marginlens.networks import MLP, construct
 from marginlens.tasks import task
 from marginlens.theory import parse_activation

@@ -9,7 +9,8 @@ from group_table import NAMES, named, relabelled
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from marginlens.measures import logit_spectrum, observables, observe
+from marginlens.measures import logit_spectrum, observe
+from marginlens.measures.ensembles import observables
 from marginlens.networks import MLP, Factored, Transformer, TransformerSettings
 from marginlens.tasks import task
 from marginlens.theory import parse_activation

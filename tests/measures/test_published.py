@@ -6,9 +6,9 @@ from foreign_networks import FOLDER, needs_fixtures, stored, their_names
 
 from marginlens.formats import read_network
 from marginlens.measures import examine
-from marginlens.measures.clock_pizza import distance_irrelevance
-from marginlens.measures.logit_spectrum import logit_spectrum
-from marginlens.measures.observables import KEY
+from marginlens.measures.ensembles.observables import KEY
+from marginlens.measures.logits.clock_pizza import distance_irrelevance
+from marginlens.measures.logits.spectrum import logit_spectrum
 
 pytestmark = needs_fixtures
 

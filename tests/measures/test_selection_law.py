@@ -12,8 +12,8 @@ from scipy import stats
 
 from marginlens.groups import feature_permutations, group
 from marginlens.measures import selection_law
-from marginlens.measures.intervals import clopper_pearson, mean_interval, wilson
-from marginlens.measures.symmetry import (
+from marginlens.measures.ensembles.intervals import clopper_pearson, mean_interval, wilson
+from marginlens.measures.ensembles.symmetry import (
     exchangeability_test,
     holm,
     invariance_test,
@@ -222,7 +222,7 @@ def test_p_values_on_c7_are_those_of_all_outcomes(seen):
 def test_draws_made_in_parts_are_the_same_draws(monkeypatch):
     key = np.random.default_rng(6).random((50, 5)) < 0.4
     whole = [test(key, cyclic(11), draws=500) for test in TESTS]
-    monkeypatch.setattr("marginlens.measures.symmetry._ENTRIES", 70)
+    monkeypatch.setattr("marginlens.measures.ensembles.symmetry._ENTRIES", 70)
     assert [test(key, cyclic(11), draws=500) for test in TESTS] == whole
 
 

@@ -11,7 +11,7 @@ from marginlens.figures import (
     margin_caption,
     margin_figure,
 )
-from marginlens.figures.compare import Compared, margins_figure
+from marginlens.figures.run.compare import Compared, margins_figure
 from marginlens.measures import measure
 from marginlens.networks import construct
 from marginlens.runs import execute, load_run

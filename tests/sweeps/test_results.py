@@ -23,7 +23,7 @@ from marginlens.figures import (
     spectral_counts_figure,
 )
 from marginlens.measures import selection_law
-from marginlens.measures.intervals import clopper_pearson
+from marginlens.measures.ensembles.intervals import clopper_pearson
 from marginlens.reproduce import REPRODUCTIONS, write_page
 from marginlens.reproduce.claims import counts_of
 from marginlens.sweeps import TABLES, Results

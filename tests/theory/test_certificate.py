@@ -9,7 +9,7 @@ from group_table import relabelled
 from marginlens.groups import group
 from marginlens.tasks import task
 from marginlens.theory import ClassProgram, certify, predict, verify_bounds, verify_file
-from marginlens.theory.verification import best_neuron_bound, network_margin
+from marginlens.theory.group.verification import best_neuron_bound, network_margin
 
 SPECS = ["C2", "C12", "C23", "S3", "D6", "Q8", "Q16", "A4", "SL(2,3)", "S4", "A5", "Q8xC3"]
 SPECS += ["compose(S3,3)", "compose(C5,4)", "compose(Q8,3)"]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from marginlens.groups import group
 from marginlens.tasks import task
-from marginlens.theory import predict, verification, verify_bounds, verify_file
-from marginlens.theory.verification import best_neuron_bound, neuron_earnings
+from marginlens.theory import predict, verify_bounds, verify_file
+from marginlens.theory.group import verification
+from marginlens.theory.group.verification import best_neuron_bound, neuron_earnings
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from marginlens.report import feature_summary, report
 from marginlens.runs import execute
 from marginlens.tasks import task
 from marginlens.theory import ClassProgram, penalty_path, predict, solve_margin
-from marginlens.theory.share_bounds import share_bounds
+from marginlens.theory.group.share_bounds import share_bounds
 from marginlens.verdict import judge
 
 BOREL = "<[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"  # order 240

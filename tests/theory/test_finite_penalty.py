@@ -113,7 +113,7 @@ def test_a_must_irrep_may_be_absent_at_a_finite_penalty():
 
 def test_a_wrong_answer_would_be_noticed():
     """The gap and the optimality conditions belong to the point they are computed at."""
-    from marginlens.theory.finite_penalty import _Problem, _result
+    from marginlens.theory.group.finite_penalty import _Problem, _result
 
     program = ClassProgram.of(group("S5"))
     problem = _Problem(program.defects, np.log(program.class_sizes), 1e-5 / program.gains)

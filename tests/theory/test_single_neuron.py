@@ -19,9 +19,9 @@ from marginlens.theory import (
     parse_activation,
     predict,
 )
-from marginlens.theory.neuron_ascent import Profile, ascend, stationarity
-from marginlens.theory.neuron_prediction import symmetric_minimum
-from marginlens.theory.single_neuron import neuron_value
+from marginlens.theory.neuron.ascent import Profile, ascend, stationarity
+from marginlens.theory.neuron.best_neuron import neuron_value
+from marginlens.theory.neuron.prediction import symmetric_minimum
 
 SIGMAS = {
     "relu": lambda x: np.maximum(x, 0),

@@ -168,7 +168,7 @@ def _clock_or_pizza(what: str) -> ClockPizza:
 
 
 def _margins(of: list[str]) -> go.Figure:
-    from marginlens.figures.compare import Compared, margins_figure
+    from marginlens.figures.run.compare import Compared, margins_figure
     from marginlens.runs import load_run
 
     drawn = margins_figure([Compared(Path(what).name, load_run(what)) for what in of])

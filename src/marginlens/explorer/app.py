@@ -11,11 +11,10 @@ import dash_mantine_components as dmc
 from dash import ALL, MATCH, Dash, Input, Output, State, dcc, html, set_props
 from dash.exceptions import PreventUpdate
 
-from marginlens.explorer import parts
 from marginlens.explorer.downloads import connect_downloads
-from marginlens.explorer.pictures import connect_pictures
+from marginlens.explorer.jobs.pictures import connect_pictures
+from marginlens.explorer.pages import VIEWS, parts
 from marginlens.explorer.uploads import LARGEST_UPLOAD
-from marginlens.explorer.views import VIEWS
 from marginlens.figures import DARK, LIGHT, Palette, template
 from marginlens.figures.style import FONT
 

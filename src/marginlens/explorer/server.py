@@ -81,8 +81,8 @@ def explore(
 
     from marginlens.explorer.app import make_app
     from marginlens.explorer.guard import connect_guard
+    from marginlens.explorer.jobs.live import Trainings
     from marginlens.explorer.library import Library
-    from marginlens.explorer.live import Trainings
     from marginlens.explorer.site import Site
     from marginlens.explorer.typed import Tables
 

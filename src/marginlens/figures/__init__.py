@@ -16,38 +16,43 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from marginlens.figures.algorithms import algorithms_figure
-from marginlens.figures.atlas import atlas_figure
-from marginlens.figures.degree import degree_law_figure
-from marginlens.figures.grokking import grokking_caption, grokking_chart, grokking_figure
-from marginlens.figures.heatmap import heatmap_caption, heatmap_figure
-from marginlens.figures.interference import interference_figure
-from marginlens.figures.logits import logits_caption, logits_figure
-from marginlens.figures.loss import loss_caption, loss_figure
-from marginlens.figures.lottery import lottery_caption, lottery_chart, lottery_figure
-from marginlens.figures.margin import margin_caption, margin_figure
-from marginlens.figures.matrices import (
+from marginlens.figures.run.algorithms import algorithms_figure
+from marginlens.figures.run.grokking import grokking_caption, grokking_chart, grokking_figure
+from marginlens.figures.run.heatmap import heatmap_caption, heatmap_figure
+from marginlens.figures.run.logits import logits_caption, logits_figure
+from marginlens.figures.run.loss import loss_caption, loss_figure
+from marginlens.figures.run.lottery import lottery_caption, lottery_chart, lottery_figure
+from marginlens.figures.run.margin import margin_caption, margin_figure
+from marginlens.figures.run.matrices import (
     irreps_caption,
     irreps_figure,
     matrices_caption,
     matrices_figure,
     run_irreps,
 )
-from marginlens.figures.memorizing import memorizing_figure
-from marginlens.figures.multiplicities import Multiplicities, multiplicities_figure
-from marginlens.figures.neurons import band_limited, choose_neurons, neurons_caption, neurons_figure
-from marginlens.figures.penalty_path import penalty_path_figure
-from marginlens.figures.phases import phases_caption, phases_figure
-from marginlens.figures.plane import plane_figure
-from marginlens.figures.power import power_caption, power_figure
-from marginlens.figures.selection_law import law_figure
-from marginlens.figures.selection_settings import laws_by_setting_figure
-from marginlens.figures.shares import shares_caption, shares_figure
-from marginlens.figures.spectral_counts import SpectralCounts, spectral_counts_figure
+from marginlens.figures.run.neurons import (
+    band_limited,
+    choose_neurons,
+    neurons_caption,
+    neurons_figure,
+)
+from marginlens.figures.run.phases import phases_caption, phases_figure
+from marginlens.figures.run.plane import plane_figure
+from marginlens.figures.run.power import power_caption, power_figure
+from marginlens.figures.run.shares import shares_caption, shares_figure
+from marginlens.figures.run.waveform import waveform_caption, waveform_figure
+from marginlens.figures.run.wheel import wheel_caption, wheel_figure
 from marginlens.figures.style import DARK, LIGHT, Palette, feature_color, template
-from marginlens.figures.waveform import waveform_caption, waveform_figure
-from marginlens.figures.wheel import wheel_caption, wheel_figure
-from marginlens.figures.widths import widths_figure
+from marginlens.figures.sweep.multiplicities import Multiplicities, multiplicities_figure
+from marginlens.figures.sweep.selection_law import law_figure
+from marginlens.figures.sweep.selection_settings import laws_by_setting_figure
+from marginlens.figures.sweep.spectral_counts import SpectralCounts, spectral_counts_figure
+from marginlens.figures.theory.atlas import atlas_figure
+from marginlens.figures.theory.degree import degree_law_figure
+from marginlens.figures.theory.interference import interference_figure
+from marginlens.figures.theory.memorizing import memorizing_figure
+from marginlens.figures.theory.penalty_path import penalty_path_figure
+from marginlens.figures.theory.widths import widths_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

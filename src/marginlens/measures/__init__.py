@@ -1,16 +1,6 @@
 """What a network learned, feature by feature and neuron by neuron."""
 
-from marginlens.measures.algorithms import AlgorithmFit, compare_logits, logit_table
-from marginlens.measures.clock_pizza import (
-    Circle,
-    circles,
-    circularity,
-    distance_irrelevance,
-    gradient_symmetricity,
-)
-from marginlens.measures.cosets import CosetConcentration, coset_concentration
-from marginlens.measures.displacement import Displacement, displacement
-from marginlens.measures.grokking import (
+from marginlens.measures.dynamics.grokking import (
     Grokking,
     Stages,
     find_stages,
@@ -18,11 +8,7 @@ from marginlens.measures.grokking import (
     grokking,
     onset_of_fall,
 )
-from marginlens.measures.hidden_evidence import HiddenEvidence, hidden_evidence
-from marginlens.measures.irrep_matrices import coefficient_matrix, rank_one_share
-from marginlens.measures.learned_algorithm import LearnedAlgorithm
-from marginlens.measures.logit_spectrum import LogitSpectrum, logit_spectrum
-from marginlens.measures.lottery import (
+from marginlens.measures.dynamics.lottery import (
     RULES,
     Lottery,
     RuleScore,
@@ -33,23 +19,8 @@ from marginlens.measures.lottery import (
     ticket_time,
     why_no_lottery,
 )
-from marginlens.measures.lottery_alone import grow_alone
-from marginlens.measures.measurement import Measurement, measure
-from marginlens.measures.mechanism import (
-    MEASURE_WORDS,
-    ClockPizza,
-    Mechanism,
-    examine,
-    examine_network,
-)
-from marginlens.measures.norm_share import norm_shares
-from marginlens.measures.observables import Observables, key_set_name, observe
-from marginlens.measures.operation_measures import (
-    OperationMeasures,
-    examine_operation,
-    examine_table,
-)
-from marginlens.measures.parity_progress import (
+from marginlens.measures.dynamics.lottery_alone import grow_alone
+from marginlens.measures.dynamics.parity_progress import (
     ParityProgress,
     fourier_gaps,
     neuron_gradients,
@@ -57,16 +28,51 @@ from marginlens.measures.parity_progress import (
     threshold_coefficient,
     time_to_learn,
 )
-from marginlens.measures.progress import Progress, embedding_gini, gini, progress, progress_path
-from marginlens.measures.representations import (
+from marginlens.measures.dynamics.progress import (
+    Progress,
+    embedding_gini,
+    gini,
+    progress,
+    progress_path,
+)
+from marginlens.measures.ensembles.observables import Observables, key_set_name, observe
+from marginlens.measures.ensembles.selection_law import KeySet, SelectionLaw, selection_law
+from marginlens.measures.logits.algorithms import AlgorithmFit, compare_logits, logit_table
+from marginlens.measures.logits.clock_pizza import (
+    Circle,
+    circles,
+    circularity,
+    distance_irrelevance,
+    gradient_symmetricity,
+)
+from marginlens.measures.logits.displacement import Displacement, displacement
+from marginlens.measures.logits.learned_algorithm import LearnedAlgorithm
+from marginlens.measures.logits.mechanism import (
+    MEASURE_WORDS,
+    ClockPizza,
+    Mechanism,
+    examine,
+    examine_network,
+)
+from marginlens.measures.logits.operation_measures import (
+    OperationMeasures,
+    examine_operation,
+    examine_table,
+)
+from marginlens.measures.logits.spectrum import LogitSpectrum, logit_spectrum
+from marginlens.measures.measurement import Measurement, measure
+from marginlens.measures.neurons.cosets import CosetConcentration, coset_concentration
+from marginlens.measures.neurons.hidden_evidence import HiddenEvidence, hidden_evidence
+from marginlens.measures.neurons.irrep_matrices import coefficient_matrix, rank_one_share
+from marginlens.measures.neurons.norm_share import norm_shares
+from marginlens.measures.neurons.representations import (
     HiddenShares,
     LogitAblations,
     hidden_shares,
     logit_ablations,
     weight_shares,
 )
-from marginlens.measures.selection_law import KeySet, SelectionLaw, selection_law
-from marginlens.measures.waveform import WaveformFit, fit_waveform
+from marginlens.measures.neurons.waveform import WaveformFit, fit_waveform
 from marginlens.public_names import keep_public_names
 
 keep_public_names(__name__)

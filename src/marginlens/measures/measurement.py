@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from marginlens.display import Displayed, Shown
 from marginlens.errors import MarginLensError
-from marginlens.measures.grokking import Grokking, grokking
-from marginlens.measures.losses import mean_cross_entropy
-from marginlens.measures.mechanism import Mechanism
-from marginlens.measures.module_logits import has_equals_sign, module_logits
-from marginlens.measures.neurons import LIVE, Neurons, neurons_of
-from marginlens.measures.operation_measures import OperationMeasures, examine_table
-from marginlens.measures.parity import measure_parity
-from marginlens.measures.phases import cyclic_phases
+from marginlens.measures.dynamics.grokking import Grokking, grokking
+from marginlens.measures.logits.losses import mean_cross_entropy
+from marginlens.measures.logits.mechanism import Mechanism
+from marginlens.measures.logits.module_logits import has_equals_sign, module_logits
+from marginlens.measures.logits.operation_measures import OperationMeasures, examine_table
+from marginlens.measures.neurons.parity import measure_parity
+from marginlens.measures.neurons.phases import cyclic_phases
+from marginlens.measures.neurons.weights import LIVE, Neurons, neurons_of
 from marginlens.measures.recognition import recognize
 from marginlens.networks import MLP, Network, Rows, evaluate
 from marginlens.tasks import Task
@@ -271,7 +271,7 @@ def measure(
     """Measure a network, a module, any function or its logits on a task, in float64.
 
     A ``nn.Module`` is evaluated on every row in evaluation mode, without gradients, and left as it was
-    (:func:`marginlens.measures.module_logits.module_logits` lists the forms of rows that are tried).
+    (:mod:`marginlens.measures.logits.module_logits` lists the forms of rows that are tried).
     If its tensors form a network with one hidden layer that has the same logits, it is measured like
     one of ours (:func:`marginlens.measures.recognition.recognize`); else by its logits alone, and
     what needs weights is None.

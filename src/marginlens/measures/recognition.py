@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import nn
 
 from marginlens.errors import MarginLensError
-from marginlens.measures.module_logits import ModuleLogits
+from marginlens.measures.logits.module_logits import ModuleLogits
 from marginlens.networks import MLP
 from marginlens.tasks import Task
 from marginlens.theory import Activation, default_activation, parse_activation
@@ -105,7 +105,7 @@ def recognize(
     --------
     >>> import torch
     >>> from marginlens.tasks import task
-    >>> from marginlens.measures.module_logits import module_logits
+    >>> from marginlens.measures.logits.module_logits import module_logits
     >>> class Net(torch.nn.Module):
     ...     def __init__(self):
     ...         super().__init__()

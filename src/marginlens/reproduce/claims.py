@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from marginlens.figures import Multiplicities, SpectralCounts
-from marginlens.measures.intervals import clopper_pearson
-from marginlens.measures.symmetry import holm
+from marginlens.measures.ensembles.intervals import clopper_pearson
+from marginlens.measures.ensembles.symmetry import holm
 from marginlens.runs import train_narrow
 from marginlens.sweeps import Results
 from marginlens.sweeps.tables import symmetry_tests

@@ -17,7 +17,7 @@ from marginlens.measures import (
     parity_progress,
     time_to_learn,
 )
-from marginlens.measures.clock_pizza import PUBLISHED_MEANS
+from marginlens.measures.logits.clock_pizza import PUBLISHED_MEANS
 from marginlens.networks import evaluate, gromov
 from marginlens.runs import Run
 from marginlens.tasks import Task, task

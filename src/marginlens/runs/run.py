@@ -28,7 +28,7 @@ from marginlens.networks import MLP
 from marginlens.runs.training_facts import training_facts
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
-from marginlens.theory.linear_program import SOLVED_GAP
+from marginlens.theory.group.linear_program import SOLVED_GAP
 from marginlens.training import Recipe, Training, initial_network, recorded_rows, trained_rows
 from marginlens.verdict import Verdict, judge
 

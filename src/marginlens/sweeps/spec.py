@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
 from marginlens.errors import MarginLensError
-from marginlens.measures.observables import COUNT, KEY, PURE
+from marginlens.measures.ensembles.observables import COUNT, KEY, PURE
 from marginlens.tasks import Task, task
 from marginlens.training import Recipe, check_trainable, estimated_seconds, recipe_for
 

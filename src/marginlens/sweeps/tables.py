@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from marginlens.groups import feature_permutations
 from marginlens.measures import SelectionLaw
-from marginlens.measures.intervals import clopper_pearson, mean_interval
-from marginlens.measures.symmetry import SYMMETRY_TESTS, SymmetryTest, holm
+from marginlens.measures.ensembles.intervals import clopper_pearson, mean_interval
+from marginlens.measures.ensembles.symmetry import SYMMETRY_TESTS, SymmetryTest, holm
 from marginlens.sweeps.results import Results
 from marginlens.tasks import task
 

@@ -36,10 +36,14 @@ from marginlens.theory.adversary import (
     ParityAdversaryBound,
     adversary_bound_for,
 )
-from marginlens.theory.algorithms import ALGORITHMS, Algorithm, algorithm, same_logits
-from marginlens.theory.certificate import Certificate, certify, is_certificate_file, verify_file
-from marginlens.theory.class_program import ClassProgram
-from marginlens.theory.closed_forms import (
+from marginlens.theory.group.certificate import (
+    Certificate,
+    certify,
+    is_certificate_file,
+    verify_file,
+)
+from marginlens.theory.group.class_program import ClassProgram
+from marginlens.theory.group.closed_forms import (
     closed_form_applies,
     closed_form_margin,
     closed_form_masses,
@@ -48,45 +52,46 @@ from marginlens.theory.closed_forms import (
     theorem9_applies,
     theorem9_margin,
 )
-from marginlens.theory.constructions import METHODS, group_weights
-from marginlens.theory.degree_law import (
-    DegreeLaw,
-    degree_law,
-    fourier_neuron_value,
-    memorizing_neuron_value,
-)
-from marginlens.theory.finite_penalty import (
+from marginlens.theory.group.constructions import METHODS, group_weights
+from marginlens.theory.group.finite_penalty import (
     PenalizedMinimum,
     collapse_penalty,
     minimize_penalized_loss,
 )
-from marginlens.theory.interference import Interference, averaged_cosine, interference
-from marginlens.theory.linear_program import MarginSolution, solve_margin
-from marginlens.theory.mass_bounds import GroupMassBounds, MassBounds, ParityMassBounds
-from marginlens.theory.memorizing import (
+from marginlens.theory.group.linear_program import MarginSolution, solve_margin
+from marginlens.theory.group.mass_bounds import GroupMassBounds, MassBounds, ParityMassBounds
+from marginlens.theory.group.memorizing import (
     MemorizingComparison,
     compare_memorizing,
     memorizing_margin,
     memorizing_weights,
 )
-from marginlens.theory.parity import (
+from marginlens.theory.group.three_waves import growth_time
+from marginlens.theory.group.verification import Verification, verify_bounds
+from marginlens.theory.group.widths import sign_neurons, simplex_neurons
+from marginlens.theory.neuron.best_neuron import BestNeuron, best_neuron
+from marginlens.theory.neuron.degree_law import (
+    DegreeLaw,
+    degree_law,
+    fourier_neuron_value,
+    memorizing_neuron_value,
+)
+from marginlens.theory.neuron.waveform import Harmonics, harmonics, relu_limit, relu_plateau
+from marginlens.theory.parity.certificate import ParityVerification, certify_parity
+from marginlens.theory.parity.program import (
     parity_collapse_penalty,
     parity_margin,
     parity_minimum,
     parity_weights,
     parity_width,
 )
-from marginlens.theory.parity_certificate import ParityVerification, certify_parity
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.penalty_path import PenaltyPath, penalty_path
 from marginlens.theory.predict import default_activation, is_covered, predict
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
-from marginlens.theory.single_neuron import BestNeuron, best_neuron
-from marginlens.theory.three_waves import growth_time
-from marginlens.theory.verification import Verification, verify_bounds
-from marginlens.theory.waveform import Harmonics, harmonics, relu_limit, relu_plateau
-from marginlens.theory.widths import sign_neurons, simplex_neurons
+from marginlens.theory.textbook.algorithms import ALGORITHMS, Algorithm, algorithm, same_logits
+from marginlens.theory.textbook.interference import Interference, averaged_cosine, interference
 
 keep_public_names(__name__)
 __all__ = [

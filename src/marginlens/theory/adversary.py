@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from marginlens.groups import FiniteGroup
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
-from marginlens.theory.class_program import ClassProgram
-from marginlens.theory.parity import parity_margin
+from marginlens.theory.group.class_program import ClassProgram
+from marginlens.theory.parity.program import parity_margin
 from marginlens.theory.predict import default_activation, is_covered
 
 __all__ = ["AdversaryBound", "GroupAdversaryBound", "ParityAdversaryBound", "adversary_bound_for"]

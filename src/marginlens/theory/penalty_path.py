@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from marginlens.display import Displayed, Shown
 from marginlens.tasks import Task, task_of
-from marginlens.theory.group_prediction import group_at_penalty
-from marginlens.theory.parity_prediction import parity_at_penalty
+from marginlens.theory.group.prediction import group_at_penalty
+from marginlens.theory.parity.prediction import parity_at_penalty
 from marginlens.theory.predict import predict
 from marginlens.theory.prediction import AtPenalty, Prediction
 

@@ -10,10 +10,10 @@ from typing import Any
 from marginlens.tasks import Task
 from marginlens.tasks import task as task_of
 from marginlens.theory.activation import Activation, parse_activation
-from marginlens.theory.closed_forms import theorem9_applies
-from marginlens.theory.group_prediction import predict_group
-from marginlens.theory.neuron_prediction import predict_neuron, searchable
-from marginlens.theory.parity_prediction import parity_size, predict_parity
+from marginlens.theory.group.closed_forms import theorem9_applies
+from marginlens.theory.group.prediction import predict_group
+from marginlens.theory.neuron.prediction import predict_neuron, searchable
+from marginlens.theory.parity.prediction import parity_size, predict_parity
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import Prediction, unknown_features
 

@@ -10,10 +10,10 @@ from jaxtyping import Float
 
 from marginlens.display import Displayed, Shown, residue
 from marginlens.tasks import Task
-from marginlens.theory.certificate import Certificate
-from marginlens.theory.mass_bounds import MassBounds
+from marginlens.theory.group.certificate import Certificate
+from marginlens.theory.group.mass_bounds import MassBounds
+from marginlens.theory.neuron.best_neuron import BestNeuron
 from marginlens.theory.penalty import Penalty
-from marginlens.theory.single_neuron import BestNeuron
 
 __all__ = ["AtPenalty", "FeaturePrediction", "Prediction", "unknown_features"]
 

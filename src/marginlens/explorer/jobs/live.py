@@ -1,0 +1,434 @@
+"""Trainings that run outside the web process: started, watched, paused, changed, stopped and saved."""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from marginlens.explorer.asking import asked
+from marginlens.explorer.jobs.entry import Entry, Live, Status
+from marginlens.explorer.jobs.frames import Frame
+from marginlens.explorer.jobs.limits import Limits
+from marginlens.explorer.jobs.process import Process
+from marginlens.explorer.jobs.scratch import Scratch
+from marginlens.explorer.typed import Tables
+from marginlens.runs.prediction_for import prediction_for
+from marginlens.tasks import Task
+from marginlens.training.recipe import checked_recipe
+
+__all__ = ["GoneError", "Live", "Status", "Trainings"]
+
+_LOOK = 0.5  # seconds between two requests for frames
+_TICK = 0.2  # seconds between two looks at who has left
+_CALM = 1.0  # seconds without a start, after which a process is made ready for the next one
+_ENDS = {
+    "steps": "all steps are taken",
+    "converged": "it has converged",
+    "optimal": "its loss is as near the minimum as was asked for",
+    "share of the margin": "it has its share of the maximum margin",
+    "diverged": "it has diverged, and ends as it last was",
+}
+
+
+class GoneError(ValueError):
+    """The training is no longer here; why, in one line."""
+
+
+class Trainings:
+    """The trainings of an explorer, each in a process of its own; safe to use from several threads.
+
+    Parameters
+    ----------
+    folder
+        Where runs are saved; trainings lie in ``folder/.live`` until then, which is emptied at the end,
+        and at the start of what dead servers left.
+    limits
+        How many, and how large.
+
+    Notes
+    -----
+    A process is kept ready while somebody is there and a training could begin, so that it begins at
+    once.
+    An owner is whoever gives the same ``owner``: a browser's tab or session. Any of the methods that
+    name an owner, and :meth:`state`, are signs of its life.
+    """
+
+    def __init__(self, folder: Path, *, limits: Limits | None = None) -> None:
+        self.folder, self.limits = folder, limits or Limits()
+        self._scratch = Scratch(folder)
+        self._lock = threading.RLock()
+        self._entries: dict[str, Entry] = {}
+        self._queue: list[Entry] = []
+        self._seen: dict[str, float] = {}
+        self._gone: dict[str, str] = {}
+        self._warm: Process | None = None
+        self._started = -_CALM
+        self._closed = threading.Event()
+        self._keeper = threading.Thread(target=self._keep_house, daemon=True)
+        self._keeper.start()
+        atexit.register(self.close)
+
+    def start(
+        self, owner: str, recipe_fields: Mapping[str, object], tables: Tables | None = None
+    ) -> str:
+        """Begin a training, or put it into the queue; returns its id.
+
+        Parameters
+        ----------
+        owner
+            Whose it is.
+        recipe_fields
+            ``task``, and any other field of :class:`marginlens.training.Recipe`; what is None or left
+            out suits the task.
+        tables
+            Where uploaded tables are, whose names are tasks as well.
+
+        Raises
+        ------
+        ValueError
+            In one line: what is asked for is impossible or too large, or too many are at work.
+        """
+        self.seen(owner)
+        with self._lock:
+            self._require_place(owner)
+        chosen, recipe = asked(recipe_fields, tables or Tables())
+        self.limits.check(chosen, recipe)
+        prediction = prediction_for(chosen, recipe)
+        with self._lock:
+            self._require_place(owner)
+            name = secrets.token_hex(6)
+            entry = Entry(
+                name, owner, chosen, recipe, self._scratch.new(name),
+                None if prediction.margin is None else float(prediction.margin), prediction.proved,
+                str(recipe_fields.get("task", "")).strip(),
+            )  # fmt: skip
+            self._entries[name] = entry
+            self._queue.append(entry)
+            self._forget_old(owner)
+            self._advance()
+        return name
+
+    def state(self, id: str) -> Live:
+        """Return how it is now; frames are made while somebody asks, about ten a second.
+
+        Raises
+        ------
+        GoneError
+            If there is no such training any more.
+        """
+        with self._lock:
+            entry = self._entry(id)
+            self._look(entry)
+            return entry.shown(self._place(entry))
+
+    def task(self, id: str) -> Task:
+        """What it learns."""
+        with self._lock:
+            return self._entry(id).task
+
+    def spec(self, id: str) -> str:
+        """What its task was called when it was asked for."""
+        with self._lock:
+            return self._entry(id).spec
+
+    def of_owner(self, owner: str) -> list[Live]:
+        """All trainings of an owner that are kept, the oldest first."""
+        self.seen(owner)
+        with self._lock:
+            mine = [entry for entry in self._entries.values() if entry.owner == owner]
+            for entry in mine:
+                self._look(entry)
+            return [entry.shown(self._place(entry)) for entry in mine]
+
+    def pause(self, id: str) -> None:
+        """Let it wait, where it is; a queued one will begin by waiting."""
+        self._hold(id, True)
+
+    def go_on(self, id: str) -> None:
+        """Let it go on."""
+        self._hold(id, False)
+
+    def stop(self, id: str) -> None:
+        """End it; what was learned can be saved."""
+        with self._lock:
+            self._stop(self._entry(id), "stopped by hand")
+
+    def set_strength(self, id: str, strength: float) -> None:
+        """Train on with another strength of the penalty, which the saved run's recipe will say.
+
+        Raises
+        ------
+        ValueError
+            If it is none, the training has ended, or the recipe lets the penalty fall by itself.
+        """
+        with self._lock:
+            entry = self._at_work(id)
+            if entry.recipe.anneal_to is not None:
+                raise ValueError(
+                    f"the penalty of this training falls to {entry.recipe.anneal_to:g} by itself; to "
+                    "change it by hand start one without anneal_to"
+                )
+            fields = {**entry.recipe.model_dump(), "strength": float(strength)}
+            changed = checked_recipe(fields)
+            if entry.process is None:
+                entry.recipe = changed
+                entry.version += 1
+            else:
+                entry.process.tell({"do": "strength", "value": changed.strength})
+
+    def save(self, id: str, name: str) -> Path:
+        """Keep an ended training as the run ``folder/name``; returns its folder.
+
+        Raises
+        ------
+        ValueError
+            If it has not ended, has nothing to save, or the name is none or taken.
+        """
+        with self._lock:
+            entry = self._entry(id)
+            if entry.saved_as is not None:
+                raise ValueError(f"it is saved already, as {entry.saved_as!r}")
+            if not entry.ended:
+                raise ValueError(
+                    f"it is {entry.status}; stop it, or wait for its end, and save it then"
+                )
+            if entry.status == "failed" or not (entry.run / "parameters.safetensors").is_file():
+                raise ValueError(f"there is nothing to save: {entry.message}")
+            path = self._scratch.keep(entry.run, name)
+            entry.saved_as = path.name
+            entry.version += 1
+            return path
+
+    def seen(self, owner: str) -> None:
+        """Note a sign of life of an owner; the first one makes a process ready."""
+        with self._lock:
+            if self._closed.is_set():
+                raise GoneError(
+                    "the explorer is being shut down; start it again: marginlens explore"
+                )
+            self._seen[owner] = time.monotonic()
+
+    def alive(self, owner: str) -> None:
+        """Note that a tab is open, on whatever page; of no effect for who has trained nothing."""
+        with self._lock:
+            if owner in self._seen:
+                self._seen[owner] = time.monotonic()
+
+    def leaving(self, owner: str, *, grace: float = 15.0) -> None:
+        """Note that an owner's page was closed, or is loaded anew: without a sign of life within
+        ``grace`` seconds, the owner has left.
+        """
+        with self._lock:
+            if owner in self._seen:
+                gone = time.monotonic() - self.limits.idle_seconds + grace
+                self._seen[owner] = min(self._seen[owner], gone)
+
+    def leave(self, owner: str) -> None:
+        """Stop the trainings of an owner, and discard what was not saved."""
+        self._discard_owner(owner, "its page was closed")
+
+    def close(self) -> None:
+        """Stop all trainings, and remove what was not saved."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        atexit.unregister(self.close)
+        with self._lock:
+            for entry in list(self._entries.values()):
+                self._discard(entry, "the explorer was shut down")
+            if self._warm is not None:
+                self._warm.kill()
+                self._warm = None
+            self._scratch.close()
+        if threading.current_thread() is not self._keeper:
+            self._keeper.join(timeout=5)
+
+    # what follows is called with the lock held
+
+    def _entry(self, id: str) -> Entry:
+        entry = self._entries.get(id)
+        if entry is None:
+            why = self._gone.get(id, "it was stopped, or the explorer was started anew")
+            raise GoneError(f"this training is no longer here: {why}; start another one")
+        self._seen[entry.owner] = time.monotonic()
+        return entry
+
+    def _at_work(self, id: str) -> Entry:
+        entry = self._entry(id)
+        if entry.ended:
+            raise ValueError(f"this training has ended ({entry.message}); start another one")
+        return entry
+
+    def _place(self, entry: Entry) -> int:
+        return self._queue.index(entry) + 1 if entry in self._queue else 0
+
+    def _look(self, entry: Entry) -> None:
+        now = time.monotonic()
+        if entry.process is not None and now - entry.looked > _LOOK:
+            entry.looked = now
+            entry.process.tell({"do": "look"})
+
+    def _require_place(self, owner: str) -> None:
+        of_owner = sum(e.owner == owner and not e.ended for e in self._entries.values())
+        if of_owner >= self.limits.per_owner:
+            raise ValueError(
+                f"you have {of_owner} trainings at work, and {self.limits.per_owner} are the most: "
+                "stop one, or wait for its end"
+            )
+        if len(self._queue) >= self.limits.queued:
+            raise ValueError(
+                f"{len(self._queue)} trainings wait already, and {self.limits.queued} are the most: try "
+                "again in a minute, or train outside the browser: marginlens train C23"
+            )
+
+    def _forget_old(self, owner: str) -> None:
+        ended = [e for e in self._entries.values() if e.owner == owner and e.ended]
+        for entry in ended[: max(0, len(ended) - self.limits.kept)]:
+            self._discard(entry, f"the last {self.limits.kept} that ended are kept")
+
+    def _at_once(self) -> int:
+        return sum(entry.process is not None for entry in self._entries.values())
+
+    def _advance(self) -> None:
+        """Begin with what waits, as far as there is room."""
+        while self._queue and self._at_once() < self.limits.running:
+            entry = self._queue.pop(0)
+            try:
+                process = self._warm or Process(self._heard)
+            except OSError as error:
+                self._end(entry, "failed", f"no process could be started ({error.strerror})")
+                continue
+            self._warm, entry.process = None, process
+            entry.began = self._started = time.monotonic()
+            entry.status = "paused" if entry.hold else "running"
+            entry.version += 1
+            process.tell(
+                {
+                    "recipe": entry.recipe.model_dump(mode="json"),
+                    "folder": str(entry.run),
+                    "maximum": entry.maximum,
+                    "paused": entry.hold,
+                    "table": entry.table,
+                }
+            )
+        for waiting in self._queue:
+            waiting.version += 1  # its place may be another one
+
+    def _hold(self, id: str, hold: bool) -> None:
+        with self._lock:
+            entry = self._at_work(id)
+            entry.hold = hold
+            entry.version += 1
+            if entry.process is not None:
+                entry.process.tell({"do": "pause" if hold else "go_on"})
+
+    def _stop(self, entry: Entry, reason: str) -> None:
+        if entry.ended:
+            return
+        entry.reason = entry.reason or reason
+        if entry.process is None:
+            self._queue.remove(entry)
+            self._end(entry, "stopped", f"{reason}, before it had begun")
+        else:
+            entry.process.tell({"do": "stop"})
+
+    def _end(self, entry: Entry, status: Status, message: str) -> None:
+        entry.status, entry.message, entry.process = status, message, None
+        entry.version += 1
+        if status == "failed":
+            self._scratch.remove(entry.run)
+
+    def _discard_owner(self, owner: str, why: str) -> None:
+        with self._lock:
+            for entry in [e for e in self._entries.values() if e.owner == owner]:
+                self._discard(entry, why)
+            self._seen.pop(owner, None)
+            self._advance()
+
+    def _discard(self, entry: Entry, why: str) -> None:
+        process, entry.process = entry.process, None
+        if process is not None:
+            process.kill()
+        if entry in self._queue:
+            self._queue.remove(entry)
+        self._entries.pop(entry.id, None)
+        self._gone[entry.id] = why
+        while len(self._gone) > 1000:
+            self._gone.pop(next(iter(self._gone)))
+        self._scratch.remove(entry.run)
+
+    # what follows runs in threads of its own
+
+    def _heard(
+        self, process: Process, header: dict[str, Any] | None, arrays: dict[str, np.ndarray]
+    ) -> None:
+        """Take in a message of a process, or its end."""
+        with self._lock:
+            entry = next((e for e in self._entries.values() if e.process is process), None)
+            if header is None:
+                self._has_ended(process, entry)
+            elif entry is not None:
+                self._take_in(entry, header, arrays)
+
+    def _has_ended(self, process: Process, entry: Entry | None) -> None:
+        if process is self._warm:
+            self._warm = None
+            self._started = time.monotonic() + 10  # whatever it was, not at once again
+        if entry is not None:
+            self._end(entry, "failed", process.why_ended())
+        if not self._closed.is_set():
+            self._advance()
+
+    def _take_in(self, entry: Entry, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        kind = header["kind"]
+        if kind == "frame":
+            entry.frame = Frame.from_message(header, arrays)
+        elif kind == "paused":
+            entry.status = "paused" if header["paused"] else "running"
+        elif kind == "strength":
+            entry.recipe = entry.recipe.model_copy(update={"strength": header["value"]})
+        elif kind == "end":
+            message: str = header["message"]
+            if header["status"] == "finished":
+                message = _ENDS.get(message, message)  # the training's own word for its end
+            elif header["status"] == "stopped":
+                message = entry.reason or "its process was told to stop"
+            self._end(entry, header["status"], message)
+            self._advance()
+        entry.version += 1
+
+    def _keep_house(self) -> None:
+        """Notice who has left and what takes too long, and have a process ready."""
+        while not self._closed.wait(_TICK):
+            now = time.monotonic()
+            with self._lock:
+                for owner, last in list(self._seen.items()):
+                    if now - last > self.limits.idle_seconds:
+                        self._discard_owner(
+                            owner, f"nobody looked at it for {self.limits.idle_seconds:g} seconds"
+                        )
+                for entry in list(self._entries.values()):
+                    if entry.process is not None and now - entry.began > 3600 * self.limits.hours:
+                        self._stop(
+                            entry, f"stopped after {self.limits.hours:g} hours, the most there is"
+                        )
+                self._make_ready(now)
+
+    def _make_ready(self, now: float) -> None:
+        wanted = bool(self._seen) and not self._queue and self._at_once() < self.limits.running
+        if self._closed.is_set() or not wanted:
+            if self._warm is not None:
+                process, self._warm = self._warm, None
+                process.kill()
+        elif self._warm is None and now - self._started > _CALM:
+            try:
+                self._warm = Process(self._heard)
+            except OSError:
+                self._started = now + 10

@@ -1,0 +1,203 @@
+"""The process of one training: ``python -m marginlens.explorer.jobs.worker``.
+
+It takes commands from its standard input, one line of JSON each, the first of which says what to train
+and in which folder, and answers on its standard output (:mod:`marginlens.explorer.jobs.wire`). When its
+input ends its parent is gone, and so is it, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from marginlens.explorer.jobs.frames import Frames
+from marginlens.explorer.jobs.wire import Writable, send
+from marginlens.groups import group
+from marginlens.measures import measure
+from marginlens.runs.execute import checkpointer
+from marginlens.runs.folder import begin_run, finish_run, note_changes
+from marginlens.runs.prediction_for import prediction_for
+from marginlens.runs.run import run_record
+from marginlens.tasks import name_of_elements, task
+from marginlens.training import DivergedError, Recipe, TrainingState, recipe_for, train
+from marginlens.training.recipe import checked_recipe
+
+__all__ = ["FRAME_SECONDS", "Worker", "main"]
+
+FRAME_SECONDS = 0.1
+"""Between two frames, at least."""
+_WANTED = 2.0  # seconds for which frames are made after somebody has looked
+_COST = 15  # frames take a fifteenth of the time, at most
+
+
+class Worker:
+    """One training, and who commands it.
+
+    Parameters
+    ----------
+    job
+        ``recipe`` (its fields), ``folder`` of the run, ``maximum`` normalized margin or None, whether it
+        begins ``paused``, and the Cayley ``table`` where the task's name does not say it.
+    commands
+        Where commands arrive: ``{"do": "look" | "pause" | "go_on" | "stop"}`` or
+        ``{"do": "strength", "value": 1e-3}``.
+    out
+        Where messages go: ``frame``, ``paused`` (or no longer), ``strength`` (it has changed), ``end``.
+    """
+
+    def __init__(self, job: dict[str, Any], commands: queue.Queue, out: Writable) -> None:
+        self.recipe = Recipe(**job["recipe"])
+        self.folder, self.maximum = Path(job["folder"]), job["maximum"]
+        table = job.get("table")  # of a group whose name does not say it
+        name = self.recipe.task
+        self.task = task(name if table is None else group(table, name=name_of_elements(name)))
+        self.commands, self.out = commands, out
+        self.paused = self.told = bool(job["paused"])
+        self.stopped = False
+        self.strength: float | None = None
+        self.state: TrainingState | None = None
+        self.frames = Frames(self.task)
+        self.looked = time.monotonic()
+        self.next_frame, self.shown = 0.0, -1
+
+    def run(self) -> None:
+        """Train to the end, and write the run; whatever goes wrong is said in a message."""
+        status, why = "failed", ""
+        try:
+            with begin_run(self.recipe, self.task, self.folder, overwrite=False):
+                status, why = self._train()
+        except DivergedError as error:
+            self._show(error.state)
+            why = str(error)
+        except MemoryError:
+            why = "the machine has not enough memory for it; choose a smaller task or width"
+        except OSError as error:
+            why = f"the run could not be written: {error.strerror or error}"
+        except Exception as error:  # the training has failed, and the page is to say why
+            why = f"{type(error).__name__}: {error}"
+        send(self.out, {"kind": "end", "status": status, "message": " ".join(why.split())[:500]})
+
+    def _train(self) -> tuple[str, str]:
+        while True:
+            training = train(
+                self.task,
+                self.recipe,
+                margin=self.maximum,
+                state=self.state,
+                checkpoint=checkpointer(self.recipe, self.folder),
+                watch=self.watch,
+                watch_seconds=FRAME_SECONDS,
+            )
+            interrupted = training.stopped == "interrupted"
+            if not interrupted or self.stopped or self.strength is None:
+                break
+            self._change_strength(self.strength)
+        if self.state is not None:
+            self._show(self.state)
+        prediction = prediction_for(self.task, self.recipe)
+        run = run_record(self.task, self.recipe, prediction, training, self.folder)
+        finish_run(run, self.folder)
+        return ("stopped", "") if interrupted else ("finished", training.stopped)
+
+    def watch(self, state: TrainingState) -> bool:
+        """Obey, show, and wait while it is paused; whether training is to go on."""
+        self.state = state
+        self._obey()
+        if not len(state.active):
+            self._show(state)
+            return True
+        while not self.stopped and self.strength is None:
+            if self.told != self.paused:
+                self._show(state)  # where it waits is seen before it is said to wait
+                self.told = self.paused
+                send(self.out, {"kind": "paused", "paused": self.paused})
+            now = time.monotonic()
+            if now - self.looked < _WANTED and now >= self.next_frame and state.step != self.shown:
+                self._show(state)
+            if not self.paused:
+                return True
+            self._obey(wait=FRAME_SECONDS)
+        return False
+
+    def _obey(self, wait: float | None = None) -> None:
+        """Do what has been commanded; with ``wait``, wait so many seconds for the first command."""
+        try:
+            command = self.commands.get(block=wait is not None, timeout=wait)
+            while True:
+                what = command["do"]
+                if what == "look":
+                    self.looked = time.monotonic()
+                elif what == "stop":
+                    self.stopped = True
+                elif what == "strength":
+                    self.strength = float(command["value"])
+                elif what in ("pause", "go_on"):
+                    self.paused = what == "pause"
+                command = self.commands.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _change_strength(self, strength: float) -> None:
+        state = self.state
+        assert state is not None
+        self.strength = None
+        now = checked_recipe({**self.recipe.model_dump(), "strength": strength})
+        note_changes(self.folder, state.step, self.recipe, now)
+        self.recipe = now
+        send(self.out, {"kind": "strength", "value": strength})
+
+    def _show(self, state: TrainingState) -> None:
+        if state.step == self.shown:
+            return
+        begun = time.perf_counter()
+        header, arrays = self.frames.of(state).to_message()
+        send(self.out, {"kind": "frame", **header}, arrays)
+        self.shown = state.step
+        cost = time.perf_counter() - begun
+        self.next_frame = time.monotonic() + max(0.9 * FRAME_SECONDS, _COST * cost)
+
+
+def main() -> None:
+    """Get ready, and train what the first command says."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no message
+    sys.stdout = sys.stderr
+    commands: queue.Queue = queue.Queue()
+    folders: list[Path] = []
+    threading.Thread(target=_listen, args=(commands, folders), daemon=True).start()
+    try:
+        _warm_up()
+        send(out, {"kind": "ready"})
+        job = commands.get()
+        folders.append(Path(job["folder"]))
+        Worker(job, commands, out).run()
+        os._exit(0)  # all is written
+    except (BrokenPipeError, KeyboardInterrupt):
+        os._exit(1)
+
+
+def _listen(commands: queue.Queue, folders: list[Path]) -> None:
+    for line in sys.stdin.buffer:
+        commands.put(json.loads(line))
+    for folder in folders:  # the parent is gone; what it holds is of no use to anybody
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def _warm_up() -> None:
+    """Do once what takes long the first time."""
+    small = task("C5")
+    recipe = recipe_for(small, width=4, steps=2, strength=1e-3, learning_rate=0.01)
+    network = train(small, recipe, watch=lambda state: bool(Frames(small).of(state))).network
+    measure(network.as_mlp(), small)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""The pages, by address. To add one, write a file with a ``View`` and list it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from marginlens.explorer.pages.atlas import ATLAS
+from marginlens.explorer.pages.compare import COMPARE
+from marginlens.explorer.pages.measure import MEASURE
+from marginlens.explorer.pages.predict import PREDICT
+from marginlens.explorer.pages.run import RUN
+from marginlens.explorer.pages.runs import RUNS
+from marginlens.explorer.pages.tour import TOUR
+from marginlens.explorer.pages.watch import WATCH
+from marginlens.explorer.site import View
+
+__all__ = ["VIEWS"]
+
+VIEWS: Mapping[str, View] = MappingProxyType(
+    {view.path: view for view in (TOUR, PREDICT, WATCH, RUNS, RUN, COMPARE, ATLAS, MEASURE)}
+)

@@ -1,0 +1,1 @@
+"""Figures of runs: curves over training, neurons, logits."""

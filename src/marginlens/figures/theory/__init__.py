@@ -1,0 +1,1 @@
+"""Figures of predictions, without a trained network."""

@@ -1,0 +1,1 @@
+"""Measures over training: grokking, progress measures, the lottery of frequencies."""

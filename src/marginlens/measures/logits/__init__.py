@@ -1,0 +1,1 @@
+"""Measures of logits: characters, ablations, the algorithm that they come from."""

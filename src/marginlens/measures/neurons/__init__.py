@@ -1,0 +1,1 @@
+"""Measures of neurons' weights: spectra, phases, waveforms, shares of the norm."""

@@ -1,0 +1,1 @@
+"""Margins of finite groups: programs over classes and irreps, certificates, constructions, widths."""

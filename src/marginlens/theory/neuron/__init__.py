@@ -1,0 +1,1 @@
+"""Best single neurons of other activations, found by search, and their waveforms."""

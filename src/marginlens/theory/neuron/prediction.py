@@ -1,0 +1,112 @@
+"""Prediction on addition modulo a prime with an activation that has no closed form."""
+
+from __future__ import annotations
+
+from marginlens.groups import is_prime
+from marginlens.tasks import Task
+from marginlens.theory.activation import Activation
+from marginlens.theory.group.closed_forms import theorem9_applies
+from marginlens.theory.neuron.best_neuron import best_neuron
+from marginlens.theory.penalty import Penalty
+from marginlens.theory.prediction import AtPenalty, Prediction, unknown_features
+from marginlens.theory.symmetric import symmetric_collapse, symmetric_optimum
+from marginlens.theory.words import assumptions, is_homogeneous
+
+__all__ = ["predict_neuron", "searchable", "symmetric_minimum"]
+
+LARGEST_ORDER = 127
+"""Up to here the best neuron is found in seconds, and predictions look for it unasked."""
+
+
+def searchable(task: Task, activation: Activation) -> bool:
+    """Whether the best single neuron gives the maximum margin, and is found in seconds."""
+    group = task.group
+    return (
+        group is not None
+        and task.factors == 2
+        and activation.name != "x^1"
+        and group.order <= LARGEST_ORDER
+        and is_prime(group.order)
+    )
+
+
+def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) -> Prediction:
+    """Prediction from the best single neuron that was found: a number, and no guarantee."""
+    p = task.size
+    neuron = best_neuron(p, activation)
+    homogeneous = is_homogeneous(penalty, activation)
+    at_penalty = None
+    if homogeneous and penalty is not None and penalty.strength > 0:
+        at_penalty = symmetric_minimum(p, neuron.value, penalty.strength)
+    group = task.group
+    return Prediction(
+        task=task.name,
+        activation=activation.name,
+        norm=f"L2,{activation.homogeneity}",
+        margin=neuron.value,
+        features=unknown_features(task),
+        certificate=None,
+        sufficient_width=None,
+        theorem=neuron.describe(),
+        assumptions=assumptions(activation, penalty),
+        note=(
+            f"The margin is that of the best single neuron found for {activation}, a lower bound of the "
+            "maximum; which features a network uses is not predicted."
+            + (
+                ""
+                if homogeneous
+                else f" It is in the norm L2,{activation.homogeneity}, and training with the L2 penalty "
+                "need not reach it."
+            )
+        ),
+        closed_form=None,
+        theorem9_applies=None if group is None else theorem9_applies(group),
+        penalty=penalty,
+        collapse_penalty=symmetric_collapse(p, neuron.value) if homogeneous else None,
+        at_penalty=at_penalty,
+        proved=False,
+        waveform=neuron,
+    )
+
+
+def symmetric_minimum(order: int, margin: float, strength: float) -> AtPenalty:
+    """The minimum of cross-entropy + strength * norm where all wrong answers can be made alike.
+
+    Averaged over the translations and automorphisms of C_p, a network of norm N leads by the same
+    margin m <= gamma* N on every row and over every wrong answer, so that the minimum is that of
+    log(1 + (p - 1) exp(-gamma* N)) + strength N over N:
+
+        N = log((p - 1) (gamma* / strength - 1)) / gamma*,   or 0 from strength gamma* (p - 1) / p on.
+
+    Parameters
+    ----------
+    order
+        The prime p.
+    margin
+        gamma*; whatever bounds it bounds the minimum.
+    strength
+        lambda, positive.
+
+    Notes
+    -----
+    Derived in :mod:`marginlens.theory`, "Other activations".
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> from marginlens.theory import Penalty, predict
+    >>> exact = predict(task("C23"), penalty=Penalty("homogeneous", 1e-4))
+    >>> found = symmetric_minimum(23, exact.margin, 1e-4)
+    >>> round(found.loss, 7), round(exact.at_penalty.loss, 7)
+    (0.2838312, 0.2838312)
+    """
+    cross_entropy, norm = symmetric_optimum(order, margin, strength)
+    return AtPenalty(
+        loss=cross_entropy + strength * norm,
+        cross_entropy=cross_entropy,
+        norm=norm,
+        margin=margin * norm,
+        margin_ratio=1.0 if norm > 0 else None,
+        shares={},
+        gap=0.0,
+    )

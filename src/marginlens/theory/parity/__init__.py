@@ -1,0 +1,1 @@
+"""Margins of sparse parity: closed forms, certificates, and the minimum at a penalty."""

@@ -1,0 +1,1 @@
+"""Textbook algorithms for modular addition, and the interference of their cosines."""
