@@ -21,7 +21,7 @@ from measure import alternate
 from rich.console import Console
 from rich.table import Table
 
-from marginlens.explorer.jobs.live import Trainings
+from marginlens.explorer.jobs.jobs import Trainings
 from marginlens.explorer.jobs.worker import FRAME_SECONDS, Worker
 from marginlens.tasks import Task, task
 from marginlens.training import Recipe, recipe_for, train

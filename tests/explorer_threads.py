@@ -6,7 +6,7 @@ import threading
 import time
 
 from marginlens.explorer.jobs import process
-from marginlens.explorer.jobs.wire import receive
+from marginlens.explorer.jobs.ipc import receive
 from marginlens.explorer.jobs.worker import Worker
 
 __all__ = ["Collected", "Threaded", "until"]

@@ -6,7 +6,7 @@ import pytest
 from typer.main import get_command
 
 from marginlens import cli
-from marginlens.cli.spellings import SPELLINGS, suggestion
+from marginlens.cli.suggestions import SPELLINGS, suggestion
 from marginlens.training import Recipe
 
 COMMANDS = get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]

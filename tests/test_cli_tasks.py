@@ -74,7 +74,7 @@ def test_help_and_errors_name_the_new_tasks(call, tmp_path):
 
 
 def test_three_operations_have_three_folders():
-    from marginlens.cli.show import file_name
+    from marginlens.cli.text_output import file_name
 
     names = ["x-y mod 97", "x/y mod 97", "x+y mod 97", "x^2+xy+y^2 mod 97", "xyx^-1 in S5"]
     assert [file_name(name) for name in names] == [

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from marginlens.cli.app import err
 from marginlens.cli.console import PlainConsole, printable, styled
-from marginlens.cli.show import counting, print_json, progress
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import counting, print_json, progress
 
 NAMES = [
     "a[bold]b", "x[/y]", "[red]q", "p [link=file:///etc]q[/link]", "[@click=f()]x[/]",

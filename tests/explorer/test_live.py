@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from explorer_threads import Threaded, until
 
-from marginlens.explorer.jobs import live
+from marginlens.explorer.jobs import jobs as live
+from marginlens.explorer.jobs.jobs import GoneError, Trainings
 from marginlens.explorer.jobs.limits import Limits
-from marginlens.explorer.jobs.live import GoneError, Trainings
 from marginlens.runs import load_run, resume
 
 SHORT = {"task": "C5", "width": 12, "steps": 30, "strength": 1e-3, "compile": "never"}

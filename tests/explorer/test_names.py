@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from marginlens.explorer.names import inside, safe_name
+from marginlens.explorer.safe_paths import inside, safe_name
 
 NASTY = [
     "../x", "/etc/passwd", "a/../../b", "a\0b", "\0", "..", ".", "", "   ", ".hidden", "a/b", "a\\b",

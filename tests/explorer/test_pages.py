@@ -11,16 +11,16 @@ from gap_oracle import needs_gap
 
 from marginlens.atlas import packaged_atlas
 from marginlens.explorer.app import make_app
-from marginlens.explorer.jobs.live import Trainings
-from marginlens.explorer.jobs.recorded import recorded
+from marginlens.explorer.context import Site
+from marginlens.explorer.form_values import Tables
+from marginlens.explorer.jobs.jobs import Trainings
+from marginlens.explorer.jobs.recorded_neurons import recorded
 from marginlens.explorer.library import Library
 from marginlens.explorer.pages import VIEWS
 from marginlens.explorer.pages.atlas import asked_filters, atlas_of, compact_rows
 from marginlens.explorer.pages.compare import asked_runs, by_recipe
-from marginlens.explorer.pages.steps import STEPS
 from marginlens.explorer.pages.tour import asked_values
-from marginlens.explorer.site import Site
-from marginlens.explorer.typed import Tables
+from marginlens.explorer.pages.tour_steps import STEPS
 from marginlens.runs import execute, load_run
 from marginlens.tasks import task
 

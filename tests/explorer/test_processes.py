@@ -11,15 +11,15 @@ import command_line as command
 import pytest
 from explorer_threads import until
 
+from marginlens.explorer.jobs.jobs import Trainings
 from marginlens.explorer.jobs.limits import Limits
-from marginlens.explorer.jobs.live import Trainings
-from marginlens.explorer.jobs.scratch import Scratch
+from marginlens.explorer.jobs.temporary_runs import Scratch
 from marginlens.runs import load_run
 
 SERVER = """
 import sys, time
 from pathlib import Path
-from marginlens.explorer.jobs.live import Trainings
+from marginlens.explorer.jobs.jobs import Trainings
 trainings = Trainings(Path(sys.argv[1]))
 id = trainings.start("me", {"task": "C5", "width": 8, "steps": 200000, "compile": "never"})
 while not trainings.state(id).step:

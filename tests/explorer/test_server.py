@@ -6,7 +6,7 @@ import pytest
 
 from marginlens.explorer import server
 from marginlens.explorer.downloads import DOWNLOADS
-from marginlens.explorer.guard import connect_guard
+from marginlens.explorer.security import connect_guard
 
 HINT = "pip install 'marginlens[explorer]'"
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from marginlens.explorer.jobs.turns import alone
+from marginlens.explorer.form_values import Tables, asked_task, asked_whole
+from marginlens.explorer.jobs.locks import alone
 from marginlens.explorer.pages.measure import _answer
 from marginlens.explorer.pages.measure import _answer as answer_page
-from marginlens.explorer.typed import Tables, asked_task, asked_whole
 from marginlens.explorer.uploads import LARGEST_UPLOAD, uploaded_group, uploaded_network
 from marginlens.formats import read_network
 from marginlens.groups import group

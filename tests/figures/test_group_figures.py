@@ -10,9 +10,9 @@ import torch
 from tiny_runs import remeasured, tiny_run
 
 from marginlens.figures import feature_color, heatmap_figure, irreps_figure, matrices_figure
+from marginlens.figures.run.clock_pizza_plane import plane_figure
 from marginlens.figures.run.heatmap import MOST_NEURONS, sorted_neurons
 from marginlens.figures.run.logits import logits_figure
-from marginlens.figures.run.plane import plane_figure
 from marginlens.figures.run.wheel import wheel_figure
 from marginlens.figures.theory.atlas import atlas_figure
 from marginlens.groups import group

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from marginlens.formats import read_network
-from marginlens.formats.own_table import same_group
+from marginlens.formats.network_table import same_group
 from marginlens.groups import group
 from marginlens.measures import examine_table
 from marginlens.networks import MLP

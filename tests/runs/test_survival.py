@@ -460,7 +460,7 @@ def test_divergence_keeps_the_last_good_state_however_often_it_is_tried(tmp_path
 
 def test_no_checkpoint_holds_numbers_that_are_not_finite(tmp_path, monkeypatch):
     """Between two records nobody has looked: a kill there must not leave nothing else."""
-    finite, module = [], sys.modules["marginlens.runs.execute"]
+    finite, module = [], sys.modules["marginlens.runs.pipeline"]
     write = module.write_checkpoint
 
     def noted(state, folder, recipe):

@@ -7,7 +7,7 @@ import torch
 from marginlens.kernels.build import compiler
 from marginlens.tasks import task
 from marginlens.training import Recipe, engine, recipe_for, train
-from marginlens.training.start import initial_network
+from marginlens.training.initial_state import initial_network
 from marginlens.training.state import TrainingState
 
 needs_compiler = pytest.mark.skipif(

@@ -15,7 +15,7 @@ from marginlens.tasks import task
 from marginlens.theory import parse_activation, predict
 from marginlens.training import DivergedError, Recipe, train
 from marginlens.training.data import split
-from marginlens.training.ranks import Ranks
+from marginlens.training.process_group import Ranks
 from marginlens.training.steps import Steps
 
 BASE = Recipe(

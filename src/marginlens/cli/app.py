@@ -18,7 +18,7 @@ from typer.main import get_command
 from marginlens import __version__
 from marginlens.cli.console import PlainConsole
 from marginlens.cli.failures import failure_of
-from marginlens.cli.spellings import shown_name, usage_message
+from marginlens.cli.suggestions import shown_name, usage_message
 
 __all__ = ["app", "err", "main", "out"]
 

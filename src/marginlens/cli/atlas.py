@@ -9,8 +9,8 @@ import typer
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson
-from marginlens.cli.show import counting, print_json
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import counting, print_json
 
 _PANEL = "All groups"
 

@@ -10,8 +10,8 @@ import typer
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson, FigureFile, Folder
-from marginlens.cli.show import check_file, print_json, text, write_figure, written
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import check_file, print_json, text, write_figure, written
 
 _PANEL = "Dynamics"
 

@@ -13,8 +13,8 @@ import typer
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import Folder
-from marginlens.cli.show import check_file, counting, print_json, written
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import check_file, counting, print_json, written
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -11,8 +11,8 @@ import typer
 from marginlens.cli.app import app, err, out
 from marginlens.cli.console import styled
 from marginlens.cli.options import AsJson
-from marginlens.cli.show import print_json, print_last, text
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import print_json, print_last, text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -215,7 +215,7 @@ def _measure_mechanism(finished: Weights, *, as_json: bool) -> None:
 
 def _little(accuracy: float, known: Task) -> str:
     """Warning of a run that answers fewer than half the rows."""
-    from marginlens.formats.answers import NOT_TRAINED, few_answers
+    from marginlens.formats.answered_operation import NOT_TRAINED, few_answers
 
     words = few_answers(accuracy, known)
     return f"{words}: {NOT_TRAINED}" if words else ""

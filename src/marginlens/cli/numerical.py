@@ -8,8 +8,8 @@ import typer
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson, FigureFile, TaskSpec
-from marginlens.cli.show import check_file, counting, print_json, write_figure, written
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import check_file, counting, print_json, write_figure, written
 
 _PANEL = "Found by search"
 _GREATEST_COUNT = 1000  # widths
@@ -197,7 +197,7 @@ def degrees(
     as_json: AsJson = False,
 ) -> None:
     """The law of degree: with |x|^q below 3 Fourier features win, from 3 on memorizing does."""
-    from marginlens.cli.show import numbers
+    from marginlens.cli.text_output import numbers
     from marginlens.figures import degree_law_figure
     from marginlens.theory import degree_law
 

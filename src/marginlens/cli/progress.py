@@ -6,8 +6,8 @@ import numpy as np
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson, Folder
-from marginlens.cli.show import print_json
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import print_json
 
 
 @app.command(

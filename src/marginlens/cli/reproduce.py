@@ -12,8 +12,8 @@ import typer
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson
-from marginlens.cli.show import print_json, print_verdict, progress
 from marginlens.cli.sweeps import Scheduler, Slurm, Workers, print_summary, swept
+from marginlens.cli.text_output import print_json, print_verdict, progress
 
 if TYPE_CHECKING:
     from marginlens.reproduce import Reproduction, Study

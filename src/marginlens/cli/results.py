@@ -9,8 +9,8 @@ import typer
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson, FigureFile
-from marginlens.cli.show import check_file, print_exact, print_json, write_figure, written
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import check_file, print_exact, print_json, write_figure, written
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -79,7 +79,8 @@ from marginlens.cli.options import (
     WeightDecay,
     Width,
 )
-from marginlens.cli.show import (
+from marginlens.cli.sweeps import duration
+from marginlens.cli.text_output import (
     file_name,
     print_exact,
     print_json,
@@ -89,7 +90,6 @@ from marginlens.cli.show import (
     progress,
     text,
 )
-from marginlens.cli.sweeps import duration
 
 if TYPE_CHECKING:
     from marginlens.runs import Run
@@ -359,7 +359,7 @@ def _start(
     with_report: bool,
 ) -> Run:
     from marginlens.runs import check_folder, follow
-    from marginlens.runs.execute import by_leader
+    from marginlens.runs.pipeline import by_leader
     from marginlens.runs.prediction_for import prediction_for
     from marginlens.training.trackers import require_tracker
 

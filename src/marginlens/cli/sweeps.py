@@ -13,7 +13,7 @@ import typer
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.options import AsJson
-from marginlens.cli.show import print_json
+from marginlens.cli.text_output import print_json
 
 if TYPE_CHECKING:
     from marginlens.sweeps import Sweep, SweepProgress, SweepSummary

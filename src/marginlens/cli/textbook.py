@@ -11,8 +11,8 @@ import typer
 from marginlens.cli.app import app, out
 from marginlens.cli.console import styled
 from marginlens.cli.options import AsJson, FigureFile
-from marginlens.cli.show import check_file, print_json, write_figure, written
 from marginlens.cli.tables import Table
+from marginlens.cli.text_output import check_file, print_json, write_figure, written
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,8 @@ import typer
 
 from marginlens.cli.app import app, out
 from marginlens.cli.options import AsJson, Steps, TaskSpec, Width
-from marginlens.cli.show import (
+from marginlens.cli.tables import Table
+from marginlens.cli.text_output import (
     check_file,
     file_name,
     numbers,
@@ -19,7 +20,6 @@ from marginlens.cli.show import (
     write_figure,
     written,
 )
-from marginlens.cli.tables import Table
 from marginlens.display import residue
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import dash_mantine_components as dmc
 from dash import ALL, MATCH, Dash, Input, Output, State, dcc, html, set_props
 from dash.exceptions import PreventUpdate
 
+from marginlens.explorer import components
 from marginlens.explorer.downloads import connect_downloads
 from marginlens.explorer.jobs.pictures import connect_pictures
-from marginlens.explorer.pages import VIEWS, parts
+from marginlens.explorer.pages import VIEWS
 from marginlens.explorer.uploads import LARGEST_UPLOAD
 from marginlens.figures import DARK, LIGHT, Palette, template
 from marginlens.figures.style import FONT
@@ -21,7 +22,7 @@ from marginlens.figures.style import FONT
 if TYPE_CHECKING:
     from dash.development.base_component import Component
 
-    from marginlens.explorer.site import Site, View
+    from marginlens.explorer.context import Site, View
 
 __all__ = ["make_app"]
 
@@ -165,21 +166,23 @@ def _drawn(view: View, site: Site, search: str | None) -> Any:
         return view.draw(site, query)
     except (ValueError, OSError) as error:
         return [
-            parts.heading(view.label, "This address asks for something that is not there."),
-            parts.message(error),
+            components.heading(view.label, "This address asks for something that is not there."),
+            components.message(error),
         ]
     except Exception:
         _log.exception("the page %s failed", view.path)
         return [
-            parts.heading(view.label, "This page could not be made."),
-            parts.message("The reason is in the log of the explorer.", title="A mistake of ours"),
+            components.heading(view.label, "This page could not be made."),
+            components.message(
+                "The reason is in the log of the explorer.", title="A mistake of ours"
+            ),
         ]
 
 
 def _missing(path: str) -> Component:
     return html.Div(
         [
-            parts.heading("Nothing here", f"There is no page {path!r}."),
+            components.heading("Nothing here", f"There is no page {path!r}."),
             html.P(["Go to ", dcc.Link("the start", href="/"), "."]),
         ]
     )
@@ -221,7 +224,7 @@ def _shell() -> Component:
                                     size="sm",
                                     hiddenFrom="sm",
                                     opened=False,
-                                    **parts.aria(label="Navigation"),
+                                    **components.aria(label="Navigation"),
                                 ),
                                 dcc.Link(
                                     [html.B("MarginLens"), html.Span("predict · train · verdict")],
@@ -235,17 +238,17 @@ def _shell() -> Component:
                                     variant="default",
                                     size="lg",
                                     ml="auto",
-                                    **parts.aria(label="Light or dark"),
+                                    **components.aria(label="Light or dark"),
                                 ),
                             ],
                             h="100%",
                             px="md",
                         ),
                     ),
-                    dmc.AppShellNavbar(html.Nav(links(), **parts.aria(label="Pages")), p="sm"),
+                    dmc.AppShellNavbar(html.Nav(links(), **components.aria(label="Pages")), p="sm"),
                     dmc.AppShellMain(
                         [
-                            html.Div(id="problem", **parts.aria(live="polite")),
+                            html.Div(id="problem", **components.aria(live="polite")),
                             html.Main(html.Div(className="waiting"), id="page", tabIndex=-1),
                         ]
                     ),
@@ -285,5 +288,5 @@ def _report(error: Exception) -> None:
     _log.error("a callback failed", exc_info=error)
     known = isinstance(error, ValueError | OSError)
     words = str(error) if known else "The reason is in the log of the explorer."
-    set_props("problem", {"children": parts.message(words, title="That did not work")})
+    set_props("problem", {"children": components.message(words, title="That did not work")})
     raise PreventUpdate

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marginlens.explorer.names import inside
+from marginlens.explorer.safe_paths import inside
 from marginlens.runs import load_run
 from marginlens.runs.folder import MARK
 

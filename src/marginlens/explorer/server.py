@@ -80,11 +80,11 @@ def explore(
     from waitress.server import create_server
 
     from marginlens.explorer.app import make_app
-    from marginlens.explorer.guard import connect_guard
-    from marginlens.explorer.jobs.live import Trainings
+    from marginlens.explorer.context import Site
+    from marginlens.explorer.form_values import Tables
+    from marginlens.explorer.jobs.jobs import Trainings
     from marginlens.explorer.library import Library
-    from marginlens.explorer.site import Site
-    from marginlens.explorer.typed import Tables
+    from marginlens.explorer.security import connect_guard
 
     if folder.exists() and not folder.is_dir():
         raise ValueError(

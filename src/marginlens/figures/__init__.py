@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from marginlens.figures.run.algorithms import algorithms_figure
+from marginlens.figures.run.clock_pizza_plane import plane_figure
 from marginlens.figures.run.grokking import grokking_caption, grokking_chart, grokking_figure
 from marginlens.figures.run.heatmap import heatmap_caption, heatmap_figure
 from marginlens.figures.run.logits import logits_caption, logits_figure
@@ -37,7 +38,6 @@ from marginlens.figures.run.neurons import (
     neurons_figure,
 )
 from marginlens.figures.run.phases import phases_caption, phases_figure
-from marginlens.figures.run.plane import plane_figure
 from marginlens.figures.run.power import power_caption, power_figure
 from marginlens.figures.run.shares import shares_caption, shares_figure
 from marginlens.figures.run.waveform import waveform_caption, waveform_figure

@@ -9,10 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from marginlens.errors import MarginLensError
-from marginlens.formats.answers import settled
+from marginlens.formats.answered_operation import settled
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
-from marginlens.formats.parts import take, task_of_order
+from marginlens.formats.reading import take, task_of_order
 from marginlens.groups import FiniteGroup
 from marginlens.tasks import Task, task
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from marginlens.errors import MarginLensError
-from marginlens.formats.answers import accuracy, settled
+from marginlens.formats.answered_operation import accuracy, settled
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign
-from marginlens.formats.own_table import own_group, same_group
-from marginlens.formats.stated import Stated, whole
+from marginlens.formats.network_table import own_group, same_group
+from marginlens.formats.stated_settings import Stated, whole
 from marginlens.groups import FiniteGroup
 from marginlens.tasks import Task, task
 

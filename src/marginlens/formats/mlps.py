@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from marginlens.errors import MarginLensError
-from marginlens.formats.answers import Candidate, clear_winner, settled, shares
+from marginlens.formats.answered_operation import Candidate, clear_winner, settled, shares
 from marginlens.formats.chughtai_groups import in_their_order, stated_group, stored_numbers
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
-from marginlens.formats.parts import finished, take, task_of_order, trained_on
-from marginlens.formats.stated import Stated
+from marginlens.formats.reading import finished, take, task_of_order, trained_on
+from marginlens.formats.stated_settings import Stated
 from marginlens.formats.transformer_weights import LENS_MARKS
 from marginlens.formats.transformers import permuted_rows, read_chughtai_transformer
 from marginlens.networks import MLP, Factored

@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from marginlens.errors import MarginLensError
-from marginlens.formats.answers import warned
+from marginlens.formats.answered_operation import warned
 from marginlens.formats.arrays import NPZ
 from marginlens.formats.files import File, file_of, read_file
 from marginlens.formats.foreign import Choices, Foreign, Format
+from marginlens.formats.marginlens_files import is_own, read_own, require_own_choices
 from marginlens.formats.mlps import CHUGHTAI, UVW, YAGENT
-from marginlens.formats.own import is_own, read_own, require_own_choices
 from marginlens.formats.transformers import NANDA, PIZZA, transformer_form
 
 __all__ = ["FORMATS", "read_network", "read_state_dict"]

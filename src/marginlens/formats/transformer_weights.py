@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from marginlens.errors import MarginLensError
-from marginlens.formats.parts import take
-from marginlens.formats.stated import Stated, whole
+from marginlens.formats.reading import take
+from marginlens.formats.stated_settings import Stated, whole
 
 __all__ = ["BRIDGE_MARKS", "LENS_MARKS", "TransformerWeights", "transformer_weights"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from marginlens.errors import MarginLensError
-from marginlens.formats.answers import (
+from marginlens.formats.answered_operation import (
     CLEAR,
     HALF,
     Candidate,
@@ -25,9 +25,9 @@ from marginlens.formats.answers import (
 from marginlens.formats.chughtai_groups import in_their_order, stated_group, stored_numbers
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
-from marginlens.formats.own_table import own_group
-from marginlens.formats.parts import finished, task_of_order, trained_on
-from marginlens.formats.stated import Stated
+from marginlens.formats.network_table import own_group
+from marginlens.formats.reading import finished, task_of_order, trained_on
+from marginlens.formats.stated_settings import Stated
 from marginlens.formats.transformer_weights import (
     BRIDGE_MARKS,
     LENS_MARKS,

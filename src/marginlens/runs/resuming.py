@@ -21,7 +21,6 @@ from marginlens.runs.checkpoint import (
     read_checkpoint,
     remove_unfinished,
 )
-from marginlens.runs.execute import Progress, by_leader, finish_training, start_tracker
 from marginlens.runs.folder import (
     MARK,
     is_finished,
@@ -31,6 +30,7 @@ from marginlens.runs.folder import (
     require_finite_weights,
     task_of_folder,
 )
+from marginlens.runs.pipeline import Progress, by_leader, finish_training, start_tracker
 from marginlens.runs.prediction_for import prediction_for
 from marginlens.runs.run import Run
 from marginlens.tasks import Task

@@ -17,7 +17,7 @@ from marginlens.sweeps.cluster import SchedulerError, connected, local_workers
 from marginlens.sweeps.pieces import compute_piece, payload_of
 from marginlens.sweeps.spec import Piece, Sweep
 from marginlens.sweeps.store import Store, failures_of
-from marginlens.training.process import Signals
+from marginlens.training.process_settings import Signals
 
 __all__ = ["RECONNECT_SECONDS", "SweepProgress", "SweepSummary", "run_sweep"]
 

@@ -7,10 +7,10 @@ from marginlens.lazy_names import lazy_names
 if TYPE_CHECKING:
     from marginlens.training.cost import estimated_seconds
     from marginlens.training.data import recorded_rows, split, trained_rows
+    from marginlens.training.initial_state import check_trainable, find_device, initial_network
     from marginlens.training.loop import DivergedError, train
-    from marginlens.training.ranks import Ranks, process_group
+    from marginlens.training.process_group import Ranks, process_group
     from marginlens.training.recipe import Recipe, recipe_for
-    from marginlens.training.start import check_trainable, find_device, initial_network
     from marginlens.training.state import Training, TrainingState
 
 __getattr__, __dir__ = lazy_names(
@@ -19,9 +19,9 @@ __getattr__, __dir__ = lazy_names(
         "cost": "estimated_seconds",
         "data": "recorded_rows split trained_rows",
         "loop": "DivergedError train",
-        "ranks": "Ranks process_group",
+        "process_group": "Ranks process_group",
         "recipe": "Recipe recipe_for",
-        "start": "check_trainable find_device initial_network",
+        "initial_state": "check_trainable find_device initial_network",
         "state": "Training TrainingState",
     },
 )

@@ -15,7 +15,7 @@ from marginlens.training.cost import step_operations
 from marginlens.training.data import split
 from marginlens.training.kernel_steps import KernelSteps
 from marginlens.training.margin_steps import MarginSteps
-from marginlens.training.ranks import Ranks
+from marginlens.training.process_group import Ranks
 from marginlens.training.recipe import Recipe
 from marginlens.training.state import TrainingState, Way
 from marginlens.training.steps import Steps

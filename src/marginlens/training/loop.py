@@ -16,10 +16,10 @@ from marginlens.networks import Network
 from marginlens.tasks import Task, task_of
 from marginlens.theory import predict
 from marginlens.training.engine import Kept, steps_for, way_of
-from marginlens.training.process import Signals, settings
-from marginlens.training.ranks import Ranks
+from marginlens.training.initial_state import copy_of, find_device, initial_network, known_minimum
+from marginlens.training.process_group import Ranks
+from marginlens.training.process_settings import Signals, settings
 from marginlens.training.recipe import Recipe, recipe_for
-from marginlens.training.start import copy_of, find_device, initial_network, known_minimum
 from marginlens.training.state import Training, TrainingState, snapshot_steps
 
 __all__ = ["CHECKPOINT_SECONDS", "DivergedError", "Watch", "train"]

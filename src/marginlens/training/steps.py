@@ -22,7 +22,7 @@ from marginlens.training.data import Batches, Data, OnlineBatches
 from marginlens.training.neuron_exchange import NeuronExchange
 from marginlens.training.optimizers import Stepper, members_of
 from marginlens.training.penalties import add_l2_gradient, add_penalty_gradient
-from marginlens.training.ranks import Ranks
+from marginlens.training.process_group import Ranks
 from marginlens.training.recipe import Recipe
 from marginlens.training.schedules import learning_rate, strength
 

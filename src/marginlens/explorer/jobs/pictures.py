@@ -9,15 +9,15 @@ import numpy as np
 from flask import Flask, abort, jsonify, request
 from jaxtyping import Float, Int
 
-from marginlens.explorer.jobs.live import GoneError, Trainings
-from marginlens.figures.run.moment import moment_figure, moment_heights
+from marginlens.explorer.jobs.jobs import GoneError, Trainings
+from marginlens.figures.run.neuron_snapshot import moment_figure, moment_heights
 from marginlens.figures.style import feature_color, number, plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from flask import Response
 
-    from marginlens.explorer.jobs.live import Live
+    from marginlens.explorer.jobs.jobs import Live
     from marginlens.tasks import Task
 
 __all__ = ["ROWS", "connect_pictures", "moment_of", "picture"]
@@ -45,8 +45,8 @@ def moment_of(task: Task, live: Live) -> go.Figure | None:
 def picture(task: Task, live: Live) -> dict[str, Any]:
     """What changes from frame to frame, as JSON takes it.
 
-    ``moment`` holds heights (in the order of ``marginlens.figures.run.moment.moment_heights``), and
-    for each row the axis's reach, the neuron's label and colour; ``curves`` the history.
+    ``moment`` holds heights, in the order of ``moment_heights`` of ``marginlens.figures``, and for
+    each row the axis's reach, the neuron's label and colour; ``curves`` the history.
     """
     at = live.history
     best = live.maximum

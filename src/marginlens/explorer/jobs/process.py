@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from marginlens.explorer.jobs.wire import receive
+from marginlens.explorer.jobs.ipc import receive
 
 __all__ = ["Process"]
 

@@ -1,7 +1,7 @@
 """The process of one training: ``python -m marginlens.explorer.jobs.worker``.
 
 It takes commands from its standard input, one line of JSON each, the first of which says what to train
-and in which folder, and answers on its standard output (:mod:`marginlens.explorer.jobs.wire`). When its
+and in which folder, and answers on its standard output (:mod:`marginlens.explorer.jobs.ipc`). When its
 input ends its parent is gone, and so is it, whatever it is doing.
 """
 
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from marginlens.explorer.jobs.frames import Frames
-from marginlens.explorer.jobs.wire import Writable, send
+from marginlens.explorer.jobs.ipc import Writable, send
 from marginlens.groups import group
 from marginlens.measures import measure
-from marginlens.runs.execute import checkpointer
 from marginlens.runs.folder import begin_run, finish_run, note_changes
+from marginlens.runs.pipeline import checkpointer
 from marginlens.runs.prediction_for import prediction_for
 from marginlens.runs.run import run_record
 from marginlens.tasks import name_of_elements, task

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from marginlens.explorer.context import View
 from marginlens.explorer.pages.atlas import ATLAS
 from marginlens.explorer.pages.compare import COMPARE
 from marginlens.explorer.pages.measure import MEASURE
@@ -13,7 +14,6 @@ from marginlens.explorer.pages.run import RUN
 from marginlens.explorer.pages.runs import RUNS
 from marginlens.explorer.pages.tour import TOUR
 from marginlens.explorer.pages.watch import WATCH
-from marginlens.explorer.site import View
 
 __all__ = ["VIEWS"]
 

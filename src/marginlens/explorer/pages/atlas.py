@@ -13,9 +13,9 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html
 
 from marginlens.atlas import atlas_totals, family_spec, packaged_atlas, read_atlas
-from marginlens.explorer.pages import parts
-from marginlens.explorer.site import Query, Site, View
-from marginlens.explorer.typed import asked_whole
+from marginlens.explorer import components
+from marginlens.explorer.context import Query, Site, View
+from marginlens.explorer.form_values import asked_whole
 from marginlens.figures.style import number
 from marginlens.figures.theory.atlas import atlas_figure
 
@@ -112,7 +112,7 @@ def compact_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _link(row: Mapping[str, Any]) -> str:
     spec = family_spec(row["structure"]) or f"SmallGroup({row['order']},{row['number']})"
-    return parts.address("/predict", task=spec)
+    return components.address("/predict", task=spec)
 
 
 def _alike(irreps: list[dict[str, Any]]) -> list[list[Any]]:
@@ -175,17 +175,20 @@ def _draw(site: Site, query: Query) -> list[Any]:
     rows, short, totals = atlas.rows, atlas.short, atlas.totals
     greatest = max(row["order"] for row in rows)
     try:
-        asked, problem = asked_filters(query), parts.no_message()
+        asked, problem = asked_filters(query), components.no_message()
     except ValueError as error:
-        asked, problem = asked_filters({}), [parts.message(error, title="All groups are shown")]
+        asked, problem = (
+            asked_filters({}),
+            [components.message(error, title="All groups are shown")],
+        )
     return [
-        parts.heading(
+        components.heading(
             "Atlas",
             f"Every group of order 2 to {greatest}: the maximum margin of a network that learns it, "
             "and which irreps such a network uses. D_n has order 2n, so that D4 has order 8.",
         ),
         *problem,
-        parts.headlines(
+        components.headlines(
             [
                 ("Groups", str(totals["groups"]), "up to isomorphism"),
                 ("Theorem 9 applies", str(totals["theorem9"]), "Morwani et al. 2024"),
@@ -193,8 +196,8 @@ def _draw(site: Site, query: Query) -> list[Any]:
                 ("An irrep cannot be used", str(totals["with_cannot"]), "struck through below"),
             ]
         ),
-        parts.card(
-            parts.figure(
+        components.card(
+            components.figure(
                 "atlas",
                 atlas_figure(rows, [row["link"] for row in short]),
                 caption=(
@@ -205,7 +208,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
                 ),
             )
         ),
-        parts.card(_controls(asked), _table(asked), _notes(atlas.ours), label="Groups"),
+        components.card(_controls(asked), _table(asked), _notes(atlas.ours), label="Groups"),
         dcc.Store(id="atlas-rows", data=short),
         dcc.Store(id="atlas-sort", data=asked["sort"]),
     ]
@@ -215,7 +218,7 @@ def _controls(asked: Mapping[str, Any]) -> Component:
     def select(name: str, label: str, flex: str = "1 1 9rem") -> Component:
         return dmc.Select(
             id=f"atlas-{name}", label=label, value=asked[name], flex=flex,
-            data=parts.options(_CHOICES[name]), allowDeselect=False, checkIconPosition="right",
+            data=components.options(_CHOICES[name]), allowDeselect=False, checkIconPosition="right",
         )  # fmt: skip
 
     def order(name: str, label: str, placeholder: str) -> Component:
@@ -248,7 +251,7 @@ def _table(asked: Mapping[str, Any]) -> Component:
     head = []
     for name, label in _COLUMNS.items():
         sorts: Any = {"data-sort": name}
-        sorted_by: Any = parts.aria(sort=direction) if sort.removeprefix("-") == name else {}
+        sorted_by: Any = components.aria(sort=direction) if sort.removeprefix("-") == name else {}
         head.append(
             html.Th(
                 html.Button(label, type="button", **sorts),
@@ -267,7 +270,7 @@ def _table(asked: Mapping[str, Any]) -> Component:
                 className="scroll",
                 tabIndex=0,
                 role="region",
-                **parts.aria(label="Groups, sortable"),
+                **components.aria(label="Groups, sortable"),
             ),
         ]
     )

@@ -11,8 +11,8 @@ import dash_mantine_components as dmc
 import numpy as np
 from dash import Input, Output, dcc, html
 
-from marginlens.explorer.pages import parts
-from marginlens.explorer.site import Query, Site, View
+from marginlens.explorer import components
+from marginlens.explorer.context import Query, Site, View
 from marginlens.figures import law_figure
 from marginlens.figures.run.compare import (
     Compared,
@@ -75,7 +75,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
     entries = site.library.entries()
     names = asked_runs(query.get("runs", ""), [entry.name for entry in entries])
     top = [
-        parts.heading(
+        components.heading(
             "Compare",
             f"Up to {_MOST} runs side by side: margins, shares and loss; and, of runs that differ in "
             "the seed alone, how often each set of features is learned.",
@@ -91,7 +91,7 @@ def _shown(site: Site, entries: Sequence[RunSummary], names: Sequence[str]) -> l
     if not names:
         return [_nothing("Choose runs above, or train some more.", entries[:_MOST])]
     runs, problems = _read(site, names)
-    answer: list[Any] = [parts.message(p, title="Left out") for p in problems]
+    answer: list[Any] = [components.message(p, title="Left out") for p in problems]
     return answer + _answer(runs) if runs else answer
 
 
@@ -110,13 +110,13 @@ def _read(site: Site, names: Sequence[str]) -> tuple[dict[str, Run], list[str]]:
 
 def _picker(entries: Sequence[RunSummary], names: Sequence[str]) -> Component:
     known = [entry.name for entry in entries]
-    return parts.card(
+    return components.card(
         dmc.MultiSelect(
             id="compare-runs", label="Runs", value=[n for n in names if n in known][:_MOST],
             data=[{"value": name, "label": name} for name in known], maxValues=_MOST,
             searchable=True, clearable=True, placeholder="" if names else "Choose runs",
             nothingFoundMessage="No run has this name", debounce=400, limit=200,
-            clearButtonProps=parts.aria(label="Take all runs away"),
+            clearButtonProps=components.aria(label="Take all runs away"),
         ),
         label="Which runs",
     )  # fmt: skip
@@ -129,12 +129,12 @@ def _nothing(words: str, entries: Sequence[RunSummary] = ()) -> Component:
         links.append(
             dcc.Link(
                 f"Compare the latest {len(entries)}",
-                href=parts.address("/compare", runs=latest),
+                href=components.address("/compare", runs=latest),
                 className="button",
             )
         )
     links.append(dcc.Link("Train one and watch", href="/watch", className="button"))
-    return parts.card(html.P(words), html.Div(links, className="buttons"))
+    return components.card(html.P(words), html.Div(links, className="buttons"))
 
 
 def _answer(runs: Mapping[str, Run]) -> list[Any]:
@@ -146,7 +146,7 @@ def _answer(runs: Mapping[str, Run]) -> list[Any]:
             "each one's own γ*, losses as they are, features only within a task."
         )
     pieces: list[Any] = [
-        parts.card(
+        components.card(
             _table(compared),
             *[html.P(note, className="note") for note in notes],
             title="At a glance",
@@ -154,10 +154,14 @@ def _answer(runs: Mapping[str, Run]) -> list[Any]:
     ]
     margins = margins_figure(compared)
     if margins is None:
-        pieces.append(parts.card(html.P("The maximum margin is known for none of these runs.")))
+        pieces.append(
+            components.card(html.P("The maximum margin is known for none of these runs."))
+        )
     else:
         pieces.append(
-            parts.card(parts.figure("compare-margins", margins, caption=_margins(compared)))
+            components.card(
+                components.figure("compare-margins", margins, caption=_margins(compared))
+            )
         )
     for place, name in enumerate(tasks):
         chosen = [(i, one) for i, one in enumerate(compared) if one.run.task.name == name]
@@ -168,14 +172,16 @@ def _answer(runs: Mapping[str, Run]) -> list[Any]:
                 "maximum margin γ*, where they are the same for all.",
                 "Each live neuron counts for its dominant feature, with its norm.",
             )
-            figure = parts.figure(f"compare-shares-{place}", drawn, caption=caption)
-            pieces.append(parts.card(figure))
+            figure = components.figure(f"compare-shares-{place}", drawn, caption=caption)
+            pieces.append(components.card(figure))
     caption = (
         "Losses hold the penalty, and are comparable where it is the same.",
         "Mean over the rows trained on.",
     )
     pieces.append(
-        parts.card(parts.figure("compare-losses", losses_figure(compared), caption=caption))
+        components.card(
+            components.figure("compare-losses", losses_figure(compared), caption=caption)
+        )
     )
     return [*pieces, *_laws(runs)]
 
@@ -219,14 +225,14 @@ def _table(compared: Sequence[Compared]) -> Component:
                 "–" if found is None else f"{int((found.count > 0).sum())} / {len(found.count)}",
             ]
         )
-    shown = parts.table(columns, rows, label="Runs compared", numeric=(3, 4, 5, 6, 7, 9, 10))
+    shown = components.table(columns, rows, label="Runs compared", numeric=(3, 4, 5, 6, 7, 9, 10))
     return html.Div(shown, className="dense")
 
 
 def _name(one: Compared) -> Any:
     if one.member or one.label.startswith("seed "):
         return one.label
-    return dcc.Link(one.label, href=parts.address("/run", name=one.label))
+    return dcc.Link(one.label, href=components.address("/run", name=one.label))
 
 
 def _verdict(one: Compared) -> Any:
@@ -236,7 +242,7 @@ def _verdict(one: Compared) -> Any:
     scored = [claim for claim in verdict.claims if claim.status != "not covered"]
     passing = sum(claim.status == "passes" for claim in scored)
     words = f"{passing} of {len(scored)} pass" if verdict.status == "passes" else verdict.status
-    return parts.chip(words, verdict.mood)
+    return components.chip(words, verdict.mood)
 
 
 def _margins(compared: Sequence[Compared]) -> tuple[str, ...]:
@@ -266,7 +272,7 @@ def _laws(runs: Mapping[str, Run]) -> list[Component]:
         title = f"Selection law: {group[0].task.name}, {len(seeds)} seeds"
         why = _no_law(group)
         if why is not None:
-            pieces.append(parts.card(html.P(why), title=title))
+            pieces.append(components.card(html.P(why), title=title))
             continue
         first = {}
         for run in group:
@@ -283,7 +289,9 @@ def _laws(runs: Mapping[str, Run]) -> list[Component]:
             f"one. A feature is key where its spectral weight is at least {KEY:g}; a seed that comes "
             "twice counts once.",
         )
-        pieces.append(parts.card(parts.figure(f"compare-law-{place}", drawn, caption=caption)))
+        pieces.append(
+            components.card(components.figure(f"compare-law-{place}", drawn, caption=caption))
+        )
     return pieces
 
 

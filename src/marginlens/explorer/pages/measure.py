@@ -8,14 +8,14 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
-from marginlens.explorer.jobs.turns import alone
-from marginlens.explorer.pages import parts
-from marginlens.explorer.site import Query, Site, View
-from marginlens.explorer.typed import asked_number, not_a_path
+from marginlens.explorer import components
+from marginlens.explorer.context import Query, Site, View
+from marginlens.explorer.form_values import asked_number, not_a_path
+from marginlens.explorer.jobs.locks import alone
 from marginlens.explorer.uploads import LARGEST_UPLOAD, NETWORK_SUFFIXES, uploaded_network
 from marginlens.figures.style import number
 from marginlens.formats import FORMATS
-from marginlens.formats.answers import HALF, accuracy
+from marginlens.formats.answered_operation import HALF, accuracy
 from marginlens.measures import MEASURE_WORDS, OperationMeasures, examine_table
 
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ __all__ = ["MEASURE"]
 def _draw(site: Site, query: Query) -> list[Any]:
     formats = {"": "as its tensors say", **{name: name for name in FORMATS}}
     return [
-        parts.heading(
+        components.heading(
             "Measure",
             "Clock or pizza, which representations, how much of the logits they explain: upload a "
             "network that other code trained. Nothing in the file is executed.",
         ),
-        parts.card(
+        components.card(
             html.Div(
                 [
                     dmc.Select(
-                        id="measure-form", label="Format", data=parts.options(formats), value="",
+                        id="measure-form", label="Format", data=components.options(formats), value="",
                         allowDeselect=False,
                     ),
                     dmc.TextInput(
@@ -86,7 +86,7 @@ def _answer(found: Foreign, seen: Mechanism | OperationMeasures) -> list[Any]:
     if found.warning:
         little = accuracy(found.logits, found.task) < HALF
         title = "Fewer than half the rows are right" if little else "Another task is answered"
-        first = [parts.message(found.warning, title=title)]
+        first = [components.message(found.warning, title=title)]
     if isinstance(seen, OperationMeasures):
         return first + _operation_answer(found, seen)
     return first + _mechanism_answer(found, seen)
@@ -95,7 +95,7 @@ def _answer(found: Foreign, seen: Mechanism | OperationMeasures) -> list[Any]:
 def _operation_answer(found: Foreign, seen: OperationMeasures) -> list[Any]:
     """Measures over all rows of an operation, and those in group coordinates."""
     pieces: list[Any] = [
-        parts.headlines(
+        components.headlines(
             [
                 ("Task", seen.task, f"read as {found.form}"),
                 ("Accuracy", f"{seen.accuracy:.4%}", f"cross-entropy {number(seen.loss, 5)}"),
@@ -105,7 +105,7 @@ def _operation_answer(found: Foreign, seen: OperationMeasures) -> list[Any]:
     ]
     if seen.unknown:
         reasons = [html.Li(f"{n.replace('_', ' ')}: {why}") for n, why in seen.unknown.items()]
-        pieces.append(parts.card(html.Ul(reasons), title="Unknown"))
+        pieces.append(components.card(html.Ul(reasons), title="Unknown"))
     if seen.on_group is None or seen.coordinates is None:
         return pieces
     words = html.P(f"In group coordinates: {seen.coordinates.words}.", className="note")
@@ -118,15 +118,15 @@ def _measures_card(values: dict[str, Any], title: str) -> Component:
         for name, words in MEASURE_WORDS.items()
         if values.get(name) is not None
     ]
-    table = parts.table(("Quantity", "Value"), rows, label="Measures", numeric=(1,))
-    return parts.card(table, title=title)
+    table = components.table(("Quantity", "Value"), rows, label="Measures", numeric=(1,))
+    return components.card(table, title=title)
 
 
 def _mechanism_answer(found: Foreign, seen: Mechanism) -> list[Any]:
     verdict = seen.clock_pizza
     known = "clock_or_pizza" not in seen.unknown
     pieces: list[Any] = [
-        parts.headlines(
+        components.headlines(
             [
                 ("Algorithm", seen.learned.algorithm, "one answer; the sentence below says why"),
                 ("Task", seen.task, f"read as {found.form}"),
@@ -141,24 +141,26 @@ def _mechanism_answer(found: Foreign, seen: Mechanism) -> list[Any]:
     ]
     evidence = html.Ul([html.Li(sentence) for sentence in seen.learned.evidence])
     pieces.append(
-        parts.card(html.P(html.Strong(seen.learned.summary)), evidence, title="What it learned")
+        components.card(
+            html.P(html.Strong(seen.learned.summary)), evidence, title="What it learned"
+        )
     )
     if found.notes:
         pieces.append(
-            parts.card(html.Ul([html.Li(note) for note in found.notes]), title="Taken as")
+            components.card(html.Ul([html.Li(note) for note in found.notes]), title="Taken as")
         )
     if known:
         evidence = html.Ul([html.Li(sentence) for sentence in verdict.evidence])
-        pieces.append(parts.card(evidence, title="Clock or pizza, by Zhong et al.'s measures"))
+        pieces.append(components.card(evidence, title="Clock or pizza, by Zhong et al.'s measures"))
     pieces.append(_measures_card(seen.to_dict(), "By the field's measures"))
-    pieces.append(parts.card(_key_features(seen), title="Key features of the logits"))
+    pieces.append(components.card(_key_features(seen), title="Key features of the logits"))
     unknown = dict.fromkeys(seen.unknown.values())
     if unknown:
         reasons = []
         for reason in unknown:
             names = [name.replace("_", " ") for name, why in seen.unknown.items() if why == reason]
             reasons.append(html.Li(f"{', '.join(names)}: {reason}"))
-        pieces.append(parts.card(html.Ul(reasons), title="Unknown"))
+        pieces.append(components.card(html.Ul(reasons), title="Unknown"))
     return pieces
 
 
@@ -175,7 +177,7 @@ def _key_features(seen: Mechanism) -> Component:
         for index in key
     ]
     columns = ("Feature", "b", "Similarity", "Loss alone", "Loss without")
-    return parts.table(columns, rows, label="Key features", numeric=range(1, 5))
+    return components.table(columns, rows, label="Key features", numeric=range(1, 5))
 
 
 def _connect(app: Dash, site: Site) -> None:
@@ -220,7 +222,7 @@ def _connect(app: Dash, site: Site) -> None:
             return _answer(found, seen)
         except (ValueError, ArithmeticError, OSError, RuntimeError, MemoryError) as error:
             words = error if str(error) else "it needs too much memory"
-            return parts.message(words, title="This file is not measured")
+            return components.message(words, title="This file is not measured")
 
 
 MEASURE = View("/measure", "Measure", "Measure", _draw, _connect)

@@ -12,12 +12,12 @@ from dash import Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
 from marginlens.display import residue
-from marginlens.explorer.jobs.turns import alone
-from marginlens.explorer.pages import parts
-from marginlens.explorer.site import Query, Site, View
-from marginlens.explorer.typed import GREATEST_OFFERED, UPLOADED, asked_number, asked_task
+from marginlens.explorer import components
+from marginlens.explorer.context import Query, Site, View
+from marginlens.explorer.form_values import GREATEST_OFFERED, UPLOADED, asked_number, asked_task
+from marginlens.explorer.jobs.locks import alone
 from marginlens.explorer.uploads import uploaded_group
-from marginlens.figures.run.moment import moment_figure
+from marginlens.figures.run.neuron_snapshot import moment_figure
 from marginlens.figures.style import number
 from marginlens.networks import construct
 from marginlens.theory import Penalty, Prediction, certify_parity, predict
@@ -48,7 +48,7 @@ _LARGEST_PARITY = 16  # bits whose parity is certified by brute force while one 
 def _draw(site: Site, query: Query) -> list[Any]:
     spec = query.get("task", "S4")
     top = [
-        parts.heading(
+        components.heading(
             "Predict",
             "Which features will a network of maximum margin use, and how much of each? "
             "Type any finite group or a parity; the answer needs no training.",
@@ -62,13 +62,13 @@ def _draw(site: Site, query: Query) -> list[Any]:
             task, query.get("activation") or None, Penalty("homogeneous", strength)
         )
     except (ValueError, OSError, ArithmeticError) as error:
-        return [*top, html.Div(parts.message(error), id="predict-answer")]
+        return [*top, html.Div(components.message(error), id="predict-answer")]
     return [*top, html.Div(_answer(task, prediction, query, spec), id="predict-answer")]
 
 
 def _form(query: Query) -> Component:
     spec = query.get("task", "S4")
-    return parts.card(
+    return components.card(
         html.Div(
             [
                 dmc.TextInput(
@@ -79,7 +79,7 @@ def _form(query: Query) -> Component:
                 ),
                 dmc.Select(
                     id="predict-activation", label="Activation", value=query.get("activation", ""),
-                    data=parts.options(parts.ACTIVATIONS), allowDeselect=False,
+                    data=components.options(components.ACTIVATIONS), allowDeselect=False,
                     description="Of the hidden neurons", checkIconPosition="right",
                 ),
                 dmc.TextInput(
@@ -96,7 +96,7 @@ def _form(query: Query) -> Component:
             [
                 html.Span("Try "),
                 *(
-                    dcc.Link(example, href=parts.address("/predict", task=example))
+                    dcc.Link(example, href=components.address("/predict", task=example))
                     for example in _EXAMPLES
                 ),
             ],
@@ -148,7 +148,7 @@ def _headlines(prediction: Prediction) -> Component:
     if at is not None:
         of_best = "–" if at.margin_ratio is None else f"{at.margin_ratio:.4%} of γ*"
         numbers.append(("At this strength", of_best, f"loss {number(at.loss, 6)}"))
-    return parts.headlines(numbers)
+    return components.headlines(numbers)
 
 
 def _grounds(prediction: Prediction, query: Query, spec: str, task: Task) -> Component:
@@ -163,12 +163,12 @@ def _grounds(prediction: Prediction, query: Query, spec: str, task: Task) -> Com
     small = task.size <= GREATEST_OFFERED if task.kind == "table" else task.is_listed
     train = dcc.Link(
         "Train it and watch",
-        href=parts.address(
+        href=components.address(
             "/watch", task=spec, activation=query.get("activation"), strength=query.get("strength")
         ),
         className="button",
     )
-    return parts.card(
+    return components.card(
         html.Dl(facts, className="facts"),
         *([train] if small else []),
         title="What it rests on",
@@ -196,7 +196,7 @@ def _features(prediction: Prediction) -> Component:
                 feature.name,
                 str(feature.dimension),
                 feature.type,
-                parts.chip(words, mood),
+                components.chip(words, mood),
                 _bar(least, most),
                 "not determined"
                 if least is None and prediction.certificate is not None
@@ -207,10 +207,10 @@ def _features(prediction: Prediction) -> Component:
     columns = ["Feature", "Dimension", "Type", "A maximum-margin network", "", "Share of the norm"]
     if at is not None:
         columns.append("At this strength")
-    shown = parts.table(columns, rows, label="Features", numeric=(1, 5, 6))
+    shown = components.table(columns, rows, label="Features", numeric=(1, 5, 6))
     if len(rows) > _LARGEST_TABLE:
         shown = html.Details([html.Summary(f"All {len(rows)} features"), shown])
-    return parts.card(shown, title="Which features, and how much of each")
+    return components.card(shown, title="Which features, and how much of each")
 
 
 def _bar(least: float | None, most: float | None) -> Component:
@@ -225,7 +225,7 @@ def _bar(least: float | None, most: float | None) -> Component:
             ),
         ],
         className="bar",
-        **parts.aria(hidden="true"),
+        **components.aria(hidden="true"),
     )
 
 
@@ -241,7 +241,7 @@ def _percent(share: float | None) -> str:
 def _neurons(task: Task, spec: str) -> Component:
     title = "Neurons of an optimal network"
     if task.size > _LARGEST_NETWORK or (task.kind == "table" and task.group is None):
-        return parts.card(
+        return components.card(
             html.P(
                 f"Written down here for groups of at most {_LARGEST_NETWORK} elements with a Cayley "
                 "table."
@@ -257,8 +257,8 @@ def _neurons(task: Task, spec: str) -> Component:
         chosen,
         what=f"weights {task.slots[0]} of {len(chosen)} of {weights.shape[1]} neurons",
     )
-    return parts.card(
-        parts.figure(
+    return components.card(
+        components.figure(
             "optimal", drawn,
             caption=(
                 "Every neuron is a matrix coefficient of one irrep class: a sinusoid, where the group "
@@ -311,7 +311,7 @@ def _certificate(task: Task, prediction: Prediction, spec: str) -> Component:
             dcc.Store(id="predict-verify-spec", data=spec),
             html.Div(id="predict-verified", role="status"),
         ]
-    return parts.card(*pieces, title="Certificate")
+    return components.card(*pieces, title="Certificate")
 
 
 def _can_be_verified(task: Task) -> bool:
@@ -325,18 +325,18 @@ def _characters(table: CharacterTable) -> Component:
     sizes = table.class_sizes
     if len(sizes) > _MOST_CLASSES:
         words = f"It has {len(sizes)} rows; up to {_MOST_CLASSES} are shown here."
-        return parts.card(html.P(words), title="Character table")
+        return components.card(html.P(words), title="Character table")
     rows = [
         [f"χ{index + 1}", *(_entry(value) for value in row)]
         for index, row in enumerate(table.characters)
     ]
     columns = ["", *(f"{int(size)}" for size in sizes)]
-    shown: Component = parts.table(
+    shown: Component = components.table(
         columns, rows, label="Character table", numeric=range(1, len(columns))
     )
     if len(sizes) > _LARGEST_TABLE:
         shown = html.Details([html.Summary(f"{len(sizes)} irreps"), shown])
-    return parts.card(
+    return components.card(
         html.P("Columns are conjugacy classes, by their sizes.", className="note"),
         shown,
         title="Character table",
@@ -367,7 +367,7 @@ def _connect(app: Dash, site: Site) -> None:
     def ask(go: Any, enter: Any, or_here: Any, activation: str, spec: str, strength: str) -> str:
         if not (go or enter or or_here):  # the form has only just been drawn
             raise PreventUpdate
-        return parts.address(
+        return components.address(
             "",
             task=(spec or "").strip()[:300],
             activation=activation,
@@ -387,8 +387,8 @@ def _connect(app: Dash, site: Site) -> None:
         try:
             spec = site.tables.add(uploaded_group(contents, filename or ""))
         except (ValueError, OSError) as error:
-            return no_update, parts.message(error, title="That is no Cayley table")
-        return parts.address("", task=spec), parts.no_message()
+            return no_update, components.message(error, title="That is no Cayley table")
+        return components.address("", task=spec), components.no_message()
 
     @app.callback(
         Output("predict-verified", "children"),
@@ -405,9 +405,9 @@ def _connect(app: Dash, site: Site) -> None:
             with alone("another certificate is being verified"):
                 holds, words = _verified(asked_task(spec, site.tables))
         except (ValueError, ArithmeticError) as error:
-            return parts.message(error)
+            return components.message(error)
         seconds = time.perf_counter() - began
-        mark = parts.chip(
+        mark = components.chip(
             "proved" if holds else "the bounds do not meet", "good" if holds else "bad"
         )
         return html.P([mark, f" {words}, in {seconds:.2g} s"])

@@ -10,11 +10,11 @@ import dash_mantine_components as dmc
 import numpy as np
 from dash import MATCH, Input, Output, State, dcc, html, no_update
 
+from marginlens.explorer import components
+from marginlens.explorer.context import Query, Site, View
 from marginlens.explorer.downloads import downloads_of
-from marginlens.explorer.pages import parts
-from marginlens.explorer.site import Query, Site, View
 from marginlens.figures import FIGURES, choose_neurons
-from marginlens.figures.run.moment import moment_figure, moment_heights
+from marginlens.figures.run.neuron_snapshot import moment_figure, moment_heights
 from marginlens.figures.style import number
 from marginlens.report import claim_value, described, headlines, outcome
 
@@ -37,7 +37,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
         raise ValueError("name a run in the address, or choose one under Runs")
     site.library.folder_of(name)  # refuses what is not there at once
     return [
-        html.Div(parts.heading(name, "Reading the run …"), id="run-head"),
+        html.Div(components.heading(name, "Reading the run …"), id="run-head"),
         dcc.Store(id="run-query", data=dict(query)),
         html.Div(className="waiting", id="run-body"),
     ]
@@ -47,7 +47,7 @@ def _body(site: Site, run: Run, name: str, query: Query) -> list[Any]:
     pieces: list[Any] = []
     if run.measured is not None:
         pieces.append(
-            parts.headlines((n["label"], n["value"], n["against"]) for n in headlines(run))
+            components.headlines((n["label"], n["value"], n["against"]) for n in headlines(run))
         )
     if run.measured is not None and len(run.snapshot_steps):
         pieces.append(_player(run, name, query))
@@ -62,15 +62,15 @@ def _head(run: Run, name: str) -> list[Any]:
     if run.measured is None:
         what = f"A {run.recipe.network} on {run.task.name}"
         words = f"{what}: its neurons are not measured, its curves are."
-        return [parts.heading(name, words)]
+        return [components.heading(name, words)]
     verdict = run.verdict
     mood = verdict.mood
     mark = {"good": "✓", "bad": "✗", "neutral": "–"}[mood]
     return [
-        parts.heading(f"{run.task.name}: {described(run)}", f"Run {name}"),
+        components.heading(f"{run.task.name}: {described(run)}", f"Run {name}"),
         html.P(
             [
-                parts.chip(mark, mood),
+                components.chip(mark, mood),
                 html.Span(verdict.summary),
             ],
             className="verdict",
@@ -83,7 +83,7 @@ def _player(run: Run, name: str, query: Query) -> Component:
     steps = [int(step) for step in run.snapshot_steps]
     index = _nearest(steps, query.get("step"))
     chosen = _asked_neurons(run, query.get("neurons"))
-    return parts.card(
+    return components.card(
         html.Div(
             [
                 dmc.Button("Play", id="run-play", variant="light", className="narrow"),
@@ -112,7 +112,7 @@ def _player(run: Run, name: str, query: Query) -> Component:
         dcc.Store(id="run-name", data=name),
         dcc.Interval(id="run-tick", interval=140, disabled=True),
         html.Div(id="run-problem", role="status"),
-        parts.figure(
+        components.figure(
             "moment",
             _moment(run, index, chosen),
             caption=FIGURES["neurons"].caption(run),
@@ -194,13 +194,13 @@ def _claims(run: Run) -> Component:
                 claim_value(claim.predicted),
                 claim_value(claim.measured),
                 claim_value(claim.tolerance) + (" relative" if claim.relative else ""),
-                parts.chip(found, _MOODS.get(found, "neutral")),
+                components.chip(found, _MOODS.get(found, "neutral")),
                 claim.source,
             ]
         )
     columns = ("Claim", "Predicted", "Measured", "Tolerance", "Outcome", "Source")
-    return parts.card(
-        parts.table(columns, rows, label="Claims"), title="The verdict, claim by claim"
+    return components.card(
+        components.table(columns, rows, label="Claims"), title="The verdict, claim by claim"
     )
 
 
@@ -210,14 +210,14 @@ def _files(site: Site, run: Run, name: str) -> Component:
         for file in downloads_of(run)
     ]
     recipe = run.recipe
-    return parts.card(
+    return components.card(
         html.Div(links, className="examples"),
         html.Details([html.Summary("Recipe"), html.Pre(recipe.to_toml(), tabIndex=0)]),
         html.P(
             [
                 dcc.Link(
                     "Train it again and watch",
-                    href=parts.address(
+                    href=components.address(
                         "/watch",
                         task=_spec(site, run),
                         activation=recipe.activation,
@@ -227,7 +227,7 @@ def _files(site: Site, run: Run, name: str) -> Component:
                     ),
                 ),
                 " · ",
-                dcc.Link("Compare with others", href=parts.address("/compare", runs=name)),
+                dcc.Link("Compare with others", href=components.address("/compare", runs=name)),
             ]
         ),
         title="Files",
@@ -254,7 +254,11 @@ def _connect(app: Dash, site: Site) -> None:
             run = site.library.run(name)
             return _head(run, name), _body(site, run, name, query), ""
         except (ValueError, OSError) as error:
-            return [parts.heading(name, "This run cannot be shown.")], parts.message(error), ""
+            return (
+                [components.heading(name, "This run cannot be shown.")],
+                components.message(error),
+                "",
+            )
 
     @app.callback(
         Output({"part": "lazily", "name": MATCH}, "children"),
@@ -269,10 +273,10 @@ def _connect(app: Dash, site: Site) -> None:
             drawn = entry.draw(run)
             if drawn is None:
                 return [], ""
-            shown = parts.figure(figure, drawn, caption=entry.caption(run))
+            shown = components.figure(figure, drawn, caption=entry.caption(run))
         except ValueError:  # a network whose neurons are not measured has no such figure
             return [], ""
-        return parts.card(shown, title=entry.heading), ""
+        return components.card(shown, title=entry.heading), ""
 
     @app.callback(
         Output({"part": "heights", "name": "moment"}, "data"),
@@ -291,7 +295,7 @@ def _connect(app: Dash, site: Site) -> None:
             return no_update, no_update
         weights = run.snapshots[run.task.slots[0]][index][:, chosen]
         heights = moment_heights(run.task, weights.astype(np.float64))
-        return parts.heights_data("moment", heights), _step_words(run, index)
+        return components.heights_data("moment", heights), _step_words(run, index)
 
     @app.callback(
         Output({"part": "figure", "name": "moment"}, "data"),
@@ -307,8 +311,8 @@ def _connect(app: Dash, site: Site) -> None:
         try:
             chosen = _asked_neurons(run, asked)
         except ValueError as error:
-            return no_update, parts.message(error)
-        return parts.figure_data(_moment(run, index, chosen)), parts.no_message()
+            return no_update, components.message(error)
+        return components.figure_data(_moment(run, index, chosen)), components.no_message()
 
     app.clientside_callback(
         "window.dash_clientside.marginlens.play",

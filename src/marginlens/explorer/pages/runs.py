@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import dash_mantine_components as dmc
 from dash import Input, Output, dcc, html
 
-from marginlens.explorer.pages import parts
-from marginlens.explorer.site import Query, Site, View
+from marginlens.explorer import components
+from marginlens.explorer.context import Query, Site, View
 from marginlens.figures.style import number
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 def _draw(site: Site, query: Query) -> list[Any]:
     entries = site.library.entries()
-    top = parts.heading(
+    top = components.heading(
         "Runs", "What was trained and kept. Choose one to see its figures and its verdict."
     )
     if not entries:
         return [
             top,
-            parts.card(
+            components.card(
                 html.P("There are no runs here yet."),
                 html.P(
                     [
@@ -46,7 +46,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
     wanted = query.get("search", "").strip()
     return [
         top,
-        parts.card(
+        components.card(
             dmc.TextInput(
                 id="runs-search",
                 label="Search",
@@ -69,7 +69,7 @@ def _table(entries: list[RunSummary], wanted: str) -> Any:
         return html.P(f"No run has {wanted!r} in its name, task or activation.", role="status")
     rows = [
         [
-            dcc.Link(entry.name, href=parts.address("/run", name=entry.name)),
+            dcc.Link(entry.name, href=components.address("/run", name=entry.name)),
             str(entry.recipe.get("task", "–")),
             str(entry.recipe.get("network", "mlp")),
             str(entry.recipe.get("activation", "–")),
@@ -81,7 +81,7 @@ def _table(entries: list[RunSummary], wanted: str) -> Any:
         for entry in found[:_MOST]
     ]
     columns = ("Run", "Task", "Network", "Activation", "Width", "Strength", "Seed", "Finished")
-    shown = parts.table(columns, rows, label="Runs", numeric=(4, 5, 6, 7))
+    shown = components.table(columns, rows, label="Runs", numeric=(4, 5, 6, 7))
     if len(found) <= _MOST:
         return shown
     return [shown, html.P(f"The latest {_MOST} of {len(found)}; search for others.")]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import dash_mantine_components as dmc
 from dash import ALL, Input, Output, State, dcc, html
 
-from marginlens.explorer.pages import parts
-from marginlens.explorer.pages.steps import STEPS, Control, Shown, Step, Values
-from marginlens.explorer.site import Query, Site, View
-from marginlens.explorer.typed import asked_whole
+from marginlens.explorer import components
+from marginlens.explorer.context import Query, Site, View
+from marginlens.explorer.form_values import asked_whole
+from marginlens.explorer.pages.tour_steps import STEPS, Control, Shown, Step, Values
 
 if TYPE_CHECKING:
     from dash import Dash
@@ -48,21 +48,21 @@ def asked_values(step: Step, query: Query) -> dict[str, Any]:
 
 
 def _draw(site: Site, query: Query) -> list[Any]:
-    problems: list[Any] = parts.no_message()
+    problems: list[Any] = components.no_message()
     place, values = 1, asked_values(STEPS[0], {})
     try:
         place = asked_whole(query.get("step"), "step", least=1, most=len(STEPS), usual=1) or 1
         values = asked_values(STEPS[place - 1], {})
         values = asked_values(STEPS[place - 1], query)
     except ValueError as error:
-        problems = [parts.message(error, title="The step is shown as it begins")]
+        problems = [components.message(error, title="The step is shown as it begins")]
     step = STEPS[place - 1]
     shown = step.draw(values)
     return [
         _progress(place),
-        parts.heading(step.title, step.lead),
+        components.heading(step.title, step.lead),
         *problems,
-        parts.card(
+        components.card(
             *[html.P(paragraph) for paragraph in step.text],
             html.Div(
                 [_control(place, control, values, shown) for control in step.controls],
@@ -73,7 +73,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
         ),
         html.Div(
             [
-                parts.card(parts.figure(name, shown.figures[name], caption=caption))
+                components.card(components.figure(name, shown.figures[name], caption=caption))
                 for name, caption in step.captions.items()
             ],
             className="tour-figures" + (" two" if len(step.captions) > 1 else ""),
@@ -82,7 +82,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
             _links(shown),
             id=f"tour-links-{place}",
             className="buttons",
-            **parts.aria(label="Further"),
+            **components.aria(label="Further"),
         ),
         _turning(place),
         dcc.Store(id="tour-step", data=place),
@@ -92,12 +92,12 @@ def _draw(site: Site, query: Query) -> list[Any]:
 def _progress(place: int) -> Component:
     items = []
     for index, step in enumerate(STEPS, start=1):
-        here: Any = parts.aria(current="step") if index == place else {}
+        here: Any = components.aria(current="step") if index == place else {}
         items.append(
             html.Li(
                 dcc.Link(
                     [html.Span(str(index), className="dot"), html.Span(step.short)],
-                    href=parts.address("/", step=index),
+                    href=components.address("/", step=index),
                     className="here" if index == place else "been" if index < place else "",
                     title=f"Step {index}: {step.short}",
                 ),
@@ -107,7 +107,7 @@ def _progress(place: int) -> Component:
     return html.Div(
         [
             html.Nav(
-                html.Ol(items), className="tour-steps", **parts.aria(label="Steps of the tour")
+                html.Ol(items), className="tour-steps", **components.aria(label="Steps of the tour")
             ),
             dcc.Link("Skip to Predict", href="/predict", className="tour-skip"),
         ],
@@ -120,14 +120,16 @@ def _turning(place: int) -> Component:
     if place > 1:
         before = STEPS[place - 2].short
         links.append(
-            dcc.Link(f"← {before}", href=parts.address("/", step=place - 1), className="button")
+            dcc.Link(
+                f"← {before}", href=components.address("/", step=place - 1), className="button"
+            )
         )
     if place < len(STEPS):
         after = STEPS[place].short
         links.append(
             dcc.Link(
                 f"Next: {after} →",
-                href=parts.address("/", step=place + 1),
+                href=components.address("/", step=place + 1),
                 className="button filled",
             )
         )
@@ -135,7 +137,7 @@ def _turning(place: int) -> Component:
         links.append(
             dcc.Link("Predict a task of your own →", href="/predict", className="button filled")
         )
-    return html.Nav(links, className="tour-turning", **parts.aria(label="Through the tour"))
+    return html.Nav(links, className="tour-turning", **components.aria(label="Through the tour"))
 
 
 def _id(place: int, control: Control) -> dict[str, Any]:
@@ -198,7 +200,7 @@ def _live(app: Dash, place: int, step: Step) -> None:
         texts = {c.name: str(value) for c, value in zip(step.controls, given, strict=True)}
         shown = step.draw(asked_values(step, texts))
         return (
-            *(parts.figure_data(shown.figures[name]) for name in step.captions),
+            *(components.figure_data(shown.figures[name]) for name in step.captions),
             shown.words,
             _links(shown),
             *(shown.most.get(control.name, control.most) for control in sliders),
@@ -220,7 +222,7 @@ def _moving(app: Dash, place: int, step: Step) -> None:
     def move(*given: Any) -> Any:
         texts = {c.name: str(value) for c, value in zip(step.controls, given, strict=True)}
         found, words = heights(asked_values(step, texts))
-        return parts.heights_data(name, found), words
+        return components.heights_data(name, found), words
 
 
 TOUR = View("/", "Tour", "A tour", _draw, _connect)

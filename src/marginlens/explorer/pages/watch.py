@@ -8,11 +8,11 @@ import dash_mantine_components as dmc
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
+from marginlens.explorer import components
+from marginlens.explorer.context import Query, Site, View
+from marginlens.explorer.form_values import asked_number, asked_whole
 from marginlens.explorer.jobs.pictures import moment_of
-from marginlens.explorer.pages import parts
-from marginlens.explorer.site import Query, Site, View
-from marginlens.explorer.typed import asked_number, asked_whole
-from marginlens.figures.run.live import (
+from marginlens.figures.run.live_training import (
     growing_loss_figure,
     growing_margin_figure,
     moving_shares_figure,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dash import Dash
     from dash.development.base_component import Component
 
-    from marginlens.explorer.jobs.live import Live
+    from marginlens.explorer.jobs.jobs import Live
     from marginlens.tasks import Task
 
 __all__ = ["WATCH"]
@@ -42,7 +42,7 @@ _TYPED = ("task", "width", "strength", "seed", "steps")
 
 
 def _draw(site: Site, query: Query) -> list[Any]:
-    top = parts.heading(
+    top = components.heading(
         "Watch",
         "Train a network here, and see its neurons settle into features while its margin climbs to "
         "the maximum. The penalty can be changed on the way.",
@@ -74,10 +74,10 @@ def _form(query: Query) -> Component:
             spellCheck=False, autoComplete="off", **more,
         )  # fmt: skip
 
-    activations = dict(parts.ACTIVATIONS)
+    activations = dict(components.ACTIVATIONS)
     chosen = query.get("activation", "")
     activations.setdefault(chosen, chosen)
-    return parts.card(
+    return components.card(
         html.Div(
             [
                 dmc.TextInput(
@@ -87,12 +87,12 @@ def _form(query: Query) -> Component:
                 ),
                 dmc.Select(
                     id="watch-activation", label="Activation", value=chosen,
-                    data=parts.options(activations), allowDeselect=False,
+                    data=components.options(activations), allowDeselect=False,
                 ),
                 field("width", "Width", "as suits"),
                 dmc.Select(
                     id="watch-penalty", label="Penalty", value=query.get("penalty", ""),
-                    data=parts.options(_PENALTIES), allowDeselect=False,
+                    data=components.options(_PENALTIES), allowDeselect=False,
                 ),
                 field("strength", "Strength", "1e-4"),
                 field("seed", "Seed", "0"),
@@ -105,7 +105,7 @@ def _form(query: Query) -> Component:
             [
                 html.Span("Try "),
                 *(
-                    dcc.Link(words, href=parts.address("/watch", **example))
+                    dcc.Link(words, href=components.address("/watch", **example))
                     for words, example in _EXAMPLES
                 ),
             ],
@@ -119,12 +119,13 @@ def _form(query: Query) -> Component:
 
 def _live(task: Task, live: Live) -> Component:
     figures = [
-        parts.card(parts.figure(name, figure)) for name, figure in _growing(task, live).items()
+        components.card(components.figure(name, figure))
+        for name, figure in _growing(task, live).items()
     ]
     return html.Div(
         [
             dcc.Store(id="watch-id", data=live.id),
-            parts.card(
+            components.card(
                 html.Div(
                     [
                         html.Span(live.status, id="watch-status", className="chip neutral"),
@@ -156,7 +157,9 @@ def _live(task: Task, live: Live) -> Component:
                 label="This training",
             ),
             html.Div(
-                parts.card(parts.figure("live-moment", None, title="Neurons"), label="Neurons"),
+                components.card(
+                    components.figure("live-moment", None, title="Neurons"), label="Neurons"
+                ),
                 id="watch-neurons",
                 hidden=not task.features or live.recipe.network == "transformer",
             ),
@@ -214,8 +217,8 @@ def _connect(app: Dash, site: Site) -> None:
         try:
             name = trainings.start(owner or "nobody", _fields(values), site.tables)
         except (ValueError, OSError) as error:
-            return no_update, parts.message(error)
-        return parts.address("", id=name), parts.no_message()
+            return no_update, components.message(error)
+        return components.address("", id=name), components.no_message()
 
     @app.callback(
         Output("watch-mine", "children"),
@@ -230,7 +233,7 @@ def _connect(app: Dash, site: Site) -> None:
         links = [
             dcc.Link(
                 f"{live.task}, width {live.recipe.width}, seed {live.recipe.seed}",
-                href=parts.address("/watch", id=live.id),
+                href=components.address("/watch", id=live.id),
             )
             for live in found
         ]
@@ -257,7 +260,7 @@ def _connect(app: Dash, site: Site) -> None:
             act, field = _COMMANDS[str(ctx.triggered_id)]
             return act(site, name, {"strength": strength, "name": save_as}.get(field or "") or "")
         except (ValueError, OSError) as error:
-            return parts.message(error)
+            return components.message(error)
 
     @app.callback(
         Output({"part": "figure", "name": "live-moment"}, "data"),
@@ -269,7 +272,7 @@ def _connect(app: Dash, site: Site) -> None:
         """The figure of neurons, once there is a first frame."""
         live = trainings.state(name)
         figure = moment_of(trainings.task(name), live)
-        return no_update if figure is None else parts.figure_data(figure)
+        return no_update if figure is None else components.figure_data(figure)
 
     @app.callback(
         Output({"part": "figure", "name": ALL}, "data"),
@@ -282,7 +285,7 @@ def _connect(app: Dash, site: Site) -> None:
         """The figures that show predictions, once a training has another strength."""
         figures = _growing(trainings.task(name), trainings.state(name))
         return [
-            parts.figure_data(figures[each["name"]]) if each["name"] in figures else no_update
+            components.figure_data(figures[each["name"]]) if each["name"] in figures else no_update
             for each in ids
         ]
 
@@ -296,12 +299,12 @@ def _connect(app: Dash, site: Site) -> None:
 def _hold(site: Site, name: str, typed: str) -> Any:
     held = site.trainings.state(name).held
     (site.trainings.go_on if held else site.trainings.pause)(name)
-    return parts.no_message()
+    return components.no_message()
 
 
 def _stop(site: Site, name: str, typed: str) -> Any:
     site.trainings.stop(name)
-    return parts.no_message()
+    return components.no_message()
 
 
 def _change(site: Site, name: str, typed: str) -> Any:
@@ -319,7 +322,7 @@ def _change(site: Site, name: str, typed: str) -> Any:
 def _save(site: Site, name: str, typed: str) -> Any:
     folder = site.trainings.save(name, typed)
     return html.P(
-        ["Saved as ", dcc.Link(folder.name, href=parts.address("/run", name=folder.name))]
+        ["Saved as ", dcc.Link(folder.name, href=components.address("/run", name=folder.name))]
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from marginlens.groups import CharacterTable, FiniteGroup, IrrepClass, is_prime
 from marginlens.tasks import Feature, Task
 from marginlens.theory.activation import Activation
+from marginlens.theory.assumptions import assumptions, is_homogeneous, note
 from marginlens.theory.group.class_program import ClassProgram
 from marginlens.theory.group.closed_forms import (
     closed_form_applies,
@@ -23,7 +24,6 @@ from marginlens.theory.group.widths import construction_width
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
-from marginlens.theory.words import assumptions, is_homogeneous, note
 
 __all__ = ["group_at_penalty", "predict_group"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from marginlens.groups import is_prime
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
+from marginlens.theory.assumptions import assumptions, is_homogeneous
 from marginlens.theory.group.closed_forms import theorem9_applies
 from marginlens.theory.neuron.best_neuron import best_neuron
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, Prediction, unknown_features
 from marginlens.theory.symmetric import symmetric_collapse, symmetric_optimum
-from marginlens.theory.words import assumptions, is_homogeneous
 
 __all__ = ["predict_neuron", "searchable", "symmetric_minimum"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marginlens.tasks import Task
 from marginlens.theory.activation import Activation
+from marginlens.theory.assumptions import assumptions, is_homogeneous, note
 from marginlens.theory.group.mass_bounds import ParityMassBounds
 from marginlens.theory.parity.program import (
     parity_collapse_penalty,
@@ -14,7 +15,6 @@ from marginlens.theory.parity.program import (
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import share_status
-from marginlens.theory.words import assumptions, is_homogeneous, note
 
 __all__ = ["parity_at_penalty", "parity_size", "predict_parity"]
 

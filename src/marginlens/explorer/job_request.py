@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from marginlens.explorer.typed import Tables, asked_task
+from marginlens.explorer.form_values import Tables, asked_task
 from marginlens.tasks import Task
 from marginlens.training import Recipe, check_trainable, recipe_for
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from marginlens.errors import MarginLensError
 from marginlens.formats.foreign import Choices, Foreign
-from marginlens.formats.own_table import own_group, same_group
+from marginlens.formats.network_table import own_group, same_group
 from marginlens.tasks import Task, task
 
 __all__ = [

@@ -12,9 +12,9 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
-from marginlens.explorer.jobs.recorded import recorded
-from marginlens.explorer.pages.parts import address
-from marginlens.figures.run.moment import moment_figure, moment_heights
+from marginlens.explorer.components import address
+from marginlens.explorer.jobs.recorded_neurons import recorded
+from marginlens.figures.run.neuron_snapshot import moment_figure, moment_heights
 from marginlens.figures.style import SUPERSCRIPTS, number
 from marginlens.figures.theory.tour import (
     answer_figure,

@@ -9,7 +9,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from marginlens.explorer.names import inside, safe_name
+from marginlens.explorer.safe_paths import inside, safe_name
 from marginlens.runs.checkpoint import locked
 
 try:

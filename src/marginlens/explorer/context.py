@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from dash import Dash
     from dash.development.base_component import Component
 
-    from marginlens.explorer.jobs.live import Trainings
+    from marginlens.explorer.form_values import Tables
+    from marginlens.explorer.jobs.jobs import Trainings
     from marginlens.explorer.library import Library
-    from marginlens.explorer.typed import Tables
 
 __all__ = ["Query", "Site", "View"]
 

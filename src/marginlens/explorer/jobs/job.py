@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from marginlens.explorer.form_values import UPLOADED
 from marginlens.explorer.jobs.frames import Frame
 from marginlens.explorer.jobs.process import Process
-from marginlens.explorer.typed import UPLOADED
 from marginlens.tasks import Task
 from marginlens.training import Recipe
 

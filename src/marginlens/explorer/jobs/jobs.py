@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from marginlens.explorer.asking import asked
-from marginlens.explorer.jobs.entry import Entry, Live, Status
+from marginlens.explorer.form_values import Tables
+from marginlens.explorer.job_request import asked
 from marginlens.explorer.jobs.frames import Frame
+from marginlens.explorer.jobs.job import Entry, Live, Status
 from marginlens.explorer.jobs.limits import Limits
 from marginlens.explorer.jobs.process import Process
-from marginlens.explorer.jobs.scratch import Scratch
-from marginlens.explorer.typed import Tables
+from marginlens.explorer.jobs.temporary_runs import Scratch
 from marginlens.runs.prediction_for import prediction_for
 from marginlens.tasks import Task
 from marginlens.training.recipe import checked_recipe

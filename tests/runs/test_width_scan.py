@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from marginlens.measures import measure
-from marginlens.runs import narrow, train_narrow
+from marginlens.runs import train_narrow, width_scan
 from marginlens.tasks import task
 from marginlens.theory import predict
 from marginlens.training import recipe_for, train
@@ -55,7 +55,7 @@ def test_counts_add_up_to_the_live_neurons():
 
 def test_the_best_allocation_is_that_of_the_best_seed():
     prediction = predict(task("C5"))
-    found = narrow.NarrowNetworks(
+    found = width_scan.NarrowNetworks(
         prediction,
         np.array([4, 8]),
         np.array([[0.2, 0.7], [-0.1, -0.3]]),
@@ -99,7 +99,7 @@ def test_other_tasks(spec):
     ],
 )
 def test_bad_input_is_refused_before_training(monkeypatch, widths, options, words):
-    monkeypatch.setattr(narrow, "train", lambda *a, **k: pytest.fail("a training was begun"))
+    monkeypatch.setattr(width_scan, "train", lambda *a, **k: pytest.fail("a training was begun"))
     with pytest.raises(ValueError, match=words) as caught:
         train_narrow(task("C3"), widths, **{"seeds": 2, "steps": 5, **options})
     assert "\n" not in str(caught.value)

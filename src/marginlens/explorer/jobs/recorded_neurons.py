@@ -71,7 +71,7 @@ def recorded() -> Recorded:
 def record(file: str | Path) -> None:
     """Train, and write what :func:`recorded` reads: a few kilobytes.
 
-    Made by ``python -c "from marginlens.explorer.jobs.recorded import record;
+    Made by ``python -c "from marginlens.explorer.jobs.recorded_neurons import record;
     record('src/marginlens/explorer/neurons.parquet')"``.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import NoReturn
 from marginlens.errors import MarginLensError
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign
-from marginlens.formats.parts import finished, take
+from marginlens.formats.reading import finished, take
 from marginlens.training import Recipe, initial_network, trained_rows
 from marginlens.training.task_of_folder import task_of_folder
 

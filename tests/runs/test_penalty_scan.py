@@ -7,7 +7,7 @@ import pytest
 from group_table import relabelled
 
 from marginlens.groups import FiniteGroup, group
-from marginlens.runs import execute, load_run, path, train_at
+from marginlens.runs import execute, load_run, penalty_scan, train_at
 from marginlens.tasks import task
 
 SMALL = {"width": 12, "steps": 40, "snapshots": 3}
@@ -22,8 +22,8 @@ def trainings(monkeypatch):
         begun.append(recipe)
         return follow(recipe, *arguments, **options)
 
-    follow = path.follow
-    monkeypatch.setattr(path, "follow", noted)
+    follow = penalty_scan.follow
+    monkeypatch.setattr(penalty_scan, "follow", noted)
     return begun
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from marginlens.errors import MarginLensError
 from marginlens.groups import FiniteGroup
-from marginlens.runs.execute import follow
 from marginlens.runs.folder import load_run
+from marginlens.runs.pipeline import follow
 from marginlens.runs.run import Run
 from marginlens.tasks import Task
 from marginlens.training import recipe_for
