@@ -12,13 +12,7 @@ from torch import Tensor
 
 from marginlens.kernels.ensemble_steps import EnsembleSteps
 from marginlens.kernels.passes import compiled_passes
-from marginlens.networks import (
-    MLP,
-    Factored,
-    Rows,
-    Transformer,
-    TransformerSettings,
-)
+from marginlens.networks import MLP, Factored, Rows, Transformer, TransformerSettings
 from marginlens.tasks import Task, task
 from marginlens.theory import Penalty, parse_activation
 from marginlens.training import Ranks, Recipe
@@ -83,13 +77,21 @@ class Case:
             )
         if self.form == "factored":
             return Factored.initial(
-                chosen, sigma, embedding=self.embedding, width=self.width, members=self.members,
+                chosen,
+                sigma,
+                embedding=self.embedding,
+                width=self.width,
+                members=self.members,
                 dtype=self.dtype,
-            )  # fmt: skip
+            )
         return MLP.initial(
-            chosen, sigma, width=self.width, members=self.members, tied=self.form == "tied",
+            chosen,
+            sigma,
+            width=self.width,
+            members=self.members,
+            tied=self.form == "tied",
             dtype=self.dtype,
-        )  # fmt: skip
+        )
 
     def rows(self) -> Rows:
         """The rows to train on."""
@@ -121,22 +123,46 @@ CASES = (
     Case("transformer, p 113, 30 %", "C113", "transformer", fraction=0.3, **GROKKING),
     Case("transformer, S5, 60 %", "S5", "transformer", fraction=0.6, **GROKKING),
     Case(
-        "transformer, p 59, constant attention, 80 %", "C59", "transformer", fraction=0.8,
-        settings=SUM, **GROKKING,
+        "transformer, p 59, constant attention, 80 %",
+        "C59",
+        "transformer",
+        fraction=0.8,
+        settings=SUM,
+        **GROKKING,
     ),
     Case(
-        "transformer, p 59, full attention, 80 %", "C59", "transformer", fraction=0.8,
-        settings=TransformerSettings(sequence="ab"), **GROKKING,
+        "transformer, p 59, full attention, 80 %",
+        "C59",
+        "transformer",
+        fraction=0.8,
+        settings=TransformerSettings(sequence="ab"),
+        **GROKKING,
     ),
-    Case("transformer, 2 layers, p 113, 30 %", "C113", "transformer", fraction=0.3, settings=TWO,
-         **GROKKING),
-    Case("transformer, 2 layers, layer norm, p 97, 50 %", "C97", "transformer", fraction=0.5,
-         settings=POWER, **GROKKING),
     Case(
-        "transformer, 2 layers, compose(C23,3), 30 %", "compose(C23,3)", "transformer",
-        fraction=0.3, settings=TWO, **GROKKING,
+        "transformer, 2 layers, p 113, 30 %",
+        "C113",
+        "transformer",
+        fraction=0.3,
+        settings=TWO,
+        **GROKKING,
     ),
-)  # fmt: skip
+    Case(
+        "transformer, 2 layers, layer norm, p 97, 50 %",
+        "C97",
+        "transformer",
+        fraction=0.5,
+        settings=POWER,
+        **GROKKING,
+    ),
+    Case(
+        "transformer, 2 layers, compose(C23,3), 30 %",
+        "compose(C23,3)",
+        "transformer",
+        fraction=0.3,
+        settings=TWO,
+        **GROKKING,
+    ),
+)
 """One network at a time."""
 
 SEEDS = (
@@ -165,10 +191,14 @@ class Textbook:
                 model = TextbookMLP(weights, case.activation, case.form, case.strength)  # type: ignore
             self.members.append(
                 Training(
-                    model, rows.inputs, rows.answers, optimizer=case.optimizer, rate=case.rate,
+                    model,
+                    rows.inputs,
+                    rows.answers,
+                    optimizer=case.optimizer,
+                    rate=case.rate,
                     weight_decay=case.weight_decay,
                 )
-            )  # fmt: skip
+            )
 
     def __call__(self) -> float:
         """Take a step of each."""
@@ -190,9 +220,14 @@ class Ours:
     def __init__(self, case: Case, steps: int = 10) -> None:
         self.steps, self.at = steps, 0
         recipe = Recipe(
-            task=case.task, penalty="homogeneous", strength=case.strength, optimizer=case.optimizer,
-            learning_rate=case.rate, weight_decay=case.weight_decay, schedule="constant",
-        )  # fmt: skip
+            task=case.task,
+            penalty="homogeneous",
+            strength=case.strength,
+            optimizer=case.optimizer,
+            learning_rate=case.rate,
+            weight_decay=case.weight_decay,
+            schedule="constant",
+        )
         rows = case.rows() if case.fraction < 1 else None
         self.engine = Steps(task(case.task), recipe, Data(rows, None), case.network(), {}, Ranks())
 
@@ -221,9 +256,13 @@ class Compiled:
         network = case.network()
         self.steps, self.rate, self.strength = steps, case.rate, case.strength
         self.kernel = EnsembleSteps(
-            task(case.task), network.activation, Penalty("homogeneous", case.strength),
-            case.optimizer, network.tensors, {},
-        )  # fmt: skip
+            task(case.task),
+            network.activation,
+            Penalty("homogeneous", case.strength),
+            case.optimizer,
+            network.tensors,
+            {},
+        )
 
     def __call__(self) -> float:
         """Take the steps; return the mean loss after them."""

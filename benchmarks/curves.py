@@ -28,9 +28,7 @@ SEEDS = (1, 4, 8, 16, 32, 64, 128, 256)
 
 def case(p: int, width: int, members: int = 1) -> Case:
     """Addition mod p."""
-    return Case(
-        f"p {p}, width {width}", f"C{p}", width=width, strength=1e-4, members=members
-    )  # fmt: skip
+    return Case(f"p {p}, width {width}", f"C{p}", width=width, strength=1e-4, members=members)
 
 
 def seconds_a_step(side: Ours | Compiled, rounds: int) -> float:
@@ -72,15 +70,22 @@ def curve(name: str, sizes: Sequence[int], rounds: int) -> Table:
     unit = seconds[reference] / sizes[reference] ** power
     cube = f"time / {name}{'³' if power == 3 else ''}, that at {sizes[reference]} being 1"
     table = Table(
-        name, "ms a step", "GFLOP/s", "exponent", cube,
+        name,
+        "ms a step",
+        "GFLOP/s",
+        "exponent",
+        cube,
         title=f"{fixed[name]}, x², {torch.get_num_threads()} threads, {rounds} rounds",
-    )  # fmt: skip
+    )
     slopes = ["", *(f"{slope:.2f}" for slope in exponents(sizes, seconds))]
     for size, time, operations, slope in zip(sizes, seconds, work, slopes, strict=True):
         table.add_row(
-            str(size), f"{1e3 * time:.3g}", f"{operations / time / 1e9:.0f}", slope,
+            str(size),
+            f"{1e3 * time:.3g}",
+            f"{operations / time / 1e9:.0f}",
+            slope,
             f"{time / size**power / unit:.2f}",
-        )  # fmt: skip
+        )
     return table
 
 

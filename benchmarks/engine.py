@@ -157,9 +157,13 @@ def main() -> None:
         parser.error(f"no row has {given.only!r} in it; one is {CASES[0].label!r}")
     torch.set_flush_denormal(True)
     columns = [
-        "network", "textbook ms", "ours ms", "ratio", "round by round",
+        "network",
+        "textbook ms",
+        "ours ms",
+        "ratio",
+        "round by round",
         *(() if given.quick else ("share of best GEMM", "peak MB")),
-    ]  # fmt: skip
+    ]
     threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
     table = Table(
         *columns, title=f"one full-batch step, {threads}, {given.rounds} alternating rounds"

@@ -123,8 +123,10 @@ def main() -> None:
         execute("C71", out=Path(folder) / "C71", steps=400, snapshots=200)
         server = subprocess.Popen(
             [sys.executable, "-m", "marginlens", "explore", folder, "--no-browser", "--port", "0"],
-            stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"},
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "COLUMNS": "200"},
+        )
         try:
             assert server.stdout is not None
             base = re.search(r"http://[\d.]+:\d+", server.stdout.readline())

@@ -17,9 +17,21 @@ from rich.table import Table
 
 HEISENBERG = "<[[1,1,0],[0,1,0],[0,0,1]],[[1,0,0],[0,1,1],[0,0,1]]> mod {}"
 SPECS = (
-    "C71", "A5", "S5", "C499", "D200", "SL(2,7)", "Heisenberg(7)", "S6", "C2xC2xC2xC2xC2xC2xC2xC2xC2xC2",
-    "SL(2,11)", "Heisenberg(11)", "A6xC5", "C1999", "D1000",
-)  # fmt: skip
+    "C71",
+    "A5",
+    "S5",
+    "C499",
+    "D200",
+    "SL(2,7)",
+    "Heisenberg(7)",
+    "S6",
+    "C2xC2xC2xC2xC2xC2xC2xC2xC2xC2",
+    "SL(2,11)",
+    "Heisenberg(11)",
+    "A6xC5",
+    "C1999",
+    "D1000",
+)
 
 
 def one(spec: str) -> None:
@@ -61,20 +73,35 @@ def main() -> None:
         one(arguments.one)
         return
     table = Table(
-        "group", "order", "classes", "greatest degree", "s table", "s characters", "s all irreps",
-        "peak MB", title="from a Cayley table to all irreps; a process and one thread for each group",
-    )  # fmt: skip
+        "group",
+        "order",
+        "classes",
+        "greatest degree",
+        "s table",
+        "s characters",
+        "s all irreps",
+        "peak MB",
+        title="from a Cayley table to all irreps; a process and one thread for each group",
+    )
     for spec in arguments.specs:
         done = subprocess.run(
             [sys.executable, __file__, "--one", spec],
-            capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         row = json.loads(done.stdout)
         table.add_row(
-            spec if len(spec) < 16 else "C2^10", str(row["order"]), str(row["classes"]),
-            str(row["degree"]), f"{row['table']:.2f}", f"{row['characters']:.2f}",
-            f"{row['irreps']:.2f}", f"{row['peak']:.0f}",
-        )  # fmt: skip
+            spec if len(spec) < 16 else "C2^10",
+            str(row["order"]),
+            str(row["classes"]),
+            str(row["degree"]),
+            f"{row['table']:.2f}",
+            f"{row['characters']:.2f}",
+            f"{row['irreps']:.2f}",
+            f"{row['peak']:.0f}",
+        )
     Console(width=110).print(table)
 
 

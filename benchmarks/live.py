@@ -86,10 +86,15 @@ def cost(spec: str, rounds: int, steps: int | None) -> list[str]:
     pairs = zip(timings.returned["watched"][1:], timings.returned["alone"][1:], strict=True)
     processor = statistics.median(one / other for one, other in pairs)
     return [
-        spec, str(recipe.width), str(recipe.steps), f"{timings.median('alone'):.2f}",
-        f"{seconds:.2f}", f"{timings.paired_ratio('watched', 'alone'):.3f}", f"{processor:.3f}",
+        spec,
+        str(recipe.width),
+        str(recipe.steps),
+        f"{timings.median('alone'):.2f}",
+        f"{seconds:.2f}",
+        f"{timings.paired_ratio('watched', 'alone'):.3f}",
+        f"{processor:.3f}",
         f"{out.count / (rounds + 1) / seconds:.1f}",
-    ]  # fmt: skip
+    ]
 
 
 def first_frames(spec: str) -> str:
@@ -124,10 +129,16 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     table = Table(
-        "task", "width", "steps", "s alone", "s watched", "ratio", "of processor time",
+        "task",
+        "width",
+        "steps",
+        "s alone",
+        "s watched",
+        "ratio",
+        "of processor time",
         "frames/s",
         title="a training that is watched, to one that is not (medians; ratio paired by rounds)",
-    )  # fmt: skip
+    )
     for spec in arguments.specs:
         table.add_row(*cost(spec, arguments.rounds, arguments.steps))
     console = Console(width=110)

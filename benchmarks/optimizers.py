@@ -64,9 +64,16 @@ PARTS: dict[str, Fields] = {
 
 
 def absolute_neuronwise_adam_(
-    parameters: dict, gradients: dict, means: dict, squares: torch.Tensor, *, step: int, rate: float,
-    betas: tuple[float, float], uses: object = None,
-) -> None:  # fmt: skip
+    parameters: dict,
+    gradients: dict,
+    means: dict,
+    squares: torch.Tensor,
+    *,
+    step: int,
+    rate: float,
+    betas: tuple[float, float],
+    uses: object = None,
+) -> None:
     """One second moment a neuron, and steps of the typical neuron's norm for every neuron."""
     slopes, sizes = torch.zeros_like(squares), torch.zeros_like(squares)
     for name, p in parameters.items():
@@ -122,9 +129,13 @@ def row(name: str, label: str, fields: Fields, seed: int, steps: int) -> list[st
         )
     share = training.history["normalized_margin"][-1, 0] / prediction.margin
     return [
-        name, label, *reached, f"{excess[-1]:.1e}", f"{share:.4f} of {minimum.margin_ratio:.4f}",
+        name,
+        label,
+        *reached,
+        f"{excess[-1]:.1e}",
+        f"{share:.4f} of {minimum.margin_ratio:.4f}",
         f"{recipe.steps} / {seconds[-1]:.1f} s",
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:
@@ -141,10 +152,17 @@ def main() -> None:
     names = list(QUICK) if options.quick else options.tasks
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     table = Table(
-        *("task", "optimizer", *(f"to {level:g}" for level in LEVELS), "excess", "share of γ*", "all"),
+        *(
+            "task",
+            "optimizer",
+            *(f"to {level:g}" for level in LEVELS),
+            "excess",
+            "share of γ*",
+            "all",
+        ),
         title=f"steps / CPU seconds to a relative excess of the loss; load {load:.1f} of "
         f"{os.cpu_count()} cores at the start",
-    )  # fmt: skip
+    )
     for name in names:
         for label, fields in rows.items():
             table.add_row(

@@ -55,9 +55,14 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_flush_denormal(True)
     table = Table(
-        "ensemble", "way", "µs a step", "seed-steps a second", "ratio to the loop", "round by round",
+        "ensemble",
+        "way",
+        "µs a step",
+        "seed-steps a second",
+        "ratio to the loop",
+        "round by round",
         title=f"x², Adam, float32, {torch.get_num_threads()} threads, {given.rounds} rounds",
-    )  # fmt: skip
+    )
     for case in track(SEEDS, "ensembles", console=Console(stderr=True), transient=True):
         for row in rows_of(case, given.rounds):
             table.add_row(*row)

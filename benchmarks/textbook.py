@@ -136,18 +136,27 @@ class TextbookFactored(nn.Module):
         """Autograd's, under the names of `Factored`."""
         mix_u, mix_v = _gradient(self.W).chunk(2)
         return {
-            "embed_u": _gradient(self.W_x), "embed_v": _gradient(self.W_y), "mix_u": mix_u,
-            "mix_v": mix_v, "w": _gradient(self.W_U).T,
-        }  # fmt: skip
+            "embed_u": _gradient(self.W_x),
+            "embed_v": _gradient(self.W_y),
+            "mix_u": mix_u,
+            "mix_v": mix_v,
+            "w": _gradient(self.W_U).T,
+        }
 
 
 class TextbookLayer(nn.Module):
     """A layer of one member of a `Transformer`, at all positions of the sequence."""
 
     NAMES: ClassVar = {
-        "W_Q": "query", "W_K": "key", "W_V": "value", "W_O": "output", "W_in": "up",
-        "b_in": "up_bias", "W_out": "down", "b_out": "down_bias",
-    }  # fmt: skip
+        "W_Q": "query",
+        "W_K": "key",
+        "W_V": "value",
+        "W_O": "output",
+        "W_in": "up",
+        "b_in": "up_bias",
+        "W_out": "down",
+        "b_out": "down_bias",
+    }
     NORMS: ClassVar = {"ln1": "attention_norm", "ln2": "mlp_norm"}
 
     def __init__(self, network: Transformer, member: int, suffix: str) -> None:

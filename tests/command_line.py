@@ -28,9 +28,11 @@ def start(*arguments: object, before: str = "", **more) -> subprocess.Popen:
     script = f"import sys\n{before}\nfrom marginlens.cli import main\nmain()"
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**ENVIRONMENT, **more},
-    )  # fmt: skip
+    )
 
 
 def end(process: subprocess.Popen) -> tuple[int, str, str]:

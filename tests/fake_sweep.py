@@ -34,19 +34,36 @@ def fake_sweep(
             members.append(
                 base
                 | recipe_values(one.recipe)
-                | {"end": "steps" if seed % 3 else "converged", "end_step": 10, "accuracy": 1.0,
-                   "collapsed": not chosen, "key_set": key_set_name(names, np.array(key)),
-                   "key_count": len(chosen), "spectral_count": len(chosen), "pure_neurons": 1,
-                   "dead_neurons": 0, "same_feature": len(chosen) == 1}
+                | {
+                    "end": "steps" if seed % 3 else "converged",
+                    "end_step": 10,
+                    "accuracy": 1.0,
+                    "collapsed": not chosen,
+                    "key_set": key_set_name(names, np.array(key)),
+                    "key_count": len(chosen),
+                    "spectral_count": len(chosen),
+                    "pure_neurons": 1,
+                    "dead_neurons": 0,
+                    "same_feature": len(chosen) == 1,
+                }
                 | {name: values[seed] for name, values in columns.items()}
-            )  # fmt: skip
+            )
             features += [
                 base
-                | {"feature": name, "position": i, "type": "real", "degree": 1, "dimension": 1,
-                   "spectral_weight": 0.5 * key[i], "key": key[i], "pure_neurons": int(key[i]),
-                   "multiplicity": key[i] / one.recipe.width, "norm_share": float(key[i])}
+                | {
+                    "feature": name,
+                    "position": i,
+                    "type": "real",
+                    "degree": 1,
+                    "dimension": 1,
+                    "spectral_weight": 0.5 * key[i],
+                    "key": key[i],
+                    "pure_neurons": int(key[i]),
+                    "multiplicity": key[i] / one.recipe.width,
+                    "norm_share": float(key[i]),
+                }
                 for i, name in enumerate(names)
-            ]  # fmt: skip
+            ]
         place = folder / "pieces" / f"piece={piece.id}"
         place.mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(members, MEMBERS), place / "members.parquet")

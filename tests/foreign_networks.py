@@ -40,9 +40,12 @@ def chughtai(name: str) -> tuple[Factored, Task]:
     )
     mix_u, mix_v = state["W"].double().chunk(2)
     parameters = {
-        "embed_u": state["W_x"].double()[None], "embed_v": state["W_y"].double()[None],
-        "mix_u": mix_u[None], "mix_v": mix_v[None], "w": state["W_U"].double().T[None],
-    }  # fmt: skip
+        "embed_u": state["W_x"].double()[None],
+        "embed_v": state["W_y"].double()[None],
+        "mix_u": mix_u[None],
+        "mix_v": mix_v[None],
+        "w": state["W_U"].double().T[None],
+    }
     contiguous = {k: v.contiguous() for k, v in parameters.items()}
     network = Factored(contiguous, parse_activation("relu"))
     if name.startswith("S5"):
@@ -59,8 +62,14 @@ def stored(name):
 
 def their_names(problem):
     """What the files call each feature, told apart by its values at a transposition of S5."""
-    swap = {(1, -1): "sign", (4, 2): "standard", (4, -2): "standard_sign",
-            (5, -1): "s5_5d_a", (5, 1): "s5_5d_b", (6, 0): "s5_6d"}  # fmt: skip
+    swap = {
+        (1, -1): "sign",
+        (4, 2): "standard",
+        (4, -2): "standard_sign",
+        (5, -1): "s5_5d_a",
+        (5, 1): "s5_5d_b",
+        (6, 0): "s5_6d",
+    }
     group = problem.group
     transposition = int(np.flatnonzero(group.class_sizes == 10)[0])
     names = []

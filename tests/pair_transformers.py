@@ -65,9 +65,19 @@ def pairs(n, sign=None, shift=0):
 
 
 def random_weights(
-    seed, *, tokens, positions, classes, width=12, heads=2, channels=6, hidden=10, layers=1,
-    biases=False, gains=False,
-):  # fmt: skip
+    seed,
+    *,
+    tokens,
+    positions,
+    classes,
+    width=12,
+    heads=2,
+    channels=6,
+    hidden=10,
+    layers=1,
+    biases=False,
+    gains=False,
+):
     """Random weights with TransformerLens's names and axes."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -75,9 +85,10 @@ def random_weights(
         return torch.randn(shape, generator=generator, dtype=torch.float64) / 2
 
     t = {
-        "embed.W_E": draw(tokens, width), "pos_embed.W_pos": draw(positions, width),
+        "embed.W_E": draw(tokens, width),
+        "pos_embed.W_pos": draw(positions, width),
         "unembed.W_U": draw(width, classes),
-    }  # fmt: skip
+    }
     if biases:
         t["unembed.b_U"] = draw(classes)
     for layer in range(layers):
@@ -122,9 +133,13 @@ def answering_weights(table, *, sign=False, separate=False, kind=None, extra=0):
         value[h, :n, 1:] = torch.eye(n)
         output[h, 1:, n * (h + 1) : n * (h + 2)] = torch.eye(n)
     t = {
-        "embed.W_E": embed, "pos_embed.W_pos": position, "blocks.0.attn.W_Q": query,
-        "blocks.0.attn.W_K": key, "blocks.0.attn.W_V": value, "blocks.0.attn.W_O": output,
-    }  # fmt: skip
+        "embed.W_E": embed,
+        "pos_embed.W_pos": position,
+        "blocks.0.attn.W_Q": query,
+        "blocks.0.attn.W_K": key,
+        "blocks.0.attn.W_V": value,
+        "blocks.0.attn.W_O": output,
+    }
     inside = torch.zeros(width, n * n, dtype=torch.float64)
     out = torch.zeros(n * n, width, dtype=torch.float64)
     unembed = torch.zeros(width, n, dtype=torch.float64)
@@ -134,10 +149,12 @@ def answering_weights(table, *, sign=False, separate=False, kind=None, extra=0):
             inside[n + a, n * a + b] = inside[2 * n + b, n * a + b] = 1
             out[n * a + b, int(table[a][b])] = 20
     t |= {
-        "blocks.0.mlp.W_in": inside, "blocks.0.mlp.W_out": out, "unembed.W_U": unembed,
+        "blocks.0.mlp.W_in": inside,
+        "blocks.0.mlp.W_out": out,
+        "unembed.W_U": unembed,
         "blocks.0.mlp.b_in": torch.zeros(n * n, dtype=torch.float64),
         "blocks.0.mlp.b_out": torch.zeros(width, dtype=torch.float64),
-    }  # fmt: skip
+    }
     rows = pairs(n, tokens - 1 if sign else None, n if separate else 0)
     before = _before_neurons(t, rows, kind)
     right = before.diagonal()
@@ -157,9 +174,10 @@ def _before_neurons(t, rows, kind):
 def nanda_axes(t: Tensors) -> Tensors:
     """The same weights with the names and axes of Nanda et al. and Zhong et al."""
     found = {
-        "embed.W_E": t["embed.W_E"].T, "pos_embed.W_pos": t["pos_embed.W_pos"],
+        "embed.W_E": t["embed.W_E"].T,
+        "pos_embed.W_pos": t["pos_embed.W_pos"],
         "unembed.W_U": t["unembed.W_U"],
-    }  # fmt: skip
+    }
     for name, value in t.items():
         if ".attn.W_O" in name:
             found[name] = value.flatten(0, 1).T

@@ -187,9 +187,13 @@ def test_adamw_decays_and_adam_does_not():
     for optimizer, factor in (("adam", 1.0), ("adamw", 0.8)):
         model = textbook.TextbookMLP(weights, "x^2", "separate")
         step = textbook.Training(
-            model, inputs, answers, optimizer=optimizer, rate=0.1,
+            model,
+            inputs,
+            answers,
+            optimizer=optimizer,
+            rate=0.1,
             weight_decay=2.0 if optimizer == "adamw" else 0.0,
-        )  # fmt: skip
+        )
         step()
         gradient = first_gradient(inputs, answers, weights)
         moved = {name: factor * weights[name] for name in ("u", "v")}
@@ -211,13 +215,16 @@ def test_seeds_in_a_loop_are_the_same_networks():
     alone = [
         textbook.Training(
             textbook.TextbookMLP(
-                {name: p[member] for name, p in network.tensors.items()}, "x^2", "separate",
+                {name: p[member] for name, p in network.tensors.items()},
+                "x^2",
+                "separate",
                 case.strength,
             ),
-            rows.inputs, rows.answers,
+            rows.inputs,
+            rows.answers,
         )
         for member in range(2)
-    ]  # fmt: skip
+    ]
     together = cases.Textbook(case)
     for _ in range(3):
         assert together() == statistics.fmean(step() for step in alone)

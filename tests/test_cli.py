@@ -65,14 +65,17 @@ BAD = [
     (["run", "C5", "--out", "there"], "--overwrite"),
     (["run", "C5", "--out", "file", "--overwrite"], "file"),
     (["run", "C5", "--out", "file/run"], "file"),
-    (["train", "C6", "--stop-share", "0.9", "--activation", "relu", "--penalty", "l2"], "stop_share"),
+    (
+        ["train", "C6", "--stop-share", "0.9", "--activation", "relu", "--penalty", "l2"],
+        "stop_share",
+    ),
     (["measure", "there"], "recipe.toml"),
     (["verify", "missing"], "no such file or folder"),
     (["report", "missing"], "no such file or folder"),
     (["run", "C5", "--wide", "3"], "--wide"),
     (["learn", "C5"], "learn"),
     (["run"], "say what to train: marginlens train C23"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("arguments", "word"), BAD, ids=[" ".join(a) for a, _ in BAD])
@@ -97,8 +100,9 @@ def test_a_run_that_diverges_keeps_its_last_good_state_and_says_how_to_go_on(cal
     assert error.count("\n") == 1
     assert re.search(r"not finite at step \d+|exploded at step \d+", error)
     assert {path.name for path in Path("runs/C5").iterdir()} == {
-        "recipe.toml", "checkpoint.safetensors",
-    }  # fmt: skip
+        "recipe.toml",
+        "checkpoint.safetensors",
+    }
     advice = error.split("go on from it with: marginlens ")[1].split()
     assert advice == ["train", "--resume", "runs/C5", "--learning-rate", "1"]
     code, _, error = call(*advice)
@@ -284,14 +288,26 @@ def test_help_does_not_wait_for_pytorch():
 @pytest.mark.system
 def test_ctrl_c_keeps_what_was_learned(tmp_path):
     arguments = [
-        "train", "S4", "--width", "200", "--steps", "1000000", "--out", "run", "--json",
-        "--checkpoint-every", "40",
-    ]  # fmt: skip
+        "train",
+        "S4",
+        "--width",
+        "200",
+        "--steps",
+        "1000000",
+        "--out",
+        "run",
+        "--json",
+        "--checkpoint-every",
+        "40",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "marginlens", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])},
-    )  # fmt: skip
+    )
     wait_for(tmp_path / "run" / "checkpoint.safetensors", process)  # 40 steps were taken
     process.send_signal(signal.SIGINT)
     printed, error = process.communicate(timeout=600)

@@ -12,12 +12,33 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     small = {"compile": "never", "snapshots": 2}
     recipes = {
-        "mlp": ("C7", {"width": 16, "steps": 300, "members": 2, "optimizer": "sgd", "init_scale": 0.1,
-                       "learning_rate": 1.0, "strength": 0.0, "schedule": "constant"}),
+        "mlp": (
+            "C7",
+            {
+                "width": 16,
+                "steps": 300,
+                "members": 2,
+                "optimizer": "sgd",
+                "init_scale": 0.1,
+                "learning_rate": 1.0,
+                "strength": 0.0,
+                "schedule": "constant",
+            },
+        ),
         "held": ("C5", {"width": 20, "steps": 150, "train_fraction": 0.7, "strength": 1e-3}),
-        "transformer": ("C5", {"network": "transformer", "activation": "x^2", "width": 8, "heads": 2,
-                               "hidden": 8, "steps": 20, "train_fraction": 0.6}),
-    }  # fmt: skip
+        "transformer": (
+            "C5",
+            {
+                "network": "transformer",
+                "activation": "x^2",
+                "width": 8,
+                "heads": 2,
+                "hidden": 8,
+                "steps": 20,
+                "train_fraction": 0.6,
+            },
+        ),
+    }
     for name, (spec, fields) in recipes.items():
         execute(spec, out=root / name, **fields, **small)
     return root

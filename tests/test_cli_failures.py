@@ -48,10 +48,16 @@ def floating_point(spec):
 
 @pytest.mark.parametrize(
     ("bug", "name"),
-    [(library_value_error, "ValueError"), (library_key_error, "KeyError"),
-     (own_type_error, "TypeError"), (own_index_error, "IndexError"), (assertion, "AssertionError"),
-     (zero_division, "ZeroDivisionError"), (floating_point, "FloatingPointError")],
-)  # fmt: skip
+    [
+        (library_value_error, "ValueError"),
+        (library_key_error, "KeyError"),
+        (own_type_error, "TypeError"),
+        (own_index_error, "IndexError"),
+        (assertion, "AssertionError"),
+        (zero_division, "ZeroDivisionError"),
+        (floating_point, "FloatingPointError"),
+    ],
+)
 def test_a_bug_is_an_internal_error_with_a_traceback_on_request(call, monkeypatch, bug, name):
     monkeypatch.setattr(tasks, "task", bug)
     code, printed, error = call("predict", "C5")
@@ -111,11 +117,18 @@ def test_known_kinds_of_failures_come_with_advice(call, monkeypatch, failure, co
 
 
 EMPTY = [
-    ("run", "C5", "--out", ""), ("train", "C5", "--out", "  ", "--overwrite"),
-    ("train", "--resume", ""), ("query", "", "select 1"), ("path", "C5", "--figure", ""),
-    ("verify", ""), ("measure", " "), ("sweep", ""), ("explore", ""), ("atlas", "--out", ""),
+    ("run", "C5", "--out", ""),
+    ("train", "C5", "--out", "  ", "--overwrite"),
+    ("train", "--resume", ""),
+    ("query", "", "select 1"),
+    ("path", "C5", "--figure", ""),
+    ("verify", ""),
+    ("measure", " "),
+    ("sweep", ""),
+    ("explore", ""),
+    ("atlas", "--out", ""),
     ("certify", "C5", "--out", ""),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("arguments", EMPTY, ids=" ".join)

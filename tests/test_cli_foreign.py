@@ -55,8 +55,13 @@ def test_a_run_that_answers_little_says_so_first(call, tmp_path):
 
 def test_a_figure_of_an_operation_s_network(call, tmp_path):
     """The plane of clocks and pizzas takes multiplication in the coordinates of its group."""
-    path = str(save(tmp_path, nanda_axes(answering_weights(PRODUCTS)),
-                    config_x={"C": 7, "attn_coeff": 1, "funcs": "lambda x: x[0]*x[1]%7"}))  # fmt: skip
+    path = str(
+        save(
+            tmp_path,
+            nanda_axes(answering_weights(PRODUCTS)),
+            config_x={"C": 7, "attn_coeff": 1, "funcs": "lambda x: x[0]*x[1]%7"},
+        )
+    )
     code, _, _ = call("figure", "plane", path, "--out", str(tmp_path / "plane.html"))
     assert code == 0
     assert (tmp_path / "plane.html").is_file()

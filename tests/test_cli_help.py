@@ -42,9 +42,12 @@ def test_every_option_says_its_default():
 
 
 NAMES = {
-    "loss": "loss_function", "penalty_name": "penalty", "beta1": "betas", "beta2": "betas",
+    "loss": "loss_function",
+    "penalty_name": "penalty",
+    "beta1": "betas",
+    "beta2": "betas",
     "compile": "compile",
-}  # fmt: skip
+}
 
 
 def test_defaults_that_help_states_are_those_of_the_recipe():
@@ -66,20 +69,36 @@ def test_defaults_that_help_states_are_those_of_the_recipe():
 
 
 UNKNOWN = [
-    ("train", "--lr", "--learning-rate"), ("run", "--wd", "--weight-decay"),
-    ("train", "--epochs", "--steps"), ("train", "--hidden_size", "--width"),
-    ("train", "--d-mlp", "--hidden"), ("train", "--d-model", "--width"),
-    ("train", "--batch-size", "--batch"), ("train", "--n-layers", "--layers"),
-    ("train", "--num_layers", "--layers"), ("train", "--weight_decay", "--weight-decay"),
-    ("run", "--output", "--out"), ("run", "--output-dir", "--out"), ("train", "--gpu", "--device"),
-    ("train", "--lambda", "--strength"), ("train", "--reg", "--strength"), ("run", "-o", "--out"),
-    ("train", "--iterations", "--steps"), ("train", "--n-heads", "--heads"),
-    ("train", "--LR", "--learning-rate"), ("train", "--learning-rte", "--learning-rate"),
-    ("train", "--lr=0.1", "--learning-rate"), ("train", "--optimiser", "--optimizer"),
-    ("train", "--frac-train", "--train-fraction"), ("sweep", "--n-jobs", "--workers"),
-    ("atlas", "--output", "--out"), ("widths", "--n-seeds", "--seeds"),
-    ("predict", "--lambda", "--strength"), ("figure", "-o", "--out"), ("measure", "--format", "--as"),
-]  # fmt: skip
+    ("train", "--lr", "--learning-rate"),
+    ("run", "--wd", "--weight-decay"),
+    ("train", "--epochs", "--steps"),
+    ("train", "--hidden_size", "--width"),
+    ("train", "--d-mlp", "--hidden"),
+    ("train", "--d-model", "--width"),
+    ("train", "--batch-size", "--batch"),
+    ("train", "--n-layers", "--layers"),
+    ("train", "--num_layers", "--layers"),
+    ("train", "--weight_decay", "--weight-decay"),
+    ("run", "--output", "--out"),
+    ("run", "--output-dir", "--out"),
+    ("train", "--gpu", "--device"),
+    ("train", "--lambda", "--strength"),
+    ("train", "--reg", "--strength"),
+    ("run", "-o", "--out"),
+    ("train", "--iterations", "--steps"),
+    ("train", "--n-heads", "--heads"),
+    ("train", "--LR", "--learning-rate"),
+    ("train", "--learning-rte", "--learning-rate"),
+    ("train", "--lr=0.1", "--learning-rate"),
+    ("train", "--optimiser", "--optimizer"),
+    ("train", "--frac-train", "--train-fraction"),
+    ("sweep", "--n-jobs", "--workers"),
+    ("atlas", "--output", "--out"),
+    ("widths", "--n-seeds", "--seeds"),
+    ("predict", "--lambda", "--strength"),
+    ("figure", "-o", "--out"),
+    ("measure", "--format", "--as"),
+]
 
 
 @pytest.mark.parametrize(("verb", "written", "ours"), UNKNOWN, ids=[" ".join(u) for u in UNKNOWN])
@@ -95,8 +114,9 @@ def test_well_known_spellings_suggest_ours(call, verb, written, ours):
 def test_an_option_that_resembles_none_suggests_none(call):
     code, _, error = call("predict", "C5", "--qqqq", "1")
     assert (code, error) == (
-        2, "marginlens: no such option --qqqq; see marginlens predict --help\n",
-    )  # fmt: skip
+        2,
+        "marginlens: no such option --qqqq; see marginlens predict --help\n",
+    )
 
 
 WRONG = [
@@ -117,8 +137,10 @@ WRONG = [
 def test_a_value_of_a_wrong_type_or_range_is_named_with_what_was_expected(call, arguments, words):
     verb = arguments.split()[0]
     assert call(*arguments.split()) == (
-        2, "", f"marginlens: {words}; see marginlens {verb} --help\n",
-    )  # fmt: skip
+        2,
+        "",
+        f"marginlens: {words}; see marginlens {verb} --help\n",
+    )
 
 
 def test_help_is_found_however_it_is_asked_for(call):

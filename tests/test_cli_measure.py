@@ -19,8 +19,16 @@ def files(tmp_path_factory):
     np.savez(folder / "mine.npz", **{k: p[0].numpy() for k, p in network.tensors.items()})
     np.savez(folder / "logits.npz", logits=network.logits(s3)[0].reshape(6, 6, 6).numpy())
     torch.save({"model": {"x": torch.ones(2)}}, folder / "other.pt")
-    execute("C5", network="transformer", width=8, heads=2, hidden=8, steps=20, train_fraction=0.6,
-            out=folder / "run")  # fmt: skip
+    execute(
+        "C5",
+        network="transformer",
+        width=8,
+        heads=2,
+        hidden=8,
+        steps=20,
+        train_fraction=0.6,
+        out=folder / "run",
+    )
     return folder
 
 

@@ -78,7 +78,10 @@ def test_three_operations_have_three_folders():
 
     names = ["x-y mod 97", "x/y mod 97", "x+y mod 97", "x^2+xy+y^2 mod 97", "xyx^-1 in S5"]
     assert [file_name(name) for name in names] == [
-        "x-minus-y-mod-97", "x-over-y-mod-97", "x-plus-y-mod-97", "x-2-plus-xy-plus-y-2-mod-97",
+        "x-minus-y-mod-97",
+        "x-over-y-mod-97",
+        "x-plus-y-mod-97",
+        "x-2-plus-xy-plus-y-2-mod-97",
         "xyx-1-in-S5",
-    ]  # fmt: skip
+    ]
     assert file_name("compose(C7,3)") == "compose-C7-3"

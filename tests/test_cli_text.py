@@ -16,11 +16,25 @@ from marginlens.cli.tables import Table
 from marginlens.cli.text_output import counting, print_json, progress
 
 NAMES = [
-    "a[bold]b", "x[/y]", "[red]q", "p [link=file:///etc]q[/link]", "[@click=f()]x[/]",
-    ":smile: :warning:", "esc\x1b[31mred\x1b[0m", "title\x1b]0;owned\x07", "back\x08\x08space",
-    "turn\u202eedoc", "c1\x9b2J",
-    "lone\udcff", "<b>html</b> & co", "back\\slash[bold]", "[[]]", "50%", "{curly}", "line\u2028end",
-]  # fmt: skip
+    "a[bold]b",
+    "x[/y]",
+    "[red]q",
+    "p [link=file:///etc]q[/link]",
+    "[@click=f()]x[/]",
+    ":smile: :warning:",
+    "esc\x1b[31mred\x1b[0m",
+    "title\x1b]0;owned\x07",
+    "back\x08\x08space",
+    "turn\u202eedoc",
+    "c1\x9b2J",
+    "lone\udcff",
+    "<b>html</b> & co",
+    "back\\slash[bold]",
+    "[[]]",
+    "50%",
+    "{curly}",
+    "line\u2028end",
+]
 FORBIDDEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -70,9 +84,19 @@ def test_commands_print_names_of_files_and_folders_as_they_are(call, name):
 def test_a_run_in_a_folder_with_brackets_is_trained_shown_and_reported(call):
     folder = "runs/x[/y] [bold]z"
     code, printed, error = call(
-        "train", "C5", "--steps", "3", "--width", "4", "--strength", "1e-3", "--learning-rate", "0.01",
-        "--out", folder,
-    )  # fmt: skip
+        "train",
+        "C5",
+        "--steps",
+        "3",
+        "--width",
+        "4",
+        "--strength",
+        "1e-3",
+        "--learning-rate",
+        "0.01",
+        "--out",
+        folder,
+    )
     assert code == 0, error
     assert f"everything is in {folder}" in printed
     for arguments in (["measure", folder], ["verify", folder]):
@@ -94,10 +118,12 @@ def test_progress_bars_print_names_as_they_are(monkeypatch):
 
 
 NUMBER = st.one_of(
-    st.floats(allow_nan=True).map(lambda v: f"{v:.7g}"), st.floats().map(repr),
+    st.floats(allow_nan=True).map(lambda v: f"{v:.7g}"),
+    st.floats().map(repr),
     st.tuples(st.floats(0, 9), st.floats(0, 9)).map(lambda p: f"{p[0]:.3f} ± {p[1]:.3f}"),
-    st.floats(0, 1).map(lambda v: f"{v:.2%}"), st.integers().map(str),
-)  # fmt: skip
+    st.floats(0, 1).map(lambda v: f"{v:.2%}"),
+    st.integers().map(str),
+)
 WORDS = st.lists(st.text("abcdefgh[/]", min_size=1, max_size=11), max_size=9).map(" ".join)
 
 
@@ -140,14 +166,19 @@ def test_json_is_valid_whatever_the_numbers(capsys):
     print_json({"a": float("nan"), "b": [float("inf"), (1.5, -float("inf"))], "c": "NaN"})
     text = capsys.readouterr().out
     assert json.loads(text, parse_constant=pytest.fail) == {
-        "a": None, "b": [None, [1.5, None]], "c": "NaN",
-    }  # fmt: skip
+        "a": None,
+        "b": [None, [1.5, None]],
+        "c": "NaN",
+    }
 
 
 def test_sentences_end_their_lines_between_words_and_paths_stay_whole():
     path = "/very/long/" + "x" * 90 + "[/y]/report.html"
     printed = shown(f"  wrote 12.5 % of {path} at 0.25 ± 0.01 in 3.5 s", width=24)
     assert [line.strip() for line in printed.splitlines()] == [
-        "wrote 12.5 % of", path, "at 0.25 ± 0.01 in", "3.5 s",
-    ]  # fmt: skip
+        "wrote 12.5 % of",
+        path,
+        "at 0.25 ± 0.01 in",
+        "3.5 s",
+    ]
     assert all(line.startswith("  ") for line in printed.splitlines())

@@ -166,9 +166,18 @@ def test_path_without_training(call):
 
 def test_widths(call, tmp_path):
     code, printed, _ = call(
-        "widths", "C3", "--widths", "2,5-6", "--seeds", "2", "--steps", "100", "--json",
-        "--figure", "widths.html",
-    )  # fmt: skip
+        "widths",
+        "C3",
+        "--widths",
+        "2,5-6",
+        "--seeds",
+        "2",
+        "--steps",
+        "100",
+        "--json",
+        "--figure",
+        "widths.html",
+    )
     record = json.loads(printed)
     assert (code, record["widths"], record["sufficient_width"]) == (0, [2, 5, 6], 6)
     assert (tmp_path / "widths.html").exists()

@@ -223,9 +223,18 @@ def test_mlflow_knows_of_a_failure(call, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     code, _, error = call(
-        "train", "C5", *SMALL, "--optimizer", "sgd", "--learning-rate", "1e3", "--track", "mlflow",
-        "--out", "run",
-    )  # fmt: skip
+        "train",
+        "C5",
+        *SMALL,
+        "--optimizer",
+        "sgd",
+        "--learning-rate",
+        "1e3",
+        "--track",
+        "mlflow",
+        "--out",
+        "run",
+    )
     assert code == 2
     assert "diverged" in error
     assert mlflow_run(Path("run").resolve())[1].info.status == "FAILED"
@@ -251,14 +260,20 @@ def test_help_of_train_is_in_panels_of_a_readable_width(call, monkeypatch, colum
 
 
 KINDS = [
-    ("--network transformer --width 8 --heads 2 --hidden 6 --beta1 0.8",
-     {"network": "transformer", "heads": 2, "hidden": 6, "betas": [0.8, 0.98]}),
-    ("--network transformer --width 8 --hidden 6 --sequence ab --attention 0.5 --no-biases",
-     {"sequence": "ab", "attention": 0.5, "biases": False}),
-    ("--network transformer --width 8 --hidden 6 --layers 2 --layer-norm post",
-     {"layers": 2, "layer_norm": "post"}),
+    (
+        "--network transformer --width 8 --heads 2 --hidden 6 --beta1 0.8",
+        {"network": "transformer", "heads": 2, "hidden": 6, "betas": [0.8, 0.98]},
+    ),
+    (
+        "--network transformer --width 8 --hidden 6 --sequence ab --attention 0.5 --no-biases",
+        {"sequence": "ab", "attention": 0.5, "biases": False},
+    ),
+    (
+        "--network transformer --width 8 --hidden 6 --layers 2 --layer-norm post",
+        {"layers": 2, "layer_norm": "post"},
+    ),
     ("--network factored --embedding 7", {"embedding": 7, "betas": [0.9, 0.98], "width": 128}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("options", "fields"), KINDS)

@@ -92,10 +92,17 @@ def test_every_record_prints_its_table_and_converts_to_plain_values(run):
 
     task = ml.Task("C5")
     records = [
-        run, run.prediction, run.verdict, run.measurement, run.training, run.measurement.logits,
-        ml.penalty_path("C5", [1e-3, 1e-4]), ml.certify("C5"), ml.best_neuron("C5", "relu", starts=2),
+        run,
+        run.prediction,
+        run.verdict,
+        run.measurement,
+        run.training,
+        run.measurement.logits,
+        ml.penalty_path("C5", [1e-3, 1e-4]),
+        ml.certify("C5"),
+        ml.best_neuron("C5", "relu", starts=2),
         ml.load({name: p[0].numpy() for name, p in ml.optimal_network(task).tensors.items()}),
-    ]  # fmt: skip
+    ]
     for record in records:
         assert str(record) == record.shown().text()
         assert len(str(record).splitlines()) > 2, type(record)

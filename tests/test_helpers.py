@@ -96,10 +96,16 @@ RECORD = {"task": "C5", "margin": 0.5, "shares": [0.25, 0.75], "first": None, "s
 @pytest.mark.parametrize(
     "damage",
     [
-        {"margin": 0.5 + 1e-9}, {"margin": float("nan")}, {"shares": [0.25]}, {"steps": 4},
-        {"shares": [0.25, 0.7500001]}, {"first": 0.0}, {"task": "C7"}, {"more": 1},
+        {"margin": 0.5 + 1e-9},
+        {"margin": float("nan")},
+        {"shares": [0.25]},
+        {"steps": 4},
+        {"shares": [0.25, 0.7500001]},
+        {"first": 0.0},
+        {"task": "C7"},
+        {"more": 1},
     ],
-)  # fmt: skip
+)
 def test_records_that_differ_by_more_than_rounding_are_noticed(damage):
     require_same_record(RECORD | {"margin": 0.5 + 1e-15}, RECORD)
     with pytest.raises(AssertionError):

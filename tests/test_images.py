@@ -39,9 +39,19 @@ def png(color, size=(21, 11)):
 def test_a_figure_is_drawn_at_the_size_and_in_the_theme_asked_for(call, run, tmp_path):
     file = tmp_path / "phases.png"
     code, printed, error = call(
-        "figure", "phases", run.folder, "--out", file, "--dark", "--width", 420, "--height", 300,
-        "--scale", 1.5,
-    )  # fmt: skip
+        "figure",
+        "phases",
+        run.folder,
+        "--out",
+        file,
+        "--dark",
+        "--width",
+        420,
+        "--height",
+        300,
+        "--scale",
+        1.5,
+    )
     assert (code, error) == (0, "")
     assert str(file) in printed.replace("\n", "")
     picture = PIL.open(file).convert("RGB")

@@ -50,7 +50,8 @@ ALTERED = {
     "accuracy": lambda found: {"accuracy": 0.9},
     "shares": shares,
     "margin": lambda found: {
-        "margin": 0.8 * found.margin, "normalized_margin": 0.8 * found.normalized_margin
+        "margin": 0.8 * found.margin,
+        "normalized_margin": 0.8 * found.normalized_margin,
     },
     "margin_ratio": lambda found: {"normalized_margin": 1.002 * found.normalized_margin},
     "loss": lambda found: {"cross_entropy": found.cross_entropy * (1 - 1e-3)},
@@ -59,7 +60,7 @@ ALTERED = {
     "same_feature": lambda found: {"agrees": np.arange(len(found.agrees)) > 0},
     "sinusoidal": lambda found: {"cosine_fit": np.full_like(found.cosine_fit, 0.9)},
     "phases_add": lambda found: {"phase_error": np.full_like(found.phase_error, 0.2)},
-}  # fmt: skip
+}
 ALTERED_PARITY = {
     "on_subset": lambda found: {"subset_power": np.full_like(found.subset_power, 0.9)},
     "equal_magnitudes": lambda found: {"magnitude_ratio": np.full(len(found.live), 0.5)},
@@ -327,9 +328,11 @@ def test_the_command_of_a_narrow_network_is_that_of_the_same_recipe_but_wider(tm
     assert used <= names
     given = dict(zip(words[3::2], words[4::2], strict=True))
     assert given == {
-        "--width": str(recipe_for(task("C5")).width), "--seed": "3", "--learning-rate": "0.05",
+        "--width": str(recipe_for(task("C5")).width),
+        "--seed": "3",
+        "--learning-rate": "0.05",
         "--out": f"{tmp_path}/a run-width",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

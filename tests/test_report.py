@@ -81,8 +81,10 @@ def test_every_claim_is_there_with_its_outcome(page):
             assert piece in parsed.text
     found = [claim.status for claim in run.verdict.claims]
     for shown, status in (
-        ("✓ passes", "passes"), ("premise not met", "premise not met"), ("not covered", "not covered"),
-    ):  # fmt: skip
+        ("✓ passes", "passes"),
+        ("premise not met", "premise not met"),
+        ("not covered", "not covered"),
+    ):
         assert parsed.text.count(shown) == found.count(status)
     assert run.verdict.summary in parsed.text
     assert "✗" not in parsed.text
@@ -156,9 +158,12 @@ def test_headline_numbers(pages):
     run, page = pages["C11"]
     text = Page(page).text
     shown = (
-        number(run.prediction.margin), f"{run.verdict.margin_ratio:.5g}"[:4],
-        number(run.history["loss"][-1]), "λ", "addition modulo 11",
-    )  # fmt: skip
+        number(run.prediction.margin),
+        f"{run.verdict.margin_ratio:.5g}"[:4],
+        number(run.history["loss"][-1]),
+        "λ",
+        "addition modulo 11",
+    )
     for piece in shown:
         assert piece in text, piece
     count = len(run.verdict.claims)
@@ -219,9 +224,12 @@ def test_strings_are_escaped_everywhere():
     )
     first, *others = run.prediction.features
     prediction = replace(
-        run.prediction, note=EVIL, theorem=EVIL, assumptions=(EVIL,),
+        run.prediction,
+        note=EVIL,
+        theorem=EVIL,
+        assumptions=(EVIL,),
         features=(replace(first, name=EVIL), *others),
-    )  # fmt: skip
+    )
     first, *others = run.task.features
     task = replace(run.task, features=(replace(first, name=EVIL), *others))
     text = report(replace(run, prediction=prediction, task=task))

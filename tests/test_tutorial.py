@@ -64,9 +64,15 @@ def test_the_comparison_of_output_allows_the_last_digit_and_nothing_else():
     for same in ("4.472136", "4.472135", "4.472137"):
         require_same_words(shown, shown.replace("4.472136", same))
     for old, new in (
-        ("4.472136", "4.472134"), ("128", "129"), ("2.75e-04", "2.77e-04"), ("2.75e-04", "2.75e-03"),
-        ("found", "lost"), ("0.361", "-0.361"), ("[0.361 ", "[0.361 0.1 "), ("128", "128.5"),
-    ):  # fmt: skip
+        ("4.472136", "4.472134"),
+        ("128", "129"),
+        ("2.75e-04", "2.77e-04"),
+        ("2.75e-04", "2.75e-03"),
+        ("found", "lost"),
+        ("0.361", "-0.361"),
+        ("[0.361 ", "[0.361 0.1 "),
+        ("128", "128.5"),
+    ):
         with pytest.raises(AssertionError):
             require_same_words(shown, shown.replace(old, new))
 

@@ -15,12 +15,25 @@ from marginlens.verdict import Verdict, judge
 
 STRENGTH = 1e-3
 CYCLIC = {
-    "accuracy", "loss", "cross_entropy", "norm", "margin", "margin_ratio", "must_features",
-    "shares", "one_feature", "same_feature", "sinusoidal", "phases_add",
-}  # fmt: skip
+    "accuracy",
+    "loss",
+    "cross_entropy",
+    "norm",
+    "margin",
+    "margin_ratio",
+    "must_features",
+    "shares",
+    "one_feature",
+    "same_feature",
+    "sinusoidal",
+    "phases_add",
+}
 PARITY = CYCLIC - {"one_feature", "same_feature", "sinusoidal", "phases_add"} | {
-    "cannot_features", "on_subset", "equal_magnitudes", "signs",
-}  # fmt: skip
+    "cannot_features",
+    "on_subset",
+    "equal_magnitudes",
+    "signs",
+}
 
 
 def best_network(name: str, strength: float = STRENGTH) -> MLP:

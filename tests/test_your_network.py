@@ -49,9 +49,10 @@ def script(name, tmp_path, monkeypatch):
             return self.out(self.embed(rows).flatten(1))
 
     names = {
-        "MyModule": MyModule, "log": logged.append,
+        "MyModule": MyModule,
+        "log": logged.append,
         "my_rows": np.arange(0, len(group.answers), 2),
-    }  # fmt: skip
+    }
     exec(compile(BLOCKS[3].replace('"S5"', repr(name)), "your-network.md", "exec"), names)
     assert [one["accuracy"] for one in logged] == [logged[0]["accuracy"]] * 20
     frame = names["frame"]

@@ -56,9 +56,17 @@ def at_frame(figure: go.Figure, index: int, *, prefix: str = "training step ") -
         below = one.layout.margin.b or 56
         one.update_layout(height=one.layout.height + 28, margin={"b": below + 28})
     return one.add_annotation(
-        x=0, y=0, xref="paper", yref="paper", xanchor="left", yanchor="top", yshift=-52,
-        text=f"{prefix}<b>{frame.name}</b>", showarrow=False, font={"size": 14},
-    )  # fmt: skip
+        x=0,
+        y=0,
+        xref="paper",
+        yref="paper",
+        xanchor="left",
+        yanchor="top",
+        yshift=-52,
+        text=f"{prefix}<b>{frame.name}</b>",
+        showarrow=False,
+        font={"size": 14},
+    )
 
 
 def write_film(
@@ -101,8 +109,11 @@ def write_film(
     each = (PACE * count if seconds is None else seconds) / count
     drawn = figure_images(
         [at_frame(figure, index) for index in range(count)],
-        ".png", width=width, scale=scale, progress=progress,
-    )  # fmt: skip
+        ".png",
+        width=width,
+        scale=scale,
+        progress=progress,
+    )
     write_whole(path, _gif(drawn, each) if suffix == ".gif" else _mp4(drawn, each))
 
 
@@ -142,9 +153,15 @@ def _gif(drawn: Sequence[bytes], each: float) -> bytes:
     times[-1] += 1000
     target = io.BytesIO()
     flat[0].save(
-        target, format="GIF", save_all=True, append_images=flat[1:], duration=times, loop=0,
-        optimize=True, disposal=1,
-    )  # fmt: skip
+        target,
+        format="GIF",
+        save_all=True,
+        append_images=flat[1:],
+        duration=times,
+        loop=0,
+        optimize=True,
+        disposal=1,
+    )
     return target.getvalue()
 
 
@@ -156,10 +173,16 @@ def _mp4(drawn: Sequence[bytes], each: float) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "film.mp4"
         writer = imageio_ffmpeg.write_frames(
-            str(file), pictures[0].size, fps=RATE, codec="libx264", macro_block_size=2,
-            pix_fmt_out="yuv420p", quality=7, output_params=["-movflags", "+faststart"],
+            str(file),
+            pictures[0].size,
+            fps=RATE,
+            codec="libx264",
+            macro_block_size=2,
+            pix_fmt_out="yuv420p",
+            quality=7,
+            output_params=["-movflags", "+faststart"],
             ffmpeg_log_level="error",
-        )  # fmt: skip
+        )
         writer.send(None)
         shown = 0
         for index, picture in enumerate(pictures):

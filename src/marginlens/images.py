@@ -222,9 +222,11 @@ async def _draw(
         wide = width or figure.layout.width or WIDTH
         figure = fitted(figure, wide)
         options: Any = {
-            "format": form, "scale": scale, "width": wide,
+            "format": form,
+            "scale": scale,
+            "width": wide,
             "height": height or figure.layout.height or 450,
-        }  # fmt: skip
+        }
         try:
             drawn = await browser.calc_fig(figure, opts=options)
         except (RuntimeError, TimeoutError) as error:

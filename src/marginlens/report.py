@@ -31,9 +31,16 @@ if TYPE_CHECKING:
     from marginlens.verdict import Claim
 
 __all__ = [
-    "CITATION", "claim_value", "described", "feature_summary", "headlines", "outcome", "percent",
-    "report", "write_report",
-]  # fmt: skip
+    "CITATION",
+    "claim_value",
+    "described",
+    "feature_summary",
+    "headlines",
+    "outcome",
+    "percent",
+    "report",
+    "write_report",
+]
 
 CITATION = """\
 @inproceedings{morwani2024feature,
@@ -234,11 +241,7 @@ def feature_summary(prediction: Prediction) -> str:
     total = len(prediction.features)
     if counts["unknown"] == total:
         return f"No theorem says which of the {total} features a network uses in this setting."
-    words = {
-        "must": "must be used",
-        "may": "may be used",
-        "cannot": "cannot be used",
-    }
+    words = {"must": "must be used", "may": "may be used", "cannot": "cannot be used"}
     parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
     shares = {
         (percent(feature.least_share), percent(feature.greatest_share))

@@ -281,8 +281,12 @@ def test_the_page_holds_the_data_in_order(folder, rows):
     for entry, row in zip(data, rows, strict=True):
         assert entry[4] == pytest.approx(row["margin"], rel=1e-8)
         assert entry[5:10] == [
-            row["theorem9"], row["closed_form"], row["cannot"], row["may"], row["width"],
-        ]  # fmt: skip
+            row["theorem9"],
+            row["closed_form"],
+            row["cannot"],
+            row["may"],
+            row["width"],
+        ]
         for shown, irrep in zip(entry[10], row["irreps"], strict=True):
             assert shown[:2] == [irrep["name"], irrep["type"]]
             assert shown[2:4] == pytest.approx(
@@ -307,9 +311,18 @@ def test_the_check_of_what_a_page_loads_sees_it():
 
 def test_a_structure_cannot_end_the_page_s_data():
     row = {
-        "order": 2, "number": 1, "structure": "</script><b>&", "classes": 2, "margin": 0.25,
-        "theorem9": True, "closed_form": True, "cannot": 0, "may": 0, "width": 2, "irreps": [],
-    }  # fmt: skip
+        "order": 2,
+        "number": 1,
+        "structure": "</script><b>&",
+        "classes": 2,
+        "margin": 0.25,
+        "theorem9": True,
+        "closed_form": True,
+        "cannot": 0,
+        "may": 0,
+        "width": 2,
+        "irreps": [],
+    }
     names = ("groups", "theorem9", "closed_form", "with_cannot", "not_unique")
     html = atlas_page([row], dict.fromkeys(names, 1))
     assert json.loads(Page(html).scripts["data"])[0][2] == "</script><b>&"

@@ -18,8 +18,20 @@ from marginlens.tasks import task
 from marginlens.theory import predict
 
 # of one order, small groups, S5's and A5's order, all with Theorem 9's and forbidden irreps among them
-SAMPLE = [(2, 1), (6, 1), (8, 4), (12, 3), (16, 13), (24, 3), (27, 4), (32, 9), (48, 33), (60, 5),
-          (61, 1), (63, 4)]  # fmt: skip
+SAMPLE = [
+    (2, 1),
+    (6, 1),
+    (8, 4),
+    (12, 3),
+    (16, 13),
+    (24, 3),
+    (27, 4),
+    (32, 9),
+    (48, 33),
+    (60, 5),
+    (61, 1),
+    (63, 4),
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +66,12 @@ def test_a_sample_computed_again_is_the_same(rows):
 
 def test_totals_are_those_of_the_theory(rows):
     assert atlas_totals(packaged_atlas()) == {
-        "groups": 318, "theorem9": 55, "closed_form": 291, "with_cannot": 27, "not_unique": 2,
-    }  # fmt: skip
+        "groups": 318,
+        "theorem9": 55,
+        "closed_form": 291,
+        "with_cannot": 27,
+        "not_unique": 2,
+    }
     counts = Counter(row["order"] for row in rows)
     assert (counts[16], counts[32], counts[48], counts[63]) == (14, 51, 52, 4)
     forbidden = [row["number"] for row in rows if row["order"] == 32 and row["cannot"]]

@@ -27,11 +27,18 @@ pytestmark = [
 
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 PAGES = {
-    "tour": "/", "tour-groups": "/?step=4", "predict": "/predict?task=A5",
-    "predict-wrong": "/predict?task=nix", "watch": "/watch?task=C7", "runs": "/runs",
-    "run": "/run?name=first", "compare": "/compare?runs=first,second", "atlas": "/atlas",
-    "measure": "/measure", "missing": "/nowhere",
-}  # fmt: skip
+    "tour": "/",
+    "tour-groups": "/?step=4",
+    "predict": "/predict?task=A5",
+    "predict-wrong": "/predict?task=nix",
+    "watch": "/watch?task=C7",
+    "runs": "/runs",
+    "run": "/run?name=first",
+    "compare": "/compare?runs=first,second",
+    "atlas": "/atlas",
+    "measure": "/measure",
+    "missing": "/nowhere",
+}
 
 
 class Lenient(urllib.request.HTTPErrorProcessor):
@@ -57,9 +64,11 @@ def served(folder):
     command = [sys.executable, "-m", "marginlens", "explore", str(folder)]
     process = subprocess.Popen(
         [*command, "--no-browser", "--port", "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
-    )  # fmt: skip
+    )
     lines = []
     found = threading.Event()
 
@@ -326,12 +335,17 @@ def test_bad_input_is_answered_in_words(chrome, served, tmp_path):
 @pytest.mark.parametrize(
     "path",
     [
-        "/download/../secret.txt", "/download/..%2f../secret.txt",
+        "/download/../secret.txt",
+        "/download/..%2f../secret.txt",
         "/download/first/..%2F..%2Fsecret.txt",
-        "/download/first/%2e%2e/secret.txt", "/download/.live/x", "/download/first/table.npy",
-        "/assets/../app.py", "/assets/..%2fapp.py", "/live/..%2f..%2fsecret.txt/x",
+        "/download/first/%2e%2e/secret.txt",
+        "/download/.live/x",
+        "/download/first/table.npy",
+        "/assets/../app.py",
+        "/assets/..%2fapp.py",
+        "/live/..%2f..%2fsecret.txt/x",
     ],
-)  # fmt: skip
+)
 def test_no_path_leads_out_of_the_folder(served, path):
     opener = urllib.request.build_opener(Lenient)
     with opener.open(served + path) as answer:

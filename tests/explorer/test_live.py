@@ -153,13 +153,21 @@ def test_what_is_impossible_or_too_large_is_refused_in_one_line(made, tmp_path):
         ({**SHORT, "strength": float("nan")}, "strength: input should be a finite number"),
         ({**SHORT, "activation": "__import__('os')"}, "activation"),
         ({**SHORT, "device": "abacus"}, "'abacus' is not here"),
-        ({**SHORT, "steps": 2000}, "2,000 steps are more than the 1,000 of the explorer: choose at"),
-        ({**SHORT, "width": 200}, "200 neurons are more than the 100 of the explorer: choose at most"),
+        (
+            {**SHORT, "steps": 2000},
+            "2,000 steps are more than the 1,000 of the explorer: choose at",
+        ),
+        (
+            {**SHORT, "width": 200},
+            "200 neurons are more than the 100 of the explorer: choose at most",
+        ),
         ({**SHORT, "members": 20}, "20 members are more than the 16 of the explorer"),
         ({**SHORT, "task": "random(1999,0)"}, "MB, more than the 400 MB of the explorer: choose a"),
-        ({**SHORT, "task": "random(400,0)", "width": 90, "steps": 999, "members": 9},
-         "hours, more than the 0.5 of the explorer: choose fewer steps"),
-    ):  # fmt: skip
+        (
+            {**SHORT, "task": "random(400,0)", "width": 90, "steps": 999, "members": 9},
+            "hours, more than the 0.5 of the explorer: choose fewer steps",
+        ),
+    ):
         with pytest.raises(ValueError, match=r".") as caught:
             trainings.start("me", fields)
         assert words in str(caught.value), fields

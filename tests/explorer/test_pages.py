@@ -112,9 +112,14 @@ def test_the_atlas_has_a_row_for_every_group(site):
 
 @pytest.mark.parametrize(
     "query",
-    [{}, {"irreps": "cannot"}, {"irreps": "may", "theorem9": "no", "kind": "abelian"},
-     {"from": "12", "to": "48", "search": "C3 : C4", "sort": "-margin"}, {"theorem9": "yes"}],
-)  # fmt: skip
+    [
+        {},
+        {"irreps": "cannot"},
+        {"irreps": "may", "theorem9": "no", "kind": "abelian"},
+        {"from": "12", "to": "48", "search": "C3 : C4", "sort": "-margin"},
+        {"theorem9": "yes"},
+    ],
+)
 def test_filters_of_an_address_are_in_the_controls(site, query):
     text = drawn(site, "/atlas", **query)
     assert "All groups are shown" not in text
@@ -294,9 +299,10 @@ def test_the_moments_are_a_training(client):
     assert len(set(power.argmax(0))) == 3
     heights = ({"name": "mystery", "part": "heights"}, "data")
     answer = callback(
-        client, [heights, ("tour-words-1", "children")],
+        client,
+        [heights, ("tour-words-1", "children")],
         [({"step": 1, "tour": "moment"}, "value", len(kept.steps) - 1)],
-    )  # fmt: skip
+    )
     assert "100%" in answer["tour-words-1"]["children"]
     points = answer['{"name":"mystery","part":"heights"}']["data"]["y"][1]
     assert points == pytest.approx(kept.weights[-1][:, 0], rel=1e-3)

@@ -49,8 +49,9 @@ def test_c23_reaches_its_margin_while_another_is_killed(tmp_path):
         os.kill(trainings._entries[killed].process.pid, signal.SIGKILL)
         failed = until(lambda: (now := trainings.state(killed)).ended and now)
         assert (failed.status, failed.message.split(":")[0]) == (
-            "failed", "the training's process was ended by SIGKILL",
-        )  # fmt: skip
+            "failed",
+            "the training's process was ended by SIGKILL",
+        )
         steps = set()
         while not (now := trainings.state(c23)).ended:
             steps.add(now.step)
@@ -74,8 +75,10 @@ def test_c23_reaches_its_margin_while_another_is_killed(tmp_path):
 def test_a_killed_server_takes_its_trainings_along_and_the_next_one_cleans_up(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", SERVER, str(tmp_path)],
-        stdout=subprocess.PIPE, text=True, env=command.ENVIRONMENT,
-    ) as server:  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        env=command.ENVIRONMENT,
+    ) as server:
         try:
             worker = int(server.stdout.readline())
             assert is_alive(worker)

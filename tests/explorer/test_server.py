@@ -44,13 +44,18 @@ def test_a_file_is_no_folder(call, tmp_path):
 @pytest.mark.parametrize(
     ("host", "asked", "status"),
     [
-        ("127.0.0.1", "127.0.0.1:8050", 200), ("127.0.0.1", "localhost", 200),
-        ("127.0.0.1", "[::1]:8050", 200), ("127.0.0.1", "evil.example", 403),
-        ("127.0.0.1", "127.0.0.1.evil.example", 403), ("127.0.0.1", "192.168.1.2:8050", 403),
-        ("0.0.0.0", "192.168.1.2:8050", 200), ("0.0.0.0", "evil.example", 403),
-        ("0.0.0.0", "LENS.example.org", 200), ("127.0.0.1", "lens.example.org", 200),
+        ("127.0.0.1", "127.0.0.1:8050", 200),
+        ("127.0.0.1", "localhost", 200),
+        ("127.0.0.1", "[::1]:8050", 200),
+        ("127.0.0.1", "evil.example", 403),
+        ("127.0.0.1", "127.0.0.1.evil.example", 403),
+        ("127.0.0.1", "192.168.1.2:8050", 403),
+        ("0.0.0.0", "192.168.1.2:8050", 200),
+        ("0.0.0.0", "evil.example", 403),
+        ("0.0.0.0", "LENS.example.org", 200),
+        ("127.0.0.1", "lens.example.org", 200),
     ],
-)  # fmt: skip
+)
 def test_which_names_are_answered(host, asked, status):
     from flask import Flask
 

@@ -77,12 +77,16 @@ def test_a_network_is_read_as_by_the_command_line():
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("run/last.ckpt", b"version https://git-lfs.github.com/spec/v1\n", "last.ckpt is a Git LFS"),
+        (
+            "run/last.ckpt",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "last.ckpt is a Git LFS",
+        ),
         ("weights.bin", b"<!doctype html>", "weights.bin is a web page (HTML)"),
         ("a.pt", b"cos\nsystem\n(S'true'\ntR.", "a.pt would execute code when it is read"),
         ("a.txt", b"", "a network is read from a file that ends in .pt, .pth, .ckpt"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_network_is_called_what_it_is(name, content, words):
     with pytest.raises(ValueError, match=r"\S") as error:
         uploaded_network(sent(content), name)

@@ -156,9 +156,11 @@ def test_a_changed_penalty_is_a_training_gone_on_from_there_and_the_run_says_so(
     recipe = recipe_for(task("C5"), **{**FIELDS, "steps": 150, "dtype": "float64"})
     worker_commands = queue.Queue()
     job = {
-        "recipe": recipe.model_dump(mode="json"), "folder": str(tmp_path / "run"), "maximum": None,
+        "recipe": recipe.model_dump(mode="json"),
+        "folder": str(tmp_path / "run"),
+        "maximum": None,
         "paused": False,
-    }  # fmt: skip
+    }
     Worker(job, worker_commands, out).run()
     assert out.messages[-1][0]["status"] == "finished"
     assert out.of("strength") == [({"kind": "strength", "value": 4e-3}, {})]
@@ -169,9 +171,11 @@ def test_a_changed_penalty_is_a_training_gone_on_from_there_and_the_run_says_so(
     assert (run.recipe.strength, run.prediction.penalty.strength) == (4e-3, 4e-3)
     kept = []
     train(
-        task("C5"), recipe, watch_seconds=0.0,
+        task("C5"),
+        recipe,
+        watch_seconds=0.0,
         watch=lambda state: (kept.append(state), state.step < change["step"])[1],
-    )  # fmt: skip
+    )
     right = train(task("C5"), recipe.model_copy(update={"strength": 4e-3}), state=kept[-1])
     for name, p in right.network.tensors.items():
         assert torch.equal(p, run.training.network.tensors[name])

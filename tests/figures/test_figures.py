@@ -50,10 +50,13 @@ def test_every_figure_of_every_run_is_json_with_a_title_or_absent(run, name):
     figure = FIGURES[name].draw(run)
     if figure is None:
         needed = {
-            "phases": run.measurement.phases, "waveform": run.prediction.waveform,
-            "grokking": run.grokking, "lottery": run.lottery, "wheel": run.measurement.phases,
+            "phases": run.measurement.phases,
+            "waveform": run.prediction.waveform,
+            "grokking": run.grokking,
+            "lottery": run.lottery,
+            "wheel": run.measurement.phases,
             "logits": run.displacement,
-        }  # fmt: skip
+        }
         if name in ("matrices", "irreps"):
             assert run.task.group is None or run.task.group.is_abelian
         else:
@@ -80,17 +83,23 @@ def test_names_are_shown_not_interpreted(name):
 def test_a_collapsed_network_breaks_no_figure(name):
     run = tiny_run("C7")
     found = run.measurement
-    unknown = {name: np.full_like(getattr(found, name), np.nan)
-               for name in ("max_power", "share", "phases")}  # fmt: skip
+    unknown = {
+        name: np.full_like(getattr(found, name), np.nan)
+        for name in ("max_power", "share", "phases")
+    }
     nothing = np.full(len(run.history["step"]), np.nan)
     network = run.training.network
     zero = network.with_parameters({name: 0 * p for name, p in network.tensors.items()})
     collapsed = replace(
-        remeasured(run, live=np.zeros_like(found.live), dominant=np.full_like(found.dominant, -1),
-                   **unknown),
+        remeasured(
+            run,
+            live=np.zeros_like(found.live),
+            dominant=np.full_like(found.dominant, -1),
+            **unknown,
+        ),
         training=replace(run.training, network=zero),
         history=run.history | {"normalized_margin": nothing, "loss": nothing},
-    )  # fmt: skip
+    )
     figure = FIGURES[name].draw(collapsed)
     absent = ("neurons", "waveform", "lottery", "heatmap", "wheel", "matrices", "irreps")
     assert (figure is None) == (name in absent)

@@ -37,9 +37,13 @@ def run_of(network, known):
     """A finished run of a network that nobody trained."""
     weights = {name: p.detach().numpy() for name, p in network.tensors.items()}
     return SimpleNamespace(
-        task=known, measurement=measure(network, known), displacement=displacement(network, known),
-        snapshots=weights, snapshot_steps=np.array([0]), training=SimpleNamespace(network=network),
-    )  # fmt: skip
+        task=known,
+        measurement=measure(network, known),
+        displacement=displacement(network, known),
+        snapshots=weights,
+        snapshot_steps=np.array([0]),
+        training=SimpleNamespace(network=network),
+    )
 
 
 # --- heat map, wheel ------------------------------------------------------------------------------
@@ -75,9 +79,18 @@ def test_of_many_neurons_the_heat_map_says_how_many_it_draws():
     m, times = run.measurement, 1 + MOST_NEURONS // len(run.measurement.live)
     many = {
         name: np.tile(getattr(m.neurons, name), (times, *[1] * (getattr(m.neurons, name).ndim - 1)))
-        for name in ("masses", "neuron_norms", "live", "dominant", "max_power", "agrees", "phases",
-                     "phase_error", "cosine_fit")
-    }  # fmt: skip
+        for name in (
+            "masses",
+            "neuron_norms",
+            "live",
+            "dominant",
+            "max_power",
+            "agrees",
+            "phases",
+            "phase_error",
+            "cosine_fit",
+        )
+    }
     spectrum = {slot: np.tile(shares, (times, 1)) for slot, shares in m.spectrum.items()}
     run = remeasured(run, **many, spectrum=spectrum)
     m = run.measurement
@@ -211,8 +224,11 @@ def measured(x, y, verdict):
 
 
 def test_the_plane_has_every_network_by_verdict_and_the_thresholds():
-    networks = [("<b>a", measured(0.99, 0.2, "pizza")), ("b", measured(0.3, 0.9, "clock")),
-                ("c", measured(0.98, 0.22, "pizza"))]  # fmt: skip
+    networks = [
+        ("<b>a", measured(0.99, 0.2, "pizza")),
+        ("b", measured(0.3, 0.9, "clock")),
+        ("c", measured(0.98, 0.22, "pizza")),
+    ]
     figure = plane_figure(networks)
     traces = {trace.name: trace for trace in figure.data}
     assert list(traces["pizza"].x) == [0.99, 0.98]

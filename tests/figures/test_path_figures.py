@@ -130,9 +130,11 @@ def test_circles_are_the_runs_measurements(c5_path, runs):
 
 def test_a_margin_of_zero_is_drawn_and_not_left_out(c5_path, runs):
     run = SimpleNamespace(
-        recipe=runs[0].recipe, measurement=runs[0].measurement, prediction=runs[0].prediction,
+        recipe=runs[0].recipe,
+        measurement=runs[0].measurement,
+        prediction=runs[0].prediction,
         verdict=SimpleNamespace(margin_ratio=0.0),
-    )  # fmt: skip
+    )
     figure = penalty_path_figure(c5_path, [run])
     assert traces(figure, "y", "markers")[0].y[0] == 0
     assert traces(figure, "y3", "markers")[0].y[0] == run.measurement.norm

@@ -81,7 +81,7 @@ def is_w(file):
         ({name: p.numpy() for name, p in W.items()}, ""),
         (collections.OrderedDict((n, torch.nn.Parameter(p)) for n, p in W.items()), ""),
     ],
-)  # fmt: skip
+)
 def test_the_network_is_found_in_any_container(tmp_path, content, note):
     file = read_file(saved(tmp_path / "a.ckpt", content), marks=[NAMED])
     assert is_w(file)
@@ -98,14 +98,18 @@ def test_the_network_is_found_in_any_container(tmp_path, content, note):
         ({"a": 1, "b": "x"}, "holds no tensors, but 'a', 'b'"),
         ([W["u"], W["w"]], "holds no tensors, but 2 values without names"),
         ({"state_dict": {}}, "holds no tensors"),
-        ({"model": {f"layer{i}": torch.ones(i, 2) for i in range(11)}},
-         "layer0 (0, 2), model.layer1 (1, 2)"),
-        ({"pos_embed.W_pos": W["u"], "embed.W_E": W["u"], "unembed.W_U": W["u"]},
-         "nearest is pizza, which also has blocks.0.attn.W_K"),
+        (
+            {"model": {f"layer{i}": torch.ones(i, 2) for i in range(11)}},
+            "layer0 (0, 2), model.layer1 (1, 2)",
+        ),
+        (
+            {"pos_embed.W_pos": W["u"], "embed.W_E": W["u"], "unembed.W_U": W["u"]},
+            "nearest is pizza, which also has blocks.0.attn.W_K",
+        ),
         ({"x": {"embed.W_E": W["u"]}, "y": 1}, "the nearest is"),
         ({"a\nb\x1b[1m": W["u"]}, "it has a\\nb\\x1b[1m (5, 12)"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_single_network_is_named(tmp_path, content, words):
     with pytest.raises(ValueError, match=r"^a\.pt ") as error:
         read_network(saved(tmp_path / "a.pt", content))
@@ -115,16 +119,33 @@ def test_what_is_no_single_network_is_named(tmp_path, content, words):
 
 
 HARMLESS = {
-    "namespace": argparse.Namespace(p=11), "path": pathlib.Path("a/b"),
-    "default": collections.defaultdict(list, {"a": [1]}), "deque": collections.deque([1, 2]),
-    "counter": collections.Counter("aab"), "simple": types.SimpleNamespace(x=(1, 2)),
-    "time": datetime.datetime(2024, 1, 2), "half": np.float32(1.5), "int": np.int64(3),
-    "flag": np.bool_(True), "array": np.arange(3.0), "words": np.array(["a", "b"]),
-    "state": np.random.RandomState(0).get_state(), "complex": 1j, "bytes": b"x", "set": {1},
-    "device": torch.device("cpu"), "dtype": torch.float16, "size": torch.Size([1]), "slice": slice(2),
-    "range": range(3), "none": None, "class": torch.nn.ReLU, "function": os.getcwd,
-    "long": 10**30, "nan": float("nan"),
-}  # fmt: skip
+    "namespace": argparse.Namespace(p=11),
+    "path": pathlib.Path("a/b"),
+    "default": collections.defaultdict(list, {"a": [1]}),
+    "deque": collections.deque([1, 2]),
+    "counter": collections.Counter("aab"),
+    "simple": types.SimpleNamespace(x=(1, 2)),
+    "time": datetime.datetime(2024, 1, 2),
+    "half": np.float32(1.5),
+    "int": np.int64(3),
+    "flag": np.bool_(True),
+    "array": np.arange(3.0),
+    "words": np.array(["a", "b"]),
+    "state": np.random.RandomState(0).get_state(),
+    "complex": 1j,
+    "bytes": b"x",
+    "set": {1},
+    "device": torch.device("cpu"),
+    "dtype": torch.float16,
+    "size": torch.Size([1]),
+    "slice": slice(2),
+    "range": range(3),
+    "none": None,
+    "class": torch.nn.ReLU,
+    "function": os.getcwd,
+    "long": 10**30,
+    "nan": float("nan"),
+}
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -133,12 +154,24 @@ def test_plain_values_beside_the_weights_are_read(tmp_path, protocol):
     file = read_file(path, marks=[NAMED])
     assert is_w(file)
     expected = {
-        "namespace": {"p": 11}, "path": "a/b", "default": {"a": [1]}, "deque": [1, 2],
-        "counter": {"a": 2, "b": 1}, "simple": {"x": (1, 2)}, "half": 1.5, "int": 3, "flag": True,
-        "complex": 1j, "bytes": b"x", "dtype": torch.float16, "size": (1,), "none": None,
-        "class": "torch.nn.modules.activation.ReLU", "function": f"{os.getcwd.__module__}.getcwd",
+        "namespace": {"p": 11},
+        "path": "a/b",
+        "default": {"a": [1]},
+        "deque": [1, 2],
+        "counter": {"a": 2, "b": 1},
+        "simple": {"x": (1, 2)},
+        "half": 1.5,
+        "int": 3,
+        "flag": True,
+        "complex": 1j,
+        "bytes": b"x",
+        "dtype": torch.float16,
+        "size": (1,),
+        "none": None,
+        "class": "torch.nn.modules.activation.ReLU",
+        "function": f"{os.getcwd.__module__}.getcwd",
         "long": 10**30,
-    }  # fmt: skip
+    }
     assert {name: file.values[name] for name in expected} == expected
     assert np.array_equal(file.values["array"], np.arange(3.0))
 
@@ -185,9 +218,14 @@ def test_a_file_that_would_execute_code_names_what_it_calls(tmp_path, capsys, va
 
 def test_names_that_stand_for_plain_data_do_nothing_else():
     """State and attributes given to allowed functions, classes and tensors reach nothing."""
-    for target in (b"ctorch._utils\n_rebuild_tensor_v2\n", b"cargparse\nNamespace\n",
-                   b"cnumpy\ndtype\n", b"ctorch\nfloat32\n", b"ccollections\nOrderedDict\n",
-                   b"ctorch\nFloatStorage\n"):  # fmt: skip
+    for target in (
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        b"cargparse\nNamespace\n",
+        b"cnumpy\ndtype\n",
+        b"ctorch\nfloat32\n",
+        b"ccollections\nOrderedDict\n",
+        b"ctorch\nFloatStorage\n",
+    ):
         for state in (b"}S'evil'\nI1\ns", b"(N}S'evil'\nI1\nst"):
             buffer = io.BytesIO()
             with zipfile.ZipFile(buffer, "w") as archive:
@@ -202,12 +240,21 @@ def test_names_that_stand_for_plain_data_do_nothing_else():
 def test_tensors_are_those_that_pytorch_reads(tmp_path, legacy):
     base = torch.arange(24.0).reshape(4, 6)
     content = {
-        "rows": base[1:3], "turned": base.T, "steps": base[:, ::2], "one": base[2, 3],
-        "wide": torch.ones(1).expand(3, 4), "none": base[:0], "parameter": torch.nn.Parameter(base),
-        "negative": torch.complex(base, base).conj().imag, "double": base.double(),
-        "int": base.int(), "bool": base > 3, "complex": torch.complex(base, -base),
-        "byte": base.byte(), "long": base.long(),
-    }  # fmt: skip
+        "rows": base[1:3],
+        "turned": base.T,
+        "steps": base[:, ::2],
+        "one": base[2, 3],
+        "wide": torch.ones(1).expand(3, 4),
+        "none": base[:0],
+        "parameter": torch.nn.Parameter(base),
+        "negative": torch.complex(base, base).conj().imag,
+        "double": base.double(),
+        "int": base.int(),
+        "bool": base > 3,
+        "complex": torch.complex(base, -base),
+        "byte": base.byte(),
+        "long": base.long(),
+    }
     path = saved(tmp_path / "a.pt", content, _use_new_zipfile_serialization=not legacy)
     theirs, ours = torch.load(path, weights_only=True), read_file(path).tensors
     assert list(ours) == list(theirs)
@@ -224,10 +271,16 @@ def test_plain_pickles_of_arrays_and_tensors(tmp_path, protocol):
 
 
 TORCH_TYPES = {
-    "float16": "float16", "bfloat16": "bfloat16", "float8_e4m3fn": "float8_e4m3fn",
-    "float8_e5m2": "float8_e5m2", "float64": "", "int8": "", "uint16": "uint16", "bool": "",
+    "float16": "float16",
+    "bfloat16": "bfloat16",
+    "float8_e4m3fn": "float8_e4m3fn",
+    "float8_e5m2": "float8_e5m2",
+    "float64": "",
+    "int8": "",
+    "uint16": "uint16",
+    "bool": "",
     "complex64": "u holds complex numbers",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
@@ -460,9 +513,12 @@ def test_settings_beside_a_file_may_hold_any_number_of_64_bits(tmp_path):
 def test_logits_of_other_shapes_are_explained(tmp_path):
     for shape, words in (
         ((5, 5, 6), "a.npz: logits has shape (5, 5, 6); leave out the class of the equals sign"),
-        ((25, 6), "logits[..., :5]"), ((5, 6, 5), "expected (n, n, n), or (n*n, n)"),
-        ((24, 5), "expected (n, n, n)"), ((), "expected (n, n, n)"), ((0, 0, 0), "expected (n, n, n)"),
-    ):  # fmt: skip
+        ((25, 6), "logits[..., :5]"),
+        ((5, 6, 5), "expected (n, n, n), or (n*n, n)"),
+        ((24, 5), "expected (n, n, n)"),
+        ((), "expected (n, n, n)"),
+        ((0, 0, 0), "expected (n, n, n)"),
+    ):
         np.savez(tmp_path / "a.npz", logits=np.zeros(shape))
         with pytest.raises(ValueError, match=r"a\.npz") as error:
             read_network(tmp_path / "a.npz")
@@ -554,7 +610,7 @@ TRIES = {
     "14_config_overflow/chu_bigseed/model.pt": "cfg.json beside model.pt: seed is an integer",
     "14_config_overflow/chu_sum/model.pt": "summary_metrics.json beside model.pt: train_loss is",
     "17_nan_run/parameters.safetensors": "u holds nan at [0, 0, 0]",
-}  # fmt: skip
+}
 
 
 @tries

@@ -111,15 +111,23 @@ def test_wrong_shapes_groups_and_numbers(tmp_path):
         ({"u": u, "v": u, "w": u}, {"group": "S4"}, "have 6 elements, but S4 has 24"),
         ({"u": u, "v": u, "w": u}, {"group": "parity(6,2)"}, "parity(6,2) has no table of pairs"),
         ({"u": u, "v": u, "w": u}, {"form": "npz"}, "it has no logits; it looks like --as uvw"),
-        ({"u": u, "v": u, "w": u}, {"form": "gguf"}, "format 'gguf' is unknown; expected one of pizza"),
+        (
+            {"u": u, "v": u, "w": u},
+            {"form": "gguf"},
+            "format 'gguf' is unknown; expected one of pizza",
+        ),
         ({"x": u}, {}, "is of no known format: it has x (6, 4); no tensor of pizza"),
         ({"u": u * np.nan, "v": u, "w": u}, {}, "u holds nan at [0, 0] (24 of 24 numbers)"),
         ({"u": u * 1e300, "v": u, "w": u}, {}, "not all finite"),
-        ({"logits": np.ones((4, 4, 5))}, {}, "leave out the class of the equals sign: logits[..., :4]"),
+        (
+            {"logits": np.ones((4, 4, 5))},
+            {},
+            "leave out the class of the equals sign: logits[..., :4]",
+        ),
         ({"logits": np.full((4, 4, 4), np.nan)}, {}, "logits holds nan at [0, 0, 0]"),
         ({"logits": np.ones((4, 4, 4)), "table": np.ones((4, 4))}, {}, "table"),
         ({"u": u, "v": u, "w": u}, {"activation": "tanh"}, "tanh"),
-    ]  # fmt: skip
+    ]
     for arrays, options, words in cases:
         with pytest.raises(ValueError, match=r"\S") as error:
             read_network(saved(tmp_path, **arrays), **options)
@@ -130,9 +138,10 @@ def test_wrong_shapes_groups_and_numbers(tmp_path):
 def test_missing_files_folders_and_other_kinds(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"")
     for path, words in (
-        (tmp_path / "no.pt", "no such file"), (tmp_path, "is a folder"),
+        (tmp_path / "no.pt", "no such file"),
+        (tmp_path, "is a folder"),
         (tmp_path / "x.onnx", "x.onnx is empty"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError, match=words):
             read_file(path)
 

@@ -137,12 +137,18 @@ def test_settings_of_chughtai_s_mlp_that_do_not_fit_are_named(tmp_path, cfg, wor
 @pytest.mark.parametrize(
     ("spec", "name"),
     [
-        ("xy mod 11", "C10"), ("x-y mod 11", "C11"), ("2x+3y+5 mod 11", "C11"), ("x/y mod 9", "C6"),
-        ("xy mod 15", "the units mod 15"), ("xy+1 mod 7", "C6"),
+        ("xy mod 11", "C10"),
+        ("x-y mod 11", "C11"),
+        ("2x+3y+5 mod 11", "C11"),
+        ("x/y mod 9", "C6"),
+        ("xy mod 15", "the units mod 15"),
+        ("xy+1 mod 7", "C6"),
         ("x^-1y in S3", "the group of x^-1y in S3"),
-        ("xyx^-1 in S3", None), ("x^2+y^2 mod 7", None), ("x^2+y mod 7", None),
+        ("xyx^-1 in S3", None),
+        ("x^2+y^2 mod 7", None),
+        ("x^2+y mod 7", None),
     ],
-)  # fmt: skip
+)
 def test_group_coordinates_renumber_an_operation_into_a_group(spec, name):
     made = task(spec)
     found = group_coordinates(made)
@@ -158,12 +164,18 @@ def test_group_coordinates_renumber_an_operation_into_a_group(spec, name):
 @pytest.mark.parametrize(
     "text",
     [
-        "lambda x: (x[0]*x[1])%7", "lambda x: (x[0]**x[1] + 3) % 7", "lambda a, b: max(a, b)",
-        "lambda x: pow(x[0], 3, 7) * x[1] % 7", "lambda x: abs(x[0] - x[1])",
-        "lambda x: (x[0] // (x[1] + 1)) % 7", "lambda x: x[0] if x[0] >= x[1] and x[1] else x[1]",
-        "lambda x: x[0] % x[1]", "lambda x: (x[0] ^ x[1] & 3) % 7", "lambda x: pow(x[0], x[1] - 3, 7)",
+        "lambda x: (x[0]*x[1])%7",
+        "lambda x: (x[0]**x[1] + 3) % 7",
+        "lambda a, b: max(a, b)",
+        "lambda x: pow(x[0], 3, 7) * x[1] % 7",
+        "lambda x: abs(x[0] - x[1])",
+        "lambda x: (x[0] // (x[1] + 1)) % 7",
+        "lambda x: x[0] if x[0] >= x[1] and x[1] else x[1]",
+        "lambda x: x[0] % x[1]",
+        "lambda x: (x[0] ^ x[1] & 3) % 7",
+        "lambda x: pow(x[0], x[1] - 3, 7)",
     ],
-)  # fmt: skip
+)
 def test_the_text_of_a_function_means_what_python_means(text):
     found = lambda_operation(text, 7)
     function = eval(text)  # the test's own text
@@ -180,12 +192,25 @@ def test_the_text_of_a_function_means_what_python_means(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "lambda x: 9**9**9**9", "lambda x: x", "lambda x: x[0].real", "lambda x: [x[0] for _ in x]",
-        "lambda x, y, z: x", "lambda *x: x[0]", "lambda x: (lambda y: y)(x[0])", "lambda x: x[2]",
-        "lambda x: open('f')", "x[0]+x[1]", "lambda x: 1 << 99999", "lambda x: x[0]/2", "lambda", "",
-        "lambda x: x[0] % 0", "lambda x: " + "x[0]+" * 99 + "0", "lambda x: -x[0]",
+        "lambda x: 9**9**9**9",
+        "lambda x: x",
+        "lambda x: x[0].real",
+        "lambda x: [x[0] for _ in x]",
+        "lambda x, y, z: x",
+        "lambda *x: x[0]",
+        "lambda x: (lambda y: y)(x[0])",
+        "lambda x: x[2]",
+        "lambda x: open('f')",
+        "x[0]+x[1]",
+        "lambda x: 1 << 99999",
+        "lambda x: x[0]/2",
+        "lambda",
+        "",
+        "lambda x: x[0] % 0",
+        "lambda x: " + "x[0]+" * 99 + "0",
+        "lambda x: -x[0]",
     ],
-)  # fmt: skip
+)
 def test_other_texts_are_refused_by_name(text):
     with pytest.raises(ValueError, match="the operation ") as error:
         lambda_operation(text, 7)
@@ -194,8 +219,15 @@ def test_other_texts_are_refused_by_name(text):
 
 @pytest.mark.parametrize(
     ("first", "second", "same"),
-    [("D4", "Q8", False), ("S3", "D3", True), ("C2xC2", "C4", False), ("Dic3", "C3xC4", False),
-     ("S4", "SL(2,3)", False), ("A5", "A5", True), ("D6", "S3xC2", True)],
-)  # fmt: skip
+    [
+        ("D4", "Q8", False),
+        ("S3", "D3", True),
+        ("C2xC2", "C4", False),
+        ("Dic3", "C3xC4", False),
+        ("S4", "SL(2,3)", False),
+        ("A5", "A5", True),
+        ("D6", "S3xC2", True),
+    ],
+)
 def test_groups_are_the_same_up_to_the_order_of_elements(first, second, same):
     assert same_group(group(first), group(second)) is same

@@ -36,17 +36,29 @@ VARIANTS = {
     "layer norm without": ({"layers": 2}, {"kind": "LN"}, {"normalization_type": "LNPre"}),
     "root mean square": ({}, {"kind": "RMS"}, {"normalization_type": "RMSPre"}),
     "gelu": ({}, {"act": GELU}, {"act_fn": "gelu", "normalization_type": None}),
-    "silu": ({"layers": 2, "biases": True}, {"act": torch.nn.functional.silu},
-             {"act_fn": "silu", "normalization_type": None}),
+    "silu": (
+        {"layers": 2, "biases": True},
+        {"act": torch.nn.functional.silu},
+        {"act_fn": "silu", "normalization_type": None},
+    ),
     "attention alone": ({"hidden": 0}, {}, {"attn_only": True, "normalization_type": None}),
-    "heads that do not divide": ({"width": 10, "heads": 3, "channels": 4}, {},
-                                 {"normalization_type": None, "d_head": 4}),
+    "heads that do not divide": (
+        {"width": 10, "heads": 3, "channels": 4},
+        {},
+        {"normalization_type": None, "d_head": 4},
+    ),
     "no scale": ({}, {"scale": 1.0}, {"use_attn_scale": False, "normalization_type": None}),
-    "parallel": ({"gains": True}, {"kind": "LN", "parallel": True},
-                 {"parallel_attn_mlp": True, "normalization_type": "LN"}),
-    "bidirectional": ({"layers": 2}, {"causal": False},
-                      {"attention_dir": "bidirectional", "normalization_type": None}),
-}  # fmt: skip
+    "parallel": (
+        {"gains": True},
+        {"kind": "LN", "parallel": True},
+        {"parallel_attn_mlp": True, "normalization_type": "LN"},
+    ),
+    "bidirectional": (
+        {"layers": 2},
+        {"causal": False},
+        {"attention_dir": "bidirectional", "normalization_type": None},
+    ),
+}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -56,8 +68,11 @@ def test_a_transformer_lens_file_is_the_function_that_its_settings_say(tmp_path,
     t = random_weights(3, tokens=6, positions=3, classes=5, **sizes)
     wanted = forward(t, pairs(5, 5), **told)
     heads = len(t["blocks.0.attn.W_Q"])
-    path = save(tmp_path, bridge_names(t) if names == "bridge" else t,
-                config={**settings, "n_heads": heads, "n_ctx": 3, "d_vocab": 6})  # fmt: skip
+    path = save(
+        tmp_path,
+        bridge_names(t) if names == "bridge" else t,
+        config={**settings, "n_heads": heads, "n_ctx": 3, "d_vocab": 6},
+    )
     found = read_network(path)
     assert found.form == "nanda"
     np.testing.assert_allclose(found.logits, wanted, atol=1e-9)
@@ -123,21 +138,41 @@ OPERATIONS = [
     ("lambda x: (x[0]+x[1])%7", 7, lambda a, b: (a + b) % 7, "C7", None),
     ("lambda x: (x[0]*x[1])%7", 7, lambda a, b: a * b % 7, "xy mod 7", "C6"),
     ("lambda a, b: (a - b) % 7", 7, lambda a, b: (a - b) % 7, "x-y mod 7", "C7"),
-    ("lambda x: (x[0]**2 + x[1]**2) % 7", 7, lambda a, b: (a * a + b * b) % 7, "x^2+y^2 mod 7", None),
-    ("lambda x: (3*x[0]+2*x[1]+5)%7", 7, lambda a, b: (3 * a + 2 * b + 5) % 7, "3x+2y+5 mod 7", "C7"),
+    (
+        "lambda x: (x[0]**2 + x[1]**2) % 7",
+        7,
+        lambda a, b: (a * a + b * b) % 7,
+        "x^2+y^2 mod 7",
+        None,
+    ),
+    (
+        "lambda x: (3*x[0]+2*x[1]+5)%7",
+        7,
+        lambda a, b: (3 * a + 2 * b + 5) % 7,
+        "3x+2y+5 mod 7",
+        "C7",
+    ),
     ("lambda x: (x[0]**x[1])%7", 7, lambda a, b: a**b % 7, "x[0] ** x[1] % 7", None),
     ("lambda x: x[0]*pow(x[1],-1,7)%7", 7, lambda a, b: a * pow(b, 5, 7) % 7, "x/y mod 7", "C6"),
     ("lambda x: (x[0]*x[1])%8", 8, lambda a, b: a * b % 8, "xy mod 8", "the units mod 8"),
-    ("lambda x: x[0] if x[1] % 2 else (x[0]-x[1]) % 7", 7,
-     lambda a, b: a if b % 2 else (a - b) % 7, "x[0] if x[1] % 2 else (x[0] - x[1]) % 7", None),
-]  # fmt: skip
+    (
+        "lambda x: x[0] if x[1] % 2 else (x[0]-x[1]) % 7",
+        7,
+        lambda a, b: a if b % 2 else (a - b) % 7,
+        "x[0] if x[1] % 2 else (x[0] - x[1]) % 7",
+        None,
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "n", "answer", "name", "over"), OPERATIONS)
 def test_an_operation_is_measured_as_what_its_text_says(tmp_path, text, n, answer, name, over):
     table = [[answer(a, b) for b in range(n)] for a in range(n)]
-    path = save(tmp_path, nanda_axes(answering_weights(table)),
-                config_x={"C": n, "attn_coeff": 1, "funcs": text})  # fmt: skip
+    path = save(
+        tmp_path,
+        nanda_axes(answering_weights(table)),
+        config_x={"C": n, "attn_coeff": 1, "funcs": text},
+    )
     found = read_network(path)
     assert (found.task.name, found.warning) == (name, "")
     seen = examine_table(found.logits, found.task, network=found.network)
@@ -263,12 +298,19 @@ def test_two_files_of_settings_that_differ_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("blocks.0.mlp.W_gate", (18, 25)), ("blocks.0.attn.rotary_sin", (3, 6)),
-        ("embed2.W_E", (6, 18)), ("y_embed", (6, 18)), ("blocks.0.attn.W_Q_extra", (2, 18, 6)),
-        ("blocks.0.mlp.ln.w", (25,)), ("unembed.scale", (5,)), ("head.weight", (5, 18)),
-        ("W_skip", (18, 18)), ("scale", (18,)), ("temperature", (5,)),
+        ("blocks.0.mlp.W_gate", (18, 25)),
+        ("blocks.0.attn.rotary_sin", (3, 6)),
+        ("embed2.W_E", (6, 18)),
+        ("y_embed", (6, 18)),
+        ("blocks.0.attn.W_Q_extra", (2, 18, 6)),
+        ("blocks.0.mlp.ln.w", (25,)),
+        ("unembed.scale", (5,)),
+        ("head.weight", (5, 18)),
+        ("W_skip", (18, 18)),
+        ("scale", (18,)),
+        ("temperature", (5,)),
     ],
-)  # fmt: skip
+)
 def test_tensors_that_are_not_understood_are_named(tmp_path, name, shape):
     t = answering_weights(addition(5), sign=True)
     t[name] = torch.ones(shape)
@@ -286,10 +328,7 @@ def test_layer_norm_at_one_place_alone_is_refused(tmp_path):
 @pytest.mark.parametrize("n", [3, 5])  # a mask (3, 3) has an axis of three elements
 def test_masks_are_ignored(tmp_path, n):
     t = answering_weights(addition(n), sign=n == 5)
-    t |= {
-        "blocks.0.attn.mask": torch.ones(3, 3).tril(),
-        "blocks.0.attn.IGNORE": torch.tensor(-1e5),
-    }
+    t |= {"blocks.0.attn.mask": torch.ones(3, 3).tril(), "blocks.0.attn.IGNORE": torch.tensor(-1e5)}
     attention = None if n == 5 else 1.0
     assert not read_network(save(tmp_path, nanda_axes(t)), attention=attention).warning
 
@@ -362,9 +401,14 @@ def test_more_tokens_than_elements_and_equals(tmp_path):
 
 @pytest.mark.parametrize(
     ("positions", "form", "words"),
-    [(4, None, "4 positions"), (4, "pizza", "4 positions"), (2, "nanda", "2 positions"),
-     (1, None, "1 positions"), (2, "chughtai", "2 positions")],
-)  # fmt: skip
+    [
+        (4, None, "4 positions"),
+        (4, "pizza", "4 positions"),
+        (2, "nanda", "2 positions"),
+        (1, None, "1 positions"),
+        (2, "chughtai", "2 positions"),
+    ],
+)
 def test_positions_of_a_format(tmp_path, positions, form, words):
     t = random_weights(0, tokens=6, positions=positions, classes=6)
     with pytest.raises(ValueError, match=words):

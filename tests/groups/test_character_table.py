@@ -170,8 +170,11 @@ def test_a_character_table_predicts_as_its_group_does(name):
     assert bare.at_penalty == ours.at_penalty
     for f, g in zip(bare.features, ours.features, strict=True):
         assert (f.name, f.status, f.least_share, f.greatest_share) == (
-            g.name, g.status, g.least_share, g.greatest_share,
-        )  # fmt: skip
+            g.name,
+            g.status,
+            g.least_share,
+            g.greatest_share,
+        )
 
 
 @pytest.mark.parametrize("name", ["S4", "C12", "Q8"])
@@ -188,9 +191,14 @@ def test_there_are_no_matrices_without_a_cayley_table(name):
 # ---------------------------------------------------------------------- corrupted irreps
 
 MATRICES = [
-    ("S4", "3a"), ("A5", "5a"), ("Q8", "2a"), ("SL(2,3)", "2a"), ("SL(2,3)", "2b"), ("D6", "2a"),
+    ("S4", "3a"),
+    ("A5", "5a"),
+    ("Q8", "2a"),
+    ("SL(2,3)", "2a"),
+    ("SL(2,3)", "2b"),
+    ("D6", "2a"),
     ("S4~3", "2a"),
-]  # fmt: skip
+]
 
 
 def irrep_of(name: str, label: str):

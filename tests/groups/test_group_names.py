@@ -193,8 +193,20 @@ def test_a_field_is_a_field(q):
 
 
 def test_the_order_that_is_checked_is_that_of_the_table():
-    for name in ("GL(2,4)", "SL(3,2)", "PGL(2,7)", "PSL(2,8)", "AGL(2,3)", "AGL(1,11)", "Heis(4)",
-                 "PSL(2,11)", "AGL(3,2)", "C9:C6", "PSL(3,2)", "QD32"):  # fmt: skip
+    for name in (
+        "GL(2,4)",
+        "SL(3,2)",
+        "PGL(2,7)",
+        "PSL(2,8)",
+        "AGL(2,3)",
+        "AGL(1,11)",
+        "Heis(4)",
+        "PSL(2,11)",
+        "AGL(3,2)",
+        "C9:C6",
+        "PSL(3,2)",
+        "QD32",
+    ):
         made = named_group(name)
         assert len(made.table()) == round(10**made.log10_order)
 
@@ -208,10 +220,13 @@ def test_the_order_that_is_checked_is_that_of_the_table():
         ("Dic12", "Dic12 has order 48 (Dic_n has order 4n); for order 12 write Dic3"),
         ("C7:C3", "C7:C3: the generator of C3 acts on C7 as x → 2x, faithfully"),
         ("C3:C4", "C3:C4: the generator of C4 acts on C3 as x → 2x, not faithfully"),
-        ("C8:C2", "C8:C2[3]: the generator of C2 acts on C8 as x → 3x, faithfully; other actions: "
-                  "C8:C2[5], C8:C2[7]"),
+        (
+            "C8:C2",
+            "C8:C2[3]: the generator of C2 acts on C8 as x → 3x, faithfully; other actions: "
+            "C8:C2[5], C8:C2[7]",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_name_may_be_taken_for_is_said(name, note):
     assert named_group(name).note == task(name).note == note
 
@@ -305,12 +320,21 @@ def test_a_task_has_one_name_whatever_was_typed(spelling, name):
 def test_named_groups_are_gap_s():
     """Isomorphic to the group that GAP makes of its own name for it."""
     names = {
-        "AGL(1,9)": "AGL(1,9)", "AGL(2,3)": "AGL(2,3)", "GL(2,4)": "GL(2,4)", "PSL(2,8)": "PSL(2,8)",
-        "PGL(2,7)": "PGL(2,7)", "SL(3,2)": "SL(3,2)", "QD32": "SmallGroup(32,19)",
-        "D8": "DihedralGroup(16)", "Dic12": "DicyclicGroup(48)", "F21": "SmallGroup(21,1)",
-        "Heis(3)": "ExtraspecialGroup(27,3)", "C8:C2[5]": "SmallGroup(16,6)",
-        "C8:C2[7]": "DihedralGroup(16)", "F56": "SmallGroup(56,11)",
-    }  # fmt: skip
+        "AGL(1,9)": "AGL(1,9)",
+        "AGL(2,3)": "AGL(2,3)",
+        "GL(2,4)": "GL(2,4)",
+        "PSL(2,8)": "PSL(2,8)",
+        "PGL(2,7)": "PGL(2,7)",
+        "SL(3,2)": "SL(3,2)",
+        "QD32": "SmallGroup(32,19)",
+        "D8": "DihedralGroup(16)",
+        "Dic12": "DicyclicGroup(48)",
+        "F21": "SmallGroup(21,1)",
+        "Heis(3)": "ExtraspecialGroup(27,3)",
+        "C8:C2[5]": "SmallGroup(16,6)",
+        "C8:C2[7]": "DihedralGroup(16)",
+        "F56": "SmallGroup(56,11)",
+    }
     lines = []
     for ours, theirs in names.items():
         made = group(ours)

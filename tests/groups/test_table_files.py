@@ -63,15 +63,22 @@ DIALECTS = {
     "spreadsheet.csv": ROWS.replace(",", ",0;").replace("\n", ",0\n") + ",0",
     "sep.csv": "sep=;\n" + ROWS.replace(",", ";"),
     "permutations.g": "[ [ (), (1,2) ], [ (1,2), () ] ]",
-    "markdown.txt": "| |" + "|".join(LABELS) + "|\n|" + "---|" * 7 + "\n"
+    "markdown.txt": "| |"
+    + "|".join(LABELS)
+    + "|\n|"
+    + "---|" * 7
+    + "\n"
     + "".join(f"|{x}|{'|'.join(row)}|\n" for x, row in zip(LABELS, WORDS, strict=True)),
-    "written-by-R.txt": " ".join(f'"{x}"' for x in LABELS) + "\n"
+    "written-by-R.txt": " ".join(f'"{x}"' for x in LABELS)
+    + "\n"
     + "\n".join(f'"{x}" {" ".join(row)}' for x, row in zip(LABELS, WORDS, strict=True)),
-    "pandas.csv": "," + ",".join(map(str, range(6))) + "\n"
+    "pandas.csv": ","
+    + ",".join(map(str, range(6)))
+    + "\n"
     + "\n".join(f"{i},{line}" for i, line in enumerate(ROWS.splitlines())),
     "remarks.csv": "% a group\n" + ROWS.replace("\n", "  # a row\n// and\n\n", 1),
     "aligned.txt": "\n".join(" ".join(f"{entry:>4}" for entry in row) for row in S3.tolist()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -74,5 +74,7 @@ def test_the_file_s_degree_three_irreps_of_a5_are_no_irreps():
     assert every + file["percent_unembed_trivial_rep"] == pytest.approx(1, abs=1e-6)
     key = observe(network, problem).key[0]
     assert [f.irrep.degree for f, is_key in zip(problem.features, key, strict=True) if is_key] == [
-        3, 3, 4,
-    ]  # fmt: skip
+        3,
+        3,
+        4,
+    ]

@@ -144,9 +144,17 @@ def test_a_median_of_nothing_is_refused_and_few_have_no_interval():
 def test_a_training_with_rows_held_back_has_stages():
     problem = task("C5")
     recipe = recipe_for(
-        problem, width=24, train_fraction=0.7, strength=1e-3, learning_rate=0.02, steps=200, members=2,
-        schedule="constant", compile="never", snapshots=0,
-    )  # fmt: skip
+        problem,
+        width=24,
+        train_fraction=0.7,
+        strength=1e-3,
+        learning_rate=0.02,
+        steps=200,
+        members=2,
+        schedule="constant",
+        compile="never",
+        snapshots=0,
+    )
     training = train(problem, recipe)
     found = grokking(training.steps, training.history)
     for index, one in enumerate(found.stages):

@@ -5,12 +5,7 @@ import pytest
 import torch
 
 from marginlens.groups import group
-from marginlens.measures import (
-    examine,
-    examine_network,
-    hidden_evidence,
-    logit_spectrum,
-)
+from marginlens.measures import examine, examine_network, hidden_evidence, logit_spectrum
 from marginlens.measures.logits.clock_pizza import circles
 from marginlens.networks import MLP, Transformer, TransformerSettings, construct
 from marginlens.tasks import task
@@ -97,7 +92,12 @@ def random_features(name, activation, width=300):
     [
         ("C5", lambda: construct(task("C5")), "representations", "one of 2 frequencies"),
         ("C12", lambda: construct(task("C12")), "representations", "one of 6 frequencies"),
-        ("C23", lambda: construct(task("C23")), "representations", "takes only its cos(2πk(a+b−c)/23)"),
+        (
+            "C23",
+            lambda: construct(task("C23")),
+            "representations",
+            "takes only its cos(2πk(a+b−c)/23)",
+        ),
         ("S3", lambda: construct(task("S3")), "representations", "one of 2 irreps"),
         ("A4", lambda: construct(task("A4")), "representations", "only its character of ρ(a)ρ(b)"),
         ("C23", lambda: fourier(23, [3]), "representations", "the frequency k=3"),
@@ -115,7 +115,7 @@ def random_features(name, activation, width=300):
         ("A4", lambda: random_features("A4", "relu"), "unclear", "nearest to memorizing"),
         ("C3", lambda: construct(task("C3")), "unclear", "Cannot be decided on C3"),
     ],
-)  # fmt: skip
+)
 def test_built_networks_are_called_what_they_are(name, made, answer, words):
     found = examine_network(made(), task(name)).learned
     assert found.algorithm == answer
@@ -182,11 +182,17 @@ def test_noise_and_untrained_networks_have_no_algorithm(name):
     settings = TransformerSettings(width=8, heads=2, hidden=9)
     seen = [
         examine(rng.normal(size=(problem.size**2, problem.size)), problem),
-        examine_network(network("relu", **dict(zip("uvw", rng.normal(size=(3, problem.size, 20)),
-                                                   strict=True))), problem),
+        examine_network(
+            network(
+                "relu", **dict(zip("uvw", rng.normal(size=(3, problem.size, 20)), strict=True))
+            ),
+            problem,
+        ),
         examine_network(Transformer.initial(problem, settings, dtype=torch.float64), problem),
-        examine_network(network("x^2", **dict.fromkeys("uvw", np.zeros((problem.size, 3)))), problem),
-    ]  # fmt: skip
+        examine_network(
+            network("x^2", **dict.fromkeys("uvw", np.zeros((problem.size, 3)))), problem
+        ),
+    ]
     for one in seen:
         assert one.learned.algorithm == "none"
         assert one.learned.summary.startswith("No algorithm found: it answers")
@@ -291,10 +297,12 @@ def test_evidence_of_the_hidden_layer_by_its_definitions(name, kind):
     energy = np.maximum(np.square(both).sum((0, 1)), 1e-300)  # of dead neurons zero
     peaks = np.square(both).max((0, 1)) / energy
     assert found.largest_pair == pytest.approx(peaks @ effect)
-    inside = np.array([
-        [np.square(f.project(f.project(both[..., m]).T)).sum() for f in problem.features]
-        for m in range(both.shape[2])
-    ])  # fmt: skip
+    inside = np.array(
+        [
+            [np.square(f.project(f.project(both[..., m]).T)).sum() for f in problem.features]
+            for m in range(both.shape[2])
+        ]
+    )
     assert found.purity == pytest.approx((inside.max(1) / energy) @ effect)
     if name == "C5":
         sums = np.add.outer(np.arange(n), np.arange(n))

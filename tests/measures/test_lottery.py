@@ -25,9 +25,15 @@ SQUARE = parse_activation("x^2")
 
 def start_of(spec="C7", *, width=12, scale=0.1, members=1, tied=False, activation=SQUARE, seed=0):
     return MLP.initial(
-        task(spec), activation, width=width, scale=scale, members=members, tied=tied, seed=seed,
+        task(spec),
+        activation,
+        width=width,
+        scale=scale,
+        members=members,
+        tied=tied,
+        seed=seed,
         dtype=torch.float64,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -67,8 +73,9 @@ def test_the_time_is_when_gradient_descent_takes_off(tied):
     right = (torch.arange(n)[:, None] + torch.arange(n)) % n
     network = MLP(
         {"u": u[None, :, None], "w": w[None, :, None]} | ({} if tied else {"v": v[None, :, None]}),
-        SQUARE, ("u", "v") if tied else (),
-    )  # fmt: skip
+        SQUARE,
+        ("u", "v") if tied else (),
+    )
     time = draw_tickets(network, task("C7")).time[0, k - 1]
     passed, leaves = 0.0, [u, w] if tied else [u, v, w]
     first = max(float(leaf.norm()) for leaf in leaves)
@@ -146,9 +153,19 @@ def test_a_renamed_group_has_the_same_tickets():
 def trained():
     problem = task("C11")
     recipe = recipe_for(
-        problem, width=32, strength=0.0, init_scale=0.05, dtype="float64", optimizer="sgd",
-        learning_rate=4.0, schedule="constant", steps=400, compile="never", snapshots=0, members=2,
-    )  # fmt: skip
+        problem,
+        width=32,
+        strength=0.0,
+        init_scale=0.05,
+        dtype="float64",
+        optimizer="sgd",
+        learning_rate=4.0,
+        schedule="constant",
+        steps=400,
+        compile="never",
+        snapshots=0,
+        members=2,
+    )
     return problem, initial_network(problem, recipe), train(problem, recipe).network
 
 

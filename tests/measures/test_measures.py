@@ -20,9 +20,21 @@ from marginlens.tasks import task
 from marginlens.theory import default_activation, parse_activation, predict
 
 GROUPS = (
-    "C2", "C5", "C12", "C2xC2xC4", "D6", "Q16", "SL(2,3)", "S4", "A5", "S3xC4", "Q8xQ8",
-    "C12~1", "SL(2,3)~4", "Q8xC3~5",
-)  # fmt: skip
+    "C2",
+    "C5",
+    "C12",
+    "C2xC2xC4",
+    "D6",
+    "Q16",
+    "SL(2,3)",
+    "S4",
+    "A5",
+    "S3xC4",
+    "Q8xQ8",
+    "C12~1",
+    "SL(2,3)~4",
+    "Q8xC3~5",
+)
 SEEDS = (0, 1, 2)
 NEURON = ("neuron_norms", "live", "max_power", "agrees")
 NUMBERS = ("accuracy", "cross_entropy", "norm", "margin", "normalized_margin")
@@ -92,8 +104,9 @@ def plain_totals(weights, problem, sigma, nu):
         margins.append(logits[answer] - wrong)
         losses.append(math.log(sum(math.exp(value - logits[answer]) for value in logits)))
     width = weights["w"].shape[1]
-    norms = [math.sqrt(sum(float((w[:, i] ** 2).sum()) for w in weights.values()))
-             for i in range(width)]  # fmt: skip
+    norms = [
+        math.sqrt(sum(float((w[:, i] ** 2).sum()) for w in weights.values())) for i in range(width)
+    ]
     return {
         "accuracy": right / len(margins),
         "cross_entropy": sum(losses) / len(losses),
@@ -174,8 +187,10 @@ def test_a_constant_added_to_the_weights_is_not_seen_in_the_spectrum(name):
     problem = task(name)
     weights = weights_of(random_network(problem))
     plain = power_spectra(problem, weights, np.ones(7, bool))
-    lifted = {slot: w + constant for (slot, w), constant in zip(weights.items(), (3.0, -5.0, 2.0),
-              strict=True)}  # fmt: skip
+    lifted = {
+        slot: w + constant
+        for (slot, w), constant in zip(weights.items(), (3.0, -5.0, 2.0), strict=True)
+    }
     for slot, share in power_spectra(problem, lifted, np.ones(7, bool)).items():
         np.testing.assert_allclose(share, plain[slot], atol=1e-12)
 
@@ -183,11 +198,7 @@ def test_a_constant_added_to_the_weights_is_not_seen_in_the_spectrum(name):
 def test_all_together_is_weighted_by_energy():
     """u three times as large as v and w, on another frequency, holds 9/11 of the energy."""
     n = 7
-    weights = {
-        "u": waves(n, [1], 0.3, 3.0),
-        "v": waves(n, [2], 1.0),
-        "w": waves(n, [3], 2.0),
-    }
+    weights = {"u": waves(n, [1], 0.3, 3.0), "v": waves(n, [2], 1.0), "w": waves(n, [3], 2.0)}
     found = measure(network(weights), task("C7"))
     np.testing.assert_allclose(found.spectrum["all"], [[9 / 11, 1 / 11, 1 / 11]], rtol=1e-12)
     assert found.dominant.tolist() == [0]
@@ -304,8 +315,16 @@ def test_reordering_the_neurons_reorders_the_measurement(name):
     assert_same_numbers(found, expected)
     np.testing.assert_allclose(found.share, expected.share, rtol=1e-12)
     np.testing.assert_array_equal(found.count, expected.count)
-    for field in (*NEURON, "dominant", "phases", "phase_error", "cosine_fit", "subset_power",
-                  "magnitude_ratio", "signs_agree"):  # fmt: skip
+    for field in (
+        *NEURON,
+        "dominant",
+        "phases",
+        "phase_error",
+        "cosine_fit",
+        "subset_power",
+        "magnitude_ratio",
+        "signs_agree",
+    ):
         if getattr(expected, field) is not None:
             np.testing.assert_allclose(getattr(found, field), getattr(expected, field)[order])
 
@@ -325,9 +344,20 @@ def test_scaling_all_weights_scales_margin_and_norm_and_nothing_else(name, activ
     assert found.normalized_margin == pytest.approx(expected.normalized_margin, rel=1e-9)
     assert found.accuracy == expected.accuracy
     np.testing.assert_allclose(found.neuron_norms, factor * expected.neuron_norms, rtol=1e-12)
-    for field in ("live", "dominant", "max_power", "agrees", "share", "count", "phases",
-                  "phase_error", "cosine_fit", "subset_power", "magnitude_ratio",
-                  "signs_agree"):  # fmt: skip
+    for field in (
+        "live",
+        "dominant",
+        "max_power",
+        "agrees",
+        "share",
+        "count",
+        "phases",
+        "phase_error",
+        "cosine_fit",
+        "subset_power",
+        "magnitude_ratio",
+        "signs_agree",
+    ):
         if getattr(expected, field) is not None:
             np.testing.assert_allclose(
                 getattr(found, field), getattr(expected, field), rtol=1e-9, atol=1e-12
@@ -498,8 +528,13 @@ def test_dead_neurons_take_no_part(name):
     assert found.live.tolist() == [True] * count + [False] * 3
     assert found.dominant[count:].tolist() == [-1] * 3
     assert not found.agrees[count:].any()
-    for values in (*found.spectrum.values(), found.max_power, found.phases, found.phase_error,
-                   found.cosine_fit):  # fmt: skip
+    for values in (
+        *found.spectrum.values(),
+        found.max_power,
+        found.phases,
+        found.phase_error,
+        found.cosine_fit,
+    ):
         if values is not None:
             assert np.isnan(values[count:]).all()
             assert not np.isnan(values[:count]).any()

@@ -20,13 +20,7 @@ from marginlens.measures import (
 )
 from marginlens.measures.logits.losses import mean_cross_entropy
 from marginlens.measures.neurons.representations import hidden_shares, logit_ablations
-from marginlens.networks import (
-    MLP,
-    Factored,
-    Transformer,
-    TransformerSettings,
-    construct,
-)
+from marginlens.networks import MLP, Factored, Transformer, TransformerSettings, construct
 from marginlens.tasks import task
 from marginlens.theory import algorithm, parse_activation
 
@@ -274,9 +268,11 @@ def test_measure_takes_logits_of_any_library(kind):
     problem = task("C5")
     logits = construct(problem).logits(problem)[0]
     given = {
-        "tensor": logits.clone().requires_grad_(True), "array": logits.numpy(),
-        "table": logits.numpy().reshape(5, 5, 5), "list": logits.tolist(),
-    }[kind]  # fmt: skip
+        "tensor": logits.clone().requires_grad_(True),
+        "array": logits.numpy(),
+        "table": logits.numpy().reshape(5, 5, 5),
+        "list": logits.tolist(),
+    }[kind]
     found = measure(logits=given)
     assert (found.task, found.accuracy, found.neurons) == ("C5", 1, None)
     assert found.logits.key_features == ("k=1", "k=2")

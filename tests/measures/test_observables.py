@@ -18,9 +18,13 @@ GROUPS = ["C5", "C6", "S3", "Q8", "A4", "D4", "SL(2,3)"]
 
 def random_network(name: str, members: int = 3, width: int = 6, activation: str = "x^2") -> MLP:
     return MLP.initial(
-        task(name), parse_activation(activation), width=width, members=members, seed=5,
+        task(name),
+        parse_activation(activation),
+        width=width,
+        members=members,
+        seed=5,
         dtype=torch.float64,
-    )  # fmt: skip
+    )
 
 
 def weights_by_definition(logits: np.ndarray, name: str) -> np.ndarray:

@@ -29,9 +29,14 @@ ARRAYS = (
 
 def mlp(problem, *, members=3, width=5, activation="relu", tied=False):
     return MLP.initial(
-        problem, parse_activation(activation), width=width, members=members, seed=3, tied=tied,
+        problem,
+        parse_activation(activation),
+        width=width,
+        members=members,
+        seed=3,
+        tied=tied,
         dtype=torch.float64,
-    )  # fmt: skip
+    )
 
 
 def assert_alike(found, expected):

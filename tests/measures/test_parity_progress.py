@@ -25,16 +25,22 @@ from marginlens.training.data import drawn_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 DERIVATIVES = {
-    "relu": lambda z: float(z > 0), "x^2": lambda z: 2 * z, "relu^2": lambda z: 2 * max(z, 0.0),
+    "relu": lambda z: float(z > 0),
+    "x^2": lambda z: 2 * z,
+    "relu^2": lambda z: 2 * max(z, 0.0),
     "x^3": lambda z: 3 * z**2,
-}  # fmt: skip
+}
 
 
 def network_of(name: str, activation: str, *, biases: bool, width=4, members=2) -> MLP:
     return MLP.initial(
-        task(name), parse_activation(activation), width=width, members=members, biases=biases,
+        task(name),
+        parse_activation(activation),
+        width=width,
+        members=members,
+        biases=biases,
         dtype=torch.float64,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("activation", DERIVATIVES)
@@ -122,17 +128,32 @@ def test_a_sample_comes_close_and_is_needed_where_rows_are_not_listed():
     large = network_of("parity(40,2)", "relu", biases=False)
     with pytest.raises(ValueError, match="online"):
         fourier_gaps(large, task("parity(40,2)"))
-    assert fourier_gaps(large, task("parity(40,2)"), rows=drawn_rows(
-        task("parity(40,2)"), 100, np.random.default_rng(0))).shape == (2, 4)  # fmt: skip
+    assert fourier_gaps(
+        large,
+        task("parity(40,2)"),
+        rows=drawn_rows(task("parity(40,2)"), 100, np.random.default_rng(0)),
+    ).shape == (2, 4)
 
 
 def test_hidden_progress_rises_before_accuracy():
     of = task("parity(20,2)")
     recipe = recipe_for(
-        of, activation="relu", loss_function="hinge", online=True, batch=32, optimizer="sgd",
-        learning_rate=0.1, schedule="constant", strength=0.0, width=40, steps=80, record_every=5,
-        init_scale=20**-0.5, snapshots=40, compile="never",
-    )  # fmt: skip
+        of,
+        activation="relu",
+        loss_function="hinge",
+        online=True,
+        batch=32,
+        optimizer="sgd",
+        learning_rate=0.1,
+        schedule="constant",
+        strength=0.0,
+        width=40,
+        steps=80,
+        record_every=5,
+        init_scale=20**-0.5,
+        snapshots=40,
+        compile="never",
+    )
     training = train(of, recipe)
     found = parity_progress(of, training, rows=recorded_rows(of, recipe))
     assert found.neuron_step < found.accuracy_step

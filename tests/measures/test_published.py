@@ -12,8 +12,9 @@ from marginlens.measures.logits.spectrum import logit_spectrum
 
 pytestmark = needs_fixtures
 
-PIZZA, CLOCK, BETWEEN = (FOLDER / "pizza" / f"model_{run}.pt" for run in (
-    "p99zdpze5l", "l8k1hzciux", "2k4ohj6bhd"))  # fmt: skip
+PIZZA, CLOCK, BETWEEN = (
+    FOLDER / "pizza" / f"model_{run}.pt" for run in ("p99zdpze5l", "l8k1hzciux", "2k4ohj6bhd")
+)
 NANDA = FOLDER / "nanda" / "wd_10-1_mod_addition_loss_curve.pth"
 
 
@@ -173,8 +174,11 @@ def test_why_the_authors_name_two_irreps_of_a5():
     def similarities(denominator):
         axis = np.sqrt(8 / (5 + np.sqrt(5))) * np.array([0.5, (1 + np.sqrt(5)) / denominator, 0])
         rotation = Rotation.from_rotvec(2 * np.pi / 5 * axis)
-        matrices = {cycle: rotation.as_matrix(), cycle**-1: rotation.inv().as_matrix(),
-                    double: np.diag([-1.0, 1.0, -1.0])}  # fmt: skip
+        matrices = {
+            cycle: rotation.as_matrix(),
+            cycle**-1: rotation.inv().as_matrix(),
+            double: np.diag([-1.0, 1.0, -1.0]),
+        }
         traces = []
         for g in elements:
             product = np.eye(3)

@@ -118,9 +118,10 @@ class Factored(nn.Module):
         torch.manual_seed(0)
         self.embed = nn.Embedding(problem.size, 7)
         self.net = nn.Sequential(
-            nn.Linear(7 * problem.factors, WIDTH, bias=False), nn.ReLU(),
+            nn.Linear(7 * problem.factors, WIDTH, bias=False),
+            nn.ReLU(),
             nn.Linear(WIDTH, problem.classes, bias=False),
-        )  # fmt: skip
+        )
 
     def forward(self, rows):
         return self.net(self.embed(rows).flatten(1))
@@ -143,8 +144,10 @@ def bare(problem):
     """The same weights as one of our networks."""
     *tables, w = weights(problem)
     names = (*problem.slots, "w")
-    return {n: torch.tensor(np.float32(t), dtype=torch.float64)[None]
-            for n, t in zip(names, (*tables, w), strict=True)}  # fmt: skip
+    return {
+        n: torch.tensor(np.float32(t), dtype=torch.float64)[None]
+        for n, t in zip(names, (*tables, w), strict=True)
+    }
 
 
 RECOGNISED = {
@@ -161,7 +164,7 @@ RECOGNISED = {
     "with the hidden layer": ("S3", Hidden, "x^2", ("logits are the item 1 returned",)),
     "positions": ("S3", Positions, "x^2", ("logits are those at the last of 2 positions",)),
     "compiled names": ("D4", lambda of: nn.Sequential(Embeddings(of)), "x^2", ()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", RECOGNISED)
@@ -229,11 +232,13 @@ BLACK_BOXES = {
     "twice": (Twice, "no network with one hidden layer of its tensors has its logits"),
     "layer norm": (Normalized, "no network with one hidden layer"),
     "a biased unembedding": (lambda of: Embeddings(of, bias=True), "its logits have a bias"),
-    "no such shapes": (lambda of: nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 2)), Ones(of)),
-                       "no tensor of it has shape (6, neurons)"),
+    "no such shapes": (
+        lambda of: nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 2)), Ones(of)),
+        "no tensor of it has shape (6, neurons)",
+    ),
     "an equals sign": (Equals, "it has logits of other classes too"),
     "a function": (lambda of: Embeddings(of).forward, "a callable has logits alone"),
-}  # fmt: skip
+}
 
 
 class Ones(nn.Module):
@@ -322,10 +327,14 @@ def test_arrays_of_weights_and_of_logits_give_the_record_of_the_network():
     logits = best.logits(problem)
     two = torch.stack([torch.zeros_like(logits[0]), logits[0]])
     for given, member in (
-        ((u[0], v[0], w[0]), 0), ([u[0].numpy(), v[0].numpy(), w[0].numpy()], 0),
-        ({"w": w, "u": u, "v": v}, 0), ((u.repeat(3, 1, 1), v.repeat(3, 1, 1), w.repeat(3, 1, 1)), 2),
-        (logits[0], 0), (logits[0].reshape(5, 5, 5), 0), (two.numpy(), 1),
-    ):  # fmt: skip
+        ((u[0], v[0], w[0]), 0),
+        ([u[0].numpy(), v[0].numpy(), w[0].numpy()], 0),
+        ({"w": w, "u": u, "v": v}, 0),
+        ((u.repeat(3, 1, 1), v.repeat(3, 1, 1), w.repeat(3, 1, 1)), 2),
+        (logits[0], 0),
+        (logits[0].reshape(5, 5, 5), 0),
+        (two.numpy(), 1),
+    ):
         found = ml.measure(given, problem, member=member)
         assert found.margin == pytest.approx(expected.margin)
         assert found.logits.key_features == ("k=1", "k=2")
@@ -363,9 +372,13 @@ def test_a_state_dict_of_any_names_is_loaded_by_its_shapes_and_answers():
     assert loaded.measure().normalized_margin == pytest.approx(best)
     assert "u: first.weight, v: second.weight, w: out.weight" in str(loaded)
     for given, words in (
-        ((Embeddings(problem).state_dict(), problem), "no candidate among its tensors answers half"),
-        ((names,), "name the task"), ((Embeddings(problem),), "measure a module itself"),
+        (
+            (Embeddings(problem).state_dict(), problem),
+            "no candidate among its tensors answers half",
+        ),
+        ((names,), "name the task"),
+        ((Embeddings(problem),), "measure a module itself"),
         (("missing.pt",), "no such file"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ml.MarginLensError, match=words):
             ml.load(*given)

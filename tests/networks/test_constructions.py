@@ -236,10 +236,13 @@ def test_gromovs_error_is_the_variance_of_its_neurons_over_the_width():
     target = np.eye(n)[of.answers]
     # of a neuron with s = 1, over all phases: a grid of 16 x 16 is exact for these polynomials
     one, two = np.meshgrid(*[2 * np.pi * np.arange(16) / 16] * 2)
-    variance = np.mean([
-        np.var((np.cos(one) + np.cos(two)) ** 2 * np.cos(one + two - 2 * np.pi * k * d / n))
-        for k in range(n) for d in range(n)
-    ])  # fmt: skip
+    variance = np.mean(
+        [
+            np.var((np.cos(one) + np.cos(two)) ** 2 * np.cos(one + two - 2 * np.pi * k * d / n))
+            for k in range(n)
+            for d in range(n)
+        ]
+    )
     for width in (10 * n, 40 * n, 160 * n):
         errors = [
             np.mean((gromov(of, width=width, seed=seed).logits(of)[0].numpy() - target) ** 2)

@@ -37,9 +37,13 @@ def test_equals_the_full_sequence_and_autograd(layers, sequence, attention, laye
     """Whole tables and weighted rows; MLPs with biases and without."""
     of = task("C5")
     settings = replace(
-        SMALL, layers=layers, sequence=sequence, attention=attention, layer_norm=layer_norm,
+        SMALL,
+        layers=layers,
+        sequence=sequence,
+        attention=attention,
+        layer_norm=layer_norm,
         biases=layers != 2,
-    )  # fmt: skip
+    )
     net = network(of, settings, members=2)
     assert_textbook(of, net, **DEEP)
     assert_textbook(of, net.member(1), rows=weighted(of, 0.4), **DEEP)
@@ -154,10 +158,18 @@ def test_one_layer_s_names_and_random_start_are_those_of_old_files():
     of, generator = task("C5"), torch.Generator().manual_seed(12)
     head = (2, 4, 8)
     shapes = {
-        "embed": (6, 8), "position": (3, 8), "query": head, "key": head, "value": head,
-        "output": head, "up": (12, 8), "up_bias": (12,), "down": (12, 8), "down_bias": (8,),
+        "embed": (6, 8),
+        "position": (3, 8),
+        "query": head,
+        "key": head,
+        "value": head,
+        "output": head,
+        "up": (12, 8),
+        "up_bias": (12,),
+        "down": (12, 8),
+        "down_bias": (8,),
         "unembed": (5, 8),
-    }  # fmt: skip
+    }
     start = Transformer.initial(of, SMALL, seed=12, dtype=torch.float64).tensors
     assert list(start) == list(shapes)
     deep = Transformer.initial(

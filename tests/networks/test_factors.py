@@ -31,8 +31,9 @@ def with_gradients(of: Task, net: MLP):
 def by_autograd(of: Task, net: MLP) -> tuple[Tensor, dict[str, Tensor]]:
     """One-hot inputs side by side through two matrices, with PyTorch's own cross-entropy."""
     leaves = {name: p.clone().requires_grad_() for name, p in net.tensors.items()}
-    hot = torch.cat([torch.eye(of.size, dtype=torch.float64)[of.inputs[:, s]]
-                     for s in range(of.factors)], dim=1)  # fmt: skip
+    hot = torch.cat(
+        [torch.eye(of.size, dtype=torch.float64)[of.inputs[:, s]] for s in range(of.factors)], dim=1
+    )
     losses = []
     for member in range(net.members):
         first = torch.cat([leaves[slot][member] for slot in of.slots])

@@ -44,9 +44,15 @@ def table_logits(network: Network, of, leaves: dict[str, Tensor]) -> Tensor:
 
 def mlp(of, activation="x^2", *, tied=False, biases=False) -> MLP:
     return MLP.initial(
-        of, parse_activation(activation), width=6, members=3, scale=0.6, tied=tied, biases=biases,
+        of,
+        parse_activation(activation),
+        width=6,
+        members=3,
+        scale=0.6,
+        tied=tied,
+        biases=biases,
         dtype=torch.float64,
-    )  # fmt: skip
+    )
 
 
 C5, S3, PARITY = task("C5"), task("S3"), task("parity(5,2)")

@@ -23,8 +23,17 @@ from marginlens.theory import parse_activation
 
 TASKS = ("C5", "S3", "Q8", "parity(6,3)")
 ACTIVATIONS = (
-    "x^2", "x^3", "x^4", "relu", "abs", "leaky_relu(0.1)", "relu^2", "relu^1.5", "|x|^1.5", "|x|^3",
-)  # fmt: skip
+    "x^2",
+    "x^3",
+    "x^4",
+    "relu",
+    "abs",
+    "leaky_relu(0.1)",
+    "relu^2",
+    "relu^1.5",
+    "|x|^1.5",
+    "|x|^3",
+)
 SLOPES = {"relu": 0.0, "abs": -1.0, "leaky_relu(0.1)": 0.1}
 
 

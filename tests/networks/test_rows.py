@@ -21,9 +21,15 @@ TIED = ("C5", "S3", "Q8", "compose(C3,3)", "compose(S3,3)")
 def network(of: Task, *, tied=False, activation="x^2", members=2, width=4, seed=0) -> MLP:
     sigma = parse_activation(activation)
     return MLP.initial(
-        of, sigma, width=width, members=members, seed=seed, scale=0.6, tied=tied,
+        of,
+        sigma,
+        width=width,
+        members=members,
+        seed=seed,
+        scale=0.6,
+        tied=tied,
         dtype=torch.float64,
-    )  # fmt: skip
+    )
 
 
 def on(of: Task, net: MLP, rows: Rows | None, **options) -> tuple[Evaluation, dict]:

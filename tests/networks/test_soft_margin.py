@@ -14,16 +14,26 @@ needs_compiler = pytest.mark.skipif(
     build.compiler() is None, reason="there is no C++ compiler (g++ or clang++)"
 )
 CASES = {
-    "C5": "x^2", "S3": "x^2", "compose(C3,3)": "x^3", "parity(4,2)": "x^2", "D4": "relu",
-    "x/y mod 5": "leaky_relu(0.2)", "Q8": "|x|^1.5",
-}  # fmt: skip
+    "C5": "x^2",
+    "S3": "x^2",
+    "compose(C3,3)": "x^3",
+    "parity(4,2)": "x^2",
+    "D4": "relu",
+    "x/y mod 5": "leaky_relu(0.2)",
+    "Q8": "|x|^1.5",
+}
 
 
 def network_of(spec, activation, *, members=2, width=7, tied=False, dtype=torch.float64):
     return MLP.initial(
-        task(spec), parse_activation(activation), width=width, members=members, dtype=dtype,
-        tied=tied, seed=3,
-    )  # fmt: skip
+        task(spec),
+        parse_activation(activation),
+        width=width,
+        members=members,
+        dtype=dtype,
+        tied=tied,
+        seed=3,
+    )
 
 
 def plain_margins(network, of, rows=None, tensors=None):
@@ -130,9 +140,13 @@ def test_biases_are_refused_in_one_line():
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(
     ("spec", "activation", "tied"),
-    [("C5", "x^2", True), ("S4", "x^2", False), ("compose(C3,3)", "x^3", False),
-     ("x/y mod 5", "relu", False)],
-)  # fmt: skip
+    [
+        ("C5", "x^2", True),
+        ("S4", "x^2", False),
+        ("compose(C3,3)", "x^3", False),
+        ("x/y mod 5", "relu", False),
+    ],
+)
 def test_the_compiled_pass_is_the_operators(spec, activation, tied, threads, dtype):
     of, network = task(spec), network_of(spec, activation, width=9, tied=tied, dtype=dtype)
     beta = torch.tensor([3.0, 700.0], dtype=torch.float64)

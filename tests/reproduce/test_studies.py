@@ -113,9 +113,7 @@ def test_the_names_of_s5_s_irreps():
     degrees = {
         name: feature.irrep.degree for name, feature in zip(names, task("S5").features, strict=True)
     }
-    assert degrees == {
-        "5d_a": 5, "5d_b": 5, "6d": 6, "sign": 1, "standard": 4, "standard_sign": 4,
-    }  # fmt: skip
+    assert degrees == {"5d_a": 5, "5d_b": 5, "6d": 6, "sign": 1, "standard": 4, "standard_sign": 4}
 
 
 def test_at_least_holds_from_its_bound_on_and_not_without_a_number():

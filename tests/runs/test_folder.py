@@ -22,9 +22,14 @@ from marginlens.tasks import task
 from marginlens.tensor_bytes import tensor_bytes
 
 FILES = {
-    "recipe.toml", "history.parquet", "snapshots.safetensors", "parameters.safetensors",
-    "prediction.json", "verdict.json", "times.json",
-}  # fmt: skip
+    "recipe.toml",
+    "history.parquet",
+    "snapshots.safetensors",
+    "parameters.safetensors",
+    "prediction.json",
+    "verdict.json",
+    "times.json",
+}
 SMALL = {"width": 12, "strength": 1e-3, "steps": 40, "members": 2, "snapshots": 5}
 
 
@@ -172,8 +177,10 @@ def test_a_table_is_called_by_its_file_and_never_by_what_that_reads_as(
     np.testing.assert_array_equal(back.task.elements.table, s3)
     np.testing.assert_array_equal(back.task.answers, run.task.answers)
     if file == "C5.csv":
-        texts = [(tmp_path / "run" / part).read_text() for part in ("recipe.toml", "prediction.json",
-                 "verdict.json")] + [report(back)]  # fmt: skip
+        texts = [
+            (tmp_path / "run" / part).read_text()
+            for part in ("recipe.toml", "prediction.json", "verdict.json")
+        ] + [report(back)]
         for text in texts:
             assert "C5.csv" in text
             assert not re.search(

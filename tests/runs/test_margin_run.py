@@ -5,12 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from marginlens.figures import (
-    loss_caption,
-    loss_figure,
-    margin_caption,
-    margin_figure,
-)
+from marginlens.figures import loss_caption, loss_figure, margin_caption, margin_figure
 from marginlens.figures.run.compare import Compared, margins_figure
 from marginlens.measures import measure
 from marginlens.networks import construct
@@ -24,9 +19,15 @@ from marginlens.verdict import TrainingFacts, judge
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "S3"
     return execute(
-        "S3", loss_function="margin", width=60, steps=600, record_every=20, snapshots=3,
-        compile="never", out=folder,
-    )  # fmt: skip
+        "S3",
+        loss_function="margin",
+        width=60,
+        steps=600,
+        record_every=20,
+        snapshots=3,
+        compile="never",
+        out=folder,
+    )
 
 
 def test_every_claim_passes_and_both_bounds_meet(run):

@@ -81,16 +81,25 @@ def test_a_kill_before_anything_that_is_done_to_a_file_loses_nothing(tmp_path, o
     arguments = [str(tmp_path / "run"), *(["older"] if older else [])]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True, text=True, timeout=1200, env=command.ENVIRONMENT, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        env=command.ENVIRONMENT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     kills = [line.split("|") for line in done.stdout.splitlines()]
     events = [kill[0] for kill in kills]
     for event in (
-        r"os.rename \.recipe\.toml\..*", r"fsync \.checkpoint.*", rf"os.rename {CHECKPOINT}",
-        r"os.rename \.checkpoint.*", r"os.mkdir \.finishing", rf"os.remove {CHECKPOINT}",
-        r"os.rename \.finishing/parameters.safetensors", rf"os.remove {PREVIOUS}",
-    ):  # fmt: skip
+        r"os.rename \.recipe\.toml\..*",
+        r"fsync \.checkpoint.*",
+        rf"os.rename {CHECKPOINT}",
+        r"os.rename \.checkpoint.*",
+        r"os.mkdir \.finishing",
+        rf"os.remove {CHECKPOINT}",
+        r"os.rename \.finishing/parameters.safetensors",
+        rf"os.remove {PREVIOUS}",
+    ):
         assert any(re.fullmatch(event, found) for found in events), event
     begun = events.index("os.remove .recipe.toml.begun")
     for i, (event, how, end, left) in enumerate(kills):
@@ -333,8 +342,9 @@ def full(folder: Path) -> bool:
     folder.mkdir()
     return not subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-        capture_output=True, check=False,
-    ).returncode  # fmt: skip
+        capture_output=True,
+        check=False,
+    ).returncode
 
 
 @pytest.fixture
@@ -417,9 +427,21 @@ def test_files_that_may_not_grow_give_one_line_each_and_keep_the_good_checkpoint
     before = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
     folder = tmp_path / "run"
     code, printed, error = command.call(
-        "train", "C5", "--width", "8", "--dtype", "float64", "--steps", "400",
-        "--checkpoint-every", "20", "--out", folder, "--json", before=before,
-    )  # fmt: skip
+        "train",
+        "C5",
+        "--width",
+        "8",
+        "--dtype",
+        "float64",
+        "--steps",
+        "400",
+        "--checkpoint-every",
+        "20",
+        "--out",
+        folder,
+        "--json",
+        before=before,
+    )
     assert (code, printed) == (2, "")
     *warned, last = error.splitlines()
     assert len(warned) >= 5

@@ -40,9 +40,16 @@ def test_counts_add_up_to_the_live_neurons():
     edge, network = predict(c5).collapse_penalty, None
     for stage, below in enumerate((30.0, 1e3, 1e5)):
         recipe = recipe_for(
-            c5, width=width, members=seeds, seed=7, steps=steps, strength=edge / below,
-            learning_rate=0.03 / 3**stage, dtype="float64", snapshots=0,
-        )  # fmt: skip
+            c5,
+            width=width,
+            members=seeds,
+            seed=7,
+            steps=steps,
+            strength=edge / below,
+            learning_rate=0.03 / 3**stage,
+            dtype="float64",
+            snapshots=0,
+        )
         network = train(c5, recipe, start=network).network
     for member in range(seeds):
         alone = measure(network, c5, member=member)

@@ -14,13 +14,7 @@ DIVISORS = (3, 10, 30, 100, 300)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "last_steps"),
-    [
-        ("Q8", None),
-        ("SL(2,3)", None),
-        ("C4xD4", None),
-        ("SmallGroup(32,9)", None),
-        ("A5", 20000),
-    ],
+    [("Q8", None), ("SL(2,3)", None), ("C4xD4", None), ("SmallGroup(32,9)", None), ("A5", 20000)],
 )  # C4xD4 is SmallGroup(32,25): of its irreps eight are forbidden, and no GAP is needed
 def test_five_strengths(spec, last_steps):
     if spec.startswith("SmallGroup") and gap.find_gap() is None:

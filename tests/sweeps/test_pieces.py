@@ -46,8 +46,11 @@ def test_the_same_bytes_however_many_threads_there_are():
         torch.set_num_threads(threads)
     assert made[0] == made[1] == made[2]
     assert sorted(made[0]) == [
-        "features.parquet", "members.parquet", "parameters.safetensors", "recipe.toml",
-    ]  # fmt: skip
+        "features.parquet",
+        "members.parquet",
+        "parameters.safetensors",
+        "recipe.toml",
+    ]
 
 
 @pytest.mark.parametrize("spec", ["C5", "S3"])
@@ -103,9 +106,13 @@ def test_parameters_are_those_of_the_last_step():
 
 
 def test_a_seed_starts_the_same_in_any_piece():
-    whole, part = (load(files_of(payload_)["parameters.safetensors"]) for payload_ in (
-        piece_of(seeds=6, seed=0, steps=0)[1], piece_of(seeds=2, seed=3, steps=0)[1],
-    ))  # fmt: skip
+    whole, part = (
+        load(files_of(payload_)["parameters.safetensors"])
+        for payload_ in (
+            piece_of(seeds=6, seed=0, steps=0)[1],
+            piece_of(seeds=2, seed=3, steps=0)[1],
+        )
+    )
     for name, values in part.items():
         assert torch.equal(whole[name][3:5], values)
 
@@ -188,9 +195,17 @@ def test_what_cannot_be_computed_says_why(monkeypatch):
 
 def test_a_member_that_diverges_alone_is_a_row():
     _, payload = piece_of(
-        seeds=12, optimizer="sgd", learning_rate=2.0, activation="x^2", strength=0.0,
-        init_scale=1.0, width=2, steps=300, record_every=1, schedule="constant",
-    )  # fmt: skip
+        seeds=12,
+        optimizer="sgd",
+        learning_rate=2.0,
+        activation="x^2",
+        strength=0.0,
+        init_scale=1.0,
+        width=2,
+        steps=300,
+        record_every=1,
+        schedule="constant",
+    )
     members = rows(files_of(payload), "members")
     ends = members["end"].to_pylist()
     assert {"diverged", "steps"} == set(ends)

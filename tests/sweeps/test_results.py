@@ -53,8 +53,11 @@ def test_tables_are_joined_and_ordered(folder):
     assert counted["C5", 2, "k=1"] == 13
     law = results.law("task = 'C5' and width = 2")
     assert [(one.name, one.count) for one in law.sets] == [
-        ("{k=1}", 7), ("{k=1, k=2}", 6), ("{k=2}", 5), ("{}", 2)
-    ]  # fmt: skip
+        ("{k=1}", 7),
+        ("{k=1, k=2}", 6),
+        ("{k=2}", 5),
+        ("{}", 2),
+    ]
     with pytest.raises(ValueError, match=r"2 configurations \(width: 2, 8\)") as several:
         results.law("task = 'C5'")
     proposed = str(several.value).split('"')[1]  # taken at its word, it is one configuration
@@ -69,21 +72,40 @@ def test_tables_are_joined_and_ordered(folder):
 @pytest.mark.parametrize(
     "sql",
     [
-        "copy members to 'x.csv'", "attach 'x.db'", "create table a as select 1",
-        "insert into members values (1)", "delete from members", "update members set seed = 1",
-        "drop view members", "pragma database_list", "set threads = 1", "install httpfs", "load json",
-        "export database 'x'", "vacuum", "call pragma_version()", "select 1; drop view members",
-        "select * from read_csv('/etc/passwd')", "select * from read_text('/etc/passwd')",
-        "select * from '/etc/passwd'", "select * from glob('/*')", "select * from parquet_scan('x')",
-        "select * from results", "",
-        "explain analyze copy members to 'x.csv'", "explain analyze drop view members",
-        "explain (analyze) delete from members", "EXPLAIN create view v as select 1",
+        "copy members to 'x.csv'",
+        "attach 'x.db'",
+        "create table a as select 1",
+        "insert into members values (1)",
+        "delete from members",
+        "update members set seed = 1",
+        "drop view members",
+        "pragma database_list",
+        "set threads = 1",
+        "install httpfs",
+        "load json",
+        "export database 'x'",
+        "vacuum",
+        "call pragma_version()",
+        "select 1; drop view members",
+        "select * from read_csv('/etc/passwd')",
+        "select * from read_text('/etc/passwd')",
+        "select * from '/etc/passwd'",
+        "select * from glob('/*')",
+        "select * from parquet_scan('x')",
+        "select * from results",
+        "",
+        "explain analyze copy members to 'x.csv'",
+        "explain analyze drop view members",
+        "explain (analyze) delete from members",
+        "EXPLAIN create view v as select 1",
         "explain analyze create or replace temp view members as select 1 as seed",
         "select * from read_csv('.tmp/x.csv')",
         "explain (analyze /* ) select 1 -- */ ) drop view members",
-        "select", "selct 1", "select wdth from members",
+        "select",
+        "selct 1",
+        "select wdth from members",
     ],
-)  # fmt: skip
+)
 def test_what_changes_something_or_reads_another_file_is_refused_in_one_line(folder, sql):
     results = Results(folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -95,10 +117,17 @@ def test_what_changes_something_or_reads_another_file_is_refused_in_one_line(fol
 
 
 @pytest.mark.parametrize(
-    "sql", ["describe members", "explain select 1", "explain analyze select 1", "from members",
-            "with a as (select 1) from a",
-            "select * from configurations", "summarize members"]
-)  # fmt: skip
+    "sql",
+    [
+        "describe members",
+        "explain select 1",
+        "explain analyze select 1",
+        "from members",
+        "with a as (select 1) from a",
+        "select * from configurations",
+        "summarize members",
+    ],
+)
 def test_what_only_asks_is_answered(folder, sql):
     assert Results(folder).query(sql).num_rows
 
@@ -168,8 +197,12 @@ def test_the_other_tables_say_what_the_pieces_hold(folder):
 
 
 def test_the_verbs(folder, call, tmp_path):
-    code, printed, _ = call("query", folder, "select key_set, count(*) as n from members group by all "
-                            "order by n desc", "--csv")  # fmt: skip
+    code, printed, _ = call(
+        "query",
+        folder,
+        "select key_set, count(*) as n from members group by all order by n desc",
+        "--csv",
+    )
     assert code == 0
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert rows[0] == {"key_set": "{k=1, k=2}", "n": "26"}
@@ -195,8 +228,9 @@ def test_the_verbs(folder, call, tmp_path):
     code, printed, _ = call("law", folder, "--where", "task = 'C5'", "--by", "task,width", "--json")
     assert [one["width"] for one in json.loads(printed)] == [2, 8]
     several = tmp_path / "by.html"
-    code, printed, _ = call("law", folder, "--where", "task = 'C5'", "--by", "task,width",
-                            "--figure", several)  # fmt: skip
+    code, printed, _ = call(
+        "law", folder, "--where", "task = 'C5'", "--by", "task,width", "--figure", several
+    )
     assert code == 0
     assert '"text":"activation x^2' in several.read_text()
     for arguments, words in (
@@ -367,8 +401,10 @@ def test_tables_as_csv_markdown_and_latex_hold_any_name(folder, call):
         r"\textless{}i\textgreater{}*a*`b`[c](d)  \\",
     ]
     assert evil.to_markdown().splitlines()[2:5] == [
-        r"| x\|y\_z | #1 |", "|---|---|", r"| \\{\|\~^}\$ | \<i\>\*a\*\`b\`\[c\](d)  |",
-    ]  # fmt: skip
+        r"| x\|y\_z | #1 |",
+        "|---|---|",
+        r"| \\{\|\~^}\$ | \<i\>\*a\*\`b\`\[c\](d)  |",
+    ]
     assert list(csv.reader(io.StringIO(evil.to_csv()))) == [list(evil.columns), list(evil.rows[0])]
 
 

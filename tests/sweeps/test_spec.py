@@ -23,13 +23,21 @@ GRIDS = st.fixed_dictionaries(
 )
 SWEEPS = st.builds(
     lambda grid, points, seeds, seed, together, key: {
-        "seeds": seeds, "seed": seed, "grid": grid, "recipe": {"task": "C5"},
-        "points": [{"width": width} for width in points], "observe": {"key": key},
+        "seeds": seeds,
+        "seed": seed,
+        "grid": grid,
+        "recipe": {"task": "C5"},
+        "points": [{"width": width} for width in points],
+        "observe": {"key": key},
         **({} if together is None else {"together": together}),
     },
-    GRIDS, st.lists(st.integers(1, 50), max_size=3, unique=True), st.integers(1, 300),
-    st.integers(0, 2**61 - 1), st.none() | st.integers(1, 400), st.floats(0.001, 0.5),
-)  # fmt: skip
+    GRIDS,
+    st.lists(st.integers(1, 50), max_size=3, unique=True),
+    st.integers(1, 300),
+    st.integers(0, 2**61 - 1),
+    st.none() | st.integers(1, 400),
+    st.floats(0.001, 0.5),
+)
 
 
 @given(SWEEPS)
@@ -85,15 +93,24 @@ def test_the_digest_stands_for_recipe_thresholds_and_table(tmp_path):
         file.write_text(table)
         by_table.append(digest(recipe={**RECIPE, "task": str(file)}))
     others = [
-        digest(), digest(observe={"key": 0.01}), digest(recipe={**RECIPE, "width": 5}), *by_table,
-    ]  # fmt: skip
+        digest(),
+        digest(observe={"key": 0.01}),
+        digest(recipe={**RECIPE, "width": 5}),
+        *by_table,
+    ]
     assert len(set(others)) == 5
     assert digest() == digest(seeds=7, seed=3, together=2, name="other") == others[0]
 
 
 BAD = {
-    "misspelt in [recipe]": ({"recipe": {**RECIPE, "widht": 3}}, "'widht' in [recipe]; did you mean width?"),  # noqa: E501
-    "misspelt in [grid]": ({"grid": {"strenght": [1e-3]}}, "'strenght' in [grid]; did you mean strength?"),  # noqa: E501
+    "misspelt in [recipe]": (
+        {"recipe": {**RECIPE, "widht": 3}},
+        "'widht' in [recipe]; did you mean width?",
+    ),
+    "misspelt in [grid]": (
+        {"grid": {"strenght": [1e-3]}},
+        "'strenght' in [grid]; did you mean strength?",
+    ),
     "misspelt in a point": (
         {"points": [{"strength": 1e-3}, {"learningrate": 0.1}]},
         "'learningrate' in [[points]] number 2; did you mean learning_rate?",
@@ -103,26 +120,40 @@ BAD = {
     "field outside": ({"width": 4}, "width is a recipe's field: write it below [recipe]"),
     "seeds inside": ({"recipe": {**RECIPE, "seeds": 4}}, "write seeds = 100 above the tables"),
     "members inside": ({"grid": {"members": [4]}}, "write seeds = 100 above the tables"),
-    "list in [recipe]": ({"recipe": {**RECIPE, "width": [2, 8]}}, "width in [recipe] is a list; write it below [grid]"),  # noqa: E501
-    "value in [grid]": ({"grid": {"strength": 1e-3}}, "grid.strength: input should be a valid list"),
+    "list in [recipe]": (
+        {"recipe": {**RECIPE, "width": [2, 8]}},
+        "width in [recipe] is a list; write it below [grid]",
+    ),
+    "value in [grid]": (
+        {"grid": {"strength": 1e-3}},
+        "grid.strength: input should be a valid list",
+    ),
     "empty list": ({"grid": {"strength": []}}, "[grid] strength is an empty list"),
     "twice": ({"grid": {"width": [2]}}, "width is in [recipe] and in [grid]"),
     "twice in points": (
-        {"points": [{"strength": 0}], "grid": {"strength": [1e-3]}}, "in [[points]] and in [grid]",
+        {"points": [{"strength": 0}], "grid": {"strength": [1e-3]}},
+        "in [[points]] and in [grid]",
     ),
     "no task": ({"recipe": {"width": 4}}, 'no task is named: write task = "C5" below [recipe]'),
     "no seeds": ({"seeds": 0}, "seeds: input should be greater than or equal to 1, got 0"),
-    "threshold": ({"observe": {"pure": 0.7}}, "observe.pure: input should be less than 0.5, got 0.7"),
-    "impossible": ({"grid": {"strength": [0.0, -1.0]}}, "strength -1.0: strength: input should be greater"),  # noqa: E501
+    "threshold": (
+        {"observe": {"pure": 0.7}},
+        "observe.pure: input should be less than 0.5, got 0.7",
+    ),
+    "impossible": (
+        {"grid": {"strength": [0.0, -1.0]}},
+        "strength -1.0: strength: input should be greater",
+    ),
     "of another kind": ({"grid": {"heads": [4, 8]}}, "heads 8: heads belongs to the transformer"),
     "no such task": ({"recipe": {**RECIPE, "task": "C5x"}}, "task C5x, width 4"),
     "no such device": ({"recipe": {**RECIPE, "device": "cuda:77"}}, "device cuda:77: "),
     "rows": ({"recipe": {**RECIPE, "train_fraction": 1e-3}}, "train_fraction 0.001: "),
     "the same twice": ({"grid": {"strength": [1e-3, 0.001]}}, "two configurations are the same"),
     "the same by default": (
-        {"points": [{"schedule": "decay"}, {}]}, "two configurations are the same: task C5",
+        {"points": [{"schedule": "decay"}, {}]},
+        "two configurations are the same: task C5",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -237,11 +237,18 @@ def test_a_scheduler_and_workers_of_their_own_one_killed_and_started_again(tmp_p
         return [
             dask("scheduler", "--host", "127.0.0.1", "--port", port, *quiet, folder=tmp_path / "s"),
             *(
-                dask("worker", address, "--nthreads", 1, "--no-nanny", *quiet,
-                     folder=tmp_path / f"w{i}")
+                dask(
+                    "worker",
+                    address,
+                    "--nthreads",
+                    1,
+                    "--no-nanny",
+                    *quiet,
+                    folder=tmp_path / f"w{i}",
+                )
                 for i in range(2)
             ),
-        ]  # fmt: skip
+        ]
 
     path = spec_file(tmp_path)
     running = cluster()
@@ -310,9 +317,18 @@ def test_a_machine_with_another_address_finds_the_same(tmp_path, undisturbed, ot
     address = f"tcp://{here}:{port}"
     running = [
         dask("scheduler", "--host", here, "--port", port, "--no-dashboard", folder=tmp_path / "s"),
-        dask("worker", address, "--host", there, "--nthreads", 1, "--no-dashboard",
-             folder=tmp_path / "w", prefix=("ip", "netns", "exec", name)),
-    ]  # fmt: skip
+        dask(
+            "worker",
+            address,
+            "--host",
+            there,
+            "--nthreads",
+            1,
+            "--no-dashboard",
+            folder=tmp_path / "w",
+            prefix=("ip", "netns", "exec", name),
+        ),
+    ]
     try:
         until(lambda: not call_fails(port, here))
         code, _, error = call("sweep", spec_file(tmp_path), "--out", out, "--scheduler", address)
@@ -364,9 +380,8 @@ def test_slurm_starts_workers_by_its_jobs(tmp_path, undisturbed):
     options.write_text('jobs = 1\nmemory = "2GB"\nwalltime = "00:05:00"\ninterface = "lo"\n')
     path, out = spec_file(tmp_path), tmp_path / "a"
     code, _, error = call(
-        "sweep", path, "--out", out, "--slurm", options,
-        PATH=f"{commands}:{os.environ['PATH']}",
-    )  # fmt: skip
+        "sweep", path, "--out", out, "--slurm", options, PATH=f"{commands}:{os.environ['PATH']}"
+    )
     assert code == 0, error
     assert bits(out) == undisturbed[1]
 

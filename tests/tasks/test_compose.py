@@ -138,7 +138,10 @@ def test_whatever_is_written_is_a_task_or_one_line(words):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("compose(C7)", r"is not a composition; write compose\(group,factors\), e.g. compose\(C7,3\)"),
+        (
+            "compose(C7)",
+            r"is not a composition; write compose\(group,factors\), e.g. compose\(C7,3\)",
+        ),
         ("compose", "is not a composition"),
         ("compose()", "is not a composition"),
         ("compose(,3)", "is not a composition"),
@@ -153,10 +156,13 @@ def test_whatever_is_written_is_a_task_or_one_line(words):
         ("compose(D5x,3)", "unknown task 'D5x'; did you mean D5. expected a group"),
         ("compose(S99,3)", "greatest order"),
         ("compose(missing.npy,3)", "no such file"),
-        ("compose(compose(C5,2),3)", r"factors are elements of a group, and compose\(C5,2\) is a task"),
+        (
+            "compose(compose(C5,2),3)",
+            r"factors are elements of a group, and compose\(C5,2\) is a task",
+        ),
         ("compose(parity(4,2),3)", r"factors are elements of a group, and parity\(4,2\) is a task"),
     ],
-)  # fmt: skip
+)
 def test_bad_compositions_are_refused_in_one_line(spec, words):
     with pytest.raises(ValueError, match=words) as caught:
         task(spec)

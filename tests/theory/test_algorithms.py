@@ -16,9 +16,12 @@ CYCLIC = ["counting", "subtracting", "memorizing", "clock", "representations"]
     ("name", "group_name"),
     [(name, where) for name in CYCLIC for where in ("C7", "C12", "C12~1")]
     + [("pizza", "C7"), ("pizza", "C23"), ("pizza", "C15")]
-    + [(name, where) for name in ("memorizing", "representations")
-       for where in ("S4", "Q8", "Q8~2", "SL(2,3)", "S3xC4")],
-)  # fmt: skip
+    + [
+        (name, where)
+        for name in ("memorizing", "representations")
+        for where in ("S4", "Q8", "Q8~2", "SL(2,3)", "S3xC4")
+    ],
+)
 def test_every_pair(name, group_name):
     chosen = group(group_name) if group_name == "C15" else named(group_name)
     known = algorithm(name, chosen)

@@ -53,7 +53,10 @@ CHANGES = {
     "negative tau": (lambda a: {"tau": a["tau"] - [0, 0.5, -0.5, 0, 0, 0]}, "6 probabilities"),
     "tau on the identity": (lambda a: {"tau": np.eye(6)[0]}, "none on the identity"),
     "tau a number": (lambda a: {"tau": np.array(1.0)}, r"tau must be real numbers of shape \(6,\)"),
-    "tau too short": (lambda a: {"tau": a["tau"][:5]}, r"tau must be .* got float64 of shape \(5,\)"),
+    "tau too short": (
+        lambda a: {"tau": a["tau"][:5]},
+        r"tau must be .* got float64 of shape \(5,\)",
+    ),
     "w a vector": (lambda a: {"w": a["w"][0]}, r"w must be real numbers of shape \(6, 12\)"),
     "w complex": (lambda a: {"w": a["w"] + 1j}, r"w must be real numbers .* complex128"),
     "w words": (lambda a: {"w": a["w"].astype(str)}, "w must be real numbers"),
@@ -66,7 +69,7 @@ CHANGES = {
     "table of floats": (lambda a: {"table": a["table"] + 0.5}, "expected whole numbers"),
     "no group": (lambda a: {"table": a["table"] % 5}, "no group"),
     "trivial group": (lambda a: {"table": np.zeros((1, 1), int)}, "tau must be"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -86,8 +86,9 @@ def test_no_neuron_beats_the_dual(name, k):
                 names = [letters[j] for j in range(k) if j != slot]
                 rest = np.einsum(
                     f"{letters},{','.join(names)}->{letters[slot]}" if names else f"{letters}->a",
-                    form, *others,
-                )  # fmt: skip
+                    form,
+                    *others,
+                )
                 vectors[slot] = rest / np.linalg.norm(rest)
             weights = vectors[0]
             for vector in vectors[1:k]:

@@ -39,11 +39,7 @@ def best_neuron(name: str, starts: int) -> tuple[float, float, float]:
         earned = float((total**2 * gain).sum())
         by_output = np.bincount(table.ravel(), weights=(total**2).ravel(), minlength=n)
         gradient = np.concatenate(
-            [
-                2 * (total * gain).sum(1),
-                2 * (total * gain).sum(0),
-                centre.T @ by_output / n**2,
-            ]
+            [2 * (total * gain).sum(1), 2 * (total * gain).sum(0), centre.T @ by_output / n**2]
         )
         square = float(flat @ flat)
         return -earned / square**1.5, -gradient / square**1.5 + 3 * earned * flat / square**2.5

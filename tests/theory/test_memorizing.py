@@ -76,9 +76,11 @@ def test_reference_file():
     for i, row in enumerate(rows):
         p = int(row["p"])
         for centred, column in (
-            ("none", "mem_indicator"), ("output", "mem_centred_w"), ("all", "mem_centred_all"),
+            ("none", "mem_indicator"),
+            ("output", "mem_centred_w"),
+            ("all", "mem_centred_all"),
             ("output", "mem_random_labels_signpairs"),
-        ):  # fmt: skip
+        ):
             assert memorizing_margin(p, centred=centred) == pytest.approx(
                 float(row[column]), rel=1e-12
             )

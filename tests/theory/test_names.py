@@ -46,10 +46,25 @@ def test_parse_activation(spec, name, degree):
 @pytest.mark.parametrize(
     "spec",
     [
-        "", "x^0", "x^17", "x^2.5", "x^-1", "x^02", "gelu", "x^100", "relu^0.5", "relu^17", "relu^",
-        "|x|^0.9", "|x|^", "leaky_relu", "leaky_relu(1)", "leaky_relu(-0.1)", "leaky_relu(a)",
+        "",
+        "x^0",
+        "x^17",
+        "x^2.5",
+        "x^-1",
+        "x^02",
+        "gelu",
+        "x^100",
+        "relu^0.5",
+        "relu^17",
+        "relu^",
+        "|x|^0.9",
+        "|x|^",
+        "leaky_relu",
+        "leaky_relu(1)",
+        "leaky_relu(-0.1)",
+        "leaky_relu(a)",
     ],
-)  # fmt: skip
+)
 def test_unknown_activation_lists_the_known(spec):
     with pytest.raises(ValueError, match=r'known: "x\^2".*"relu"') as caught:
         parse_activation(spec)

@@ -50,9 +50,13 @@ def test_no_random_neuron_earns_more():
 
 @pytest.mark.parametrize(
     ("bits", "k", "words"),
-    [(4, 0, "k must be 1 to 4"), (4, 5, "k must be 1 to 4"), (20, 4, "2\\^20 inputs and 8855"),
-     (16, 16, "too many to list")],
-)  # fmt: skip
+    [
+        (4, 0, "k must be 1 to 4"),
+        (4, 5, "k must be 1 to 4"),
+        (20, 4, "2\\^20 inputs and 8855"),
+        (16, 16, "too many to list"),
+    ],
+)
 def test_what_is_too_much_is_refused_with_the_number(bits, k, words):
     with pytest.raises(ValueError, match=words):
         certify_parity(bits, k)

@@ -153,11 +153,7 @@ def test_no_small_step_earns_more(name, p):
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    p=st.sampled_from([3, 5]),
-    name=st.sampled_from(sorted(SIGMAS)),
-    seed=st.integers(0, 10**6),
-)
+@given(p=st.sampled_from([3, 5]), name=st.sampled_from(sorted(SIGMAS)), seed=st.integers(0, 10**6))
 def test_no_random_neuron_earns_more(p, name, seed):
     best = best_neuron(p, name, starts=6)
     u, v, w = np.random.default_rng(seed).standard_normal((3, p))
@@ -289,9 +285,15 @@ def test_weight_decay_is_the_homogeneous_penalty_of_relu_and_of_no_other():
 
 
 NAMES = {
-    "sq": "x^2", "relu2": "relu^2", "q1.5": "|x|^1.5", "q2.5": "|x|^2.5", "cube": "x^3",
-    "abs3": "|x|^3", "relu3": "relu^3", "quart": "x^4",
-}  # fmt: skip
+    "sq": "x^2",
+    "relu2": "relu^2",
+    "q1.5": "|x|^1.5",
+    "q2.5": "|x|^2.5",
+    "cube": "x^3",
+    "abs3": "|x|^3",
+    "relu3": "relu^3",
+    "quart": "x^4",
+}
 SMALL, LARGE = (3, 5, 7, 11, 13), (17, 19, 23, 31, 43, 59, 71, 97, 113)
 
 

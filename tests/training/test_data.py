@@ -31,12 +31,7 @@ def wrong_labels(of: Task, rows: Rows) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from(NAMES),
-    st.floats(0.05, 0.95),
-    st.floats(0, 0.99),
-    st.integers(0, 2**62 - 1),
-)
+@given(st.sampled_from(NAMES), st.floats(0.05, 0.95), st.floats(0, 0.99), st.integers(0, 2**62 - 1))
 def test_a_split_is_a_partition_with_its_share_of_wrong_labels(name, fraction, corrupt, seed):
     of = task(name)
     kept = round(fraction * len(of.answers))

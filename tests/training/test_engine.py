@@ -88,9 +88,11 @@ def test_a_training_goes_on_the_way_it_started(how, more, way):
     """What auto would choose for the rest does not matter."""
     states = []
     train(
-        task("C5"), recipe_of(compile=how, steps=20, **more),
-        checkpoint=lambda s: states.append(s.to_tensors()), checkpoint_every=10,
-    )  # fmt: skip
+        task("C5"),
+        recipe_of(compile=how, steps=20, **more),
+        checkpoint=lambda s: states.append(s.to_tensors()),
+        checkpoint_every=10,
+    )
     for steps in (20, 1_000_000):
         recipe = recipe_of(compile="never" if how == "never" else "auto", steps=steps, **more)
         state = TrainingState.from_tensors(states[0], initial_network(task("C5"), recipe))

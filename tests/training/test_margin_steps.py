@@ -24,9 +24,15 @@ CASES = {
 
 def recipe_of(**fields) -> Recipe:
     usual = {
-        "loss_function": "margin", "optimizer": "neuronwise-adam", "width": 9, "steps": 40,
-        "dtype": "float64", "record_every": 1, "sharpness_end": 300.0, "compile": "never",
-    }  # fmt: skip
+        "loss_function": "margin",
+        "optimizer": "neuronwise-adam",
+        "width": 9,
+        "steps": 40,
+        "dtype": "float64",
+        "record_every": 1,
+        "sharpness_end": 300.0,
+        "compile": "never",
+    }
     return Recipe(**(usual | fields))
 
 
@@ -121,9 +127,11 @@ def test_a_training_goes_on_with_the_same_bits(fields, compile):
     recipe = recipe_of(**fields, members=3, dtype="float32", record_every=7, compile=compile)
     states = []
     whole = train(
-        task(recipe.task), recipe,
-        checkpoint=lambda s: states.append(s.to_tensors()), checkpoint_every=11,
-    )  # fmt: skip
+        task(recipe.task),
+        recipe,
+        checkpoint=lambda s: states.append(s.to_tensors()),
+        checkpoint_every=11,
+    )
     like = initial_network(task(recipe.task), recipe)
     assert len(states) == 3
     for tensors in states:
@@ -136,9 +144,7 @@ def test_a_training_goes_on_with_the_same_bits(fields, compile):
 
 
 def test_members_that_reach_their_share_stop_alone():
-    recipe = recipe_of(
-        task="C5", width=24, members=4, steps=300, stop_share=0.97, record_every=5
-    )  # fmt: skip
+    recipe = recipe_of(task="C5", width=24, members=4, steps=300, stop_share=0.97, record_every=5)
     best = predict(task("C5")).margin
     training = train(task("C5"), recipe, margin=best)
     assert set(training.ends) == {"share of the margin"}

@@ -19,9 +19,19 @@ from marginlens.training.process_group import Ranks
 from marginlens.training.steps import Steps
 
 BASE = Recipe(
-    task="C5", width=8, members=3, seed=20, strength=1e-3, learning_rate=0.03, dtype="float64",
-    schedule="constant", steps=400, record_every=10, compile="never", stop_share=0.6,
-)  # fmt: skip
+    task="C5",
+    width=8,
+    members=3,
+    seed=20,
+    strength=1e-3,
+    learning_rate=0.03,
+    dtype="float64",
+    schedule="constant",
+    steps=400,
+    record_every=10,
+    compile="never",
+    stop_share=0.6,
+)
 
 
 def first_stop() -> int:

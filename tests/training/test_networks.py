@@ -24,10 +24,15 @@ CHOSEN = {
 NETWORKS = {
     "transformer": {"network": "transformer", "seed": 10},
     "pizza": {"network": "transformer", "sequence": "ab", "attention": 0.0, "seed": 20},
-    "between": {"network": "transformer", "sequence": "ab", "attention": 0.5, "biases": False,
-                "seed": 20},
+    "between": {
+        "network": "transformer",
+        "sequence": "ab",
+        "attention": 0.5,
+        "biases": False,
+        "seed": 20,
+    },
     "factored": {"network": "factored"},
-}  # fmt: skip
+}
 DEEP = {"network": "transformer", "layers": 2, "layer_norm": "post", "biases": False, "seed": 20}
 # Adam divides by the gradient's own size, also where that is round-off alone (a neuron just died): then
 # a start moved by 1e-7 moves the textbook's own losses by 1e-4; from these seeds, by less than 1e-6.

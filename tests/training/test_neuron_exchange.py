@@ -10,9 +10,17 @@ from marginlens.training import Recipe, TrainingState, initial_network, recipe_f
 from marginlens.training.neuron_exchange import NeuronExchange, cheapest_neurons
 
 C7 = Recipe(
-    task="C7", width=24, optimizer="neuronwise-adam", learning_rate=0.1, exchange_every=20,
-    strength=1e-3, steps=150, dtype="float64", compile="never", record_every=30,
-)  # fmt: skip
+    task="C7",
+    width=24,
+    optimizer="neuronwise-adam",
+    learning_rate=0.1,
+    exchange_every=20,
+    strength=1e-3,
+    steps=150,
+    dtype="float64",
+    compile="never",
+    record_every=30,
+)
 
 
 def changed(**changes) -> Recipe:
@@ -117,9 +125,11 @@ def test_members_do_not_notice_each_other_and_trainings_go_on_bit_by_bit():
     recipe = changed(members=2, seed=4, steps=70, exchange_every=10)
     kept = {}
     whole = train(
-        task("C7"), recipe, checkpoint_every=10,
+        task("C7"),
+        recipe,
+        checkpoint_every=10,
         checkpoint=lambda s: kept.update({s.step: s.to_tensors()}),
-    )  # fmt: skip
+    )
     for at in (20, 30):
         state = TrainingState.from_tensors(kept[at], initial_network(task("C7"), recipe))
         again = train(task("C7"), recipe, state=state)

@@ -20,10 +20,22 @@ from marginlens.training.recipe import checked_recipe
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 PARITY = {
-    "activation": "relu", "loss_function": "hinge", "online": True, "batch": 16, "optimizer": "sgd",
-    "learning_rate": 0.1, "schedule": "constant", "strength": 0.0, "width": 12, "biases": True,
-    "dtype": "float64", "steps": 40, "compile": "never", "members": 2, "init_scale": 0.3,
-}  # fmt: skip
+    "activation": "relu",
+    "loss_function": "hinge",
+    "online": True,
+    "batch": 16,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "schedule": "constant",
+    "strength": 0.0,
+    "width": 12,
+    "biases": True,
+    "dtype": "float64",
+    "steps": 40,
+    "compile": "never",
+    "members": 2,
+    "init_scale": 0.3,
+}
 
 
 def right_answer(of, inputs) -> int:
@@ -142,9 +154,16 @@ def test_it_is_saved_loaded_and_resumed_with_the_same_bits(tmp_path, name):
 def test_a_large_composition_is_trained_online_by_a_transformer():
     of = task("compose(S4,6)")
     recipe = recipe_for(
-        of, network="transformer", online=True, batch=8, width=8, heads=2, hidden=8, steps=3,
+        of,
+        network="transformer",
+        online=True,
+        batch=8,
+        width=8,
+        heads=2,
+        hidden=8,
+        steps=3,
         compile="never",
-    )  # fmt: skip
+    )
     check_trainable(of, recipe)
     assert np.isfinite(train(of, recipe).history["loss"]).all()
 
@@ -152,9 +171,16 @@ def test_a_large_composition_is_trained_online_by_a_transformer():
 def test_squared_loss_and_its_held_out_rows_are_recorded():
     of = task("C7")
     recipe = recipe_for(
-        of, loss_function="squared", optimizer="adamw", weight_decay=1.0, train_fraction=0.6, width=30,
-        steps=60, dtype="float64", compile="never",
-    )  # fmt: skip
+        of,
+        loss_function="squared",
+        optimizer="adamw",
+        weight_decay=1.0,
+        train_fraction=0.6,
+        width=30,
+        steps=60,
+        dtype="float64",
+        compile="never",
+    )
     assert recipe.strength == 0
     training = train(of, recipe)
     logits = training.network.logits(of)[0]
@@ -171,8 +197,16 @@ def test_squared_loss_and_its_held_out_rows_are_recorded():
 
 def test_steps_by_the_loss_are_divided_by_the_loss_that_is_minimised():
     of = task("C5")
-    fields = {"loss_function": "squared", "optimizer": "sgd", "width": 6, "steps": 1, "dtype": "float64",
-              "schedule": "constant", "compile": "never", "learning_rate": 0.01}  # fmt: skip
+    fields = {
+        "loss_function": "squared",
+        "optimizer": "sgd",
+        "width": 6,
+        "steps": 1,
+        "dtype": "float64",
+        "schedule": "constant",
+        "compile": "never",
+        "learning_rate": 0.01,
+    }
     plain = train(of, recipe_for(of, **fields))
     scaled = train(of, recipe_for(of, step_size="loss", **fields))
     start = initial_network(of, recipe_for(of, **fields))
@@ -224,8 +258,11 @@ def test_what_the_task_has_not_is_refused():
         check_trainable(of, Recipe(task="compose(S4,6)", batch=32, online=True))
 
 
-@pytest.mark.parametrize("change", [{"loss_function": "squared"}, {"biases": True, "penalty": "l2"}, {
-    "online": True, "batch": 5}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [{"loss_function": "squared"}, {"biases": True, "penalty": "l2"}, {"online": True, "batch": 5}],
+    ids=str,
+)
 def test_the_kernel_of_all_steps_is_for_none_of_them(change):
     assert Recipe(task="C5").fits_kernel
     assert not Recipe(task="C5", **change).fits_kernel

@@ -237,9 +237,14 @@ def test_a_first_neuronwise_step_is_the_rate_times_the_norm_however_small_the_gr
 def test_tied_embeddings_move_as_equal_ones_would(compiled):
     """On a task that takes its inputs in either order, from u = v."""
     recipe = Recipe(
-        **NEURONWISE, width=7, steps=30, strength=1e-3, dtype="float64", tied=True,
+        **NEURONWISE,
+        width=7,
+        steps=30,
+        strength=1e-3,
+        dtype="float64",
+        tied=True,
         compile="always" if compiled else "never",
-    )  # fmt: skip
+    )
     tied = train(task("C5"), recipe)
     start = initial_network(task("C5"), recipe).untied()
     apart = train(task("C5"), recipe.model_copy(update={"tied": False}), start=start)

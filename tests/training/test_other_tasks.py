@@ -65,9 +65,19 @@ def test_a_step_is_one_of_gradient_descent(network, more, one_thread):
     of = task("addition(3,2)")
     sizes = {"heads": 2, "hidden": 10} if network == "transformer" else {}
     recipe = recipe_for(
-        of, network=network, optimizer="sgd", learning_rate=0.1, schedule="constant", warmup=0,
-        steps=1, members=2, width=8, dtype="float64", **sizes, **more,
-    )  # fmt: skip
+        of,
+        network=network,
+        optimizer="sgd",
+        learning_rate=0.1,
+        schedule="constant",
+        warmup=0,
+        steps=1,
+        members=2,
+        width=8,
+        dtype="float64",
+        **sizes,
+        **more,
+    )
     start = initial_network(of, recipe)
     rows = np.flatnonzero(of.lengths == 1) if more else None
     _, gradients, _ = plain(start, of, rows)
@@ -80,9 +90,17 @@ def test_a_step_is_one_of_gradient_descent(network, more, one_thread):
 def test_the_compiled_kernel_takes_a_part_of_a_table_for_all_there_is(one_thread):
     of = task("x/y mod 5")
     fields = {
-        "activation": "x^2", "width": 3, "optimizer": "adam", "learning_rate": 0.01, "steps": 30,
-        "members": 8, "dtype": "float64", "penalty": "l2", "strength": 1e-3, "betas": (0.9, 0.999),
-    }  # fmt: skip
+        "activation": "x^2",
+        "width": 3,
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "steps": 30,
+        "members": 8,
+        "dtype": "float64",
+        "penalty": "l2",
+        "strength": 1e-3,
+        "betas": (0.9, 0.999),
+    }
     ways = [Recipe(task=of.name, compile=way, **fields) for way in ("always", "never")]
     assert ways[0].fits_kernel
     one, other = (train(of, recipe) for recipe in ways)

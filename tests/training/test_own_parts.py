@@ -11,9 +11,14 @@ from marginlens.training.row_files import read_rows
 
 C5 = ml.Task("C5")
 EVERY = {
-    "numbers": [1, 7, 3], "a range": range(3, 9), "a set": {4}, "a mask": np.arange(25) % 7 == 1,
-    "inputs": [[0, 1], [4, 4]], "whole floats": np.array([2.0, 3.0]), "a tensor": torch.tensor([8, 2]),
-}  # fmt: skip
+    "numbers": [1, 7, 3],
+    "a range": range(3, 9),
+    "a set": {4},
+    "a mask": np.arange(25) % 7 == 1,
+    "inputs": [[0, 1], [4, 4]],
+    "whole floats": np.array([2.0, 3.0]),
+    "a tensor": torch.tensor([8, 2]),
+}
 
 
 @pytest.mark.parametrize("kind", EVERY)

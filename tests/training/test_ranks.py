@@ -44,11 +44,15 @@ def start_two(*arguments: object) -> list[subprocess.Popen]:
     port = free_port()
     return [
         command.start(
-            *arguments, WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK=str(rank),
-            MASTER_ADDR="127.0.0.1", MASTER_PORT=port,
+            *arguments,
+            WORLD_SIZE="2",
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
 
 
 def two(*arguments: object) -> list[tuple[int, str, str]]:
@@ -101,11 +105,27 @@ def test_torchrun_starts_them(tmp_path):
     folder, alone = tmp_path / "two", tmp_path / "one"
     done = subprocess.run(
         [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-            "-m", "marginlens", "train", "C5", *SHORT, "--out", str(folder), "--json",
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            "-m",
+            "marginlens",
+            "train",
+            "C5",
+            *SHORT,
+            "--out",
+            str(folder),
+            "--json",
         ],
-        capture_output=True, text=True, timeout=600, env=command.ENVIRONMENT, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=command.ENVIRONMENT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["task"] == "C5"  # printed once
     one("train", "C5", *SHORT, "--out", alone)

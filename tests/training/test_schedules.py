@@ -47,12 +47,7 @@ def test_rates_have_their_closed_values(schedule, warmup, step, expected):
     assert learning_rate(recipe, step) == pytest.approx(0.5 * expected, rel=1e-12)
 
 
-@given(
-    st.sampled_from(SCHEDULES),
-    st.integers(1, 300),
-    st.integers(0, 200),
-    st.floats(1e-6, 10),
-)
+@given(st.sampled_from(SCHEDULES), st.integers(1, 300), st.integers(0, 200), st.floats(1e-6, 10))
 def test_a_rate_rises_to_the_rate_asked_for_and_never_rises_again(schedule, steps, warmup, rate):
     recipe = recipe_of(schedule=schedule, steps=steps, warmup=warmup, learning_rate=rate)
     values = rates(recipe)

@@ -79,10 +79,7 @@ def test_the_minimum_stays_where_it_is():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (
-            {"width": 13},
-            r"start has \(kind, .*\) \('MLP', 1, 12, 'x\^2', False\)",
-        ),
+        ({"width": 13}, r"start has \(kind, .*\) \('MLP', 1, 12, 'x\^2', False\)"),
         ({"members": 2}, r"but the recipe says .* \('MLP', 2, 12, 'x\^2', False\)"),
         ({"activation": "x^3"}, r"but the recipe says .* \('MLP', 1, 12, 'x\^3', False\)"),
     ],

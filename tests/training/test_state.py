@@ -10,9 +10,20 @@ from marginlens.tasks import task
 from marginlens.training import Recipe, Training, TrainingState, initial_network, train
 
 BASE = Recipe(
-    task="C5", width=8, members=7, seed=20, init_scale=0.4, strength=1e-3, learning_rate=0.03,
-    schedule="constant", dtype="float64", steps=100, record_every=5, snapshots=6, compile="never",
-)  # fmt: skip
+    task="C5",
+    width=8,
+    members=7,
+    seed=20,
+    init_scale=0.4,
+    strength=1e-3,
+    learning_rate=0.03,
+    schedule="constant",
+    dtype="float64",
+    steps=100,
+    record_every=5,
+    snapshots=6,
+    compile="never",
+)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -188,10 +199,7 @@ WAYS = {
     ),
     "momentum": (0.024, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1}),
     "batches": (0.015, {"batch": 7, "warmup": 20}),
-    "batches by the loss": (
-        0.023,
-        {"batch": 7, "step_size": "loss", "optimizer": "adamw"},
-    ),
+    "batches by the loss": (0.023, {"batch": 7, "step_size": "loss", "optimizer": "adamw"}),
 }
 
 

@@ -212,10 +212,19 @@ def test_a_tied_network_is_the_untied_one_with_equal_slots(name, penalty):
     """
     of = task(name)
     recipe = Recipe(
-        task=name, tied=True, width=8, penalty=penalty, strength=1e-2, optimizer="sgd",
-        learning_rate=0.01, schedule="constant", dtype="float64", steps=1, snapshots=0,
+        task=name,
+        tied=True,
+        width=8,
+        penalty=penalty,
+        strength=1e-2,
+        optimizer="sgd",
+        learning_rate=0.01,
+        schedule="constant",
+        dtype="float64",
+        steps=1,
+        snapshots=0,
         compile="never",
-    )  # fmt: skip
+    )
     start = initial_network(of, recipe)
     tied = train(of, recipe)
     apart = train(of, Recipe(**{**recipe.model_dump(), "tied": False}), start=start.untied())
@@ -262,9 +271,17 @@ def test_a_trained_network_s_tiny_loss_in_float32_is_the_float64_loss_of_its_log
     """From initial weights to a loss of 1e-7 and below; evaluated again in float64 as by definition."""
     of = task("C5")
     recipe = Recipe(
-        task="C5", width=16, strength=0.0, learning_rate=0.1, steps=400,
-        betas=(0.9, 0.9), schedule="constant", snapshots=0, record_every=200, compile="never",
-    )  # fmt: skip
+        task="C5",
+        width=16,
+        strength=0.0,
+        learning_rate=0.1,
+        steps=400,
+        betas=(0.9, 0.9),
+        schedule="constant",
+        snapshots=0,
+        record_every=200,
+        compile="never",
+    )
     training = train(of, recipe)
     loss = training.history["cross_entropy"][-1, 0]
     assert loss < 1e-7

@@ -210,8 +210,10 @@ def test_tensorboard_resumed_twice_knows_which_points_are_void(tmp_path):
     pytest.importorskip("tensorboard")
     first, second, third = (rows(1, seed) for seed in range(3))
     for logged, steps, resume in (
-        (first, range(0, 70, 10), None), (second, range(30, 40, 10), 20), (third, STEPS, 60),
-    ):  # fmt: skip
+        (first, range(0, 70, 10), None),
+        (second, range(30, 40, 10), 20),
+        (third, STEPS, 60),
+    ):
         tracker = open_tracker(
             "tensorboard", folder=tmp_path, name="C5", config={}, resume_step=resume
         )
@@ -247,8 +249,10 @@ def test_mlflow_keeps_settings_and_the_reason_to_stop(status, word, tmp_path):
     _, run = mlflow_run(tmp_path)
     assert run.data.params == {"width": "8", "penalty.norm": "l2", "penalty.strength": "0.1"}
     assert (run.info.run_name, run.info.status, run.data.tags["stopped"]) == (
-        "a name", word, status,
-    )  # fmt: skip
+        "a name",
+        word,
+        status,
+    )
 
 
 @pytest.mark.system
@@ -323,8 +327,11 @@ print("trained")
 """
     done = subprocess.run(
         [sys.executable, "-c", script, kind, str(tmp_path)],
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, "trained\n"), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith(f"--track {kind} failed and stops here; the training goes on: ")

@@ -8,9 +8,18 @@ from marginlens.theory import Penalty, predict
 from marginlens.training import Recipe, TrainingState, initial_network, recipe_for, train
 
 S3 = Recipe(
-    task="S3", width=40, members=3, optimizer="neuronwise-adam", strength=1e-3, steps=500,
-    record_every=5, dtype="float64", until_optimal=1e-3, compile="never", schedule="constant",
-)  # fmt: skip
+    task="S3",
+    width=40,
+    members=3,
+    optimizer="neuronwise-adam",
+    strength=1e-3,
+    steps=500,
+    record_every=5,
+    dtype="float64",
+    until_optimal=1e-3,
+    compile="never",
+    schedule="constant",
+)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,15 @@ def _compact(row: Mapping[str, Any]) -> list[Any]:
         for irrep in row["irreps"]
     ]
     return [
-        row["order"], row["number"], row["structure"], row["classes"], float(f"{row['margin']:.9g}"),
-        int(row["theorem9"]), int(row["closed_form"]), row["cannot"], row["may"], row["width"], irreps,
-    ]  # fmt: skip
+        row["order"],
+        row["number"],
+        row["structure"],
+        row["classes"],
+        float(f"{row['margin']:.9g}"),
+        int(row["theorem9"]),
+        int(row["closed_form"]),
+        row["cannot"],
+        row["may"],
+        row["width"],
+        irreps,
+    ]

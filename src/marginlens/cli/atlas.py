@@ -38,11 +38,21 @@ def atlas(
     if as_json:
         print_json({"max_order": max_order, **totals})
         return
-    table = Table("groups of order 2 to", "groups", "Theorem 9 applies", "closed form applies",
-                  "an irrep cannot be used", "shares not unique")  # fmt: skip
+    table = Table(
+        "groups of order 2 to",
+        "groups",
+        "Theorem 9 applies",
+        "closed form applies",
+        "an irrep cannot be used",
+        "shares not unique",
+    )
     table.add_row(
-        str(max_order), str(totals["groups"]), str(totals["theorem9"]), str(totals["closed_form"]),
-        str(totals["with_cannot"]), str(totals["not_unique"]),
-    )  # fmt: skip
+        str(max_order),
+        str(totals["groups"]),
+        str(totals["theorem9"]),
+        str(totals["closed_form"]),
+        str(totals["with_cannot"]),
+        str(totals["not_unique"]),
+    )
     out.print(table)
     out.print(f"open {folder / 'atlas.html'}", soft_wrap=True)

@@ -60,9 +60,12 @@ def lottery(
         print_json(found.to_dict() | {"departures": apart})
         return
     table = Table(
-        "rule", "right", "share", "95 % interval",
+        "rule",
+        "right",
+        "share",
+        "95 % interval",
         title=f"{found.task}: the frequency of {found.live} live neurons, told from the start",
-    )  # fmt: skip
+    )
     for name, score in found.scores.items():
         interval = f"{score.low:.2%} to {score.high:.2%}"
         table.add_row(name, str(score.right), f"{score.share:.2%}", interval)
@@ -73,8 +76,8 @@ def lottery(
     out.print(table)
     out.print(
         f"{len(found.final) - found.live} neurons are dead; a live one holds {found.purity:.1%} of its "
-        "energy at its frequency (median)",
-    )  # fmt: skip
+        "energy at its frequency (median)"
+    )
     for words in apart:
         out.print(f"not derived for {words}", style="dim")
     written(figure)
@@ -123,10 +126,14 @@ def grokking(
             raise ValueError("snapshots are of member 0; leave --member out")
         history |= progress_path(run.task, training, trained_rows(run.task, run.recipe))
         stages = find_stages(
-            training.steps, history["accuracy"], history["test_accuracy"],
-            history["test_cross_entropy"], threshold=threshold, excluded=history["excluded"],
+            training.steps,
+            history["accuracy"],
+            history["test_accuracy"],
+            history["test_cross_entropy"],
+            threshold=threshold,
+            excluded=history["excluded"],
             restricted=history["restricted"],
-        )  # fmt: skip
+        )
         found = replace(found, stages=(stages, *found.stages[1:]))
     if figure is not None:
         columns = {"step": training.steps, **history}
@@ -136,9 +143,14 @@ def grokking(
         return
     late = f"not within {max(one.last for one in found.stages)}"
     table = Table(
-        "member", "memorised", "clean-up begins", "generalised", "delay", "ratio",
+        "member",
+        "memorised",
+        "clean-up begins",
+        "generalised",
+        "delay",
+        "ratio",
         title=f"{run.task.name}: steps until an accuracy of {threshold:.0%} is held",
-    )  # fmt: skip
+    )
     for index, one in enumerate(found.stages):
         cells = (one.memorised, one.clean_up, one.generalised)
         words = [late if cell is None else str(cell) for cell in cells]
@@ -150,8 +162,8 @@ def grokking(
     share, low, high = found.share
     out.print(
         f"{int(found.grokked.sum())} of {len(found.stages)} generalised: {share:.1%} (95 % interval "
-        f"{low:.1%} to {high:.1%})",
-    )  # fmt: skip
+        f"{low:.1%} to {high:.1%})"
+    )
     if len(found.stages) > 1:
         for name, (middle, least, most) in (("delay", found.delay), ("ratio", found.ratio)):
             between = f"{_or_late(least)} to {_or_late(most)}"

@@ -26,8 +26,7 @@ def explore(
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8050,
     host: Annotated[
-        str,
-        typer.Option(help="Address to listen on; any but 127.0.0.1 lets other machines in."),
+        str, typer.Option(help="Address to listen on; any but 127.0.0.1 lets other machines in.")
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,

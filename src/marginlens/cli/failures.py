@@ -31,13 +31,23 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 _DEVICE_WORDS = ("cuda", "nvidia", "cudnn", "cublas", "device-side assert")
 _PROCESS_WORDS = (
-    "nccl", "gloo", "process group", "rendezvous", "the client socket", "tcpstore",
-    "address already in use", "eaddrinuse",
-)  # fmt: skip
+    "nccl",
+    "gloo",
+    "process group",
+    "rendezvous",
+    "the client socket",
+    "tcpstore",
+    "address already in use",
+    "eaddrinuse",
+)
 _SMALLER = "take a smaller --width, --seeds or --batch, or limit hidden activations by --memory"
 _MALFORMED = (
-    UnicodeDecodeError, EOFError, json.JSONDecodeError, tomllib.TOMLDecodeError, zipfile.BadZipFile,
-)  # fmt: skip
+    UnicodeDecodeError,
+    EOFError,
+    json.JSONDecodeError,
+    tomllib.TOMLDecodeError,
+    zipfile.BadZipFile,
+)
 _MALFORMED_NAMES = ("SafetensorError", "UnpicklingError", "ArrowInvalid", "ArrowException")
 
 
@@ -72,9 +82,11 @@ def _advice(error: BaseException) -> str:
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in lower for word in _MEMORY_WORDS)
     ):
-        return f"not enough memory ({_first_sentence(said)}): {_SMALLER}" if said else (
-            f"not enough memory: {_SMALLER}"
-        )  # fmt: skip
+        return (
+            f"not enough memory ({_first_sentence(said)}): {_SMALLER}"
+            if said
+            else (f"not enough memory: {_SMALLER}")
+        )
     if isinstance(error, OSError):
         return _system(error)
     if isinstance(error, MarginLensError):

@@ -258,7 +258,11 @@ def animate(
         )
     with counting("frames", quiet=False) as show:
         write_film(
-            _themed(drawn, dark=dark), file, seconds=seconds, width=width, scale=scale,
+            _themed(drawn, dark=dark),
+            file,
+            seconds=seconds,
+            width=width,
+            scale=scale,
             progress=show,
-        )  # fmt: skip
+        )
     written(file)

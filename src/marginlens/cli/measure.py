@@ -142,9 +142,15 @@ def _measure_folder(folder: str, *, mechanism: bool, as_json: bool) -> None:
 
 
 def _measure_file(
-    what: str, form: str | None, group: str | None, activation: str | None, attention: float | None,
-    layer_norm: str | None, *, as_json: bool,
-) -> None:  # fmt: skip
+    what: str,
+    form: str | None,
+    group: str | None,
+    activation: str | None,
+    attention: float | None,
+    layer_norm: str | None,
+    *,
+    as_json: bool,
+) -> None:
     from marginlens.formats import read_network
     from marginlens.measures import Mechanism, examine_table
 
@@ -159,9 +165,11 @@ def _measure_file(
     if as_json:
         stored = {name: v for name, v in found.stored.items() if math.isfinite(v)}
         head = {
-            "warning": found.warning or None, "format": found.form, "notes": list(found.notes),
+            "warning": found.warning or None,
+            "format": found.form,
+            "notes": list(found.notes),
             "stored": stored,
-        }  # fmt: skip
+        }
         print_json(head | seen.to_dict())
     elif isinstance(seen, Mechanism):
         _print_mechanism(seen, dict(found.stored))
@@ -312,9 +320,13 @@ def _range(values: np.ndarray) -> str:
 
 def _print_circles(seen: Mechanism) -> None:
     table = Table(
-        "frequency", "components", "clock", "pizza", "absolute pizza",
+        "frequency",
+        "components",
+        "clock",
+        "pizza",
+        "absolute pizza",
         title="each circle alone: share of its logits explained",
-    )  # fmt: skip
+    )
     circles = seen.clock_pizza.circles
     ranked = sorted(circles, key=lambda one: -max(one.clock, one.pizza))
     shown = ranked if len(ranked) <= MOST_FEATURES else ranked[: MOST_FEATURES - 1]
@@ -322,9 +334,12 @@ def _print_circles(seen: Mechanism) -> None:
         if one in shown:
             components = ", ".join(str(index + 1) for index in one.components)
             table.add_row(
-                str(one.frequency), components, f"{one.clock:.2%}", f"{one.pizza:.2%}",
+                str(one.frequency),
+                components,
+                f"{one.clock:.2%}",
+                f"{one.pizza:.2%}",
                 f"{one.absolute:.2%}",
-            )  # fmt: skip
+            )
     rest = [one for one in circles if one not in shown]
     if rest:
         ranges = []

@@ -75,9 +75,12 @@ def widths(
         )
         return
     table = Table(
-        "width", "best share of γ*", "median", "neurons by feature, in the best",
+        "width",
+        "best share of γ*",
+        "median",
+        "neurons by feature, in the best",
         title=f"{problem.name}: found by training {seeds} networks a width; {sufficient} suffice",
-    )  # fmt: skip
+    )
     medians = np.median(found.margin_ratio, axis=1)
     for i, width in enumerate(found.widths.tolist()):
         counts = " ".join(str(count) for count in found.best_counts[i].tolist() if count)
@@ -216,16 +219,23 @@ def degrees(
         print_json({"order": order, "starts": starts, "crossing": law.crossing, **columns})
         return
     table = Table(
-        "degree q", "best neuron", "one frequency / best", "memorizing / best",
-        "energy on one frequency", "found by",
+        "degree q",
+        "best neuron",
+        "one frequency / best",
+        "memorizing / best",
+        "energy on one frequency",
+        "found by",
         title=f"addition modulo {order}, |x|^q: what single neurons earn",
-    )  # fmt: skip
+    )
     for i, degree in enumerate(law.degrees.tolist()):
         table.add_row(
-            f"{degree:g}", f"{law.best[i]:.7g}", f"{law.fourier[i] / law.best[i]:.4f}",
-            f"{law.memorizing[i] / law.best[i]:.4f}", f"{law.concentration[i]:.2%}",
+            f"{degree:g}",
+            f"{law.best[i]:.7g}",
+            f"{law.fourier[i] / law.best[i]:.4f}",
+            f"{law.memorizing[i] / law.best[i]:.4f}",
+            f"{law.concentration[i]:.2%}",
             f"{law.found[i]} of {law.starts}",
-        )  # fmt: skip
+        )
     out.print(table)
     out.print("numerical: maxima found, not proved", style="dim")
     written(figure)

@@ -71,7 +71,7 @@ __all__ = [
     "Warmup",
     "WeightDecay",
     "Width",
-]  # fmt: skip
+]
 
 _RUN, _NETWORK, _PENALTY, _OPTIMIZER = "Run", "Network", "Penalty", "Optimizer"
 _STOPPING, _DATA, _ENGINE = "Stopping", "Data", "Engine"
@@ -203,8 +203,7 @@ InitScale = Annotated[
 ]
 Seed = Annotated[int | None, _option(_NETWORK, "Member i starts from seed + i.", "0")]
 Members = Annotated[
-    int | None,
-    _option(_NETWORK, "Networks trained side by side.", "1", "--seeds", "--members"),
+    int | None, _option(_NETWORK, "Networks trained side by side.", "1", "--seeds", "--members")
 ]
 
 LossName = Annotated[
@@ -227,11 +226,7 @@ SharpnessStart = Annotated[
 ]
 SharpnessEnd = Annotated[
     float | None,
-    _option(
-        _PENALTY,
-        "With --loss margin: last sharpness; rises geometrically to it.",
-        "2000",
-    ),
+    _option(_PENALTY, "With --loss margin: last sharpness; rises geometrically to it.", "2000"),
 ]
 PenaltyName = Annotated[
     str | None,

@@ -133,9 +133,7 @@ def _reproduce_study(
             runs = run_study(what, where, full=full, progress=shown, **changes)
         except StudyInterrupted as error:
             stack.close()
-            err.print(
-                f"interrupted in {error.args[0]}; the same command goes on from there",
-            )
+            err.print(f"interrupted in {error.args[0]}; the same command goes on from there")
             raise typer.Exit(130) from None
     verdict = what.verdict(runs)
     page = write_study(what, verdict, runs, where, full=full)

@@ -213,8 +213,10 @@ def _opened(results: type[Results], folder: Path) -> Results:
     if len(found.pieces) < expected:
         err.print(
             f"marginlens: {len(found.pieces)} of {expected} pieces are finished: this is a part of the "
-            "sweep", style="yellow", soft_wrap=True,
-        )  # fmt: skip
+            "sweep",
+            style="yellow",
+            soft_wrap=True,
+        )
     return found
 
 

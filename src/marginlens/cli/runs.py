@@ -196,25 +196,57 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             )
         betas = None if beta1 is beta2 is None else (beta1, beta2)
         fields = {
-            "activation": activation, "width": width, "network": network, "tied": tied or None,
-            "embedding": embedding, "heads": heads, "hidden": hidden, "sequence": sequence,
-            "attention": attention, "biases": biases, "layers": layers, "layer_norm": layer_norm,
-            "loss_function": loss, "sharpness_start": sharpness_start,
+            "activation": activation,
+            "width": width,
+            "network": network,
+            "tied": tied or None,
+            "embedding": embedding,
+            "heads": heads,
+            "hidden": hidden,
+            "sequence": sequence,
+            "attention": attention,
+            "biases": biases,
+            "layers": layers,
+            "layer_norm": layer_norm,
+            "loss_function": loss,
+            "sharpness_start": sharpness_start,
             "sharpness_end": sharpness_end,
-            "penalty": penalty, "strength": strength, "anneal_to": anneal_to,
-            "optimizer": optimizer, "learning_rate": learning_rate, "momentum": momentum,
-            "betas": betas, "exchange_every": exchange_every,
-            "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,
-            "step_size": step_size, "steps": steps, "stop_share": stop_share,
-            "until_optimal": until_optimal, "tolerance": tolerance,
+            "penalty": penalty,
+            "strength": strength,
+            "anneal_to": anneal_to,
+            "optimizer": optimizer,
+            "learning_rate": learning_rate,
+            "momentum": momentum,
+            "betas": betas,
+            "exchange_every": exchange_every,
+            "weight_decay": weight_decay,
+            "schedule": schedule,
+            "warmup": warmup,
+            "step_size": step_size,
+            "steps": steps,
+            "stop_share": stop_share,
+            "until_optimal": until_optimal,
+            "tolerance": tolerance,
             "patience": patience,
-            "seed": seed, "members": members, "batch": batch, "online": online or None,
-            "train_fraction": train_fraction, "train_length": train_length,
-            "rows": rows, "test_rows": test_rows,
-            "split_seed": split_seed, "corrupt": corrupt, "dtype": dtype, "tf32": tf32 or None,
-            "compile": compile, "memory": memory, "device": device, "record_every": record_every,
-            "snapshots": snapshots, "init_scale": init_scale,
-        }  # fmt: skip
+            "seed": seed,
+            "members": members,
+            "batch": batch,
+            "online": online or None,
+            "train_fraction": train_fraction,
+            "train_length": train_length,
+            "rows": rows,
+            "test_rows": test_rows,
+            "split_seed": split_seed,
+            "corrupt": corrupt,
+            "dtype": dtype,
+            "tf32": tf32 or None,
+            "compile": compile,
+            "memory": memory,
+            "device": device,
+            "record_every": record_every,
+            "snapshots": snapshots,
+            "init_scale": init_scale,
+        }
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
         if dry_run and resume is not None:
             raise ValueError("--dry-run shows a new run; leave --resume out")
@@ -319,12 +351,14 @@ def _show_plan(
     if as_json:
         print_json(
             {
-                "recipe": recipe.model_dump(mode="json"), "folder": str(where),
-                "refused": refusal or None, "expected_seconds": seconds,
+                "recipe": recipe.model_dump(mode="json"),
+                "folder": str(where),
+                "refused": refusal or None,
+                "expected_seconds": seconds,
                 "expected_megabytes": estimated_megabytes(chosen, recipe) if on_cpu else None,
                 "prediction": prediction.to_dict(),
             }
-        )  # fmt: skip
+        )
         return
     known = "maximum margin" if prediction.proved else "largest margin found"
     lines = [
@@ -400,11 +434,7 @@ def _device_of(folder: Path | None) -> str:
 
 
 def _go_on(
-    folder: Path,
-    previous: bool,
-    fields: dict[str, Any],
-    options: dict[str, Any],
-    quiet: bool,
+    folder: Path, previous: bool, fields: dict[str, Any], options: dict[str, Any], quiet: bool
 ) -> Run:
     from contextlib import ExitStack
 

@@ -77,12 +77,17 @@ def sweep(
     if as_json:
         print_json(
             {
-                "folder": str(summary.folder), "configurations": summary.configurations,
-                "runs": summary.runs, "pieces": summary.pieces, "finished": summary.finished,
-                "computed": summary.computed, "ends": summary.ends, "failures": summary.failures,
+                "folder": str(summary.folder),
+                "configurations": summary.configurations,
+                "runs": summary.runs,
+                "pieces": summary.pieces,
+                "finished": summary.finished,
+                "computed": summary.computed,
+                "ends": summary.ends,
+                "failures": summary.failures,
                 "seconds": summary.seconds,
             }
-        )  # fmt: skip
+        )
     else:
         print_summary(summary)
     raise typer.Exit(1 if summary.failures else 0)
@@ -136,7 +141,7 @@ def swept(
         err.print(
             f"stopped; what is finished is in {folder}, and the same command goes on from there",
             soft_wrap=True,
-        )  # fmt: skip
+        )
         raise
 
 

@@ -38,9 +38,12 @@ class Table:
     """
 
     def __init__(
-        self, *columns: str, title: str | None = None, caption: str | None = None,
+        self,
+        *columns: str,
+        title: str | None = None,
+        caption: str | None = None,
         row_name: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.columns = columns
         self.title, self.caption, self.row_name = title, caption, row_name
         self.rows: list[tuple[list[Text], str]] = []

@@ -170,9 +170,13 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
         if low is not None and high is not None:
             share = f"{low:.6f}" if high - low < 5e-7 else f"{low:.6f} to {high:.6f}"
         table.add_row(
-            feature.name, str(feature.dimension), feature.type, feature.status, share,
+            feature.name,
+            str(feature.dimension),
+            feature.type,
+            feature.status,
+            share,
             f"{at.shares[feature.name]:.6f}" if at and at.shares else "–",
-        )  # fmt: skip
+        )
     out.print(table)
 
 
@@ -181,20 +185,20 @@ def print_verdict(verdict: Verdict) -> None:
     from marginlens.verdict.record import MARKS
 
     styles = {"passes": "green", "contradicted": "red", "premise not met": "yellow"}
-    out.print(
-        verdict.summary, style=styles.get(verdict.status), soft_wrap=True
-    )  # fmt: skip
+    out.print(verdict.summary, style=styles.get(verdict.status), soft_wrap=True)
     table = Table(
-        "", "claim", "predicted", "measured", "tolerance",
-        title=f"{verdict.task}: claim by claim",
-    )  # fmt: skip
+        "", "claim", "predicted", "measured", "tolerance", title=f"{verdict.task}: claim by claim"
+    )
     for claim in verdict.claims:
         style = styles.get(claim.status, "dim")
         tolerance = text(claim.tolerance) + (" relative" if claim.relative else "")
         table.add_row(
-            styled((MARKS[claim.status], style)), claim.statement, text(claim.predicted),
-            text(claim.measured), tolerance,
-        )  # fmt: skip
+            styled((MARKS[claim.status], style)),
+            claim.statement,
+            text(claim.predicted),
+            text(claim.measured),
+            tolerance,
+        )
     out.print(table)
     for premise in verdict.premises:
         if premise.met is not True and premise.name != "theorem":
@@ -262,7 +266,7 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
         compiling = f", {training.compile_seconds:.1f} s of it compiling the step"
     out.print(
         f"trained {training.steps[-1] if len(training.steps) else 0} steps in "
-        f"{training.seconds:.1f} s{compiling}; stopped: {training.stopped}",
+        f"{training.seconds:.1f} s{compiling}; stopped: {training.stopped}"
     )
     if run.measured is None:
         print_last(run)
@@ -326,6 +330,12 @@ def _bar(words: str, *details: str, disable: bool = False) -> Progress:
 
     columns = [TextColumn(part, markup=False) for part in (words, *details)]
     return Progress(
-        columns[0], BarColumn(), MofNCompleteColumn(), *columns[1:], TimeRemainingColumn(),
-        console=err, transient=True, disable=disable,
-    )  # fmt: skip
+        columns[0],
+        BarColumn(),
+        MofNCompleteColumn(),
+        *columns[1:],
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=disable,
+    )

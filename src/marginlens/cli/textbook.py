@@ -65,9 +65,12 @@ def memorizing(
     table = Table("group", "γ*", "memorizing", "memorizing / γ*", "√(2/(n−1))")
     for i, name in enumerate(found.names):
         table.add_row(
-            name, f"{found.margins[i]:.7g}", f"{found.memorizing[i]:.7g}", f"{found.ratio[i]:.5f}",
+            name,
+            f"{found.margins[i]:.7g}",
+            f"{found.memorizing[i]:.7g}",
+            f"{found.ratio[i]:.5f}",
             f"{(2 / (found.orders[i] - 1)) ** 0.5:.5f}",
-        )  # fmt: skip
+        )
     out.print(table)
     written(figure)
 
@@ -144,13 +147,15 @@ def algorithms(
             head["evidence"] = list(seen.learned.evidence)
         rows = [
             {
-                "name": one.name, "statement": one.statement, "source": one.source,
+                "name": one.name,
+                "statement": one.statement,
+                "source": one.source,
                 "right": right[one.name],
                 **(vars(fits[one.name]) if fits else {}),
                 **({"hidden_layer": compared.get(one.name)} if fits else {}),
             }
             for one in known
-        ]  # fmt: skip
+        ]
         print_json(
             {
                 **head,
@@ -241,17 +246,20 @@ def _right_pairs(one: Algorithm, learned: FiniteGroup) -> int:
 
 
 def _print_textbook(
-    learned: FiniteGroup, known: list[Algorithm], right: dict[str, int],
+    learned: FiniteGroup,
+    known: list[Algorithm],
+    right: dict[str, int],
     alike: tuple[tuple[str, ...], ...],
-) -> None:  # fmt: skip
+) -> None:
     table = Table(
         "algorithm", "right pairs", "what it does", title=f"{learned.name}: textbook algorithms"
     )
     for one in known:
         table.add_row(
-            one.name, f"{right[one.name]} of {learned.order**2}",
+            one.name,
+            f"{right[one.name]} of {learned.order**2}",
             styled(f"{one.statement} ", (f"({one.source})", "dim")),
-        )  # fmt: skip
+        )
     out.print(table)
     for names in alike:
         if len(names) > 1:
@@ -259,9 +267,8 @@ def _print_textbook(
 
 
 def _print_learned(
-    seen: Mechanism, fits: dict[str, AlgorithmFit],
-    alike: tuple[tuple[str, ...], ...],
-) -> None:  # fmt: skip
+    seen: Mechanism, fits: dict[str, AlgorithmFit], alike: tuple[tuple[str, ...], ...]
+) -> None:
     out.print(styled((seen.learned.summary, "bold")))
     same = max(alike, key=lambda names: fits[names[0]].cosine)
     if len(same) > 1 and fits[same[0]].cosine >= 0.999:
@@ -271,15 +278,16 @@ def _print_learned(
     if seen.learned.algorithm == "none":
         unknown = "not looked for: it does not answer the rows"
     table = Table(
-        "algorithm", "cosine of logits", "in the hidden layer",
+        "algorithm",
+        "cosine of logits",
+        "in the hidden layer",
         title=f"{seen.task}: textbook algorithms",
-    )  # fmt: skip
+    )
     for names in alike:
         fit = fits[names[0]]
         table.add_row(
-            "\n".join(names), f"{fit.cosine:.5f}",
-            "\n".join(_hidden_words(seen, names)) or unknown,
-        )  # fmt: skip
+            "\n".join(names), f"{fit.cosine:.5f}", "\n".join(_hidden_words(seen, names)) or unknown
+        )
     out.print(table)
     out.print("what they do: marginlens algorithms GROUP", style="dim")
 
@@ -328,14 +336,25 @@ def interference(
             }
         )
         return
-    table = Table("frequencies", "best lead", "median", "worst", "a best set", "sets tried",
-                  title=f"addition modulo {order}: lead of the right answer")  # fmt: skip
+    table = Table(
+        "frequencies",
+        "best lead",
+        "median",
+        "worst",
+        "a best set",
+        "sets tried",
+        title=f"addition modulo {order}: lead of the right answer",
+    )
     for i, size in enumerate(found.sizes.tolist()):
         best = ", ".join(map(str, found.best_sets[i][:8])) + (" …" if size > 8 else "")
         table.add_row(
-            str(size), f"{found.best[i]:.5f}", f"{found.median[i]:.5f}", f"{found.worst[i]:.5f}",
-            best, "all" if found.exhaustive[i] else "random",
-        )  # fmt: skip
+            str(size),
+            f"{found.best[i]:.5f}",
+            f"{found.median[i]:.5f}",
+            f"{found.worst[i]:.5f}",
+            best,
+            "all" if found.exhaustive[i] else "random",
+        )
     out.print(table)
     written(figure)
 

@@ -74,13 +74,15 @@ def certify(
         raise typer.Exit(0 if found.holds() else 1)
     table = Table("quantity", "value", title=f"{subject}: certificate, from the Cayley table alone")
     for words, value in (
-        (f"margin of a network of {found.neurons} neurons on all {found.rows} rows: γ* is at least",
-         f"{found.lower:.12g}"),
+        (
+            f"margin of a network of {found.neurons} neurons on all {found.rows} rows: γ* is at least",
+            f"{found.lower:.12g}",
+        ),
         ("value of the best neuron against the distribution: γ* is at most", f"{found.upper:.12g}"),
         ("what the network's best neuron earns of it", f"{found.attained:.12g}"),
         ("relative gap", residue(found.gap)),
         ("largest residual of the computation", residue(found.residual)),
-    ):  # fmt: skip
+    ):
         table.add_row(words, value)
     out.print(table)
     _print_holds(found.holds())
@@ -227,16 +229,23 @@ def _path_table(path: PenaltyPath, runs: list[Run]) -> Table:
     for i, strength in enumerate(path.strengths.tolist()):
         ratio = path.margin_ratio[i]
         table.add_row(
-            f"{strength:g}", "predicted", f"{path.loss[i]:.6g}", f"{path.norm[i]:.6g}",
-            "–" if np.isnan(ratio) else f"{ratio:.5f}", shares(path.shares[i]),
-        )  # fmt: skip
+            f"{strength:g}",
+            "predicted",
+            f"{path.loss[i]:.6g}",
+            f"{path.norm[i]:.6g}",
+            "–" if np.isnan(ratio) else f"{ratio:.5f}",
+            shares(path.shares[i]),
+        )
         run = trained.get(strength)
         if run is None:
             continue
         found, ratio = run.measurement, run.verdict.margin_ratio
         table.add_row(
-            "", "trained", f"{found.objective(strength):.6g}", f"{found.norm:.6g}",
+            "",
+            "trained",
+            f"{found.objective(strength):.6g}",
+            f"{found.norm:.6g}",
             "–" if ratio is None else f"{ratio:.5f}",
             shares(found.share) if ratio is not None else "–",
-        )  # fmt: skip
+        )
     return table

@@ -30,9 +30,17 @@ _log = logging.getLogger(__name__)
 
 # what Mantine calls dark, from text to ground, around the figures' dark palette
 _DARK_SHADES = (
-    DARK.ink, "#c3cbd8", DARK.muted, "#6b7688", "#3a4557", DARK.line, "#1b2330", DARK.card,
-    DARK.page, "#07090e",
-)  # fmt: skip
+    DARK.ink,
+    "#c3cbd8",
+    DARK.muted,
+    "#6b7688",
+    "#3a4557",
+    DARK.line,
+    "#1b2330",
+    DARK.card,
+    DARK.page,
+    "#07090e",
+)
 _THEME: Any = {
     "primaryColor": "indigo",
     "fontFamily": FONT,
@@ -243,7 +251,7 @@ def _shell() -> Component:
                             ],
                             h="100%",
                             px="md",
-                        ),
+                        )
                     ),
                     dmc.AppShellNavbar(html.Nav(links(), **components.aria(label="Pages")), p="sm"),
                     dmc.AppShellMain(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
 
 __all__ = [
-    "ACTIVATIONS",     "address",
+    "ACTIVATIONS",
+    "address",
     "aria",
     "card",
     "chip",
@@ -29,7 +30,7 @@ __all__ = [
     "message",
     "no_message",
     "table",
-]  # fmt: skip
+]
 
 ACTIVATIONS = {"": "by theory", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
 """Activations that forms offer."""
@@ -143,11 +144,7 @@ def table(
         ]
     )
     return html.Div(
-        html.Table([head, body]),
-        className="scroll",
-        tabIndex=0,
-        role="region",
-        **aria(label=label),
+        html.Table([head, body]), className="scroll", tabIndex=0, role="region", **aria(label=label)
     )
 
 

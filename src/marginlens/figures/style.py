@@ -215,10 +215,7 @@ def template(palette: Palette) -> go.layout.Template:
                 "align": "left",
             },
             "hovermode": "closest",
-            "annotationdefaults": {
-                "showarrow": False,
-                "font": {"size": 12, "color": palette.ink},
-            },
+            "annotationdefaults": {"showarrow": False, "font": {"size": 12, "color": palette.ink}},
             "shapedefaults": {"line": {"color": palette.muted, "width": 1.5}},
             "coloraxis": {"colorbar": {"outlinewidth": 0, "thickness": 12}},
             "sliderdefaults": {
@@ -264,14 +261,27 @@ def reference_line(
     axis = "" if row == 1 else str(row)
     height = float(np.log10(value)) if logarithmic else value
     figure.add_shape(
-        type="line", x0=0, x1=1, xref=f"x{axis} domain", y0=value, y1=value, yref=f"y{axis}",
-        line={"dash": dash}, layer="above",
-    )  # fmt: skip
+        type="line",
+        x0=0,
+        x1=1,
+        xref=f"x{axis} domain",
+        y0=value,
+        y1=value,
+        yref=f"y{axis}",
+        line={"dash": dash},
+        layer="above",
+    )
     figure.add_annotation(
-        x=0 if end == "left" else 1, xref=f"x{axis} domain", xanchor=end, align=end, text=label,
+        x=0 if end == "left" else 1,
+        xref=f"x{axis} domain",
+        xanchor=end,
+        align=end,
+        text=label,
         xshift=4 if end == "left" else -4,
-        y=height, yref=f"y{axis}", yanchor="bottom" if side == "above" else "top",
-    )  # fmt: skip
+        y=height,
+        yref=f"y{axis}",
+        yanchor="bottom" if side == "above" else "top",
+    )
 
 
 def decades(low: float, high: float) -> dict[str, Any]:

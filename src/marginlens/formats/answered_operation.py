@@ -14,9 +14,17 @@ from marginlens.formats.network_table import own_group, same_group
 from marginlens.tasks import Task, task
 
 __all__ = [
-    "CLEAR", "HALF", "NOT_TRAINED", "Candidate", "accuracy", "clear_winner", "few_answers", "settled",
-    "shares", "warned",
-]  # fmt: skip
+    "CLEAR",
+    "HALF",
+    "NOT_TRAINED",
+    "Candidate",
+    "accuracy",
+    "clear_winner",
+    "few_answers",
+    "settled",
+    "shares",
+    "warned",
+]
 
 HALF = 0.5
 """Share of the rows that a network must answer to be taken for one that has learned the task."""
@@ -28,9 +36,18 @@ NOT_TRAINED = "it is not trained to the end, or too narrow for the task"
 """Why a run of this program may answer little."""
 
 _OPERATIONS = (
-    "x+y", "x-y", "y-x", "xy", "x/y", "x^2+y^2", "x^2+xy+y^2", "x^2+y", "x^2-y^2", "x^3+xy",
+    "x+y",
+    "x-y",
+    "y-x",
+    "xy",
+    "x/y",
+    "x^2+y^2",
+    "x^2+xy+y^2",
+    "x^2+y",
+    "x^2-y^2",
+    "x^3+xy",
     "x^3+xy^2+y",
-)  # fmt: skip
+)
 """Operations that a network that answers little is held against, to say what it may have learned."""
 
 

@@ -59,6 +59,8 @@ def _task(tensors: Mapping[str, Tensor], order: int, choices: Choices) -> Task:
 
 
 NPZ = Format(
-    "npz", "an array 'logits' (a, b, c), and a Cayley table 'table' if the group is not C_n",
-    frozenset({"logits"}), _read,
-)  # fmt: skip
+    "npz",
+    "an array 'logits' (a, b, c), and a Cayley table 'table' if the group is not C_n",
+    frozenset({"logits"}),
+    _read,
+)

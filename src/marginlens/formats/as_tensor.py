@@ -11,15 +11,21 @@ from marginlens.formats.pickled_values import Unreadable
 __all__ = ["as_tensor"]
 
 _PLAIN = {
-    torch.float64, torch.float32, torch.complex64, torch.complex128, torch.bool, torch.int64,
-    torch.int32, torch.int16, torch.int8, torch.uint8,
-}  # fmt: skip
+    torch.float64,
+    torch.float32,
+    torch.complex64,
+    torch.complex128,
+    torch.bool,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+}
 _RAW = "bytes without a type ({})"
 
 
-def as_tensor(
-    value: Tensor | np.ndarray,
-) -> tuple[Tensor | Unreadable, str | None]:
+def as_tensor(value: Tensor | np.ndarray) -> tuple[Tensor | Unreadable, str | None]:
     """Convert numbers of any stored type to a dense tensor of a type that arithmetic supports.
 
     Floating-point types below 32 bits become float32, long doubles float64, unsigned integers int64.

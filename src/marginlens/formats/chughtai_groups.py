@@ -19,9 +19,13 @@ from marginlens.tasks import Task, task
 __all__ = ["in_their_order", "permutation_task", "stated_group", "stored_numbers"]
 
 _LETTERS = {
-    "SymmetricGroup": "S", "AlternatingGroup": "A", "CyclicGroup": "C", "DihedralGroup": "D",
-    "QuaternionGroup": "Q", "DicyclicGroup": "Dic",
-}  # fmt: skip
+    "SymmetricGroup": "S",
+    "AlternatingGroup": "A",
+    "CyclicGroup": "C",
+    "DihedralGroup": "D",
+    "QuaternionGroup": "Q",
+    "DicyclicGroup": "Dic",
+}
 _SYMPY = {"S": "SymmetricGroup", "A": "AlternatingGroup", "D": "DihedralGroup"}
 _LARGEST_DEGREE = 6
 

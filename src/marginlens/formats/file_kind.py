@@ -12,17 +12,28 @@ _UNPACK = "unpack it, and give the file inside"
 _DOWNLOAD = "download the file itself (the link 'raw' or 'download' of its page)"
 _EXPECTED = "expected a network: .pt, .pth, .ckpt, .bin, .safetensors or .npz"
 _STARTS: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x1f\x8b", "a gzip archive", _UNPACK), (b"BZh", "a bzip2 archive", _UNPACK),
-    (b"\xfd7zXZ", "an xz archive", _UNPACK), (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK), (b"Rar!", "a rar archive", _UNPACK),
-    (b"GGUF", "a GGUF file", _SAVE), (b"ggml", "a GGML file", _SAVE),
+    (b"\x1f\x8b", "a gzip archive", _UNPACK),
+    (b"BZh", "a bzip2 archive", _UNPACK),
+    (b"\xfd7zXZ", "an xz archive", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (b"Rar!", "a rar archive", _UNPACK),
+    (b"GGUF", "a GGUF file", _SAVE),
+    (b"ggml", "a GGML file", _SAVE),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes", _SAVE),
-    (b"\x93NUMPY", "one NumPy array (.npy)", "give it a name: np.savez('logits.npz', logits=array)"),
-    (b"PAR1", "a Parquet file", _EXPECTED), (b"%PDF", "a PDF", _EXPECTED),
-    (b"\x89PNG", "a PNG picture", _DOWNLOAD), (b"\xff\xd8\xff", "a JPEG picture", _DOWNLOAD),
-    (b"GIF8", "a GIF picture", _DOWNLOAD), (b"\x7fELF", "a program", _EXPECTED),
+    (
+        b"\x93NUMPY",
+        "one NumPy array (.npy)",
+        "give it a name: np.savez('logits.npz', logits=array)",
+    ),
+    (b"PAR1", "a Parquet file", _EXPECTED),
+    (b"%PDF", "a PDF", _EXPECTED),
+    (b"\x89PNG", "a PNG picture", _DOWNLOAD),
+    (b"\xff\xd8\xff", "a JPEG picture", _DOWNLOAD),
+    (b"GIF8", "a GIF picture", _DOWNLOAD),
+    (b"\x7fELF", "a program", _EXPECTED),
     (b"SQLite format 3", "an SQLite database", _EXPECTED),
-)  # fmt: skip
+)
 _LEVELDB_END = bytes.fromhex("57fb808b247547db")  # of the tables that TensorFlow's .index files are
 _POINTERS = (
     (b"version https://git-lfs.github.com", "git lfs pull"),
@@ -125,9 +136,11 @@ def _json(path: Path) -> tuple[str, str]:
 def _protobuf(path: Path, head: bytes) -> tuple[str, str] | None:
     """Google's binary messages have no signature: by their first field and their ending."""
     suffix = path.suffix.lower()
-    if suffix == ".onnx" or (head[:1] == b"\x08" and b"\x12\x07pytorch" in head[:40]) or (
-        head[:1] == b"\x08" and b"onnx" in head[:64].lower()
-    ):  # fmt: skip
+    if (
+        suffix == ".onnx"
+        or (head[:1] == b"\x08" and b"\x12\x07pytorch" in head[:40])
+        or (head[:1] == b"\x08" and b"onnx" in head[:64].lower())
+    ):
         return "an ONNX model", _SAVE
     if suffix == ".pb":
         return "a TensorFlow graph", _SAVE

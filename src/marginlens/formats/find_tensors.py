@@ -16,9 +16,16 @@ from marginlens.formats.pickled_values import Unreadable
 __all__ = ["FoundTensors", "find_tensors"]
 
 _USUAL = (
-    "model", "state_dict", "model_state_dict", "net", "network", "module", "weights", "params",
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
     "state_dicts",
-)  # fmt: skip
+)
 """Keys that networks are usually under, the preferred ones first."""
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "_forward_module.")
 _MOST_VISITS = 20_000

@@ -37,20 +37,27 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
     _check_chughtai(file, stated, coordinates, mix.shape[1])
     network = Factored(
         {
-            "embed_u": left[None], "mix_u": mix[None, :coordinates].contiguous(),
-            "embed_v": right[None], "mix_v": mix[None, coordinates:].contiguous(),
+            "embed_u": left[None],
+            "mix_u": mix[None, :coordinates].contiguous(),
+            "embed_v": right[None],
+            "mix_v": mix[None, coordinates:].contiguous(),
             "w": out.T[None].contiguous(),
         },
         parse_activation(choices.activation or _stated_activation(stated)),
-    )  # fmt: skip
+    )
     named = None if choices.group is not None else stated_group(stated, order)
     start = task_of_order(order, choices) if named is None else named
     config = {name: value for name, (value, _) in stated.values.items()}
     train, words = trained_on(config, order**2, partial(permuted_rows, order**2), "permuted")
     found = finished(
-        "chughtai", network, start, file, train=train, stored=stored_numbers(file),
+        "chughtai",
+        network,
+        start,
+        file,
+        train=train,
+        stored=stored_numbers(file),
         notes=tuple(words),
-    )  # fmt: skip
+    )
     return in_their_order(found, choices, stated=named is not None)
 
 
@@ -159,15 +166,22 @@ def _read_uvw(file: File, choices: Choices) -> Foreign:
 
 
 CHUGHTAI = Format(
-    "chughtai", "MLP on factored embeddings, or transformer on (a, b, =), with cfg.json beside it "
+    "chughtai",
+    "MLP on factored embeddings, or transformer on (a, b, =), with cfg.json beside it "
     "(Chughtai et al. 2023)",
-    frozenset({"W_x", "W_y", "W", "W_U"}), _read_chughtai, (LENS_MARKS,),
-)  # fmt: skip
+    frozenset({"W_x", "W_y", "W", "W_U"}),
+    _read_chughtai,
+    (LENS_MARKS,),
+)
 YAGENT = Format(
-    "yagent", "MLP with one embedding for both inputs (He et al. 2026)",
-    frozenset({"mlp.W_in", "mlp.W_out"}), _read_yagent,
-)  # fmt: skip
+    "yagent",
+    "MLP with one embedding for both inputs (He et al. 2026)",
+    frozenset({"mlp.W_in", "mlp.W_out"}),
+    _read_yagent,
+)
 UVW = Format(
-    "uvw", "weights u, v and w, each (element, neuron), of f = sum sigma(u(a) + v(b)) w; no v: v = u",
-    frozenset({"u", "w"}), _read_uvw,
-)  # fmt: skip
+    "uvw",
+    "weights u, v and w, each (element, neuron), of f = sum sigma(u(a) + v(b)) w; no v: v = u",
+    frozenset({"u", "w"}),
+    _read_uvw,
+)

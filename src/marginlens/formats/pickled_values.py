@@ -11,9 +11,21 @@ import numpy as np
 import torch
 
 __all__ = [
-    "OBJECTS", "Array", "Collected", "Dense", "Dtype", "Function", "Held", "Record", "Sparse", "Storage",
-    "StorageType", "Unreadable", "UnsafePickleError", "integers",
-]  # fmt: skip
+    "OBJECTS",
+    "Array",
+    "Collected",
+    "Dense",
+    "Dtype",
+    "Function",
+    "Held",
+    "Record",
+    "Sparse",
+    "Storage",
+    "StorageType",
+    "Unreadable",
+    "UnsafePickleError",
+    "integers",
+]
 
 _NUMPY_KINDS = "biufcSUVmM"
 

@@ -18,9 +18,7 @@ from marginlens.tasks import Task, task
 
 _GREATEST_LOGITS = 600**3
 
-__all__ = [
-    "finished", "require_finite", "require_memory", "take", "task_of_order", "trained_on",
-]  # fmt: skip
+__all__ = ["finished", "require_finite", "require_memory", "take", "task_of_order", "trained_on"]
 
 
 def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor:

@@ -26,7 +26,7 @@ from marginlens.formats.pickled_values import (
     StorageType,
     Unreadable,
     UnsafePickleError,
-)  # fmt: skip
+)
 
 __all__ = ["SafeUnpickler"]
 
@@ -102,19 +102,48 @@ def _numeric(kind: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _RECORDS = {
-    "argparse.Namespace", "types.SimpleNamespace", "collections.deque", "collections.defaultdict",
-    "collections.Counter", "datetime.datetime", "datetime.date", "datetime.timedelta",
-    "datetime.time", "datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID",
-    "builtins.range", "builtins.xrange", "builtins.slice", "torch.device",
-    *(f"pathlib{part}.{name}" for part in ("", "._local")
-      for name in ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")),
-    *(f"{part}.AttributeDict" for part in (
-        "pytorch_lightning.utilities.parsing", "lightning.pytorch.utilities.parsing",
-        "lightning_fabric.utilities.data", "lightning.fabric.utilities.data")),
+    "argparse.Namespace",
+    "types.SimpleNamespace",
+    "collections.deque",
+    "collections.defaultdict",
+    "collections.Counter",
+    "datetime.datetime",
+    "datetime.date",
+    "datetime.timedelta",
+    "datetime.time",
+    "datetime.timezone",
+    "decimal.Decimal",
+    "fractions.Fraction",
+    "uuid.UUID",
+    "builtins.range",
+    "builtins.xrange",
+    "builtins.slice",
+    "torch.device",
+    *(
+        f"pathlib{part}.{name}"
+        for part in ("", "._local")
+        for name in (
+            "Path",
+            "PosixPath",
+            "WindowsPath",
+            "PurePath",
+            "PurePosixPath",
+            "PureWindowsPath",
+        )
+    ),
+    *(
+        f"{part}.AttributeDict"
+        for part in (
+            "pytorch_lightning.utilities.parsing",
+            "lightning.pytorch.utilities.parsing",
+            "lightning_fabric.utilities.data",
+            "lightning.fabric.utilities.data",
+        )
+    ),
     "transformer_lens.HookedTransformerConfig.HookedTransformerConfig",
     "transformer_lens.config.HookedTransformerConfig.HookedTransformerConfig",
     "easy_transformer.EasyTransformerConfig.EasyTransformerConfig",
-}  # fmt: skip
+}
 """Classes whose objects are plain data: read as their arguments, attributes and items."""
 
 _ALLOWED: Mapping[str, Callable[..., Any]] = {
@@ -152,26 +181,45 @@ _ALLOWED: Mapping[str, Callable[..., Any]] = {
     **{f"numpy.{core}.numeric._frombuffer": _frombuffer for core in ("core", "_core")},
 }
 _HELD = {
-    "torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "numpy.ndarray",
-    "builtins.object", "builtins.str", "builtins.NoneType",
-}  # fmt: skip
+    "torch.Tensor",
+    "torch.nn.parameter.Parameter",
+    "torch.nn.parameter.Buffer",
+    "numpy.ndarray",
+    "builtins.object",
+    "builtins.str",
+    "builtins.NoneType",
+}
 _OLD_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _OLD_STORAGES = {
-    "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "Long": torch.int64,
-    "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
-    "Bool": torch.bool, "BFloat16": torch.bfloat16, "ComplexDouble": torch.complex128,
-    "ComplexFloat": torch.complex64, "QInt8": torch.int8, "QUInt8": torch.uint8,
-    "QInt32": torch.int32, "QUInt4x2": torch.uint8, "QUInt2x4": torch.uint8,
-}  # fmt: skip
+    "Double": torch.float64,
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "BFloat16": torch.bfloat16,
+    "ComplexDouble": torch.complex128,
+    "ComplexFloat": torch.complex64,
+    "QInt8": torch.int8,
+    "QUInt8": torch.uint8,
+    "QInt32": torch.int32,
+    "QUInt4x2": torch.uint8,
+    "QUInt2x4": torch.uint8,
+}
 
 
 class SafeUnpickler(pickle._Unpickler):  # type: ignore[attr-defined]  # in C, a file could size its memo
     """Unpickler whose names stand for functions of this module."""
 
     def __init__(
-        self, stream: io.BufferedIOBase, storage: Callable[[Any], object],
+        self,
+        stream: io.BufferedIOBase,
+        storage: Callable[[Any], object],
         in_bytes: Callable[[object], object],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(stream, encoding="latin1")
         self._storage, self._in_bytes = storage, in_bytes
         self._classes: dict[str, type[Record]] = {}

@@ -25,7 +25,7 @@ from marginlens.formats.pickled_values import (
     Storage,
     StorageType,
     integers,
-)  # fmt: skip
+)
 from marginlens.formats.safe_unpickler import SafeUnpickler
 
 __all__ = ["LEGACY_MAGIC", "read_legacy", "read_pickle", "read_zip"]
@@ -150,8 +150,11 @@ class _Conversion:
             whole = len(data) - len(data) % storage.dtype.itemsize
             if self.swap and width > 1:
                 data = bytearray(np.frombuffer(data[:whole], f"u{width}").byteswap().tobytes())
-            raw = torch.frombuffer(data[:whole], dtype=torch.uint8) if whole else torch.empty(
-                0, dtype=torch.uint8)  # fmt: skip
+            raw = (
+                torch.frombuffer(data[:whole], dtype=torch.uint8)
+                if whole
+                else torch.empty(0, dtype=torch.uint8)
+            )
             self._storages[id(storage.load)] = raw.view(storage.dtype)
         return self._storages[id(storage.load)]
 
@@ -178,9 +181,17 @@ class _Conversion:
 
 
 _KNOWN = (
-    zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, ValueError, KeyError, EOFError,
-    NotImplementedError, TypeError, IndexError, AttributeError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    TypeError,
+    IndexError,
+    AttributeError,
+)
 
 
 def _at(path: str, error: Exception) -> Exception:

@@ -54,25 +54,41 @@ _ALMOST_ALL = 0.9
 _EVERY = 0.99
 
 _FUNCTIONS = {
-    "add": "x+y", "addition": "x+y", "subtract": "x-y", "subtraction": "x-y", "sub": "x-y",
-    "multiply": "xy", "multiplication": "xy", "mul": "xy", "divide": "x/y", "division": "x/y",
+    "add": "x+y",
+    "addition": "x+y",
+    "subtract": "x-y",
+    "subtraction": "x-y",
+    "sub": "x-y",
+    "multiply": "xy",
+    "multiplication": "xy",
+    "mul": "xy",
+    "divide": "x/y",
+    "division": "x/y",
     "x2xyy2": "x^2+xy+y^2",
-}  # fmt: skip
+}
 """Operations by the names of ``fn_name`` in Nanda et al.'s code and its descendants."""
 
 _OTHER_OPERATION = re.compile(r"mod|mul|times|prod|sub|minus|div|quot|pow|exp|poly|sq|xy|xor|perm")
 """Parts of a run's name that speak of an operation."""
 
 _ONLY: Mapping[str, tuple[Any, ...]] = {
-    "positional_embedding_type": (None, "standard"), "gated_mlp": (None, False),
-    "use_local_attn": (None, False), "scale_attn_by_inverse_layer_idx": (None, False),
-    "num_experts": (None,), "final_rms": (None, False),
-    "post_embedding_ln": (None, False), "use_qk_norm": (None, False),
-    "use_normalization_before_and_after": (None, False), "attn_scores_soft_cap": (None, -1),
-    "output_logits_soft_cap": (None, -1), "relative_attention_num_buckets": (None,),
-    "relative_attention_max_distance": (None,), "softmax": (None, True),
-    "use_softmax": (None, True), "linear_attention": (None, False),
-}  # fmt: skip
+    "positional_embedding_type": (None, "standard"),
+    "gated_mlp": (None, False),
+    "use_local_attn": (None, False),
+    "scale_attn_by_inverse_layer_idx": (None, False),
+    "num_experts": (None,),
+    "final_rms": (None, False),
+    "post_embedding_ln": (None, False),
+    "use_qk_norm": (None, False),
+    "use_normalization_before_and_after": (None, False),
+    "attn_scores_soft_cap": (None, -1),
+    "output_logits_soft_cap": (None, -1),
+    "relative_attention_num_buckets": (None,),
+    "relative_attention_max_distance": (None,),
+    "softmax": (None, True),
+    "use_softmax": (None, True),
+    "linear_attention": (None, False),
+}
 """Values that settings may have, as the evaluation here has no other."""
 
 
@@ -214,9 +230,16 @@ def _norms(choices: Choices, stated: Stated, weights: TransformerWeights, form: 
         return ["none"] if form.without_norm or not weights.is_lens else ["none", "pre"]
     value = stated.get(said)
     kind = {
-        None: "none", False: "none", "none": "none", True: "pre", "ln": "pre", "lnpre": "pre",
-        "rms": "rms", "rmspre": "rms", "pre": "pre",
-    }.get(value.lower() if isinstance(value, str) else value)  # fmt: skip
+        None: "none",
+        False: "none",
+        "none": "none",
+        True: "pre",
+        "ln": "pre",
+        "lnpre": "pre",
+        "rms": "rms",
+        "rmspre": "rms",
+        "pre": "pre",
+    }.get(value.lower() if isinstance(value, str) else value)
     if kind is None:
         raise MarginLensError(
             f"{stated.where(said)}, which is not evaluated here; expected None, LN, LNPre, RMS or RMSPre"
@@ -234,9 +257,14 @@ def _norms(choices: Choices, stated: Stated, weights: TransformerWeights, form: 
 
 
 def _network(
-    weights: TransformerWeights, order: int, equals: int | None, form: _Form, activation: str,
-    norm: str, stated: Stated,
-) -> Transformer:  # fmt: skip
+    weights: TransformerWeights,
+    order: int,
+    equals: int | None,
+    form: _Form,
+    activation: str,
+    norm: str,
+    stated: Stated,
+) -> Transformer:
     """The network on ``order`` elements; ``equals`` is the token of the equals sign."""
     p = dict(weights.parameters)
     table = p.pop("embed")
@@ -257,29 +285,51 @@ def _network(
     if stated.get("use_attn_scale") is False:
         scale = 1.0
     sizes: dict[str, Any] = {
-        "width": width, "heads": heads, "hidden": hidden, "activation": activation,
-        "sequence": "ab" if equals is None else "ab=", "attention": form.attention,
+        "width": width,
+        "heads": heads,
+        "hidden": hidden,
+        "activation": activation,
+        "sequence": "ab" if equals is None else "ab=",
+        "attention": form.attention,
         "layers": weights.layers,
-    }  # fmt: skip
+    }
     parallel = bool(stated.get("parallel_attn_mlp"))
     ordinary = {
-        "embed", "position", "query", "key", "value", "output", "up", "up_bias", "down", "down_bias",
+        "embed",
+        "position",
+        "query",
+        "key",
+        "value",
+        "output",
+        "up",
+        "up_bias",
+        "down",
+        "down_bias",
         "unembed",
-    }  # fmt: skip
+    }
     if (
-        weights.layers == 1 and norm == "none" and not parallel and hidden
-        and activation not in SMOOTH_ACTIVATIONS and heads * channels == width
-        and scale in (None, channels**0.5) and set(p) <= ordinary
-    ):  # fmt: skip
+        weights.layers == 1
+        and norm == "none"
+        and not parallel
+        and hidden
+        and activation not in SMOOTH_ACTIVATIONS
+        and heads * channels == width
+        and scale in (None, channels**0.5)
+        and set(p) <= ordinary
+    ):
         p.setdefault("up_bias", torch.zeros(hidden, dtype=torch.float64))
         p.setdefault("down_bias", torch.zeros(width, dtype=torch.float64))
         settings = TransformerSettings(**sizes)
         return Transformer({name: x[None].contiguous() for name, x in p.items()}, settings)
     epsilon = stated.get("eps", "layer_norm_eps")
     variant = VariantSettings(
-        **sizes, layer_norm=norm, causal=form.causal, attention_scale=scale, parallel=parallel,
+        **sizes,
+        layer_norm=norm,
+        causal=form.causal,
+        attention_scale=scale,
+        parallel=parallel,
         epsilon=float(epsilon) if isinstance(epsilon, float) else EPSILON,
-    )  # fmt: skip
+    )
     return TransformerVariant({name: x[None].contiguous() for name, x in p.items()}, variant)
 
 
@@ -318,9 +368,16 @@ def _elements(
 
 
 def _read(
-    file: File, choices: Choices, stated: Stated, form: _Form, learned: Callable[[int], Task | None],
-    *, others: frozenset[str] = frozenset(), notes: Sequence[str] = (), **kept: Any,
-) -> Foreign:  # fmt: skip
+    file: File,
+    choices: Choices,
+    stated: Stated,
+    form: _Form,
+    learned: Callable[[int], Task | None],
+    *,
+    others: frozenset[str] = frozenset(),
+    notes: Sequence[str] = (),
+    **kept: Any,
+) -> Foreign:
     """The network and its task, as the file, the settings and the user say.
 
     ``learned`` gives the task that the settings name on so many elements, None if they name none.
@@ -415,9 +472,13 @@ def _by_activation(found: Foreign, made: Callable[[str], Foreign]) -> Foreign:
 
 
 def _of_fewer(
-    weights: TransformerWeights, made: Callable[[int | None, str, Task], Foreign],
-    signs: list[int | None], norms: list[str], problem: Task, file: File,
-) -> Foreign:  # fmt: skip
+    weights: TransformerWeights,
+    made: Callable[[int | None, str, Task], Foreign],
+    signs: list[int | None],
+    norms: list[str],
+    problem: Task,
+    file: File,
+) -> Foreign:
     """The network on a group that the user names, of fewer elements than there are tokens."""
     readings = {
         "no equals sign" if sign is None else f"token {sign} as =": [
@@ -444,9 +505,12 @@ def _of_fewer(
 
 
 def _refuse_more_signs(
-    weights: TransformerWeights, made: Callable[[int | None, str, Task], Foreign],
-    norms: list[str], order: int, file: File,
-) -> None:  # fmt: skip
+    weights: TransformerWeights,
+    made: Callable[[int | None, str, Task], Foreign],
+    norms: list[str],
+    order: int,
+    file: File,
+) -> None:
     """Refuse a network that answers as one with more tokens that are no elements."""
     for fewer in range(order - 1, max(order - 3, 2), -1):
         smaller = task(f"C{fewer}")
@@ -475,9 +539,12 @@ def _read_pizza(file: File, choices: Choices) -> Foreign:
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise MarginLensError(f"attn_coeff is {rate!r}; expected a number from 0 to 1")
     form = _Form(
-        "pizza", bool(stated.get("diff_vocab")), float(rate),
-        causal=stated.get("attention_dir") == "causal", without_norm=True,
-    )  # fmt: skip
+        "pizza",
+        bool(stated.get("diff_vocab")),
+        float(rate),
+        causal=stated.get("attention_dir") == "causal",
+        without_norm=True,
+    )
     positions = file.tensors.get("pos_embed.W_pos", torch.empty(0))
     if stated.get("eqn_sign") is not None and bool(stated.get("eqn_sign")) != (len(positions) == 3):
         raise MarginLensError(
@@ -545,8 +612,14 @@ def _read_nanda(file: File, choices: Choices) -> Foreign:
     if choices.group is not None and function is not None:
         notes.append(f"the file says it learned {_shown(function)}; measured as {choices.group}")
     causal = stated.get("attention_dir") != "bidirectional"
-    found = _read(file, choices, stated, _Form("nanda", causal=causal),
-                  partial(_nanda_task, stated, file), notes=notes)  # fmt: skip
+    found = _read(
+        file,
+        choices,
+        stated,
+        _Form("nanda", causal=causal),
+        partial(_nanda_task, stated, file),
+        notes=notes,
+    )
     size = found.task.size
     if len(found.task.answers) != size * size:
         return found
@@ -623,10 +696,14 @@ def read_chughtai_transformer(file: File, choices: Choices) -> Foreign:
             "transformer of Chughtai et al."
         )
     found = _read(
-        file, choices, stated, _Form("chughtai", without_norm=True),
-        lambda order: stated_group(stated, order), others=CHUGHTAI_EMBEDDINGS,
+        file,
+        choices,
+        stated,
+        _Form("chughtai", without_norm=True),
+        lambda order: stated_group(stated, order),
+        others=CHUGHTAI_EMBEDDINGS,
         stored=stored_numbers(file),
-    )  # fmt: skip
+    )
     found = in_their_order(found, choices, stated="group" in stated)
     size = found.task.size
     config = {name: value for name, (value, _) in stated.values.items()}
@@ -649,10 +726,15 @@ def permuted_rows(count: int, seed: int) -> list[int]:
 
 
 PIZZA = Format(
-    "pizza", "transformer on (a, b) with an attention rate, and config_*.json beside it (Zhong et al. "
-    "2023)", LENS_MARKS, _read_pizza,
-)  # fmt: skip
+    "pizza",
+    "transformer on (a, b) with an attention rate, and config_*.json beside it (Zhong et al. 2023)",
+    LENS_MARKS,
+    _read_pizza,
+)
 NANDA = Format(
-    "nanda", "one-layer transformer on (a, b, =), also as TransformerLens stores it (Nanda et al. 2023)",
-    LENS_MARKS, _read_nanda, (BRIDGE_MARKS,),
-)  # fmt: skip
+    "nanda",
+    "one-layer transformer on (a, b, =), also as TransformerLens stores it (Nanda et al. 2023)",
+    LENS_MARKS,
+    _read_nanda,
+    (BRIDGE_MARKS,),
+)

@@ -14,13 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from marginlens.errors import MarginLensError
-from marginlens.groups.families import (
-    FAMILIES,
-    Family,
-    direct_product,
-    is_prime,
-    semidirect_table,
-)
+from marginlens.groups.families import FAMILIES, Family, direct_product, is_prime, semidirect_table
 from marginlens.groups.fields import prime_power
 from marginlens.groups.gap import small_group
 from marginlens.groups.table import GREATEST_ORDER, check_order

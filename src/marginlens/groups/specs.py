@@ -18,9 +18,25 @@ from marginlens.groups.table_files import file_name, is_table_file, read_table, 
 __all__ = ["group", "group_or_characters", "is_group_name"]
 
 _SPORADIC = (  # with exact class sizes
-    "M11", "M12", "M22", "M23", "M24", "J1", "J2", "J3", "HS", "McL", "He", "Ru", "Suz", "ON", "Co2",
-    "Co3", "Fi22", "HN",
-)  # fmt: skip
+    "M11",
+    "M12",
+    "M22",
+    "M23",
+    "M24",
+    "J1",
+    "J2",
+    "J3",
+    "HS",
+    "McL",
+    "He",
+    "Ru",
+    "Suz",
+    "ON",
+    "Co2",
+    "Co3",
+    "Fi22",
+    "HN",
+)
 _BY_LOWER_CASE = {name.lower(): name for name in _SPORADIC}
 
 

@@ -25,8 +25,18 @@ from marginlens.groups.table import EXAMPLE_TABLE, as_integer_square, check_orde
 __all__ = ["TABLE_SUFFIXES", "TableFile", "file_name", "is_table_file", "read_table", "table_of"]
 
 TABLE_SUFFIXES = (
-    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".g", ".npy", ".npz", ".dat", ".ndjson", ".gap",
-)  # fmt: skip
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".json",
+    ".jsonl",
+    ".g",
+    ".npy",
+    ".npz",
+    ".dat",
+    ".ndjson",
+    ".gap",
+)
 """Endings of files that a Cayley table is read from."""
 
 _USUAL = ".csv, .tsv, .txt, .json, .jsonl, .g, .npy or .npz file, e.g. group.csv"
@@ -408,8 +418,12 @@ def _listed(text: str, what: str) -> _Grid | None:
     )
     body = re.sub(r"\\\r?\n", "", body).strip()  # GAP breaks long lines so
     body = re.sub(r"^[A-Za-z_]\w*\s*:?=\s*", "", body).rstrip(";").rstrip()
-    body = re.sub(r"^(?:np\.|numpy\.)?(?:array|asarray|matrix|Matrix)\s*\((.*?)(?:,\s*dtype=[\w.]+)?\)$",
-                  r"\1", body, flags=re.DOTALL)  # fmt: skip
+    body = re.sub(
+        r"^(?:np\.|numpy\.)?(?:array|asarray|matrix|Matrix)\s*\((.*?)(?:,\s*dtype=[\w.]+)?\)$",
+        r"\1",
+        body,
+        flags=re.DOTALL,
+    )
     if body[:1] not in ("[", "{", "("):
         return None
     if body.startswith("(") and not re.match(r"\(\s*[\[(]", body):  # permutations as labels

@@ -45,8 +45,13 @@ from marginlens.tasks import Task
 from marginlens.theory import Activation, Penalty
 
 __all__ = [
-    "COMPILE_SECONDS", "EnsembleSteps", "Metrics", "compiler", "kernel_seconds", "worth_compiling",
-]  # fmt: skip
+    "COMPILE_SECONDS",
+    "EnsembleSteps",
+    "Metrics",
+    "compiler",
+    "kernel_seconds",
+    "worth_compiling",
+]
 
 _SOURCE = Path(__file__).with_name("ensemble_steps.cpp")
 _BETAS = (0.9, 0.999)

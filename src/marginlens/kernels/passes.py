@@ -25,9 +25,16 @@ from marginlens.kernels.build import build, compiler
 from marginlens.theory import Activation
 
 __all__ = [
-    "EmbeddedRows", "add_penalty", "can_activate", "compiled_passes", "cross_entropy",
-    "is_compiled_for", "neuronwise_adam", "to_sphere", "to_tangent",
-]  # fmt: skip
+    "EmbeddedRows",
+    "add_penalty",
+    "can_activate",
+    "compiled_passes",
+    "cross_entropy",
+    "is_compiled_for",
+    "neuronwise_adam",
+    "to_sphere",
+    "to_tangent",
+]
 
 _SOURCE = Path(__file__).with_name("passes.cpp")
 _NAMES = {torch.float32: "float", torch.float64: "double"}
@@ -142,10 +149,19 @@ def cross_entropy(
     members, classes, rows = logits.shape
     each = weights.data_ptr() if isinstance(weights, Tensor) else None
     _call(
-        "cross_entropy", logits.dtype, logits.data_ptr(), answers.data_ptr(), each,
-        results.data_ptr(), members, classes, rows, *logits.stride(),
-        weights if each is None else 0.0, _threads(logits.numel()),
-    )  # fmt: skip
+        "cross_entropy",
+        logits.dtype,
+        logits.data_ptr(),
+        answers.data_ptr(),
+        each,
+        results.data_ptr(),
+        members,
+        classes,
+        rows,
+        *logits.stride(),
+        weights if each is None else 0.0,
+        _threads(logits.numel()),
+    )
 
 
 class EmbeddedRows:
@@ -203,10 +219,17 @@ class EmbeddedRows:
         each = None if self._weights is None else self._weights.data_ptr()
         for i in range(len(w)):
             _call(
-                "step", w.dtype, *self._of_member(parameters, gradients, i), each,
-                results[i].data_ptr(), self._scratch.data_ptr(), *sizes, *self._sigma,
-                1 / self._rows, threads,
-            )  # fmt: skip
+                "step",
+                w.dtype,
+                *self._of_member(parameters, gradients, i),
+                each,
+                results[i].data_ptr(),
+                self._scratch.data_ptr(),
+                *sizes,
+                *self._sigma,
+                1 / self._rows,
+                threads,
+            )
 
     def soft_margin(
         self,
@@ -246,10 +269,19 @@ class EmbeddedRows:
         more = None if multiplicity is None else multiplicity.data_ptr()
         for i, beta in enumerate(sharpness.tolist()):
             _call(
-                "soft_margin", w.dtype, *self._of_member(parameters, gradients, i), more,
-                results[i].data_ptr(), None if adversary is None else adversary[i].data_ptr(),
-                self._scratch.data_ptr(), *sizes, *self._sigma, beta, int(squares), threads,
-            )  # fmt: skip
+                "soft_margin",
+                w.dtype,
+                *self._of_member(parameters, gradients, i),
+                more,
+                results[i].data_ptr(),
+                None if adversary is None else adversary[i].data_ptr(),
+                self._scratch.data_ptr(),
+                *sizes,
+                *self._sigma,
+                beta,
+                int(squares),
+                threads,
+            )
         return results
 
     def _layout(self, parameters: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int]:
@@ -326,11 +358,21 @@ def add_penalty(
     times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
     results = torch.zeros(members, 2, dtype=torch.float64)
     _call(
-        "penalty", tensors[0].dtype, _pointers(tensors),
-        _pointers([gradients[name] for name in parameters]), counts, times, len(tensors), members,
-        width, strength, power, homogeneity, results.data_ptr(),
+        "penalty",
+        tensors[0].dtype,
+        _pointers(tensors),
+        _pointers([gradients[name] for name in parameters]),
+        counts,
+        times,
+        len(tensors),
+        members,
+        width,
+        strength,
+        power,
+        homogeneity,
+        results.data_ptr(),
         _threads(sum(x.numel() for x in tensors)),
-    )  # fmt: skip
+    )
     return results
 
 
@@ -365,12 +407,22 @@ def neuronwise_adam(
     counts = (ctypes.c_int64 * len(tensors))(*[x.shape[1] for x in tensors])
     times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
     _call(
-        "neuronwise_adam", tensors[0].dtype, _pointers(tensors),
+        "neuronwise_adam",
+        tensors[0].dtype,
+        _pointers(tensors),
         _pointers([gradients[name] for name in parameters]),
-        _pointers([means[name] for name in parameters]), squares.data_ptr(), counts, times,
-        len(tensors), members, width, rate, correction, *betas,
+        _pointers([means[name] for name in parameters]),
+        squares.data_ptr(),
+        counts,
+        times,
+        len(tensors),
+        members,
+        width,
+        rate,
+        correction,
+        *betas,
         _threads(sum(x.numel() for x in tensors)),
-    )  # fmt: skip
+    )
 
 
 def to_tangent(
@@ -409,11 +461,19 @@ def to_tangent(
     times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
     results, own = torch.zeros(members, 2, dtype=torch.float64), totals.contiguous()
     _call(
-        "to_tangent", tensors[0].dtype, _pointers(tensors),
-        _pointers([gradients[name] for name in parameters]), counts, times,
-        own.data_ptr(), len(tensors), members, width, homogeneity,
+        "to_tangent",
+        tensors[0].dtype,
+        _pointers(tensors),
+        _pointers([gradients[name] for name in parameters]),
+        counts,
+        times,
+        own.data_ptr(),
+        len(tensors),
+        members,
+        width,
+        homogeneity,
         results.data_ptr(),
-    )  # fmt: skip
+    )
     return results
 
 
@@ -429,6 +489,13 @@ def to_sphere(
     counts = (ctypes.c_int64 * len(tensors))(*[x.shape[1] for x in tensors])
     times = (ctypes.c_double * len(tensors))(*[uses.get(name, 1) for name in parameters])
     _call(
-        "to_sphere", tensors[0].dtype, _pointers(tensors), counts, times, len(tensors), members,
-        width, homogeneity,
-    )  # fmt: skip
+        "to_sphere",
+        tensors[0].dtype,
+        _pointers(tensors),
+        counts,
+        times,
+        len(tensors),
+        members,
+        width,
+        homogeneity,
+    )

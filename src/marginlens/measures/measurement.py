@@ -246,9 +246,13 @@ class Measurement(Displayed):
             for name, value in values.items()
             if name not in left_out and value is not None
         ]
-        rows = [] if self.neurons is None else [
-            [one["name"], one["neurons"], f"{one['share']:.5f}"] for one in values["features"]
-        ]  # fmt: skip
+        rows = (
+            []
+            if self.neurons is None
+            else [
+                [one["name"], one["neurons"], f"{one['share']:.5f}"] for one in values["features"]
+            ]
+        )
         groups: dict[str, list[str]] = {}
         for name, reason in self.unknown.items():
             groups.setdefault(reason, []).append(name.replace("_", " "))
@@ -479,9 +483,16 @@ def _of_network(
 
 
 def _of_mlp(
-    network: MLP, task: Task, words: str, rows: Rows | None, train: np.ndarray | None,
-    whole: Network | None = None, *, factored: bool = False, notes: tuple[str, ...] = (),
-) -> Measurement:  # fmt: skip
+    network: MLP,
+    task: Task,
+    words: str,
+    rows: Rows | None,
+    train: np.ndarray | None,
+    whole: Network | None = None,
+    *,
+    factored: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Measurement:
     """Measure an ensemble of one in float64."""
     whole = network if whole is None else whole
     one = network.untied()
@@ -576,16 +587,24 @@ def _of_transformer(
         )
     values = network.logits(task)[0].cpu().numpy()
     found = _of_logits(
-        values, task, "Transformer", why="a transformer's neurons have no weight for each element",
-        network=network, train=train, uncovered="transformer networks",
-    )  # fmt: skip
+        values,
+        task,
+        "Transformer",
+        why="a transformer's neurons have no weight for each element",
+        network=network,
+        train=train,
+        uncovered="transformer networks",
+    )
     return replace(found, activation=network.activation_name)
 
 
 def _of_callable(
-    module: Callable[..., Any], task: Task, rows: Rows | None, train: np.ndarray | None,
+    module: Callable[..., Any],
+    task: Task,
+    rows: Rows | None,
+    train: np.ndarray | None,
     activation: str | Activation | Callable[..., Any] | None,
-) -> Measurement:  # fmt: skip
+) -> Measurement:
     inputs = None if rows is None else rows.inputs.cpu().numpy()
     seen = module_logits(module, task, inputs)
     name = type(module).__name__ if isinstance(module, nn.Module) else "callable"
@@ -611,11 +630,16 @@ def _of_callable(
 
 
 def _of_logits(
-    values: np.ndarray, task: Task, subject: str, *,
+    values: np.ndarray,
+    task: Task,
+    subject: str,
+    *,
     why: str = "needs the weights, and there are logits alone",
-    rows: Rows | None = None, network: Network | None = None, train: np.ndarray | None = None,
+    rows: Rows | None = None,
+    network: Network | None = None,
+    train: np.ndarray | None = None,
     uncovered: str = "",
-) -> Measurement:  # fmt: skip
+) -> Measurement:
     """Measure logits (row, class); more is known with a network whose neurons are not."""
     answers = task.answers if rows is None else rows.answers.cpu().numpy()
     non_finite = int((~np.isfinite(values)).sum())
@@ -683,9 +707,13 @@ def _with_dynamics(found: Measurement, training: Training) -> Measurement:
 def _totals(neurons: Neurons | None) -> dict[str, Any]:
     """Numbers of all live neurons together; None where they are unknown."""
     names = (
-        "live_neurons", "dead_neurons", "least_max_power", "share_agreeing", "largest_phase_error",
+        "live_neurons",
+        "dead_neurons",
+        "least_max_power",
+        "share_agreeing",
+        "largest_phase_error",
         "least_cosine_fit",
-    )  # fmt: skip
+    )
     if neurons is None:
         return dict.fromkeys(names)
     live = neurons.live

@@ -225,9 +225,10 @@ def recognize_weights(
                 f"{other.words} ({right:.1%}); name the activation",
             )
     return Recognition(
-        recognition.network, f"{recognition.words}, which answers {best:.1%} of the rows",
+        recognition.network,
+        f"{recognition.words}, which answers {best:.1%} of the rows",
         recognition.factored,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, eq=False)

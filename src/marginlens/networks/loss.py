@@ -11,9 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 __all__ = [
-    "LOSSES", "add_cross_entropy_", "cross_entropy_", "hinge_", "loss_adder", "require_classes",
+    "LOSSES",
+    "add_cross_entropy_",
+    "cross_entropy_",
+    "hinge_",
+    "loss_adder",
+    "require_classes",
     "squared_",
-]  # fmt: skip
+]
 
 Losses = Float[Tensor, "member 1 row"]
 AddLoss = Callable[[Tensor, Tensor, float | Tensor, Tensor], None]

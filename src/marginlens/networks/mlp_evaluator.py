@@ -110,9 +110,9 @@ class _Chosen:
         members, size, width = table.shape
         member = torch.arange(members, dtype=torch.int32, device=table.device)[:, None, None]
         index = (self.flat[lo:hi] + member * size).flatten(0, 1)
-        return torch.nn.functional.embedding_bag(
-            index, table.flatten(0, 1), mode="sum"
-        ).view(members, hi - lo, width)  # fmt: skip
+        return torch.nn.functional.embedding_bag(index, table.flatten(0, 1), mode="sum").view(
+            members, hi - lo, width
+        )
 
     def backward(self, d: Tensor, lo: int, hi: int, gradients: Parameters) -> None:
         for slot, column in enumerate(self.columns[:, lo:hi]):

@@ -91,9 +91,13 @@ def best_neuron_against(
         products = [(p[name] * gradients[name]).sum(1) for name in p]
         best = torch.maximum(best, (torch.stack(products).sum(0) / -nu).max())
         rate = _RATE * (1 - step / _STEPS)
-        size = torch.stack(
-            [g.square().sum(1) / uses.get(name, 1) for name, g in gradients.items()]
-        ).sum(0).sqrt().unsqueeze(1).clamp_min(1e-300)  # fmt: skip
+        size = (
+            torch.stack([g.square().sum(1) / uses.get(name, 1) for name, g in gradients.items()])
+            .sum(0)
+            .sqrt()
+            .unsqueeze(1)
+            .clamp_min(1e-300)
+        )
         for name, value in p.items():
             means[name].lerp_(gradients[name] / (size * uses.get(name, 1)), 1 - _MEMORY)
             value.sub_(means[name], alpha=rate)
@@ -101,10 +105,7 @@ def best_neuron_against(
 
 
 def _gradient(
-    evaluator: MLPEvaluator,
-    p: dict[str, Tensor],
-    gradients: dict[str, Tensor],
-    slopes: Tensor,
+    evaluator: MLPEvaluator, p: dict[str, Tensor], gradients: dict[str, Tensor], slopes: Tensor
 ) -> None:
     """Overwrite gradients by those of sum(slopes * logits): each neuron's is its own."""
     for gradient in gradients.values():

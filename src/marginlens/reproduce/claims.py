@@ -15,9 +15,14 @@ from marginlens.theory import Penalty, predict
 from marginlens.verdict import Claim, claim
 
 __all__ = [
-    "counts_against_order", "counts_of", "exchangeability", "multiplicities_of", "pilot",
-    "same_frequency", "sharing_rules",
-]  # fmt: skip
+    "counts_against_order",
+    "counts_of",
+    "exchangeability",
+    "multiplicities_of",
+    "pilot",
+    "same_frequency",
+    "sharing_rules",
+]
 
 _MAIS = "Levine, MAIS-A5"
 _SYMMETRY = "automorphisms permute the weights' coordinates (marginlens.groups.automorphisms)"
@@ -32,9 +37,16 @@ def _symmetric(results: Results, kind: str, where: str | None, *, promised: bool
     about = found[0].hypothesis if found else kind
     statement = f"{about}: least p-value of {len(found)} tests, adjusted (Holm)"
     return Claim(
-        kind, statement[0].upper() + statement[1:], None, least, 0.01, False, least >= 0.01, promised,
+        kind,
+        statement[0].upper() + statement[1:],
+        None,
+        least,
+        0.01,
+        False,
+        least >= 0.01,
+        promised,
         _SYMMETRY if promised else _MAIS,
-    )  # fmt: skip
+    )
 
 
 def pilot(results: Results) -> list[Claim]:
@@ -42,17 +54,27 @@ def pilot(results: Results) -> list[Claim]:
     members = results.members
     return [
         claim(
-            "runs", "Networks trained: 24 configurations of 100 seeds", float(results.sweep.runs),
-            float(members.num_rows), 0.0, _MAIS, promised=True,
+            "runs",
+            "Networks trained: 24 configurations of 100 seeds",
+            float(results.sweep.runs),
+            float(members.num_rows),
+            0.0,
+            _MAIS,
+            promised=True,
         ),
         claim(
-            "diverged", "Runs that left the finite numbers", 0.0,
-            float(members["end"].to_pylist().count("diverged")), 0.0, _MAIS, promised=True,
+            "diverged",
+            "Runs that left the finite numbers",
+            0.0,
+            float(members["end"].to_pylist().count("diverged")),
+            0.0,
+            _MAIS,
+            promised=True,
         ),
         _symmetric(results, "invariance", "activation = 'x^2'", promised=True),
         _symmetric(results, "uniformity", "activation = 'x^2'", promised=True),
         _symmetric(results, "invariance", "activation = 'relu'", promised=True),
-    ]  # fmt: skip
+    ]
 
 
 def same_frequency(results: Results) -> list[Claim]:
@@ -69,9 +91,13 @@ def same_frequency(results: Results) -> list[Claim]:
                 f"same ({words})",
                 "Both neurons are pure for one frequency, as in the best network of two neurons found "
                 f"for x^2 ({words}; 95 %: {low[0]:.3f} to {high[0]:.3f})",
-                best, sum(same) / len(same), 0.01, "marginlens widths C5 --widths 2", promised=False,
+                best,
+                sum(same) / len(same),
+                0.01,
+                "marginlens widths C5 --widths 2",
+                promised=False,
             )
-        )  # fmt: skip
+        )
     return [*claims, _symmetric(results, "invariance", None, promised=True)]
 
 
@@ -101,9 +127,11 @@ def counts_of(results: Results) -> SpectralCounts:
     residual = y - start - slope * x
     error = np.sqrt(residual @ residual / max(len(y) - 2, 1) / ((x - x.mean()) ** 2).sum())
     return SpectralCounts(
-        tuple(orders[name] for name in names), counts, "frequencies that carry 95 % of the logits (N)",
+        tuple(orders[name] for name in names),
+        counts,
+        "frequencies that carry 95 % of the logits (N)",
         (float(start), float(slope), float(error)),
-    )  # fmt: skip
+    )
 
 
 def counts_against_order(results: Results) -> list[Claim]:
@@ -111,21 +139,31 @@ def counts_against_order(results: Results) -> list[Claim]:
     record = counts_of(results)
     claims = [
         claim(
-            f"p = {p}", f"Frequencies that carry 95 % of the logits at p = {p}: all (p - 1) / 2 of the "
-            "maximum-margin network?", (p - 1) / 2, float(counts.mean()), 0.5,
-            "Morwani et al. 2024, Theorem 7 (for x^2)", promised=False,
+            f"p = {p}",
+            f"Frequencies that carry 95 % of the logits at p = {p}: all (p - 1) / 2 of the "
+            "maximum-margin network?",
+            (p - 1) / 2,
+            float(counts.mean()),
+            0.5,
+            "Morwani et al. 2024, Theorem 7 (for x^2)",
+            promised=False,
         )
         for p, counts in zip(record.order, record.counts, strict=True)
-    ]  # fmt: skip
+    ]
     assert record.fit is not None
     slope, error = record.fit[1:]
     return [
         *claims,
         claim(
-            "growth", "Slope of their number in ln p, over its standard error (above 2: it grows)", None,
-            slope / error, 0.0, _MAIS, promised=False,
+            "growth",
+            "Slope of their number in ln p, over its standard error (above 2: it grows)",
+            None,
+            slope / error,
+            0.0,
+            _MAIS,
+            promised=False,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def multiplicities_of(results: Results) -> list[Multiplicities]:
@@ -152,11 +190,14 @@ def multiplicities_of(results: Results) -> list[Multiplicities]:
         records.append(
             Multiplicities(
                 f"{problem.name}, {members['penalty'][0].as_py()}",
-                tuple(feature.name for feature in problem.features), mean, mean - half, mean + half,
+                tuple(feature.name for feature in problem.features),
+                mean,
+                mean - half,
+                mean + half,
                 {"d²": sizes / sizes.sum(), "d³": cubes / cubes.sum(), "convex program": limit},
                 "pure neurons",
             )
-        )  # fmt: skip
+        )
     return records
 
 
@@ -168,10 +209,16 @@ def sharing_rules(results: Results) -> list[Claim]:
             distance = float(np.abs(record.mean - shares).sum() / 2)
             claims.append(
                 claim(
-                    f"{record.task}: {rule}", f"{record.task}: total variation distance of the pure "
-                    f"neurons by irrep from {rule}", 0.0, distance, 0.05, _MAIS, promised=False,
+                    f"{record.task}: {rule}",
+                    f"{record.task}: total variation distance of the pure "
+                    f"neurons by irrep from {rule}",
+                    0.0,
+                    distance,
+                    0.05,
+                    _MAIS,
+                    promised=False,
                 )
-            )  # fmt: skip
+            )
     for members in results.configurations("penalty = 'homogeneous'").values():
         name, digest = members["task"][0].as_py(), members["configuration"][0].as_py()
         problem = task(name)
@@ -187,9 +234,14 @@ def sharing_rules(results: Results) -> list[Claim]:
         worst = max(abs(found[f.name] - at.shares[f.name]) for f in problem.features)
         claims.append(
             claim(
-                f"{name}: norm", f"{name}, homogeneous: largest difference of an irrep's share of the "
-                "norm from the convex program's", 0.0, worst, 0.02,
-                "convex program of the irrep masses (marginlens.theory)", promised=False,
+                f"{name}: norm",
+                f"{name}, homogeneous: largest difference of an irrep's share of the "
+                "norm from the convex program's",
+                0.0,
+                worst,
+                0.02,
+                "convex program of the irrep masses (marginlens.theory)",
+                promised=False,
             )
-        )  # fmt: skip
+        )
     return claims

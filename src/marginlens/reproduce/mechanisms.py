@@ -43,7 +43,7 @@ __all__ = [
     "pizza",
     "pizza_row",
     "power",
-]  # fmt: skip
+]
 
 Runs = Mapping[str, Run]
 Row = dict[str, float | str]
@@ -54,16 +54,23 @@ _CHUGHTAI = "Chughtai et al. 2023"
 _LATE = "not within the steps"
 
 _PUBLISHED = (
-    {"sign", "standard"}, {"sign", "standard", "5d_a"},
-    {"sign", "standard", "5d_a", "standard_sign"}, {"sign", "standard", "5d_b"},
-    {"sign", "standard", "standard_sign"}, {"sign", "standard_sign"},
-)  # fmt: skip
+    {"sign", "standard"},
+    {"sign", "standard", "5d_a"},
+    {"sign", "standard", "5d_a", "standard_sign"},
+    {"sign", "standard", "5d_b"},
+    {"sign", "standard", "standard_sign"},
+    {"sign", "standard_sign"},
+)
 """Key sets of S5 that the authors' table and seeds have more than twice, or for a transformer."""
 
 _NAMES_OF_S5 = {
-    (1, -1): "sign", (4, 2): "standard", (4, -2): "standard_sign", (5, -1): "5d_a", (5, 1): "5d_b",
+    (1, -1): "sign",
+    (4, 2): "standard",
+    (4, -2): "standard_sign",
+    (5, -1): "5d_a",
+    (5, 1): "5d_b",
     (6, 0): "6d",
-}  # fmt: skip
+}
 """The authors' names, by degree and value at a transposition."""
 
 
@@ -111,18 +118,25 @@ def power(runs: Runs) -> list[Claim]:
     for label, run in runs.items():
         claims.append(
             at_least(
-                label, f"Test accuracy of {run.recipe.task}", _final(run, "test_accuracy"), 0.99,
-                "Power et al. 2022, Figure 1", promised=True,
+                label,
+                f"Test accuracy of {run.recipe.task}",
+                _final(run, "test_accuracy"),
+                0.99,
+                "Power et al. 2022, Figure 1",
+                promised=True,
             )
-        )  # fmt: skip
+        )
         ratio = None if run.grokking is None else run.grokking.stages[0].ratio
         claims.append(
             at_least(
                 f"{label} delay",
-                f"Steps until {run.recipe.task} is generalised, over those until it is memorised", ratio,
-                2.0, "Power et al. 2022", promised=True,
+                f"Steps until {run.recipe.task} is generalised, over those until it is memorised",
+                ratio,
+                2.0,
+                "Power et al. 2022",
+                promised=True,
             )
-        )  # fmt: skip
+        )
     return claims
 
 
@@ -147,28 +161,44 @@ def nanda(runs: Runs) -> list[Claim]:
     groks = [label for label, run in runs.items() if _final(run, "test_accuracy") == 1]
     claims = [
         at_least(
-            "seeds", f"Share of {len(runs)} seeds with test accuracy 1", len(groks) / len(runs), 0.8,
-            _NANDA, promised=True,
+            "seeds",
+            f"Share of {len(runs)} seeds with test accuracy 1",
+            len(groks) / len(runs),
+            0.8,
+            _NANDA,
+            promised=True,
         )
-    ]  # fmt: skip
+    ]
     for label in groks:
         found = _mechanism(runs[label])
         claims += [
             at_least(
-                f"{label} restricted", f"{label}: full loss over restricted loss (above 1: the key "
-                "frequencies alone do better)", found.loss / found.progress.restricted, 1.0, _NANDA,
+                f"{label} restricted",
+                f"{label}: full loss over restricted loss (above 1: the key "
+                "frequencies alone do better)",
+                found.loss / found.progress.restricted,
+                1.0,
+                _NANDA,
                 promised=True,
             ),
             at_least(
-                f"{label} excluded", f"{label}: excluded loss over the full loss on the rows trained on",
-                found.progress.excluded / (found.train_loss or np.nan), 1.0, _NANDA, promised=True,
+                f"{label} excluded",
+                f"{label}: excluded loss over the full loss on the rows trained on",
+                found.progress.excluded / (found.train_loss or np.nan),
+                1.0,
+                _NANDA,
+                promised=True,
             ),
             at_least(
-                f"{label} explained", f"{label}: share of the logits that characters explain (sum b^2); "
-                "the mainline network's is .95", float(found.spectrum.total[0]), 0.9, _NANDA,
+                f"{label} explained",
+                f"{label}: share of the logits that characters explain (sum b^2); "
+                "the mainline network's is .95",
+                float(found.spectrum.total[0]),
+                0.9,
+                _NANDA,
                 promised=False,
             ),
-        ]  # fmt: skip
+        ]
     return claims
 
 
@@ -197,23 +227,36 @@ def pizza(runs: Runs) -> list[Claim]:
             wanted = "clock" if rate else "pizza"
             claims.append(
                 claim(
-                    f"{label} verdict", f"Attention rate {rate:g} gives a {wanted} (1: yes; it is: "
-                    f"{found.verdict})", 1.0, float(found.verdict == wanted), 0.0,
-                    f"{_ZHONG}, models A and B", promised=True,
+                    f"{label} verdict",
+                    f"Attention rate {rate:g} gives a {wanted} (1: yes; it is: {found.verdict})",
+                    1.0,
+                    float(found.verdict == wanted),
+                    0.0,
+                    f"{_ZHONG}, models A and B",
+                    promised=True,
                 )
-            )  # fmt: skip
+            )
         claims += [
             claim(
-                f"{label} symmetricity", f"Gradient symmetricity at attention rate {rate:g}, against "
-                "the mean of the published networks near it", symmetricity, found.gradient_symmetricity,
-                0.2, f"{_ZHONG}, result table", promised=False,
-            ),
-            claim(
-                f"{label} irrelevance", f"Distance irrelevance at attention rate {rate:g}, likewise",
-                irrelevance, found.distance_irrelevance, 0.2, f"{_ZHONG}, result table",
+                f"{label} symmetricity",
+                f"Gradient symmetricity at attention rate {rate:g}, against "
+                "the mean of the published networks near it",
+                symmetricity,
+                found.gradient_symmetricity,
+                0.2,
+                f"{_ZHONG}, result table",
                 promised=False,
             ),
-        ]  # fmt: skip
+            claim(
+                f"{label} irrelevance",
+                f"Distance irrelevance at attention rate {rate:g}, likewise",
+                irrelevance,
+                found.distance_irrelevance,
+                0.2,
+                f"{_ZHONG}, result table",
+                promised=False,
+            ),
+        ]
     return claims
 
 
@@ -260,23 +303,35 @@ def chughtai(runs: Runs) -> list[Claim]:
         key = _key_of_s5(run, found)
         claims += [
             at_least(
-                f"{label} accuracy", f"{label}: test accuracy on S5", _final(run, "test_accuracy"), 0.99,
-                _CHUGHTAI, promised=True,
-            ),
-            claim(
-                f"{label} key set", f"{label}: its key set ({', '.join(sorted(key))}) is among the "
-                "published ones", 1.0, float(key in _PUBLISHED), 0.0, f"{_CHUGHTAI}, tables",
+                f"{label} accuracy",
+                f"{label}: test accuracy on S5",
+                _final(run, "test_accuracy"),
+                0.99,
+                _CHUGHTAI,
                 promised=True,
             ),
-        ]  # fmt: skip
+            claim(
+                f"{label} key set",
+                f"{label}: its key set ({', '.join(sorted(key))}) is among the published ones",
+                1.0,
+                float(key in _PUBLISHED),
+                0.0,
+                f"{_CHUGHTAI}, tables",
+                promised=True,
+            ),
+        ]
         if found.hidden is not None:
             ratio = found.loss / found.hidden.total_restricted
             claims.append(
                 at_least(
-                    f"{label} restricted", f"{label}: full loss over the loss of rho(ab) of the key "
-                    "irreps alone", ratio, 1.0, _CHUGHTAI, promised=False,
+                    f"{label} restricted",
+                    f"{label}: full loss over the loss of rho(ab) of the key irreps alone",
+                    ratio,
+                    1.0,
+                    _CHUGHTAI,
+                    promised=False,
                 )
-            )  # fmt: skip
+            )
     return claims
 
 
@@ -285,8 +340,12 @@ def gromov_row(run: Run) -> Row:
     row = grokked_row(run) if "test_accuracy" in run.history else {}
     measured = run.measured
     purity = np.nan if measured is None else float(np.nanmedian(measured.measurement.max_power))
-    return {**row, "corrupted": run.recipe.corrupt, "loss": _final(run, "loss"),
-            "median share of one frequency": purity}  # fmt: skip
+    return {
+        **row,
+        "corrupted": run.recipe.corrupt,
+        "loss": _final(run, "loss"),
+        "median share of one frequency": purity,
+    }
 
 
 def gromov_claims(runs: Runs) -> list[Claim]:
@@ -296,27 +355,40 @@ def gromov_claims(runs: Runs) -> list[Claim]:
         source = "Doshi et al. 2023" if run.recipe.corrupt else "Gromov 2023"
         claims.append(
             at_least(
-                f"{label} test", f"{label}: test accuracy", _final(run, "test_accuracy"), 0.99, source,
+                f"{label} test",
+                f"{label}: test accuracy",
+                _final(run, "test_accuracy"),
+                0.99,
+                source,
                 promised=True,
             )
-        )  # fmt: skip
+        )
         if run.recipe.corrupt:
             claims.append(
                 claim(
-                    f"{label} train", f"{label}: accuracy on the rows trained on, "
-                    f"{run.recipe.corrupt:.0%} of which have wrong labels (published: .786)", 0.786,
-                    _final(run, "accuracy"), 0.15, source, promised=False,
+                    f"{label} train",
+                    f"{label}: accuracy on the rows trained on, "
+                    f"{run.recipe.corrupt:.0%} of which have wrong labels (published: .786)",
+                    0.786,
+                    _final(run, "accuracy"),
+                    0.15,
+                    source,
+                    promised=False,
                 )
-            )  # fmt: skip
+            )
     first = next(iter(runs.values()))
     problem = task(first.recipe.task)
     found = evaluate(gromov(problem, width=first.recipe.width, seed=0), problem)
     claims.append(
         at_least(
-            "analytic", f"Accuracy of the analytic solution with {first.recipe.width} neurons",
-            float(found.accuracy[0]), 0.99, "Gromov 2023, eq. (10)-(12)", promised=False,
+            "analytic",
+            f"Accuracy of the analytic solution with {first.recipe.width} neurons",
+            float(found.accuracy[0]),
+            0.99,
+            "Gromov 2023, eq. (10)-(12)",
+            promised=False,
         )
-    )  # fmt: skip
+    )
     return claims
 
 
@@ -353,20 +425,28 @@ def barak(runs: Runs) -> list[Claim]:
         found = _hidden_progress(run)
         claims.append(
             at_least(
-                f"{label} learned", f"{label}: accuracy", _final(run, "accuracy"), 0.99, source,
+                f"{label} learned",
+                f"{label}: accuracy",
+                _final(run, "accuracy"),
+                0.99,
+                source,
                 promised=True,
             )
-        )  # fmt: skip
+        )
         lead = None
         if found.neuron_step is not None and found.accuracy_step is not None:
             lead = float(found.accuracy_step - found.neuron_step)
         claims.append(
             at_least(
-                f"{label} hidden progress", f"{label}: steps by which the largest share of a neuron on "
-                "the relevant coordinates is halfway before the accuracy is .9", lead, 1.0, source,
+                f"{label} hidden progress",
+                f"{label}: steps by which the largest share of a neuron on "
+                "the relevant coordinates is halfway before the accuracy is .9",
+                lead,
+                1.0,
+                source,
                 promised=True,
             )
-        )  # fmt: skip
+        )
     return claims
 
 
@@ -396,15 +476,23 @@ def lottery(runs: Runs) -> list[Claim]:
         score = found.scores["time"]
         claims += [
             at_least(
-                f"{label} chance", f"{label}: lower end of the 95 % interval of the share of neurons "
-                "whose frequency is told, over chance", score.low / found.chance, 1.0, "He et al. 2026",
+                f"{label} chance",
+                f"{label}: lower end of the 95 % interval of the share of neurons "
+                "whose frequency is told, over chance",
+                score.low / found.chance,
+                1.0,
+                "He et al. 2026",
                 promised=True,
             ),
             at_least(
-                f"{label} share", f"{label}: that share", score.share, 0.9, "He et al. 2026",
+                f"{label} share",
+                f"{label}: that share",
+                score.share,
+                0.9,
+                "He et al. 2026",
                 promised=False,
             ),
-        ]  # fmt: skip
+        ]
     return claims
 
 

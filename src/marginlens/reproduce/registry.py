@@ -100,28 +100,45 @@ REPRODUCTIONS: Mapping[str, Reproduction] = MappingProxyType(
         one.name: one
         for one in (
             Reproduction(
-                "o61", "Which features does training select? The pilot of the selection law",
-                "Levine, MAIS-O61", claims.pilot,
-                ("convergence", "same", "law", "counts", "features", "symmetry"), _by_width_and_decay,
+                "o61",
+                "Which features does training select? The pilot of the selection law",
+                "Levine, MAIS-O61",
+                claims.pilot,
+                ("convergence", "same", "law", "counts", "features", "symmetry"),
+                _by_width_and_decay,
             ),
             Reproduction(
-                "o54", "How are neurons shared out among irreps: d², d³, or the program's shares?",
-                "Levine, MAIS-O54", claims.sharing_rules, ("features", "counts"), _multiplicities,
+                "o54",
+                "How are neurons shared out among irreps: d², d³, or the program's shares?",
+                "Levine, MAIS-O54",
+                claims.sharing_rules,
+                ("features", "counts"),
+                _multiplicities,
             ),
             Reproduction(
-                "o59", "How often do both neurons of the smallest network on C5 take one frequency?",
-                "Levine, MAIS-O59", claims.same_frequency, ("same", "law", "convergence", "symmetry"),
+                "o59",
+                "How often do both neurons of the smallest network on C5 take one frequency?",
+                "Levine, MAIS-O59",
+                claims.same_frequency,
+                ("same", "law", "convergence", "symmetry"),
                 partial(_every_law, names=("activation", "strength")),
             ),
             Reproduction(
-                "o52", "How does the number of frequencies of a ReLU network grow with p?",
-                "Levine, MAIS-O52", claims.counts_against_order, ("counts", "convergence"), _counts,
+                "o52",
+                "How does the number of frequencies of a ReLU network grow with p?",
+                "Levine, MAIS-O52",
+                claims.counts_against_order,
+                ("counts", "convergence"),
+                _counts,
             ),
             Reproduction(
-                "o58", "Given their number, are all sets of frequencies equally likely?",
-                "Levine, MAIS-O58", claims.exchangeability, ("symmetry", "counts"),
+                "o58",
+                "Given their number, are all sets of frequencies equally likely?",
+                "Levine, MAIS-O58",
+                claims.exchangeability,
+                ("symmetry", "counts"),
                 partial(_every_law, names=("task", "activation")),
             ),
         )
     }
-)  # fmt: skip
+)

@@ -14,8 +14,11 @@ from marginlens.verdict import FOLDER
 __all__ = ["RunAdvice", "option_of"]
 
 _OPTIONS = {
-    "loss_function": "--loss", "members": "--seeds", "train_rows": "--rows", "test_rows": "--test-rows",
-}  # fmt: skip
+    "loss_function": "--loss",
+    "members": "--seeds",
+    "train_rows": "--rows",
+    "test_rows": "--test-rows",
+}
 _ROWS = ("train_rows", "test_rows")
 _LEFT_OUT = {"task", "snapshots", "record_every"}
 

@@ -28,9 +28,15 @@ except ImportError:  # not on Windows: there, a second process is not noticed
     fcntl = None
 
 __all__ = [
-    "CHECKPOINT", "MAY_CHANGE", "PREVIOUS", "OtherRecipeError", "locked", "read_checkpoint",
-    "remove_unfinished", "write_checkpoint",
-]  # fmt: skip
+    "CHECKPOINT",
+    "MAY_CHANGE",
+    "PREVIOUS",
+    "OtherRecipeError",
+    "locked",
+    "read_checkpoint",
+    "remove_unfinished",
+    "write_checkpoint",
+]
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"

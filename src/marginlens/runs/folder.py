@@ -43,10 +43,21 @@ from marginlens.training.task_of_folder import task_of_folder
 from marginlens.verdict import Verdict
 
 __all__ = [
-    "CHANGES", "MARK", "begin_run", "check_folder", "finish_run", "is_finished", "load_run",
-    "load_verdict", "load_weights", "note_changes", "read_training", "require_finite_weights",
-    "save_run", "task_of_folder",
-]  # fmt: skip
+    "CHANGES",
+    "MARK",
+    "begin_run",
+    "check_folder",
+    "finish_run",
+    "is_finished",
+    "load_run",
+    "load_verdict",
+    "load_weights",
+    "note_changes",
+    "read_training",
+    "require_finite_weights",
+    "save_run",
+    "task_of_folder",
+]
 
 _T = TypeVar("_T")
 MARK = "recipe.toml"
@@ -54,10 +65,22 @@ CHANGES = "changes.json"
 TIMES = "times.json"
 _SECONDS = ("seconds", "compile_seconds")
 _FILES = {
-    MARK, "history.parquet", "snapshots.safetensors", "parameters.safetensors",
-    "prediction.json", "verdict.json", "table.npy", "report.html", CHANGES, CHECKPOINT, PREVIOUS,
-    TIMES, "tensorboard", "mlflow", "wandb",
-}  # fmt: skip
+    MARK,
+    "history.parquet",
+    "snapshots.safetensors",
+    "parameters.safetensors",
+    "prediction.json",
+    "verdict.json",
+    "table.npy",
+    "report.html",
+    CHANGES,
+    CHECKPOINT,
+    PREVIOUS,
+    TIMES,
+    "tensorboard",
+    "mlflow",
+    "wandb",
+}
 _BEGUN = f".{MARK}.begun"  # is there while a folder is emptied, and until the recipe is in it
 _CURVES = ("history.parquet", "snapshots.safetensors")
 _FINISHING = ".finishing"  # where the files of a finished run are written before they are moved

@@ -144,10 +144,14 @@ def load(
             return load_run(path)
         return _loaded(
             read_network(
-                path, form, group=spec, activation=activation, attention=attention,
+                path,
+                form,
+                group=spec,
+                activation=activation,
+                attention=attention,
                 layer_norm=layer_norm,
             )
-        )  # fmt: skip
+        )
     if not isinstance(x, Mapping):
         raise MarginLensError(
             f"expected a path or a state_dict, got {type(x).__name__}; measure a module itself: "
@@ -169,9 +173,15 @@ def load(
 
 def _loaded(found: Foreign) -> LoadedNetwork:
     return LoadedNetwork(
-        found.task, found.network, found.logits, found.train, found.form, found.stored, found.notes,
+        found.task,
+        found.network,
+        found.logits,
+        found.train,
+        found.form,
+        found.stored,
+        found.notes,
         found.warning,
-    )  # fmt: skip
+    )
 
 
 def _by_shapes(

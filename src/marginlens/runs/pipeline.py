@@ -31,8 +31,14 @@ from marginlens.training import (
 from marginlens.training.trackers import Tracker, open_tracker, require_tracker
 
 __all__ = [
-    "Progress", "by_leader", "checkpointer", "execute", "finish_training", "follow", "start_tracker",
-]  # fmt: skip
+    "Progress",
+    "by_leader",
+    "checkpointer",
+    "execute",
+    "finish_training",
+    "follow",
+    "start_tracker",
+]
 
 Progress = Callable[[int, dict[str, np.ndarray]], None]
 Made = TypeVar("Made")

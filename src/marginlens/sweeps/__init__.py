@@ -8,6 +8,16 @@ from marginlens.sweeps.spec import Configuration, Piece, Sweep, Thresholds
 from marginlens.sweeps.tables import TABLES, ResultTable
 
 __all__ = [
-    "TABLES", "Configuration", "Piece", "ResultTable", "Results", "SchedulerError", "Sweep",
-    "SweepProgress", "SweepSummary", "Thresholds", "read_sweep", "run_sweep",
-]  # fmt: skip
+    "TABLES",
+    "Configuration",
+    "Piece",
+    "ResultTable",
+    "Results",
+    "SchedulerError",
+    "Sweep",
+    "SweepProgress",
+    "SweepSummary",
+    "Thresholds",
+    "read_sweep",
+    "run_sweep",
+]

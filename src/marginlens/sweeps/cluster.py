@@ -138,9 +138,7 @@ def _slurm(options: Mapping[str, Any]) -> Any:
     jobs = given.pop("jobs", 1)
     if not isinstance(jobs, int) or jobs < 1:
         raise MarginLensError(f"slurm.jobs is the number of jobs, such as 10; got {jobs!r}")
-    given = {
-        "silence_logs": logging.CRITICAL, "scheduler_options": dict(_NO_PAGE), **given
-    }  # fmt: skip
+    given = {"silence_logs": logging.CRITICAL, "scheduler_options": dict(_NO_PAGE), **given}
     given.setdefault("cores", 1)
     given.setdefault("processes", given["cores"])
     try:

@@ -30,9 +30,7 @@ __all__ = ["Results"]
 
 _MEANS = ("loss", "accuracy", "margin_share")
 _LATER = ("maximum_margin", "margin_share")
-_READS = (
-    duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION,
-)  # fmt: skip
+_READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION)
 _READING = (
     "select",
     "with",

@@ -178,9 +178,13 @@ def run_sweep(
             sum(piece.count for piece in pieces if piece.id in finished),
         )
         work = _Work(
-            store, sweep, sorted(missing, key=lambda piece: piece.seconds), state,
-            progress or (lambda _: None), begun,
-        )  # fmt: skip
+            store,
+            sweep,
+            sorted(missing, key=lambda piece: piece.seconds),
+            state,
+            progress or (lambda _: None),
+            begun,
+        )
         lost: float | None = None
         if workers == 0 and scheduler is None and not chosen:
             _compute_here(work, signals)
@@ -217,9 +221,16 @@ def run_sweep(
             )
             ends.update(column["end"].to_pylist())
         return SweepSummary(
-            folder, len(configurations), sweep.runs, len(pieces), len(store.finished()),
-            work.computed, dict(ends), failures_of(folder), time.monotonic() - begun,
-        )  # fmt: skip
+            folder,
+            len(configurations),
+            sweep.runs,
+            len(pieces),
+            len(store.finished()),
+            work.computed,
+            dict(ends),
+            failures_of(folder),
+            time.monotonic() - begun,
+        )
 
 
 def _compute_here(work: _Work, signals: Signals) -> None:

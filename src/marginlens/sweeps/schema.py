@@ -16,9 +16,17 @@ from marginlens.training import Recipe
 __all__ = ["FEATURES", "MEMBERS", "RECIPE", "recipe_values"]
 
 _NOT_RESULTS = {
-    "seed", "members", "compile", "memory", "device", "tf32", "record_every", "snapshots",
-    "train_rows", "test_rows",
-}  # fmt: skip
+    "seed",
+    "members",
+    "compile",
+    "memory",
+    "device",
+    "tf32",
+    "record_every",
+    "snapshots",
+    "train_rows",
+    "test_rows",
+}
 """Fields that say how, and not what, is computed; the seed is a column of its own."""
 
 

@@ -122,9 +122,12 @@ class Store:
         folder = self.folder / "failures"
         folder.mkdir(exist_ok=True)
         record = {
-            "piece": piece.id, "configuration": str(piece.configuration), "first_seed": piece.first,
-            "seeds": piece.count, "reason": reason,
-        }  # fmt: skip
+            "piece": piece.id,
+            "configuration": str(piece.configuration),
+            "first_seed": piece.first,
+            "seeds": piece.count,
+            "reason": reason,
+        }
         write_whole(folder / f"{piece.id}.json", json.dumps(record, indent=2) + "\n")
         self._log({"piece": piece.id, "failed": reason, **log})
 

@@ -49,9 +49,11 @@ class ResultTable:
         """As a table of Markdown, with title and note around it."""
         rule = "|".join("---" for _ in self.columns)
         lines = [
-            f"**{_markdown(self.title)}**", "",
-            f"| {' | '.join(map(_markdown, self.columns))} |", f"|{rule}|",
-        ]  # fmt: skip
+            f"**{_markdown(self.title)}**",
+            "",
+            f"| {' | '.join(map(_markdown, self.columns))} |",
+            f"|{rule}|",
+        ]
         lines += [f"| {' | '.join(map(_markdown, row))} |" for row in self.rows]
         return "\n".join([*lines, *(["", _markdown(self.note)] if self.note else [])]) + "\n"
 
@@ -79,14 +81,31 @@ _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>|~$"} | {"\n"
 _LATEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {
-        "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "−": "$-$",
-        "≥": r"$\ge$", "≤": r"$\le$", "×": r"$\times$", "γ": r"$\gamma$", "√": r"$\surd$",
-        "±": r"$\pm$", "≈": r"$\approx$", "σ": r"$\sigma$", "ρ": r"$\rho$", "π": r"$\pi$",
+        "\\": r"\textbackslash{}",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "–": "--",
+        "−": "$-$",
+        "≥": r"$\ge$",
+        "≤": r"$\le$",
+        "×": r"$\times$",
+        "γ": r"$\gamma$",
+        "√": r"$\surd$",
+        "±": r"$\pm$",
+        "≈": r"$\approx$",
+        "σ": r"$\sigma$",
+        "ρ": r"$\rho$",
+        "π": r"$\pi$",
         "χ": r"$\chi$",
-        "²": r"$^2$", "…": r"\dots{}", "\n": " ", "\r": " ",
+        "²": r"$^2$",
+        "…": r"\dots{}",
+        "\n": " ",
+        "\r": " ",
     }
-)  # fmt: skip
+)
 
 
 def _markdown(text: str) -> str:
@@ -135,20 +154,31 @@ def convergence(results: Results, where: str | None = None) -> ResultTable:
         collapsed = [one for one in members["collapsed"].to_pylist() if one is not None]
         rows.append(
             (
-                *settings, str(len(ends)), str(converged),
-                str(len(ends) - converged - diverged), str(diverged),
+                *settings,
+                str(len(ends)),
+                str(converged),
+                str(len(ends) - converged - diverged),
+                str(diverged),
                 str(sum(collapsed)) if collapsed else "–",
                 f"{np.median(results.column(members, 'end_step')):.0f}",
                 f"{np.mean(results.column(members, 'accuracy')):.3f}",
             )
-        )  # fmt: skip
+        )
     return ResultTable(
         "How the runs ended",
-        (*names, "runs", "converged", "nonconvergent", "diverged", "collapsed", "median step",
-         "mean accuracy"),
+        (
+            *names,
+            "runs",
+            "converged",
+            "nonconvergent",
+            "diverged",
+            "collapsed",
+            "median step",
+            "mean accuracy",
+        ),
         rows,
         "Nonconvergent: reached the last step first. Collapsed: the logits are numerically zero.",
-    )  # fmt: skip
+    )
 
 
 def counts(results: Results, where: str | None = None) -> ResultTable:
@@ -176,11 +206,14 @@ def law(results: Results, where: str | None = None) -> ResultTable:
         for one in found.sets[:_MOST_SETS]:
             rows.append(
                 (
-                    *settings, one.name, str(one.count), f"{one.probability:.3f}",
+                    *settings,
+                    one.name,
+                    str(one.count),
+                    f"{one.probability:.3f}",
                     _range(one.low, one.high),
                     _range(one.simultaneous_low, one.simultaneous_high),
                 )
-            )  # fmt: skip
+            )
         rest = found.sets[_MOST_SETS:]
         if rest:
             number = sum(one.count for one in rest)
@@ -214,10 +247,13 @@ def features(results: Results, where: str | None = None) -> ResultTable:
             ]
             rows.append(
                 (
-                    *settings, name, f"{found.feature_probability[i]:.3f}",
-                    _range(found.feature_low[i], found.feature_high[i]), *cells,
+                    *settings,
+                    name,
+                    f"{found.feature_probability[i]:.3f}",
+                    _range(found.feature_low[i], found.feature_high[i]),
+                    *cells,
                 )
-            )  # fmt: skip
+            )
     return ResultTable(
         "Feature by feature",
         (*names, "feature", "P(key)", "95 %", "spectral weight b", "multiplicity", "norm share"),
@@ -277,11 +313,14 @@ def symmetry(results: Results, where: str | None = None) -> ResultTable:
     adjusted = holm([test.p_value for test in tests])
     full = [
         (
-            *row, _text(test.statistic), str(test.degrees_of_freedom), f"{test.p_value:.4f}",
+            *row,
+            _text(test.statistic),
+            str(test.degrees_of_freedom),
+            f"{test.p_value:.4f}",
             f"{p:.4f}",
         )
         for row, test, p in zip(rows, tests, adjusted, strict=True)
-    ]  # fmt: skip
+    ]
     return ResultTable(
         "Is the law symmetric?",
         (*names, "hypothesis", "chi-squared", "degrees", "p", "p, adjusted"),

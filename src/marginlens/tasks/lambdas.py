@@ -112,17 +112,29 @@ def _body(text: str, shown: str) -> tuple[ast.expr, tuple[str, ...]]:
 
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.BitXor: operator.xor,
-    ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
-}  # fmt: skip
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.BitXor: operator.xor,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+}
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_, ast.Invert: operator.invert,
-}  # fmt: skip
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Invert: operator.invert,
+}
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
-    ast.Gt: operator.gt, ast.GtE: operator.ge,
-}  # fmt: skip
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 
 
 class _Reader:
@@ -255,12 +267,17 @@ class _AsFormula(ast.NodeTransformer):
                 return ast.BinOp(left=base, op=ast.Pow(), right=self.visit(power))
         node = self.generic_visit(node)
         match node:  # a times 1/b is a/b
-            case ast.BinOp(
-                left=left, op=ast.Mult(),
-                right=ast.BinOp(left=ast.Constant(value=1), op=ast.Div(), right=by),
-            ) | ast.BinOp(
-                left=ast.BinOp(left=ast.Constant(value=1), op=ast.Div(), right=by), op=ast.Mult(),
-                right=left,
-            ):  # fmt: skip
+            case (
+                ast.BinOp(
+                    left=left,
+                    op=ast.Mult(),
+                    right=ast.BinOp(left=ast.Constant(value=1), op=ast.Div(), right=by),
+                )
+                | ast.BinOp(
+                    left=ast.BinOp(left=ast.Constant(value=1), op=ast.Div(), right=by),
+                    op=ast.Mult(),
+                    right=left,
+                )
+            ):
                 return ast.BinOp(left=left, op=ast.Div(), right=by)
         return node

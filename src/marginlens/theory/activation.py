@@ -14,9 +14,7 @@ from jaxtyping import Float
 
 from marginlens.errors import MarginLensError
 
-__all__ = [
-    "KNOWN_ACTIVATIONS", "MAXIMUM_DEGREE", "Activation", "OwnActivation", "parse_activation",
-]  # fmt: skip
+__all__ = ["KNOWN_ACTIVATIONS", "MAXIMUM_DEGREE", "Activation", "OwnActivation", "parse_activation"]
 
 MAXIMUM_DEGREE = 16
 KNOWN_ACTIVATIONS = (

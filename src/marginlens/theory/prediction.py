@@ -197,7 +197,9 @@ class Prediction(Displayed):
             columns.append("at this strength")
         rows = [
             [
-                feature.name, feature.dimension, feature.type,
+                feature.name,
+                feature.dimension,
+                feature.type,
                 {"must": "must use it", "may": "may use it", "cannot": "cannot use it"}.get(
                     feature.status, "–"
                 ),
@@ -205,7 +207,7 @@ class Prediction(Displayed):
                 *([f"{shares[feature.name]:.4f}"] if shares else []),
             ]
             for feature in self.features
-        ]  # fmt: skip
+        ]
         heading = f"{self.task}, activation {self.activation}: the prediction"
         if self.task_note:
             facts.insert(0, ("name", self.task_note))

@@ -26,7 +26,19 @@ __getattr__, __dir__ = lazy_names(
     },
 )
 __all__ = [
-    "DivergedError", "Ranks", "Recipe", "Training", "TrainingState", "check_trainable",
-    "estimated_seconds", "find_device", "initial_network", "process_group", "recipe_for",
-    "recorded_rows", "split", "train", "trained_rows",
-]  # fmt: skip
+    "DivergedError",
+    "Ranks",
+    "Recipe",
+    "Training",
+    "TrainingState",
+    "check_trainable",
+    "estimated_seconds",
+    "find_device",
+    "initial_network",
+    "process_group",
+    "recipe_for",
+    "recorded_rows",
+    "split",
+    "train",
+    "trained_rows",
+]

@@ -16,9 +16,15 @@ from marginlens.tasks import Task, row_numbers
 from marginlens.training.recipe import Recipe
 
 __all__ = [
-    "SAMPLE", "Batches", "Data", "OnlineBatches", "drawn_rows", "recorded_rows", "split",
+    "SAMPLE",
+    "Batches",
+    "Data",
+    "OnlineBatches",
+    "drawn_rows",
+    "recorded_rows",
+    "split",
     "trained_rows",
-]  # fmt: skip
+]
 
 SAMPLE = 4096
 """Rows of the fixed sample that an online training on unlisted inputs is recorded on."""

@@ -152,9 +152,20 @@ def train(
         compiled_passes(way == "passes") as compile_seconds,
     ):
         loop = _Loop(
-            task, recipe, state, margin, minimum, progress, checkpoint, checkpoint_every, signals,
-            started, watch, watch_seconds, record,
-        )  # fmt: skip
+            task,
+            recipe,
+            state,
+            margin,
+            minimum,
+            progress,
+            checkpoint,
+            checkpoint_every,
+            signals,
+            started,
+            watch,
+            watch_seconds,
+            record,
+        )
         stopped = loop.run()
     return state.finish(stopped, compile_seconds + loop.steps.compile_seconds)
 

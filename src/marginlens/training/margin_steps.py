@@ -9,13 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from marginlens.kernels import passes
-from marginlens.networks import (
-    MLP,
-    Network,
-    SoftMargin,
-    SoftMarginEvaluator,
-    neuron_norms,
-)
+from marginlens.networks import MLP, Network, SoftMargin, SoftMarginEvaluator, neuron_norms
 from marginlens.theory import (
     AdversaryBound,
     adversary_bound_for,

@@ -130,9 +130,15 @@ def neuronwise_adam_(
     first, second = (1 - beta**step for beta in betas)
     if passes.is_compiled_for(*parameters.values(), *gradients.values(), *means.values()):
         passes.neuronwise_adam(
-            parameters, gradients, means, squares, uses or {},
-            rate=rate / first, correction=second, betas=betas,
-        )  # fmt: skip
+            parameters,
+            gradients,
+            means,
+            squares,
+            uses or {},
+            rate=rate / first,
+            correction=second,
+            betas=betas,
+        )
         return
     counts = {name: (uses or {}).get(name, 1) for name in parameters}
     weights, slopes = torch.zeros_like(squares), torch.zeros_like(squares)
@@ -217,17 +223,36 @@ class Stepper:
                 fused = torch._fused_adamw_ if name == "adamw" else torch._fused_adam_
                 decay = recipe.weight_decay if name == "adamw" else 0.0
                 fused(
-                    p, g, first, second, [], steps, lr=rate, beta1=recipe.betas[0],
-                    beta2=recipe.betas[1], weight_decay=decay, eps=1e-8, amsgrad=False, maximize=False,
-                )  # fmt: skip
+                    p,
+                    g,
+                    first,
+                    second,
+                    [],
+                    steps,
+                    lr=rate,
+                    beta1=recipe.betas[0],
+                    beta2=recipe.betas[1],
+                    weight_decay=decay,
+                    eps=1e-8,
+                    amsgrad=False,
+                    maximize=False,
+                )
 
     def _sgd(self, rate: float, momentum: float) -> None:
         first = "momentum_buffer" not in self._state
         (buffers,) = self._remembered("momentum_buffer") if momentum else ([],)
         torch._fused_sgd_(
-            self._parameters, self._gradients, buffers, weight_decay=0.0, momentum=momentum, lr=rate,
-            dampening=0.0, nesterov=False, maximize=False, is_first_step=first,
-        )  # fmt: skip
+            self._parameters,
+            self._gradients,
+            buffers,
+            weight_decay=0.0,
+            momentum=momentum,
+            lr=rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=first,
+        )
 
     def _neuronwise_adam(self, rate: float) -> None:
         (means,) = self._remembered("exp_avg")
@@ -243,9 +268,15 @@ class Stepper:
             for values in (self._parameters, self._gradients, means)
         )
         neuronwise_adam_(
-            parameters, gradients, moments, self._of_neurons[_NEURON + "exp_avg_sq"],
-            step=int(step), rate=rate, betas=self.recipe.betas, uses=self.uses,
-        )  # fmt: skip
+            parameters,
+            gradients,
+            moments,
+            self._of_neurons[_NEURON + "exp_avg_sq"],
+            step=int(step),
+            rate=rate,
+            betas=self.recipe.betas,
+            uses=self.uses,
+        )
 
     def forget(self, member: int, neurons: Int[Tensor, " some"]) -> None:
         """Set what is remembered of some neurons of a member to zero."""

@@ -30,9 +30,13 @@ def add_penalty_gradient(
     power = homogeneity if penalty.norm == "homogeneous" else 2
     if passes.is_compiled_for(*parameters.values(), *gradients.values()):
         value, total = passes.add_penalty(
-            parameters, gradients, uses or {}, strength=penalty.strength, power=power,
+            parameters,
+            gradients,
+            uses or {},
+            strength=penalty.strength,
+            power=power,
             homogeneity=homogeneity,
-        ).unbind(1)  # fmt: skip
+        ).unbind(1)
         return penalty.strength * value, total
     norms = neuron_norms(parameters, uses)
     factor = (penalty.strength * power * norms.pow(power - 2)).unsqueeze(1)

@@ -324,8 +324,10 @@ class Recipe(BaseModel):
                 "train_length and train_fraction both say which rows are trained on: leave one out"
             )
         if self.stop_share is not None and self.loss_function not in (
-            "cross_entropy", "logistic", "margin",
-        ):  # fmt: skip
+            "cross_entropy",
+            "logistic",
+            "margin",
+        ):
             raise ValueError(
                 f"stop_share is one of the maximum margin, which the {self.loss_function} loss does "
                 "not seek: leave it out"
@@ -532,14 +534,27 @@ class Recipe(BaseModel):
 
 
 _LEARNED: dict[str, Any] = {
-    "activation": "relu", "width": 128, "penalty": "l2", "strength": 0.0, "optimizer": "adamw",
-    "learning_rate": 1e-3, "betas": (0.9, 0.98), "weight_decay": 1.0, "schedule": "constant",
-    "warmup": 10, "steps": 10_000,
-}  # fmt: skip
+    "activation": "relu",
+    "width": 128,
+    "penalty": "l2",
+    "strength": 0.0,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "betas": (0.9, 0.98),
+    "weight_decay": 1.0,
+    "schedule": "constant",
+    "warmup": 10,
+    "steps": 10_000,
+}
 _MARGIN: dict[str, Any] = {
-    "loss_function": "margin", "strength": 0.0, "optimizer": "neuronwise-adam",
-    "learning_rate": 0.03, "betas": (0.97, 0.95), "schedule": "cosine", "steps": 1500,
-}  # fmt: skip
+    "loss_function": "margin",
+    "strength": 0.0,
+    "optimizer": "neuronwise-adam",
+    "learning_rate": 0.03,
+    "betas": (0.97, 0.95),
+    "schedule": "cosine",
+    "steps": 1500,
+}
 _PLAIN: dict[str, Any] = {"weight_decay": 0.0, "betas": (0.9, 0.999)}
 
 

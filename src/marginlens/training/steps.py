@@ -8,13 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marginlens.networks import (
-    Evaluation,
-    Evaluator,
-    Network,
-    Rows,
-    squared_norm,
-)
+from marginlens.networks import Evaluation, Evaluator, Network, Rows, squared_norm
 from marginlens.tasks import Task
 from marginlens.theory import Penalty
 from marginlens.training.convergence import Convergence, named, of_state, patience_of

@@ -43,12 +43,7 @@ class Tracker(Protocol):
 
 
 def open_tracker(
-    kind: str,
-    *,
-    folder: Path,
-    name: str,
-    config: Mapping[str, Any],
-    resume_step: int | None = None,
+    kind: str, *, folder: Path, name: str, config: Mapping[str, Any], resume_step: int | None = None
 ) -> Tracker:
     """Start to track a training, or go on after it was interrupted.
 
@@ -158,11 +153,7 @@ class _Guarded:
 TRACKERS: dict[str, tuple[str, type[Any], str]] = {
     "tensorboard": ("TensorBoard", TensorBoard, "a folder that can be written to is needed"),
     "wandb": ("Weights & Biases", Wandb, "WANDB_MODE=offline does without the server"),
-    "mlflow": (
-        "MLflow",
-        MLflow,
-        "without MLFLOW_TRACKING_URI a store in the run's folder is made",
-    ),
+    "mlflow": ("MLflow", MLflow, "without MLFLOW_TRACKING_URI a store in the run's folder is made"),
 }
 """For each kind its library's name, what writes it, and what helps where it cannot start."""
 

@@ -197,14 +197,18 @@ def _premises(
     """All premises but the minimum's."""
     found = [
         Premise(
-            "finite", "Every weight is a finite number", not measured.non_finite,
-            float(measured.non_finite), 0.0,
+            "finite",
+            "Every weight is a finite number",
+            not measured.non_finite,
+            float(measured.non_finite),
+            0.0,
         ),
         Premise(
-            "theorem", "A theorem covers the task, the activation, the network and the penalty",
+            "theorem",
+            "A theorem covers the task, the activation, the network and the penalty",
             setting.covered,
         ),
-    ]  # fmt: skip
+    ]
     if not setting.covered:
         return found
     rows = not facts.other_rows and not measured.sampled
@@ -217,17 +221,23 @@ def _premises(
     if penalty is not None and collapse is not None:
         found.append(
             Premise(
-                "strength", "The penalty's strength is below the one at which networks collapse",
-                penalty.strength < collapse, penalty.strength, collapse,
+                "strength",
+                "The penalty's strength is below the one at which networks collapse",
+                penalty.strength < collapse,
+                penalty.strength,
+                collapse,
             )
-        )  # fmt: skip
+        )
     if not facts.path_ended:
         found.append(
             Premise(
-                "path", "The penalty has fallen to the strength that is predicted for", False,
-                float(facts.step), 0.75 * facts.steps,
+                "path",
+                "The penalty has fallen to the strength that is predicted for",
+                False,
+                float(facts.step),
+                0.75 * facts.steps,
             )
-        )  # fmt: skip
+        )
     if facts.last_loss and penalty is not None:
         loss = measured.objective(penalty.strength)
         apart = abs(loss / facts.last_loss - 1)
@@ -241,10 +251,13 @@ def _premises(
         width = None if neurons is None else float(len(neurons.live))
         found.append(
             Premise(
-                "width", "The width suffices for a network of maximum margin",
-                None if width is None else width >= needed, width, float(needed),
+                "width",
+                "The width suffices for a network of maximum margin",
+                None if width is None else width >= needed,
+                width,
+                float(needed),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -276,9 +289,11 @@ def _minimum(
     failing = [
         one.least_excess
         for one in claims
-        if one.promised and one.least_excess is not None and not _is_impossible(one, excess)
+        if one.promised
+        and one.least_excess is not None
+        and not _is_impossible(one, excess)
         and one.name not in ("loss", "margin_ratio" if limit else "")
-    ]  # fmt: skip
+    ]
     if excess.relative > needed:
         return Premise("minimum", words, False, excess.relative, needed)
     return Premise(
@@ -304,24 +319,38 @@ def _with_status(
 
 
 def _at_penalty(
-    prediction: Prediction, measured: Measurement, ratio: float | None, setting: _Setting, *,
+    prediction: Prediction,
+    measured: Measurement,
+    ratio: float | None,
+    setting: _Setting,
+    *,
     has_ratio: bool,
-) -> Iterator[Claim]:  # fmt: skip
+) -> Iterator[Claim]:
     """Loss, norm, margin and shares at the strength of the run; share of gamma*."""
     every = f"Every input of {measured.sampled} drawn" if measured.sampled else "Every input"
     yield claim(
-        "accuracy", f"{every} is answered correctly", 1.0, measured.accuracy, 0.0,
-        prediction.theorem, promised=setting.promised,
-    )  # fmt: skip
+        "accuracy",
+        f"{every} is answered correctly",
+        1.0,
+        measured.accuracy,
+        0.0,
+        prediction.theorem,
+        promised=setting.promised,
+    )
     at = prediction.at_penalty
     source = _PROGRAM if prediction.proved else prediction.theorem
     if at is not None:
         strength = 0.0 if prediction.penalty is None else prediction.penalty.strength
         loss = claim(
-            "loss", "Cross-entropy + penalty at its minimum", at.loss,
-            measured.objective(strength), _LOSS, source,
-            promised=setting.guaranteed, relative=True,
-        )  # fmt: skip
+            "loss",
+            "Cross-entropy + penalty at its minimum",
+            at.loss,
+            measured.objective(strength),
+            _LOSS,
+            source,
+            promised=setting.guaranteed,
+            relative=True,
+        )
         # within the tolerance, and still below what any network can reach
         below = loss.measured is not None and loss.measured < at.loss * (1 - BELOW)
         yield replace(loss, holds=False) if below and setting.covered else loss
@@ -331,15 +360,26 @@ def _at_penalty(
             ("margin", "Margin of the logits at this penalty", 5e-3),
         ):
             yield claim(
-                name, words, getattr(at, name), getattr(measured, name), tolerance, source,
-                promised=setting.guaranteed, relative=True,
-            )  # fmt: skip
+                name,
+                words,
+                getattr(at, name),
+                getattr(measured, name),
+                tolerance,
+                source,
+                promised=setting.guaranteed,
+                relative=True,
+            )
     if has_ratio:
         expected = 1.0 if at is None or at.margin_ratio is None else at.margin_ratio
         reached = claim(
-            "margin_ratio", "Share of the maximum normalized margin reached", expected, ratio,
-            setting.margin_tolerance, prediction.theorem, promised=setting.promised,
-        )  # fmt: skip
+            "margin_ratio",
+            "Share of the maximum normalized margin reached",
+            expected,
+            ratio,
+            setting.margin_tolerance,
+            prediction.theorem,
+            promised=setting.promised,
+        )
         above = ratio is not None and ratio > 1 + BELOW and setting.covered
         yield replace(reached, holds=False) if above else reached
 
@@ -349,9 +389,14 @@ def _adversary(prediction: Prediction, facts: TrainingFacts, setting: _Setting) 
     if facts.upper_bound is None or prediction.margin is None:
         return
     yield claim(
-        "upper_bound", "Upper bound of γ* from the learned adversary, over γ*", 1.0,
-        facts.upper_bound / prediction.margin, _TRAINED_MARGIN, _TRAINED, promised=setting.promised,
-    )  # fmt: skip
+        "upper_bound",
+        "Upper bound of γ* from the learned adversary, over γ*",
+        1.0,
+        facts.upper_bound / prediction.margin,
+        _TRAINED_MARGIN,
+        _TRAINED,
+        promised=setting.promised,
+    )
 
 
 def _features(prediction: Prediction, measured: Measurement, setting: _Setting) -> Iterator[Claim]:
@@ -367,25 +412,37 @@ def _features(prediction: Prediction, measured: Measurement, setting: _Setting) 
         shares = np.array([at.shares[name] for name in measured.features])
     if must.any():
         yield claim(
-            "must_features", "Number of features that every maximum-margin network uses, used here",
-            float(must.sum()), None if share is None else float(((share > 0) & must).sum()), 0.0,
+            "must_features",
+            "Number of features that every maximum-margin network uses, used here",
+            float(must.sum()),
+            None if share is None else float(((share > 0) & must).sum()),
+            0.0,
             prediction.theorem,
             promised=promised and setting.all_must,
-        )  # fmt: skip
+        )
     cannot = np.array([status == "cannot" for status in statuses])
     if cannot.any():
         expected = 0.0 if shares is None else float(shares[cannot].sum())
         yield claim(
-            "cannot_features", "Share of the norm on features that no maximum-margin network uses",
-            expected, None if share is None else float(share[cannot].sum()), 0.01,
-            prediction.theorem, promised=promised,
-        )  # fmt: skip
+            "cannot_features",
+            "Share of the norm on features that no maximum-margin network uses",
+            expected,
+            None if share is None else float(share[cannot].sum()),
+            0.01,
+            prediction.theorem,
+            promised=promised,
+        )
     if shares is not None:
         worst = None if share is None else float(np.abs(share - shares).max())
         yield claim(
-            "shares", "Largest difference between a feature's share of the norm and its prediction",
-            0.0, worst, 0.01, _PROGRAM, promised=promised,
-        )  # fmt: skip
+            "shares",
+            "Largest difference between a feature's share of the norm and its prediction",
+            0.0,
+            worst,
+            0.01,
+            _PROGRAM,
+            promised=promised,
+        )
     elif known:
         least = np.array([feature.least_share for feature in prediction.features], dtype=float)
         most = np.array([feature.greatest_share for feature in prediction.features], dtype=float)
@@ -393,10 +450,14 @@ def _features(prediction: Prediction, measured: Measurement, setting: _Setting) 
         if share is not None:
             outside = max(0.0, float(np.maximum(least - share, share - most).max()))
         yield claim(
-            "shares", "Largest distance of a feature's share of the norm from its predicted range",
-            0.0, outside, 0.01, prediction.theorem,
+            "shares",
+            "Largest distance of a feature's share of the norm from its predicted range",
+            0.0,
+            outside,
+            0.01,
+            prediction.theorem,
             promised=promised,
-        )  # fmt: skip
+        )
 
 
 def _neurons(
@@ -414,13 +475,25 @@ def _neurons(
     if is_parity:
         source = f"{_PAPER}, Theorem 8"
         for name, words, part, tolerance in (
-            ("on_subset", "Least share of a neuron's input energy on the relevant coordinates",
-             "subset_power", 0.01),
-            ("equal_magnitudes", "Least ratio of the smallest to the largest relevant weight",
-             "magnitude_ratio", 0.05),
-            ("signs", "Every neuron's output sign is the product of its input signs",
-             "signs_agree", 0.0),
-        ):  # fmt: skip
+            (
+                "on_subset",
+                "Least share of a neuron's input energy on the relevant coordinates",
+                "subset_power",
+                0.01,
+            ),
+            (
+                "equal_magnitudes",
+                "Least ratio of the smallest to the largest relevant weight",
+                "magnitude_ratio",
+                0.05,
+            ),
+            (
+                "signs",
+                "Every neuron's output sign is the product of its input signs",
+                "signs_agree",
+                0.0,
+            ),
+        ):
             yield claim(name, words, 1.0, least(part), tolerance, source, promised=promised)
         return
     source = f"{_PAPER}, Theorems 7 and 9; extended in marginlens.theory"
@@ -428,22 +501,42 @@ def _neurons(
     if neurons is not None and neurons.live.any():
         agreeing = float(neurons.agrees[neurons.live].mean())
     yield claim(
-        "one_feature", "Least share of a live neuron's energy in a single feature", 1.0,
-        least("max_power"), 0.01, source, promised=promised,
-    )  # fmt: skip
+        "one_feature",
+        "Least share of a live neuron's energy in a single feature",
+        1.0,
+        least("max_power"),
+        0.01,
+        source,
+        promised=promised,
+    )
     yield claim(
-        "same_feature", "Share of live neurons whose inputs and output have the same feature", 1.0,
-        agreeing, 0.0, source, promised=promised,
-    )  # fmt: skip
+        "same_feature",
+        "Share of live neurons whose inputs and output have the same feature",
+        1.0,
+        agreeing,
+        0.0,
+        source,
+        promised=promised,
+    )
     if is_cyclic:
         source = f"{_PAPER}, Theorem 7"
         yield claim(
-            "sinusoidal", "Least share of variance of a neuron's u, v and w explained by the best "
-            "cosine", 1.0, least("cosine_fit"), 0.01, source, promised=promised,
-        )  # fmt: skip
+            "sinusoidal",
+            "Least share of variance of a neuron's u, v and w explained by the best cosine",
+            1.0,
+            least("cosine_fit"),
+            0.01,
+            source,
+            promised=promised,
+        )
         worst = least("phase_error", -1.0)
         yield claim(
-            "phases_add", "Largest difference of a live neuron's input phases, added, from its "
-            "output's, in radians", 0.0, None if worst is None else -worst, 0.05, source,
+            "phases_add",
+            "Largest difference of a live neuron's input phases, added, from its "
+            "output's, in radians",
+            0.0,
+            None if worst is None else -worst,
+            0.05,
+            source,
             promised=promised,
-        )  # fmt: skip
+        )

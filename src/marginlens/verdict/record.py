@@ -13,8 +13,12 @@ from marginlens.verdict.premises import Premise
 __all__ = ["MARKS", "Verdict"]
 
 MARKS: dict[Status, str] = {
-    "passes": "✓", "contradicted": "✗", "premise not met": "○", "not covered": "·", "unknown": "?",
-}  # fmt: skip
+    "passes": "✓",
+    "contradicted": "✗",
+    "premise not met": "○",
+    "not covered": "·",
+    "unknown": "?",
+}
 """One character for each status."""
 
 _EXIT_CODES: dict[Status, int] = {"contradicted": 1, "premise not met": 3, "unknown": 3}
@@ -100,11 +104,14 @@ class Verdict(Displayed):
         """Return what a notebook shows: the summary, then every claim."""
         rows = [
             [
-                MARKS[claim.status], claim.statement, claim.predicted, claim.measured,
+                MARKS[claim.status],
+                claim.statement,
+                claim.predicted,
+                claim.measured,
                 f"{claim.tolerance:g}{' relative' if claim.relative else ''}",
             ]
             for claim in self.claims
-        ]  # fmt: skip
+        ]
         columns = ["", "claim", "predicted", "measured", "tolerance"]
         sentence = self.count if self.status == "passes" else self.counts
         return Shown(f"{self.task}: verdict", (), columns, rows, sentence, lead=self.summary)

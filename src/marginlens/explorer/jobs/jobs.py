@@ -105,10 +105,15 @@ class Trainings:
             self._require_place(owner)
             name = secrets.token_hex(6)
             entry = Entry(
-                name, owner, chosen, recipe, self._scratch.new(name),
-                None if prediction.margin is None else float(prediction.margin), prediction.proved,
+                name,
+                owner,
+                chosen,
+                recipe,
+                self._scratch.new(name),
+                None if prediction.margin is None else float(prediction.margin),
+                prediction.proved,
                 str(recipe_fields.get("task", "")).strip(),
-            )  # fmt: skip
+            )
             self._entries[name] = entry
             self._queue.append(entry)
             self._forget_old(owner)

@@ -26,9 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["ATLAS", "Listed", "asked_filters", "atlas_of", "compact_rows"]
 
 _COLUMNS = {
-    "structure": "Group", "order": "Order", "number": "Number", "classes": "Classes",
-    "margin": "γ*", "theorem9": "Theorem 9", "width": "Width", "cannot": "Irreps: share of the norm",
-}  # fmt: skip
+    "structure": "Group",
+    "order": "Order",
+    "number": "Number",
+    "classes": "Classes",
+    "margin": "γ*",
+    "theorem9": "Theorem 9",
+    "width": "Width",
+    "cannot": "Irreps: share of the norm",
+}
 _NUMERIC = ("order", "number", "classes", "margin", "width")
 _IRREPS = {
     "": "any",
@@ -217,32 +223,48 @@ def _draw(site: Site, query: Query) -> list[Any]:
 def _controls(asked: Mapping[str, Any]) -> Component:
     def select(name: str, label: str, flex: str = "1 1 9rem") -> Component:
         return dmc.Select(
-            id=f"atlas-{name}", label=label, value=asked[name], flex=flex,
-            data=components.options(_CHOICES[name]), allowDeselect=False, checkIconPosition="right",
-        )  # fmt: skip
+            id=f"atlas-{name}",
+            label=label,
+            value=asked[name],
+            flex=flex,
+            data=components.options(_CHOICES[name]),
+            allowDeselect=False,
+            checkIconPosition="right",
+        )
 
     def order(name: str, label: str, placeholder: str) -> Component:
         return dmc.NumberInput(
-            id=f"atlas-{name}", label=label, value=asked[name] or "", placeholder=placeholder,
-            min=1, max=_GREATEST, allowDecimal=False, allowNegative=False, hideControls=True,
-        )  # fmt: skip
+            id=f"atlas-{name}",
+            label=label,
+            value=asked[name] or "",
+            placeholder=placeholder,
+            min=1,
+            max=_GREATEST,
+            allowDecimal=False,
+            allowNegative=False,
+            hideControls=True,
+        )
 
     return html.Div(
         [
             dmc.TextInput(
-                id="atlas-search", label="Find a group", value=asked["search"], spellCheck=False,
-                autoComplete="off", placeholder="C3, SL(2,3), 24", flex="2 1 11rem",
+                id="atlas-search",
+                label="Find a group",
+                value=asked["search"],
+                spellCheck=False,
+                autoComplete="off",
+                placeholder="C3, SL(2,3), 24",
+                flex="2 1 11rem",
             ),
             select("irreps", "Irreps", "1 1 13rem"),
             select("theorem9", "Theorem 9"),
             select("kind", "Kind"),
             html.Div(
-                [order("from", "Order from", "2"), order("to", "to", "any")],
-                className="pair",
+                [order("from", "Order from", "2"), order("to", "to", "any")], className="pair"
             ),
         ],
         className="controls",
-    )  # fmt: skip
+    )
 
 
 def _table(asked: Mapping[str, Any]) -> Component:

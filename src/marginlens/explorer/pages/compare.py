@@ -112,14 +112,21 @@ def _picker(entries: Sequence[RunSummary], names: Sequence[str]) -> Component:
     known = [entry.name for entry in entries]
     return components.card(
         dmc.MultiSelect(
-            id="compare-runs", label="Runs", value=[n for n in names if n in known][:_MOST],
-            data=[{"value": name, "label": name} for name in known], maxValues=_MOST,
-            searchable=True, clearable=True, placeholder="" if names else "Choose runs",
-            nothingFoundMessage="No run has this name", debounce=400, limit=200,
+            id="compare-runs",
+            label="Runs",
+            value=[n for n in names if n in known][:_MOST],
+            data=[{"value": name, "label": name} for name in known],
+            maxValues=_MOST,
+            searchable=True,
+            clearable=True,
+            placeholder="" if names else "Choose runs",
+            nothingFoundMessage="No run has this name",
+            debounce=400,
+            limit=200,
             clearButtonProps=components.aria(label="Take all runs away"),
         ),
         label="Which runs",
-    )  # fmt: skip
+    )
 
 
 def _nothing(words: str, entries: Sequence[RunSummary] = ()) -> Component:
@@ -202,8 +209,19 @@ def _networks(runs: Mapping[str, Run]) -> tuple[list[Compared], list[str]]:
 
 
 def _table(compared: Sequence[Compared]) -> Component:
-    columns = ["Run", "Task", "Activation", "Width", "Strength", "Seed", "Steps", "Margin / γ*",
-               "Verdict", "Live neurons", "Features used"]  # fmt: skip
+    columns = [
+        "Run",
+        "Task",
+        "Activation",
+        "Width",
+        "Strength",
+        "Seed",
+        "Steps",
+        "Margin / γ*",
+        "Verdict",
+        "Live neurons",
+        "Features used",
+    ]
     rows = []
     for one in compared:
         run, found = one.run, one.measurement

@@ -40,22 +40,33 @@ def _draw(site: Site, query: Query) -> list[Any]:
             html.Div(
                 [
                     dmc.Select(
-                        id="measure-form", label="Format", data=components.options(formats), value="",
+                        id="measure-form",
+                        label="Format",
+                        data=components.options(formats),
+                        value="",
                         allowDeselect=False,
                     ),
                     dmc.TextInput(
                         debounce=True,
-                        id="measure-group", label="Group", placeholder="where the file leaves it open",
-                        spellCheck=False, autoComplete="off",
+                        id="measure-group",
+                        label="Group",
+                        placeholder="where the file leaves it open",
+                        spellCheck=False,
+                        autoComplete="off",
                     ),
                     dmc.TextInput(
                         debounce=True,
-                        id="measure-activation", label="Activation", placeholder="likewise",
-                        spellCheck=False, autoComplete="off",
+                        id="measure-activation",
+                        label="Activation",
+                        placeholder="likewise",
+                        spellCheck=False,
+                        autoComplete="off",
                     ),
                     dmc.TextInput(
                         debounce=True,
-                        id="measure-attention", label="Attention rate", placeholder="likewise",
+                        id="measure-attention",
+                        label="Attention rate",
+                        placeholder="likewise",
                     ),
                 ],
                 className="controls",
@@ -67,7 +78,9 @@ def _draw(site: Site, query: Query) -> list[Any]:
                         f" ({', '.join(NETWORK_SUFFIXES)}; up to {LARGEST_UPLOAD / 1e6:g} MB)",
                     ]
                 ),
-                id="measure-upload", className="upload", max_size=-1,
+                id="measure-upload",
+                className="upload",
+                max_size=-1,
             ),
             html.P(
                 ["On the command line: ", html.Code("marginlens measure FILE --as pizza")],
@@ -77,7 +90,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
         ),
         dcc.Store(id="measure-file"),
         dcc.Loading(html.Div(id="measure-answer", role="status"), delay_show=300),
-    ]  # fmt: skip
+    ]
 
 
 def _answer(found: Foreign, seen: Mechanism | OperationMeasures) -> list[Any]:

@@ -73,19 +73,30 @@ def _form(query: Query) -> Component:
             [
                 dmc.TextInput(
                     debounce=True,
-                    id="predict-task", label="Task", value=spec, spellCheck=False,
-                    autoComplete="off", placeholder="S4", flex="2 1 14rem",
+                    id="predict-task",
+                    label="Task",
+                    value=spec,
+                    spellCheck=False,
+                    autoComplete="off",
+                    placeholder="S4",
+                    flex="2 1 14rem",
                     description="A group, generators, or a parity",
                 ),
                 dmc.Select(
-                    id="predict-activation", label="Activation", value=query.get("activation", ""),
-                    data=components.options(components.ACTIVATIONS), allowDeselect=False,
-                    description="Of the hidden neurons", checkIconPosition="right",
+                    id="predict-activation",
+                    label="Activation",
+                    value=query.get("activation", ""),
+                    data=components.options(components.ACTIVATIONS),
+                    allowDeselect=False,
+                    description="Of the hidden neurons",
+                    checkIconPosition="right",
                 ),
                 dmc.TextInput(
                     debounce=True,
-                    id="predict-strength", label="Strength of the penalty",
-                    value=query.get("strength", ""), placeholder="0: the limit",
+                    id="predict-strength",
+                    label="Strength of the penalty",
+                    value=query.get("strength", ""),
+                    placeholder="0: the limit",
                     description="λ · Σ‖ω‖^ν",
                 ),
                 dmc.Button("Predict", id="predict-go"),
@@ -106,11 +117,13 @@ def _form(query: Query) -> Component:
             html.Span(
                 ["or ", html.Button("upload a Cayley table", type="button"), " (.csv, .json, .npy)"]
             ),
-            id="predict-upload", className="upload", max_size=-1,
+            id="predict-upload",
+            className="upload",
+            max_size=-1,
         ),
         html.Div(id="predict-problem", role="status"),
         label="What to predict",
-    )  # fmt: skip
+    )
 
 
 def _answer(task: Task, prediction: Prediction, query: Query, spec: str) -> list[Any]:
@@ -169,9 +182,7 @@ def _grounds(prediction: Prediction, query: Query, spec: str, task: Task) -> Com
         className="button",
     )
     return components.card(
-        html.Dl(facts, className="facts"),
-        *([train] if small else []),
-        title="What it rests on",
+        html.Dl(facts, className="facts"), *([train] if small else []), title="What it rests on"
     )
 
 
@@ -259,16 +270,18 @@ def _neurons(task: Task, spec: str) -> Component:
     )
     return components.card(
         components.figure(
-            "optimal", drawn,
+            "optimal",
+            drawn,
             caption=(
                 "Every neuron is a matrix coefficient of one irrep class: a sinusoid, where the group "
-                "is cyclic." if task.kind == "table" else
-                "Every neuron weighs the coordinates of the parity equally, and no other.",
+                "is cyclic."
+                if task.kind == "table"
+                else "Every neuron weighs the coordinates of the parity equally, and no other.",
                 "Computed from the group, not trained; its margin is γ* to round-off.",
             ),
         ),
         title=title,
-    )  # fmt: skip
+    )
 
 
 def _one_a_feature(task: Task, weights: np.ndarray) -> list[int]:
@@ -288,13 +301,16 @@ def _certificate(task: Task, prediction: Prediction, spec: str) -> Component:
         pieces.append(
             html.Dl(
                 [
-                    html.Dt("Lower bound"), html.Dd(number(certificate.lower, 9)),
-                    html.Dt("Upper bound"), html.Dd(number(certificate.upper, 9)),
-                    html.Dt("Relative gap"), html.Dd(residue(certificate.gap)),
+                    html.Dt("Lower bound"),
+                    html.Dd(number(certificate.lower, 9)),
+                    html.Dt("Upper bound"),
+                    html.Dd(number(certificate.upper, 9)),
+                    html.Dt("Relative gap"),
+                    html.Dd(residue(certificate.gap)),
                 ],
                 className="facts",
             )
-        )  # fmt: skip
+        )
         pieces.append(
             html.P(
                 "The lower bound is the margin of an explicit network; the upper bound holds for every "

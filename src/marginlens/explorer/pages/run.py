@@ -68,13 +68,7 @@ def _head(run: Run, name: str) -> list[Any]:
     mark = {"good": "✓", "bad": "✗", "neutral": "–"}[mood]
     return [
         components.heading(f"{run.task.name}: {described(run)}", f"Run {name}"),
-        html.P(
-            [
-                components.chip(mark, mood),
-                html.Span(verdict.summary),
-            ],
-            className="verdict",
-        ),
+        html.P([components.chip(mark, mood), html.Span(verdict.summary)], className="verdict"),
     ]
 
 
@@ -113,9 +107,7 @@ def _player(run: Run, name: str, query: Query) -> Component:
         dcc.Interval(id="run-tick", interval=140, disabled=True),
         html.Div(id="run-problem", role="status"),
         components.figure(
-            "moment",
-            _moment(run, index, chosen),
-            caption=FIGURES["neurons"].caption(run),
+            "moment", _moment(run, index, chosen), caption=FIGURES["neurons"].caption(run)
         ),
         title="What single neurons learn",
     )

@@ -115,9 +115,7 @@ def _ago(seconds: float) -> str:
 
 def _connect(app: Dash, site: Site) -> None:
     @app.callback(
-        Output("runs-table", "children"),
-        Input("runs-search", "value"),
-        prevent_initial_call=True,
+        Output("runs-table", "children"), Input("runs-search", "value"), prevent_initial_call=True
     )
     def search(wanted: str | None) -> Any:
         return _table(site.library.entries(), (wanted or "")[:100])

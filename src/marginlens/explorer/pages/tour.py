@@ -149,19 +149,29 @@ def _control(place: int, control: Control, values: Values, shown: Shown) -> Comp
     name = _id(place, control)
     if control.choices:
         return dmc.Select(
-            id=name, label=control.label, value=str(values[control.name]),
-            data=list(control.choices), allowDeselect=False, checkIconPosition="right",
-        )  # fmt: skip
+            id=name,
+            label=control.label,
+            value=str(values[control.name]),
+            data=list(control.choices),
+            allowDeselect=False,
+            checkIconPosition="right",
+        )
     most = shown.most.get(control.name, control.most)
     return html.Div(
         [
             html.Span(control.label, className="label"),
             dmc.Slider(
-                id=name, value=min(values[control.name], most), min=control.least, max=most,
-                thumbLabel=control.label, updatemode="drag", size="md", thumbSize=20,
+                id=name,
+                value=min(values[control.name], most),
+                min=control.least,
+                max=most,
+                thumbLabel=control.label,
+                updatemode="drag",
+                size="md",
+                thumbSize=20,
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 def _links(shown: Shown) -> list[Any]:

@@ -119,10 +119,13 @@ class Step:
 def _mystery(values: Values) -> Shown:
     kept, moment = recorded(), values["moment"]
     drawn = moment_figure(
-        task("C23"), kept.weights[moment], kept.neurons,
+        task("C23"),
+        kept.weights[moment],
+        kept.neurons,
         what=f"weights u of {len(kept.neurons)} of 200 neurons",
-        reach=1.12 * np.abs(kept.weights).max((0, 1)), dominant=_last_features(),
-    )  # fmt: skip
+        reach=1.12 * np.abs(kept.weights).max((0, 1)),
+        dominant=_last_features(),
+    )
     links = (
         ("Train it yourself, and watch", address("/watch", task="C23")),
         ("What was predicted for it", address("/predict", task="C23")),
@@ -248,9 +251,12 @@ def _groups(values: Values) -> Shown:
             "in it. What is drawn is its character, which no neuron has."
         )
     drawn = moment_figure(
-        chosen, np.asarray(shown, dtype=float)[:, None], [neuron],
-        what=what, dominant=np.array([place]),
-    )  # fmt: skip
+        chosen,
+        np.asarray(shown, dtype=float)[:, None],
+        [neuron],
+        what=what,
+        dominant=np.array([place]),
+    )
     if not len(own):
         for label in drawn.layout.annotations:
             label.text = label.text.replace(f"neuron {neuron}", "character")

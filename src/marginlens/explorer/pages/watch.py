@@ -70,9 +70,14 @@ def _form(query: Query) -> Component:
     def field(name: str, label: str, placeholder: str, **more: Any) -> Component:
         return dmc.TextInput(
             debounce=True,
-            id=f"watch-{name}", label=label, value=query.get(name, ""), placeholder=placeholder,
-            spellCheck=False, autoComplete="off", **more,
-        )  # fmt: skip
+            id=f"watch-{name}",
+            label=label,
+            value=query.get(name, ""),
+            placeholder=placeholder,
+            spellCheck=False,
+            autoComplete="off",
+            **more,
+        )
 
     activations = dict(components.ACTIVATIONS)
     chosen = query.get("activation", "")
@@ -82,17 +87,28 @@ def _form(query: Query) -> Component:
             [
                 dmc.TextInput(
                     debounce=True,
-                    id="watch-task", label="Task", value=query.get("task", "C23"), flex="2 1 10rem",
-                    spellCheck=False, autoComplete="off", placeholder="C23",
+                    id="watch-task",
+                    label="Task",
+                    value=query.get("task", "C23"),
+                    flex="2 1 10rem",
+                    spellCheck=False,
+                    autoComplete="off",
+                    placeholder="C23",
                 ),
                 dmc.Select(
-                    id="watch-activation", label="Activation", value=chosen,
-                    data=components.options(activations), allowDeselect=False,
+                    id="watch-activation",
+                    label="Activation",
+                    value=chosen,
+                    data=components.options(activations),
+                    allowDeselect=False,
                 ),
                 field("width", "Width", "as suits"),
                 dmc.Select(
-                    id="watch-penalty", label="Penalty", value=query.get("penalty", ""),
-                    data=components.options(_PENALTIES), allowDeselect=False,
+                    id="watch-penalty",
+                    label="Penalty",
+                    value=query.get("penalty", ""),
+                    data=components.options(_PENALTIES),
+                    allowDeselect=False,
                 ),
                 field("strength", "Strength", "1e-4"),
                 field("seed", "Seed", "0"),
@@ -114,7 +130,7 @@ def _form(query: Query) -> Component:
         html.Div(id="watch-problem", role="status"),
         html.Div(id="watch-mine"),
         label="What to train",
-    )  # fmt: skip
+    )
 
 
 def _live(task: Task, live: Live) -> Component:
@@ -140,14 +156,18 @@ def _live(task: Task, live: Live) -> Component:
                     [
                         dmc.TextInput(
                             debounce=True,
-                            id="watch-new-strength", label="Strength from here on",
+                            id="watch-new-strength",
+                            label="Strength from here on",
                             value=f"{live.recipe.strength:g}",
                         ),
                         dmc.Button("Change", id="watch-change", variant="default"),
                         dmc.TextInput(
                             debounce=True,
-                            id="watch-name", label="Save as", placeholder="a name, such as C23-relu",
-                            spellCheck=False, autoComplete="off",
+                            id="watch-name",
+                            label="Save as",
+                            placeholder="a name, such as C23-relu",
+                            spellCheck=False,
+                            autoComplete="off",
                         ),
                         dmc.Button("Save", id="watch-save", variant="default"),
                     ],
@@ -166,7 +186,7 @@ def _live(task: Task, live: Live) -> Component:
             html.Div(figures, className="columns"),
         ],
         id="watch-live",
-    )  # fmt: skip
+    )
 
 
 def _growing(task: Task, live: Live) -> dict[str, go.Figure]:
@@ -221,9 +241,7 @@ def _connect(app: Dash, site: Site) -> None:
         return components.address("", id=name), components.no_message()
 
     @app.callback(
-        Output("watch-mine", "children"),
-        Input("owner", "data"),
-        Input("watch-problem", "children"),
+        Output("watch-mine", "children"), Input("owner", "data"), Input("watch-problem", "children")
     )
     def mine(owner: str | None, problem: Any) -> Any:
         """Links to the tab's trainings, so that none is lost by looking at another page."""

@@ -20,11 +20,14 @@ def algorithms_figure(fits: Sequence[AlgorithmFit], title: str) -> go.Figure:
     shown = sorted(fits, key=lambda fit: fit.explained)
     figure = go.Figure(
         go.Bar(
-            x=[fit.explained for fit in shown], y=[style.plain(fit.name) for fit in shown],
-            orientation="h", marker_color=style.MEASURED, marker_line_width=0,
+            x=[fit.explained for fit in shown],
+            y=[style.plain(fit.name) for fit in shown],
+            orientation="h",
+            marker_color=style.MEASURED,
+            marker_line_width=0,
             customdata=[fit.cosine for fit in shown],
             hovertemplate="%{y}: %{x:.3%} of the variance, cosine %{customdata:.5f}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(title_text="share of variance explained", tickformat=".0%", range=[0, 1.02])
     return style.styled(figure, title, height=120 + 42 * len(shown))

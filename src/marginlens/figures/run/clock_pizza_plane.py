@@ -62,12 +62,16 @@ def plane_figure(networks: Sequence[tuple[str, ClockPizza]]) -> go.Figure:
     figure = go.Figure()
     rates, across, up = zip(*PUBLISHED_MEANS, strict=True)
     figure.add_scatter(
-        x=across, y=up, mode="lines+markers", name="published means, by attention rate",
-        line={"color": style.START, "width": 1}, opacity=0.8,
+        x=across,
+        y=up,
+        mode="lines+markers",
+        name="published means, by attention rate",
+        line={"color": style.START, "width": 1},
+        opacity=0.8,
         marker={"symbol": "circle-open", "size": 10, "color": style.START},
         customdata=[f"attention rate below {min(rate, 1.0):g}" for rate in rates],
         hovertemplate="%{customdata}<br>symmetricity %{x:.3f}, irrelevance %{y:.3f}<extra></extra>",
-    )  # fmt: skip
+    )
     for kind, (symbol, color) in _LOOKS.items():
         some = [(name, found) for name, found in networks if found.verdict == kind]
         if not some:
@@ -75,15 +79,22 @@ def plane_figure(networks: Sequence[tuple[str, ClockPizza]]) -> go.Figure:
         points = [(found.gradient_symmetricity, found.distance_irrelevance) for _, found in some]
         names = [style.plain(name) for name, _ in some]
         figure.add_scatter(
-            x=[x for x, _ in points], y=[y for _, y in points], name=kind, mode="markers",
-            text=names, marker={"symbol": symbol, "color": color, "size": 10},
+            x=[x for x, _ in points],
+            y=[y for _, y in points],
+            name=kind,
+            mode="markers",
+            text=names,
+            marker={"symbol": symbol, "color": color, "size": 10},
             error_x={
-                "type": "data", "array": [found.symmetricity_error or 0.0 for _, found in some],
-                "color": color, "thickness": 1, "width": 0,
+                "type": "data",
+                "array": [found.symmetricity_error or 0.0 for _, found in some],
+                "color": color,
+                "thickness": 1,
+                "width": 0,
             },
             hovertemplate="<b>%{text}</b>: " + kind + "<br>gradient symmetricity %{x:.4f}"
             "<br>distance irrelevance %{y:.4f}<extra></extra>",
-        )  # fmt: skip
+        )
     if len(networks) <= LABELLED:
         _name(figure, networks)
     for line in (
@@ -96,10 +107,18 @@ def plane_figure(networks: Sequence[tuple[str, ClockPizza]]) -> go.Figure:
         ("clock", 0, 1, ("left", "top")),
     ):
         figure.add_annotation(
-            text=f"<b>{text}</b>", x=x, y=y, xref="x domain", yref="y domain", xanchor=anchors[0],
-            yanchor=anchors[1], xshift=-6 if x else 6, yshift=-4 if y else 4, opacity=0.7,
+            text=f"<b>{text}</b>",
+            x=x,
+            y=y,
+            xref="x domain",
+            yref="y domain",
+            xanchor=anchors[0],
+            yanchor=anchors[1],
+            xshift=-6 if x else 6,
+            yshift=-4 if y else 4,
+            opacity=0.7,
             font={"size": 15},
-        )  # fmt: skip
+        )
     left = min(0.0, *(found.gradient_symmetricity or 0.0 for _, found in networks)) - 0.03
     figure.update_xaxes(title_text="gradient symmetricity", range=[left, 1.04], showgrid=True)
     figure.update_yaxes(title_text="distance irrelevance", range=[-0.04, 1.06])
@@ -122,7 +141,15 @@ def _name(figure: go.Figure, networks: Sequence[tuple[str, ClockPizza]]) -> None
         above.append((right, height))
         shift = (height - found.distance_irrelevance) / APART * 15
         figure.add_annotation(
-            x=x, y=found.distance_irrelevance, text=style.plain(name), showarrow=True, arrowhead=0,
-            arrowwidth=0.7, ax=-34 if right else 34, ay=-shift, font={"size": 11}, standoff=6,
+            x=x,
+            y=found.distance_irrelevance,
+            text=style.plain(name),
+            showarrow=True,
+            arrowhead=0,
+            arrowwidth=0.7,
+            ax=-34 if right else 34,
+            ay=-shift,
+            font={"size": 11},
+            standoff=6,
             xanchor="right" if right else "left",
-        )  # fmt: skip
+        )

@@ -88,9 +88,10 @@ def margins_figure(compared: Sequence[Compared]) -> go.Figure | None:
         return None
     style.reference_line(figure, 1.0, "maximum γ*", dash="dash")
     figure.update_yaxes(
-        title_text="normalized margin / γ*", tickformat=".0%",
+        title_text="normalized margin / γ*",
+        tickformat=".0%",
         range=[max(1.1 * lowest, DEEPEST) - 0.02, 1.16 * highest],
-    )  # fmt: skip
+    )
     _steps(figure)
     return style.styled(figure, "Margins on their way to the maximum", height=420)
 
@@ -150,10 +151,14 @@ def shares_by_run_figure(compared: Sequence[Compared], colors: Sequence[int]) ->
     for index, one in measured:
         assert one.measurement is not None
         figure.add_bar(
-            x=axis, y=one.measurement.share, name=style.plain(one.label), customdata=labels,
-            marker_color=style.feature_color(index, len(SYMBOLS)), marker_line_width=0,
+            x=axis,
+            y=one.measurement.share,
+            name=style.plain(one.label),
+            customdata=labels,
+            marker_color=style.feature_color(index, len(SYMBOLS)),
+            marker_line_width=0,
             hovertemplate="%{customdata}: %{y:.3%}<extra>%{fullData.name}</extra>",
-        )  # fmt: skip
+        )
     _ranges(figure, [one for _, one in measured], axis)
     kind = "frequency k" if cyclic else "coordinate" if task.kind == "parity" else "feature"
     figure.update_xaxes(title_text=kind)
@@ -174,22 +179,29 @@ def _ranges(figure: go.Figure, compared: Sequence[Compared], axis: list[Any]) ->
         return
     low, high = np.array(ranges[0], dtype=float).reshape(-1, 2).T
     figure.add_scatter(
-        x=axis, y=(low + high) / 2, mode="markers", name="at γ*",
+        x=axis,
+        y=(low + high) / 2,
+        mode="markers",
+        name="at γ*",
         error_y={"type": "data", "array": (high - low) / 2},
         marker={"symbol": "line-ew", "size": 16 if len(axis) <= 24 else 7, "line": {"width": 2}},
         customdata=np.stack([low, high], axis=-1),
         hovertemplate="at the maximum margin: %{customdata[0]:.3%} to %{customdata[1]:.3%}"
         "<extra></extra>",
-    )  # fmt: skip
+    )
 
 
 def _line(figure: go.Figure, index: int, one: Compared, x: Any, y: Any, form: str) -> None:
     color = style.feature_color(index, len(SYMBOLS))
     figure.add_scatter(
-        x=x, y=y, mode="lines+markers", name=style.plain(one.label), line={"color": color, "width": 2},
+        x=x,
+        y=y,
+        mode="lines+markers",
+        name=style.plain(one.label),
+        line={"color": color, "width": 2},
         marker={"color": color, "symbol": SYMBOLS[index], "size": 7, "maxdisplayed": _MARKS},
         hovertemplate=f"step %{{x}}<br>{form}<extra>%{{fullData.name}}</extra>",
-    )  # fmt: skip
+    )
 
 
 def _bound(figure: go.Figure, index: int, one: Compared, shown: np.ndarray) -> None:
@@ -199,11 +211,14 @@ def _bound(figure: go.Figure, index: int, one: Compared, shown: np.ndarray) -> N
         return
     bound = one.curve("upper_bound") / best
     figure.add_scatter(
-        x=one.steps[shown], y=bound[shown], mode="lines", showlegend=False,
+        x=one.steps[shown],
+        y=bound[shown],
+        mode="lines",
+        showlegend=False,
         name=f"{style.plain(one.label)}: upper bound",
         line={"color": style.feature_color(index, len(SYMBOLS)), "width": 1.5, "dash": "dot"},
         hovertemplate="step %{x}<br>γ* ≤ %{y:.3%} of γ*<extra>%{fullData.name}</extra>",
-    )  # fmt: skip
+    )
 
 
 def _steps(figure: go.Figure) -> None:

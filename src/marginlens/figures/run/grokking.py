@@ -62,25 +62,39 @@ def grokking_chart(
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.6, 0.4], vertical_spacing=0.14
     )
-    curves = [("train", "cross_entropy", "accuracy", TRAIN),
-              ("test", "test_cross_entropy", "test_accuracy", TEST)]  # fmt: skip
+    curves = [
+        ("train", "cross_entropy", "accuracy", TRAIN),
+        ("test", "test_cross_entropy", "test_accuracy", TEST),
+    ]
     for label, loss, accuracy, color in curves:
         for row, column, form in ((1, loss, "%{y:.4g} nats"), (2, accuracy, "%{y:.2%} right")):
             figure.add_scatter(
-                x=steps[kept], y=_short(np.asarray(history[column])[kept]), mode="lines", name=label,
-                legendgroup=label, showlegend=row == 1, line={"color": color, "width": 2}, row=row,
-                col=1, hovertemplate=f"step %{{x}}<br>{label}: {form}<extra></extra>",
-            )  # fmt: skip
+                x=steps[kept],
+                y=_short(np.asarray(history[column])[kept]),
+                mode="lines",
+                name=label,
+                legendgroup=label,
+                showlegend=row == 1,
+                line={"color": color, "width": 2},
+                row=row,
+                col=1,
+                hovertemplate=f"step %{{x}}<br>{label}: {form}<extra></extra>",
+            )
     for label, color in FURTHER.items():
         if label in history:
             y = np.asarray(history[label])
             seen = np.isfinite(y) & (steps > 0)
             figure.add_scatter(
-                x=steps[seen], y=_short(y[seen]), mode="lines+markers", name=f"{label} loss",
-                line={"color": color, "width": 2}, marker={"size": 4, "color": color},
-                row=1, col=1,
+                x=steps[seen],
+                y=_short(y[seen]),
+                mode="lines+markers",
+                name=f"{label} loss",
+                line={"color": color, "width": 2},
+                marker={"size": 4, "color": color},
+                row=1,
+                col=1,
                 hovertemplate=f"step %{{x}}<br>{label}: %{{y:.4g}} nats<extra></extra>",
-            )  # fmt: skip
+            )
     losses = ("cross_entropy", "test_cross_entropy", *FURTHER)
     _fit_losses(figure, *(np.asarray(history[name]) for name in losses if name in history))
     _mark(figure, stages, steps)
@@ -126,15 +140,30 @@ def _mark(figure: go.Figure, stages: Stages, steps: np.ndarray) -> None:
             continue
         for axis in ("", "2"):
             figure.add_shape(
-                type="rect", x0=left, x1=right, xref=f"x{axis}", y0=0, y1=1, yref=f"y{axis} domain",
-                fillcolor=BANDS[name], opacity=0.13, line={"width": 0}, layer="below",
-            )  # fmt: skip
+                type="rect",
+                x0=left,
+                x1=right,
+                xref=f"x{axis}",
+                y0=0,
+                y1=1,
+                yref=f"y{axis} domain",
+                fillcolor=BANDS[name],
+                opacity=0.13,
+                line={"width": 0},
+                layer="below",
+            )
         narrow = np.log(right / left) / whole < NARROW
         lowered = lowered + 1 if narrow else 0
         figure.add_annotation(
-            x=np.log10(left * right) / 2, xref="x", y=0, yref="y domain", yanchor="top",
-            yshift=-4 - 14 * lowered, text=name, font={"color": BANDS[name]},
-        )  # fmt: skip
+            x=np.log10(left * right) / 2,
+            xref="x",
+            y=0,
+            yref="y domain",
+            yanchor="top",
+            yshift=-4 - 14 * lowered,
+            text=name,
+            font={"color": BANDS[name]},
+        )
 
 
 def _sentence(stages: Stages) -> str:

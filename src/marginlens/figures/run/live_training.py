@@ -40,11 +40,13 @@ def growing_margin_figure(
     history = history or {}
     figure = go.Figure(
         go.Scatter(
-            x=history.get("step", _NOTHING), y=history.get("normalized_margin", _NOTHING),
-            mode="lines", line={"color": style.MEASURED, "width": 2.5},
+            x=history.get("step", _NOTHING),
+            y=history.get("normalized_margin", _NOTHING),
+            mode="lines",
+            line={"color": style.MEASURED, "width": 2.5},
             hovertemplate="step %{x}<br>normalized margin %{y:.5g}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     best = prediction.margin
     if best is not None:
         label = "maximum γ*" if prediction.proved else "largest margin found"
@@ -52,8 +54,9 @@ def growing_margin_figure(
         figure.update_yaxes(range=[DEEPEST * best, 1.24 * best])
     figure.update_yaxes(
         title_text=f"normalized margin ({style.plain(prediction.norm)})",
-        tickformat=".3~g", exponentformat="power",
-    )  # fmt: skip
+        tickformat=".3~g",
+        exponentformat="power",
+    )
     figure.update_xaxes(title_text="training step", range=[0, steps])
     return style.styled(figure, "Normalized margin", height=340).update_layout(showlegend=False)
 
@@ -74,10 +77,13 @@ def growing_loss_figure(
     figure = go.Figure()
     for name, color in (("loss", style.MEASURED), ("cross-entropy", style.START)):
         figure.add_scatter(
-            x=history.get("step", _NOTHING), y=history.get(name.replace("-", "_"), _NOTHING),
-            mode="lines", name=name, line={"color": color, "width": 2.5},
+            x=history.get("step", _NOTHING),
+            y=history.get(name.replace("-", "_"), _NOTHING),
+            mode="lines",
+            name=name,
+            line={"color": color, "width": 2.5},
             hovertemplate=f"step %{{x}}<br>{name} %{{y:.5g}}<extra></extra>",
-        )  # fmt: skip
+        )
     at = prediction.at_penalty
     if at is not None and at.loss > 0:
         label = f"predicted loss: {style.number(at.loss)}"
@@ -113,11 +119,16 @@ def moving_shares_figure(
     axis: list[Any] = [feature.frequency for feature in task.features] if cyclic else names
     figure = go.Figure(
         go.Bar(
-            x=axis, y=share, customdata=names, name="measured", marker_line_width=0,
+            x=axis,
+            y=share,
+            customdata=names,
+            name="measured",
+            marker_line_width=0,
             marker_color=[style.feature_color(index, total) for index in range(total)],
-            hovertemplate="%{customdata}<br>share %{y:.3%}<extra></extra>", showlegend=False,
+            hovertemplate="%{customdata}<br>share %{y:.3%}<extra></extra>",
+            showlegend=False,
         )
-    )  # fmt: skip
+    )
     size = 16 if total <= 24 else 9 if total <= 60 else 3
     least = [feature.least_share for feature in prediction.features]
     most = 0.05
@@ -126,17 +137,29 @@ def moving_shares_figure(
         high = np.array([feature.greatest_share for feature in prediction.features], dtype=float)
         most = float(high.max(initial=most))
         figure.add_scatter(
-            x=axis, y=(low + high) / 2, mode="markers", name="at the maximum margin",
+            x=axis,
+            y=(low + high) / 2,
+            mode="markers",
+            name="at the maximum margin",
             error_y={"type": "data", "array": (high - low) / 2},
-            marker={"symbol": "line-ew", "size": size, "line": {"width": 2}}, hoverinfo="skip",
-        )  # fmt: skip
+            marker={"symbol": "line-ew", "size": size, "line": {"width": 2}},
+            hoverinfo="skip",
+        )
     if prediction.at_penalty is not None and prediction.at_penalty.shares:
         shares = [prediction.at_penalty.shares.get(f.name, np.nan) for f in task.features]
         most = float(np.nanmax([most, *shares]))
         figure.add_scatter(
-            x=axis, y=shares, mode="markers", name="at this penalty", hoverinfo="skip",
-            marker={"symbol": "diamond-open", "size": 9 if total <= 24 else 4, "line": {"width": 1.5}},
-        )  # fmt: skip
+            x=axis,
+            y=shares,
+            mode="markers",
+            name="at this penalty",
+            hoverinfo="skip",
+            marker={
+                "symbol": "diamond-open",
+                "size": 9 if total <= 24 else 4,
+                "line": {"width": 1.5},
+            },
+        )
     figure.update_yaxes(title_text="share of norm", tickformat=".2~%", range=[0, 1.6 * most])
     kind = "frequency k" if cyclic else "coordinate" if task.kind == "parity" else "feature"
     figure.update_xaxes(title_text=kind)

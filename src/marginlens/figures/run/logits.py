@@ -50,28 +50,37 @@ def logits_figure(run: Run) -> go.Figure | None:
     for index in sorted(int(key) for key in keys):
         name = style.plain(task.features[index].name)
         figure.add_scatter(
-            **_curve(found.parts[index], places, order, factor), mode="lines",
+            **_curve(found.parts[index], places, order, factor),
+            mode="lines",
             line=_line(style.feature_color(index, total), 1.5, cyclic=cyclic),
-            opacity=0.8 if len(keys) <= 8 else 0.45, name=f"{name}: {found.explained[index]:.0%}",
-            legendgroup=name, showlegend=len(keys) <= 8,
+            opacity=0.8 if len(keys) <= 8 else 0.45,
+            name=f"{name}: {found.explained[index]:.0%}",
+            legendgroup=name,
+            showlegend=len(keys) <= 8,
             hovertemplate=f"{name}, {found.explained[index]:.1%} of the variance<br>%{{y:.4f}}"
             "<extra></extra>",
-        )  # fmt: skip
+        )
     share = float(found.explained.sum())
     words = "all cosines together" if cyclic else "all characters together"
     figure.add_scatter(
-        **_curve(found.parts.sum(0), places, order, factor), mode="lines",
-            name=f"{words}: {share:.1%}", hoverinfo="skip", opacity=0.75,
+        **_curve(found.parts.sum(0), places, order, factor),
+        mode="lines",
+        name=f"{words}: {share:.1%}",
+        hoverinfo="skip",
+        opacity=0.75,
         line={"width": 2, "dash": "dot", **({} if cyclic else {"shape": "hvh"})},
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=places, y=found.mean[order], mode="markers", name="mean logit ± deviation",
+        x=places,
+        y=found.mean[order],
+        mode="markers",
+        name="mean logit ± deviation",
         marker={"size": 6 if len(order) <= 80 else 4},
         error_y={"type": "data", "array": found.deviation[order], "thickness": 1, "width": 0},
         customdata=np.stack([order, found.deviation[order]], axis=-1),
         hovertemplate="displacement %{customdata[0]}<br>mean logit %{y:.4f} ± %{customdata[1]:.4f}"
         "<extra></extra>",
-    )  # fmt: skip
+    )
     _label(figure, task, order)
     figure.update_yaxes(title_text="centred logit")
     title = f"{style.plain(task.name)}: logits by displacement from the answer, and their " + (
@@ -124,9 +133,15 @@ def _label(figure: go.Figure, task: Task, order: np.ndarray) -> None:
     borders = np.flatnonzero(np.diff(group.class_of[order])) + 0.5
     for border in borders if len(borders) <= 24 else ():
         figure.add_shape(
-            type="line", x0=border, x1=border, y0=0, y1=1, yref="y domain", opacity=0.4,
+            type="line",
+            x0=border,
+            x1=border,
+            y0=0,
+            y1=1,
+            yref="y domain",
+            opacity=0.4,
             line={"width": 1, "dash": "dot"},
-        )  # fmt: skip
+        )
 
 
 def logits_caption(run: Run) -> tuple[str, str]:

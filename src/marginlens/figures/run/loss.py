@@ -46,13 +46,19 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     )
     name, unit = _LOSSES[run.recipe.loss_function]
     for row, column, form in (
-        (1, "loss", f"loss %{{y:.5g}} {unit}"), (2, "accuracy", "%{y:.2%} right"),
-    ):  # fmt: skip
+        (1, "loss", f"loss %{{y:.5g}} {unit}"),
+        (2, "accuracy", "%{y:.2%} right"),
+    ):
         figure.add_scatter(
-            x=steps[shown], y=np.asarray(run.history[column])[shown], mode="lines", name=column,
-            line={"color": style.MEASURED, "width": 2.5}, row=row, col=1,
+            x=steps[shown],
+            y=np.asarray(run.history[column])[shown],
+            mode="lines",
+            name=column,
+            line={"color": style.MEASURED, "width": 2.5},
+            row=row,
+            col=1,
             hovertemplate=f"step %{{x}}<br>{form}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(type="log" if log_steps else "linear")
     if log_steps:
         figure.update_xaxes(dtick=1, exponentformat="none")
@@ -90,9 +96,13 @@ def _soft_margin(run: Run, figure: go.Figure) -> go.Figure:
         label = "maximum γ*" if run.prediction.proved else "largest margin found"
         style.reference_line(figure, best, f"{label} = {style.number(best)}", dash="dash")
     figure.update_yaxes(
-        title_text="smoothed margin", range=[-0.37 * top, 1.24 * top], tickformat=".3~g",
-        exponentformat="power", row=1, col=1,
-    )  # fmt: skip
+        title_text="smoothed margin",
+        range=[-0.37 * top, 1.24 * top],
+        tickformat=".3~g",
+        exponentformat="power",
+        row=1,
+        col=1,
+    )
     title = f"{style.plain(run.task.name)}: smoothed least margin and accuracy over training"
     return style.styled(figure, title, height=460).update_layout(showlegend=False)
 

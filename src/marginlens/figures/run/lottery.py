@@ -55,9 +55,13 @@ def lottery_chart(lottery: Lottery) -> go.Figure:
     lost[rows, final] = False
     figure = go.Figure()
     figure.add_scatter(
-        x=_short(angle[lost]), y=_short(size[lost]), mode="markers", name="its other frequencies",
-        marker={"size": 4, "color": LOSER, "opacity": 0.3}, hoverinfo="skip",
-    )  # fmt: skip
+        x=_short(angle[lost]),
+        y=_short(size[lost]),
+        mode="markers",
+        name="its other frequencies",
+        marker={"size": 4, "color": LOSER, "opacity": 0.3},
+        hoverinfo="skip",
+    )
     for right, name, color in (
         (True, "where a neuron ended, as predicted", RIGHT),
         (False, "not as predicted", WRONG),
@@ -67,25 +71,32 @@ def lottery_chart(lottery: Lottery) -> go.Figure:
             continue
         k = np.array(lottery.frequencies)
         figure.add_scatter(
-            x=_short(angle[rows, final][chosen]), y=_short(size[rows, final][chosen]),
-            mode="markers", name=name, marker={"size": 7, "color": color, "opacity": 0.85},
+            x=_short(angle[rows, final][chosen]),
+            y=_short(size[rows, final][chosen]),
+            mode="markers",
+            name=name,
+            marker={"size": 7, "color": color, "opacity": 0.85},
             customdata=np.stack([neurons, k[final], k[predicted]], axis=-1)[chosen],
             hovertemplate="neuron %{customdata[0]}: k = %{customdata[1]}, predicted "
             "%{customdata[2]}<br>misalignment %{x:.3f}<br>relative magnitude %{y:.4g}<extra></extra>",
-        )  # fmt: skip
+        )
     top = 1.06 * float(size.max())
     shown = front <= top
     figure.add_scatter(
-        x=_short(angles[shown]), y=_short(front[shown]), mode="lines", hoverinfo="skip",
-        name="grows at the time of the first", line={"dash": "dash", "width": 1.5},
-    )  # fmt: skip
+        x=_short(angles[shown]),
+        y=_short(front[shown]),
+        mode="lines",
+        hoverinfo="skip",
+        name="grows at the time of the first",
+        line={"dash": "dash", "width": 1.5},
+    )
     figure.update_xaxes(
         title_text="misalignment |θ<sub>u</sub> + θ<sub>v</sub> − θ<sub>w</sub>| at the start",
-        range=[-0.06, np.pi + 0.06], tickvals=[0, np.pi / 4, np.pi / 2, 3 * np.pi / 4, np.pi],
+        range=[-0.06, np.pi + 0.06],
+        tickvals=[0, np.pi / 4, np.pi / 2, 3 * np.pi / 4, np.pi],
         ticktext=["0", "π/4", "π/2", "3π/4", "π"],
-    )  # fmt: skip
-    figure.update_yaxes(title_text="relative magnitude (|û| |v̂| |ŵ|)<sup>1/3</sup>",
-                        range=[0, top])  # fmt: skip
+    )
+    figure.update_yaxes(title_text="relative magnitude (|û| |v̂| |ŵ|)<sup>1/3</sup>", range=[0, top])
     best = lottery.scores["time"]
     title = (
         f"{style.plain(lottery.task)}: the lottery of frequencies, {best.share:.1%} of "

@@ -56,11 +56,14 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     )
     if bounds is not None and np.isfinite(bounds).any():
         figure.add_scatter(
-            x=steps, y=bounds, mode="lines", name="upper bound",
+            x=steps,
+            y=bounds,
+            mode="lines",
+            name="upper bound",
             line={"color": style.START, "width": 1.5},
             customdata=None if best is None else bounds / best,
             hovertemplate="step %{x}<br>γ* ≤ %{y:.5g}" + ratio + "<extra></extra>",
-        )  # fmt: skip
+        )
     top = max([float(margins.max(initial=0.0)), best or 0.0]) or 1.0
     if best is not None:
         reached = None if prediction.at_penalty is None else prediction.at_penalty.margin_ratio

@@ -55,21 +55,38 @@ def irreps_figure(group: FiniteGroup) -> go.Figure:
             words = f"{irrep.name} at element {element}"
             _draw_matrix(figure, matrix, row, column, axis, 1.0, words)
             figure.add_annotation(
-                x=0.5, xref=f"x{axis} domain", y=0, yref=f"y{axis} domain", yanchor="top", yshift=-1,
-                text=_short(float(np.trace(matrix))), font={"size": 10.5},
-            )  # fmt: skip
+                x=0.5,
+                xref=f"x{axis} domain",
+                y=0,
+                yref=f"y{axis} domain",
+                yanchor="top",
+                yshift=-1,
+                text=_short(float(np.trace(matrix))),
+                font={"size": 10.5},
+            )
             if row == 1:
                 about = f"{group.class_sizes[group.class_of[element]]} ×<br>order "
                 about += str(group.element_orders[element])
                 figure.add_annotation(
-                    x=0.5, xref=f"x{axis} domain", y=1, yref=f"y{axis} domain", yanchor="bottom",
-                    yshift=4, text=about, font={"size": 10},
-                )  # fmt: skip
+                    x=0.5,
+                    xref=f"x{axis} domain",
+                    y=1,
+                    yref=f"y{axis} domain",
+                    yanchor="bottom",
+                    yshift=4,
+                    text=about,
+                    font={"size": 10},
+                )
             if column == 1:
                 figure.add_annotation(
-                    x=0, xref=f"x{axis} domain", y=0.5, yref=f"y{axis} domain", xanchor="right",
-                    xshift=-6, text=f"<b>{style.plain(irrep.name)}</b>",
-                )  # fmt: skip
+                    x=0,
+                    xref=f"x{axis} domain",
+                    y=0.5,
+                    yref=f"y{axis} domain",
+                    xanchor="right",
+                    xshift=-6,
+                    text=f"<b>{style.plain(irrep.name)}</b>",
+                )
     parts = []
     if rows < len(group.irrep_classes):
         parts.append(f"{rows} of {len(group.irrep_classes)} irreps")
@@ -114,9 +131,11 @@ def matrices_figure(run: Run) -> go.Figure | None:
         return None
     slots = [slot for slot in (*task.slots, "w") if run.snapshots[slot].shape[1] == task.size]
     figure = make_subplots(
-        rows=len(chosen), cols=len(slots), horizontal_spacing=0.06,
+        rows=len(chosen),
+        cols=len(slots),
+        horizontal_spacing=0.06,
         vertical_spacing=0.4 / max(len(chosen), 3),
-    )  # fmt: skip
+    )
     for row, (neuron, irrep) in enumerate(chosen, start=1):
         for column, slot in enumerate(slots, start=1):
             weights = np.asarray(run.snapshots[slot][-1][:, neuron], dtype=float)
@@ -126,20 +145,36 @@ def matrices_figure(run: Run) -> go.Figure | None:
             axis = _axis(len(slots), row, column)
             _draw_matrix(figure, matrix, row, column, axis, reach, slot)
             figure.add_annotation(
-                x=0.5, xref=f"x{axis} domain", y=0, yref=f"y{axis} domain", yanchor="top", yshift=-2,
-                text=f"rank one: {share:.1%}", font={"size": 11},
-            )  # fmt: skip
+                x=0.5,
+                xref=f"x{axis} domain",
+                y=0,
+                yref=f"y{axis} domain",
+                yanchor="top",
+                yshift=-2,
+                text=f"rank one: {share:.1%}",
+                font={"size": 11},
+            )
             if row == 1:
                 figure.add_annotation(
-                    x=0.5, xref=f"x{axis} domain", y=1, yref=f"y{axis} domain", yanchor="bottom",
-                    yshift=3, text=f"<b>{slot}</b>",
-                )  # fmt: skip
+                    x=0.5,
+                    xref=f"x{axis} domain",
+                    y=1,
+                    yref=f"y{axis} domain",
+                    yanchor="bottom",
+                    yshift=3,
+                    text=f"<b>{slot}</b>",
+                )
             if column == 1:
                 figure.add_annotation(
-                    x=0, xref=f"x{axis} domain", y=0.5, yref=f"y{axis} domain", xanchor="right",
-                    xshift=-6, align="right",
+                    x=0,
+                    xref=f"x{axis} domain",
+                    y=0.5,
+                    yref=f"y{axis} domain",
+                    xanchor="right",
+                    xshift=-6,
+                    align="right",
                     text=f"<b>neuron {neuron}</b><br>{style.plain(irrep.name)}",
-                )  # fmt: skip
+                )
     title = f"{style.plain(task.name)}: neurons as matrices of their irreps"
     style.styled(figure, title, height=100 + 170 * len(chosen))
     return figure.update_layout(margin={"l": 100, "r": 16, "t": 76, "b": 36}, showlegend=False)
@@ -173,17 +208,31 @@ def _draw_matrix(
     """A matrix as squares, row 1 on top."""
     size = len(matrix)
     figure.add_heatmap(
-        z=matrix.astype(np.float32), zmin=-reach, zmax=reach, colorscale=DIVERGING, showscale=False,
-        xgap=0.5, ygap=0.5, row=row, col=column,
+        z=matrix.astype(np.float32),
+        zmin=-reach,
+        zmax=reach,
+        colorscale=DIVERGING,
+        showscale=False,
+        xgap=0.5,
+        ygap=0.5,
+        row=row,
+        col=column,
         hovertemplate=style.plain(words) + ", row %{y}, column %{x}: %{z:.4f}<extra></extra>",
-        x0=1, y0=1, dx=1, dy=1,
-    )  # fmt: skip
+        x0=1,
+        y0=1,
+        dx=1,
+        dy=1,
+    )
     hidden = {"showticklabels": False, "ticks": "", "showgrid": False, "showline": False}
     figure.update_xaxes(range=[0.5, size + 0.5], constrain="domain", **hidden, row=row, col=column)
     figure.update_yaxes(
-        range=[size + 0.5, 0.5], scaleanchor=f"x{axis}", constrain="domain", **hidden, row=row,
+        range=[size + 0.5, 0.5],
+        scaleanchor=f"x{axis}",
+        constrain="domain",
+        **hidden,
+        row=row,
         col=column,
-    )  # fmt: skip
+    )
 
 
 def _axis(columns: int, row: int, column: int) -> str:

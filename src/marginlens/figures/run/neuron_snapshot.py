@@ -52,9 +52,13 @@ def moment_figure(
     found = data.power[0].argmax(1) if dominant is None else dominant
     rows = len(neurons)
     figure = make_subplots(
-        rows=rows, cols=2, column_widths=[0.66, 0.34], horizontal_spacing=0.05,
-        vertical_spacing=0.36 / max(rows, 3), shared_xaxes=True,
-    )  # fmt: skip
+        rows=rows,
+        cols=2,
+        column_widths=[0.66, 0.34],
+        horizontal_spacing=0.05,
+        vertical_spacing=0.36 / max(rows, 3),
+        shared_xaxes=True,
+    )
     for row, neuron in enumerate(neurons):
         for column, trace in data.traces(row, int(found[row])):
             figure.add_trace(trace, row=row + 1, col=column)

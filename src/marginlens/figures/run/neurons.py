@@ -179,9 +179,13 @@ def neurons_figure(
     data = DrawnNeurons(task, weights[..., order], spectra(task, weights), order)
 
     figure = make_subplots(
-        rows=len(shown), cols=2, column_widths=[0.66, 0.34], horizontal_spacing=0.05,
-        vertical_spacing=0.36 / max(len(shown), 3), shared_xaxes=True,
-    )  # fmt: skip
+        rows=len(shown),
+        cols=2,
+        column_widths=[0.66, 0.34],
+        horizontal_spacing=0.05,
+        vertical_spacing=0.36 / max(len(shown), 3),
+        shared_xaxes=True,
+    )
     features = run.measurement.dominant[shown]
     for row, neuron in enumerate(shown):
         for column, trace in data.traces(row, int(features[row])):
@@ -202,11 +206,7 @@ def neurons_figure(
     data.axes(figure, len(shown))
     traces = list(range(len(list(figure.select_traces()))))
     figure.frames = [
-        go.Frame(
-            name=str(step),
-            data=data.updates(index),
-            traces=traces,
-        )
+        go.Frame(name=str(step), data=data.updates(index), traces=traces)
         for index, step in enumerate(steps)
     ]
     _add_player(figure, steps)
@@ -243,32 +243,43 @@ class DrawnNeurons:
         result: list[tuple[int, Any]] = []
         if task.elements is None:
             bars = go.Bar(
-                x=names, y=self.weights[-1, row], marker_color=colors,
+                x=names,
+                y=self.weights[-1, row],
+                marker_color=colors,
                 hovertemplate="coordinate %{x}<br>weight %{y:.4f}<extra></extra>",
-            )  # fmt: skip
+            )
             result.append((1, bars))
         else:
             if self.cyclic:
                 fine = (np.arange(self.curve.shape[-1]) / self.factor).astype(np.float32)
                 curve = go.Scatter(
-                    x=fine, y=self.curve[-1, row], mode="lines", hoverinfo="skip",
-                    line={"color": color, "width": 1.5}, opacity=0.75,
-                )  # fmt: skip
+                    x=fine,
+                    y=self.curve[-1, row],
+                    mode="lines",
+                    hoverinfo="skip",
+                    line={"color": color, "width": 1.5},
+                    opacity=0.75,
+                )
                 result.append((1, curve))
             points = go.Scatter(
-                x=np.arange(task.size), y=self.weights[-1, row], mode="markers",
+                x=np.arange(task.size),
+                y=self.weights[-1, row],
+                mode="markers",
                 marker={"color": color, "size": 5 if task.size <= 150 else 3.5},
                 customdata=np.stack([self.order, task.elements.class_of[self.order]], axis=-1),
                 hovertemplate="element %{customdata[0]}"
                 + ("" if self.cyclic else ", conjugacy class %{customdata[1]}")
                 + "<br>weight %{y:.4f}<extra></extra>",
-            )  # fmt: skip
+            )
             result.append((1, points))
         spectrum = go.Bar(
-            x=self._feature_axis(), y=self.power[-1, row], marker_color=colors,
-            marker_line_width=0, customdata=names,
+            x=self._feature_axis(),
+            y=self.power[-1, row],
+            marker_color=colors,
+            marker_line_width=0,
+            customdata=names,
             hovertemplate="%{customdata}<br>%{y:.2%} of the energy<extra></extra>",
-        )  # fmt: skip
+        )
         result.append((2, spectrum))
         return result
 
@@ -329,9 +340,17 @@ class DrawnNeurons:
         for row in range(1, rows + 1):
             for border in borders:
                 figure.add_shape(
-                    type="line", x0=border, x1=border, y0=0, y1=1, yref="y domain", opacity=0.5,
-                    line={"width": 1, "dash": "dot"}, row=row, col=1,
-                )  # fmt: skip
+                    type="line",
+                    x0=border,
+                    x1=border,
+                    y0=0,
+                    y1=1,
+                    yref="y domain",
+                    opacity=0.5,
+                    line={"width": 1, "dash": "dot"},
+                    row=row,
+                    col=1,
+                )
 
     def _feature_axis(self) -> list[Any]:
         if self.cyclic:
@@ -359,9 +378,14 @@ def label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:
     for name, text in texts:
         if text:
             figure.add_annotation(
-                x=0, y=1.03, xref=f"x{name} domain", yref=f"y{name} domain", text=text,
-                xanchor="left", yanchor="bottom",
-            )  # fmt: skip
+                x=0,
+                y=1.03,
+                xref=f"x{name} domain",
+                yref=f"y{name} domain",
+                text=text,
+                xanchor="left",
+                yanchor="bottom",
+            )
 
 
 def _add_player(figure: go.Figure, steps: list[int]) -> None:
@@ -379,7 +403,10 @@ def _add_player(figure: go.Figure, steps: list[int]) -> None:
             {
                 "active": len(steps) - 1,
                 "currentvalue": {"prefix": "training step "},
-                "x": 0.16, "len": 0.84, "y": 0, "pad": {"t": 56, "b": 0},
+                "x": 0.16,
+                "len": 0.84,
+                "y": 0,
+                "pad": {"t": 56, "b": 0},
                 "steps": [
                     {"label": str(step), "method": "animate", "args": [[str(step)], still]}
                     for step in steps
@@ -388,15 +415,21 @@ def _add_player(figure: go.Figure, steps: list[int]) -> None:
         ],
         updatemenus=[
             {
-                "type": "buttons", "direction": "left", "showactive": False,
-                "x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "pad": {"t": 74, "r": 8},
+                "type": "buttons",
+                "direction": "left",
+                "showactive": False,
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 74, "r": 8},
                 "buttons": [
                     {"label": "▶", "method": "animate", "args": [None, play]},
                     {"label": "❚❚", "method": "animate", "args": [[None], still]},
                 ],
             }
         ],
-    )  # fmt: skip
+    )
 
 
 def neurons_caption(run: Run) -> tuple[str, str]:

@@ -41,9 +41,14 @@ def phases_figure(run: Run) -> go.Figure | None:
     figure = go.Figure()
     span = [0.0, TURN]
     figure.add_scatter(
-        x=span, y=span, mode="lines", line={"width": 1.2, "dash": "dash"}, opacity=0.7,
-        hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
+        x=span,
+        y=span,
+        mode="lines",
+        line={"width": 1.2, "dash": "dash"},
+        opacity=0.7,
+        hoverinfo="skip",
+        showlegend=False,
+    )
     groups = [dominant == index for index in range(total)] if total <= 8 else [dominant >= 0]
     for index, members in enumerate(groups):
         if not members.any():
@@ -83,9 +88,8 @@ def phases_figure(run: Run) -> go.Figure | None:
     reach = max(0.25, 1.05 * float(np.abs(error).max(initial=0.0)))
     figure.update_xaxes(title_text="θ<sub>w</sub> (radians)", range=[-0.25, TURN + 0.25], **ticks)
     figure.update_yaxes(
-        title_text=f"{words} (radians, modulo 2π)",
-        range=[-reach, TURN + reach], **ticks,
-    )  # fmt: skip
+        title_text=f"{words} (radians, modulo 2π)", range=[-reach, TURN + reach], **ticks
+    )
     title = f"{style.plain(task.name)}: phases of the input weights, added, against the output's"
     style.styled(figure, title, height=460)
     return figure.update_layout(showlegend=1 < total <= 8)

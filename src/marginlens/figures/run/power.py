@@ -34,17 +34,18 @@ def power_figure(run: Run) -> go.Figure:
         counts, _ = np.histogram(np.clip(values, 0, 1), bins=edges)
         dead = int((~np.asarray(measurement.live)).sum())
         figure.add_bar(
-            x=(edges[:-1] + edges[1:]) / 2, y=counts, width=1 / BINS, marker_color=color,
-            marker_line_width=0, opacity=0.85,
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=counts,
+            width=1 / BINS,
+            marker_color=color,
+            marker_line_width=0,
+            opacity=0.85,
             name=label + (f" ({dead} dead, left out)" if dead else ""),
             customdata=np.stack([edges[:-1], edges[1:]], axis=-1),
             hovertemplate=f"{label}<br>%{{y}} neurons with %{{customdata[0]:.0%}} to "
             "%{customdata[1]:.0%}<br>of their energy on one feature<extra></extra>",
-        )  # fmt: skip
-    figure.update_xaxes(
-        title_text="maximum normalized power",
-        range=[0, 1.01], tickformat=".0%",
-    )  # fmt: skip
+        )
+    figure.update_xaxes(title_text="maximum normalized power", range=[0, 1.01], tickformat=".0%")
     figure.update_yaxes(title_text="number of neurons", rangemode="tozero")
     title = f"{style.plain(run.task.name)}: how much of each neuron lies in a single feature"
     return style.styled(figure, title, height=380).update_layout(barmode="overlay", bargap=0)

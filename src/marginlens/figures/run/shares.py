@@ -34,38 +34,62 @@ def shares_figure(run: Run) -> go.Figure:
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.38, 0.62], vertical_spacing=0.07
     )
     figure.add_bar(
-        x=axis, y=measurement.count, marker_color=colors, customdata=names, name="neurons",
-        marker_line_width=0, showlegend=False, row=1, col=1,
+        x=axis,
+        y=measurement.count,
+        marker_color=colors,
+        customdata=names,
+        name="neurons",
+        marker_line_width=0,
+        showlegend=False,
+        row=1,
+        col=1,
         hovertemplate="%{customdata}: %{y} neurons<extra></extra>",
-    )  # fmt: skip
+    )
     about = [
         f"{name}, dimension {feature.dimension}: <i>{style.plain(feature.status)}</i>"
         for name, feature in zip(names, prediction.features, strict=True)
     ]
     figure.add_bar(
-        x=axis, y=measurement.share, marker_color=colors, customdata=about, name="measured",
-        marker_line_width=0, showlegend=False, row=2, col=1,
+        x=axis,
+        y=measurement.share,
+        marker_color=colors,
+        customdata=about,
+        name="measured",
+        marker_line_width=0,
+        showlegend=False,
+        row=2,
+        col=1,
         hovertemplate="%{customdata}<br>measured share %{y:.3%}<extra></extra>",
-    )  # fmt: skip
+    )
     least = [feature.least_share for feature in prediction.features]
     if None not in least:
         low = np.array(least, dtype=float)
         high = np.array([feature.greatest_share for feature in prediction.features], dtype=float)
         figure.add_scatter(
-            x=axis, y=(low + high) / 2, mode="markers", name="at the maximum margin",
+            x=axis,
+            y=(low + high) / 2,
+            mode="markers",
+            name="at the maximum margin",
             error_y={"type": "data", "array": (high - low) / 2},
             marker={"symbol": "line-ew", "size": sizes[0], "line": {"width": 2}},
-            customdata=np.stack([low, high], axis=-1), row=2, col=1,
+            customdata=np.stack([low, high], axis=-1),
+            row=2,
+            col=1,
             hovertemplate="at the maximum margin: %{customdata[0]:.3%} to %{customdata[1]:.3%}"
             "<extra></extra>",
-        )  # fmt: skip
+        )
     if prediction.at_penalty is not None and prediction.at_penalty.shares:
         shares = [prediction.at_penalty.shares.get(f.name, np.nan) for f in task.features]
         figure.add_scatter(
-            x=axis, y=shares, mode="markers", name="predicted at this penalty", row=2, col=1,
+            x=axis,
+            y=shares,
+            mode="markers",
+            name="predicted at this penalty",
+            row=2,
+            col=1,
             marker={"symbol": "diamond-open", "size": sizes[1], "line": {"width": 1.5}},
             hovertemplate="predicted at this penalty: %{y:.3%}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_yaxes(title_text="neurons", rangemode="tozero", nticks=4, row=1, col=1)
     figure.update_yaxes(
         title_text="share of norm", tickformat=".2~%", rangemode="tozero", row=2, col=1

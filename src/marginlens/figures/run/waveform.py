@@ -46,21 +46,42 @@ def waveform_figure(run: Run) -> go.Figure | None:
         _trained(figure, column, place, frames[:, column - 1][:, order], shown, fit)
         first = column == 1
         figure.add_scatter(
-            x=place, y=_cosine(weights)[order], mode="lines", name="its best cosine",
-            line={"dash": "dot", "width": 1.6}, legendgroup="cosine", showlegend=first,
-            hoverinfo="skip", row=1, col=column,
-        )  # fmt: skip
+            x=place,
+            y=_cosine(weights)[order],
+            mode="lines",
+            name="its best cosine",
+            line={"dash": "dot", "width": 1.6},
+            legendgroup="cosine",
+            showlegend=first,
+            hoverinfo="skip",
+            row=1,
+            col=column,
+        )
         figure.add_scatter(
-            x=place, y=weights[order], mode="lines+markers", name="predicted",
-            line={"width": 2}, marker={"size": 4}, legendgroup="predicted", showlegend=first,
+            x=place,
+            y=weights[order],
+            mode="lines+markers",
+            name="predicted",
+            line={"width": 2},
+            marker={"size": 4},
+            legendgroup="predicted",
+            showlegend=first,
             hovertemplate=f"position %{{x}}<br>predicted {slot} = %{{y:.5f}}<extra></extra>",
-            row=1, col=column,
-        )  # fmt: skip
+            row=1,
+            col=column,
+        )
         figure.update_xaxes(title_text="position × frequency, modulo p", row=1, col=column)
         figure.add_annotation(
-            text=f"<b>{slot}</b>", x=0.03, y=0.98, xref="x domain", yref="y domain", yanchor="top",
-            font={"size": 16}, row=1, col=column,
-        )  # fmt: skip
+            text=f"<b>{slot}</b>",
+            x=0.03,
+            y=0.98,
+            xref="x domain",
+            yref="y domain",
+            yanchor="top",
+            font={"size": 16},
+            row=1,
+            col=column,
+        )
     figure.update_yaxes(title_text="weight, at the prediction's size", row=1, col=1)
     title = (
         f"{style.plain(run.task.name)}, {style.plain(neuron.activation)}: the predicted waveform "
@@ -86,9 +107,13 @@ def waveform_caption(run: Run) -> tuple[str, str]:
 
 
 def _trained(
-    figure: go.Figure, column: int, place: np.ndarray, values: np.ndarray, shown: np.ndarray,
+    figure: go.Figure,
+    column: int,
+    place: np.ndarray,
+    values: np.ndarray,
+    shown: np.ndarray,
     fit: WaveformFit,
-) -> None:  # fmt: skip
+) -> None:
     """All trained neurons of one panel as a single trace, with gaps between them."""
     count = len(shown)
     gap = np.full((count, 1), np.nan)
@@ -100,10 +125,16 @@ def _trained(
         x=np.hstack([np.tile(place.astype(float), (count, 1)), gap]).ravel(),
         y=np.hstack([values, gap]).ravel(),
         text=np.repeat(about, len(place) + 1),
-        mode="lines", name="trained", legendgroup="trained", showlegend=column == 1,
-        line={"color": style.MEASURED, "width": 0.8}, opacity=0.45,
-        hovertemplate="%{text}<br>position %{x}: %{y:.5f}<extra></extra>", row=1, col=column,
-    )  # fmt: skip
+        mode="lines",
+        name="trained",
+        legendgroup="trained",
+        showlegend=column == 1,
+        line={"color": style.MEASURED, "width": 0.8},
+        opacity=0.45,
+        hovertemplate="%{text}<br>position %{x}: %{y:.5f}<extra></extra>",
+        row=1,
+        col=column,
+    )
 
 
 def _shown(fit: WaveformFit) -> np.ndarray:

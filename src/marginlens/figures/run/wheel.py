@@ -58,33 +58,51 @@ def wheel_figure(run: Run) -> go.Figure | None:
         apart[:, 1] = output + (added - output + np.pi) % (2 * np.pi) - np.pi
         common = {"legendgroup": name, "name": name}
         figure.add_scatterpolar(
-            theta=np.degrees(apart).ravel(), r=np.full(apart.size, radius), mode="lines",
-            line={"color": color, "width": 2}, hoverinfo="skip", showlegend=False, **common,
-        )  # fmt: skip
+            theta=np.degrees(apart).ravel(),
+            r=np.full(apart.size, radius),
+            mode="lines",
+            line={"color": color, "width": 2},
+            hoverinfo="skip",
+            showlegend=False,
+            **common,
+        )
         figure.add_scatterpolar(
-            theta=np.degrees(added) % 360, r=np.full(len(neurons), radius), mode="markers",
+            theta=np.degrees(added) % 360,
+            r=np.full(len(neurons), radius),
+            mode="markers",
             marker={"symbol": "circle-open", "color": color, "size": 11, "line": {"width": 1.5}},
-            customdata=neurons, showlegend=False, **common,
+            customdata=neurons,
+            showlegend=False,
+            **common,
             hovertemplate=f"neuron %{{customdata}}, {name}<br>{words} = %{{theta:.2f}}°<extra></extra>",
-        )  # fmt: skip
+        )
         figure.add_scatterpolar(
-            theta=np.degrees(output) % 360, r=np.full(len(neurons), radius), mode="markers",
-            marker={"color": color, "size": 5.5, "line": {"width": 0}}, customdata=neurons, **common,
+            theta=np.degrees(output) % 360,
+            r=np.full(len(neurons), radius),
+            mode="markers",
+            marker={"color": color, "size": 5.5, "line": {"width": 0}},
+            customdata=neurons,
+            **common,
             hovertemplate=f"neuron %{{customdata}}, {name}<br>θ<sub>w</sub> = %{{theta:.2f}}°"
             "<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_polars(
         bgcolor="rgba(0, 0, 0, 0)",
         radialaxis={
-            "range": [0, 1.1], "tickvals": radii, "showticklabels": False, "ticks": "",
-            "showline": False, "gridcolor": "rgba(128, 138, 155, 0.3)",
+            "range": [0, 1.1],
+            "tickvals": radii,
+            "showticklabels": False,
+            "ticks": "",
+            "showline": False,
+            "gridcolor": "rgba(128, 138, 155, 0.3)",
         },
         angularaxis={
             "tickvals": list(range(0, 360, 45)),
             "ticktext": ["0", "π/4", "π/2", "3π/4", "π", "5π/4", "3π/2", "7π/4"],
-            "gridcolor": "rgba(128, 138, 155, 0.2)", "linecolor": "rgba(128, 138, 155, 0.4)",
+            "gridcolor": "rgba(128, 138, 155, 0.2)",
+            "linecolor": "rgba(128, 138, 155, 0.4)",
         },
-    )  # fmt: skip
+    )
     rings = (
         "frequency" if len(shown) == len(used) else f"of {len(shown)} of {len(used)} frequencies"
     )
@@ -94,9 +112,10 @@ def wheel_figure(run: Run) -> go.Figure | None:
     )
     style.styled(figure, title, height=600)
     return figure.update_layout(
-        margin={"l": 40, "r": 40, "t": 100, "b": 76}, showlegend=len(shown) > 1,
+        margin={"l": 40, "r": 40, "t": 100, "b": 76},
+        showlegend=len(shown) > 1,
         legend={"y": -0.08, "yanchor": "top", "x": 0.5, "xanchor": "center"},
-    )  # fmt: skip
+    )
 
 
 def wheel_caption(run: Run) -> tuple[str, str]:

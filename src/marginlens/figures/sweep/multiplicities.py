@@ -119,9 +119,11 @@ def multiplicities_figure(records: Sequence[Multiplicities], title: str) -> go.F
     down = len(records)
     whole = _PANEL * down + _GAP * (down - 1)
     figure = make_subplots(
-        rows=down, cols=1, vertical_spacing=_GAP / whole if down > 1 else 0,
+        rows=down,
+        cols=1,
+        vertical_spacing=_GAP / whole if down > 1 else 0,
         subplot_titles=[style.plain(record.task) for record in records],
-    )  # fmt: skip
+    )
     rules = list(dict.fromkeys(rule for record in records for rule in record.predictions))
     seen: set[str] = set()
     for row, record in enumerate(records, start=1):
@@ -132,19 +134,30 @@ def multiplicities_figure(records: Sequence[Multiplicities], title: str) -> go.F
         for rule, shares in record.predictions.items():
             index, name = rules.index(rule), style.plain(rule)
             figure.add_scatter(
-                x=np.arange(len(shares)) + _ASIDE * (index + 1) / len(rules), y=shares,
-                mode="markers", name=name, legendgroup=name, showlegend=rule not in seen,
+                x=np.arange(len(shares)) + _ASIDE * (index + 1) / len(rules),
+                y=shares,
+                mode="markers",
+                name=name,
+                legendgroup=name,
+                showlegend=rule not in seen,
                 marker={"symbol": _MARKS[index % len(_MARKS)], "size": 10, "line": {"width": 1.6}},
-                customdata=[f"{feature}, {name}: {percent(share)}"
-                            for feature, share in zip(ticks, shares, strict=False)],
-                hovertemplate="%{customdata}<extra></extra>", row=row, col=1,
-            )  # fmt: skip
+                customdata=[
+                    f"{feature}, {name}: {percent(share)}"
+                    for feature, share in zip(ticks, shares, strict=False)
+                ],
+                hovertemplate="%{customdata}<extra></extra>",
+                row=row,
+                col=1,
+            )
             seen.add(rule)
         thin = max(1, -(-len(ticks) // 24))
         figure.update_xaxes(
-            range=[-0.6, len(ticks) - 0.4], tickvals=list(range(len(ticks)))[::thin],
-            ticktext=ticks[::thin], row=row, col=1,
-        )  # fmt: skip
+            range=[-0.6, len(ticks) - 0.4],
+            tickvals=list(range(len(ticks)))[::thin],
+            ticktext=ticks[::thin],
+            row=row,
+            col=1,
+        )
         figure.update_yaxes(title_text=f"share of {style.plain(record.what)}", row=row, col=1)
     figure.update_annotations(font={"size": 13})
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=5)
@@ -175,15 +188,29 @@ def _bars(figure: go.Figure, record: Multiplicities, ticks: list[str], row: int)
         about[index] += f"<br>{percent(record.low[index])} to {percent(record.high[index])}"
     colors = [style.feature_color(index, total) for index in range(total)]
     figure.add_bar(
-        x=list(range(len(ticks))), y=mean, customdata=about, name="measured", showlegend=False,
+        x=list(range(len(ticks))),
+        y=mean,
+        customdata=about,
+        name="measured",
+        showlegend=False,
         marker={"color": [*colors, *([NEUTRAL] if left else [])], "line": {"width": 0}},
-        hovertemplate="%{customdata}<extra></extra>", row=row, col=1,
-    )  # fmt: skip
+        hovertemplate="%{customdata}<extra></extra>",
+        row=row,
+        col=1,
+    )
     figure.add_scatter(
-        x=known - _ASIDE / 2, y=record.mean[known], mode="markers", name="intervals",
-        marker={"size": 1}, showlegend=False, hoverinfo="skip", row=row, col=1,
+        x=known - _ASIDE / 2,
+        y=record.mean[known],
+        mode="markers",
+        name="intervals",
+        marker={"size": 1},
+        showlegend=False,
+        hoverinfo="skip",
+        row=row,
+        col=1,
         error_y={
-            "type": "data", "array": (record.high - record.mean)[known],
+            "type": "data",
+            "array": (record.high - record.mean)[known],
             "arrayminus": (record.mean - record.low)[known],
         },
-    )  # fmt: skip
+    )

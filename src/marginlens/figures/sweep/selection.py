@@ -27,8 +27,15 @@ EMPTY = "none"
 """The empty key set, in words."""
 
 SYMBOLS = (
-    "circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon", "cross",
-)  # fmt: skip
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "triangle-down",
+    "star",
+    "hexagon",
+    "cross",
+)
 """One symbol a line, so that lines are told apart without their colours."""
 
 _COLUMNS = 40  # characters of a title's line in a column of 380 pixels

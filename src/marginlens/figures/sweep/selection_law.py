@@ -51,10 +51,14 @@ def law_figure(law: SelectionLaw, title: str, *, most: int = 20) -> go.Figure:
     step = 26 if len(rows) <= 12 else 18
     upper, lower = 210, max(1, len(rows)) * step + 10
     figure = make_subplots(
-        rows=2, cols=2, column_widths=[0.27, 0.73], row_heights=[upper, lower],
-        horizontal_spacing=0.03, vertical_spacing=14 / (upper + lower + 14),
+        rows=2,
+        cols=2,
+        column_widths=[0.27, 0.73],
+        row_heights=[upper, lower],
+        horizontal_spacing=0.03,
+        vertical_spacing=14 / (upper + lower + 14),
         specs=[[None, {}], [{}, {}]],
-    )  # fmt: skip
+    )
     _sets(figure, law, shown, rest)
     _matrix(figure, law, shown, row_of)
     _features(figure, law, rows, names)
@@ -65,23 +69,36 @@ def law_figure(law: SelectionLaw, title: str, *, most: int = 20) -> go.Figure:
     across: dict[str, Any] = {"range": [-0.6, columns - 0.4], "showline": False, "ticks": ""}
     figure.update_xaxes(**across, showticklabels=False, row=1, col=2)
     figure.update_xaxes(
-        **across, tickvals=list(ticks), ticktext=list(ticks.values()), row=2, col=2,
-        tickangle=0 if columns <= 6 else -90, title_text="key set",
-    )  # fmt: skip
+        **across,
+        tickvals=list(ticks),
+        ticktext=list(ticks.values()),
+        row=2,
+        col=2,
+        tickangle=0 if columns <= 6 else -90,
+        title_text="key set",
+    )
     down: dict[str, Any] = {"range": [max(1, len(rows)) - 0.5, -0.5], "showgrid": False}
     figure.update_yaxes(
-        **down, tickvals=list(range(len(rows))), ticktext=[names[index] for index in rows],
-        ticks="", row=2, col=1,
-    )  # fmt: skip
+        **down,
+        tickvals=list(range(len(rows))),
+        ticktext=[names[index] for index in rows],
+        ticks="",
+        row=2,
+        col=1,
+    )
     figure.update_yaxes(**down, showticklabels=False, ticks="", row=2, col=2)
     figure.update_yaxes(
         title_text="probability", tickformat=".0%", range=[0, _roof(law)], row=1, col=2
     )
     figure.update_xaxes(
-        title_text="feature is key", tickformat=".0%", nticks=3,
-        tickangle=0, row=2, col=1,
+        title_text="feature is key",
+        tickformat=".0%",
+        nticks=3,
+        tickangle=0,
+        row=2,
+        col=1,
         range=[0, 1.04 * float(np.max(np.asarray(law.feature_high)[rows], initial=0.1))],
-    )  # fmt: skip
+    )
     figure.update_layout(bargap=0.3, showlegend=False)
     return headed(figure, title, _note(law, rows), height=upper + lower + 14 + 62, below=62)
 
@@ -114,32 +131,56 @@ def _sets(figure: go.Figure, law: SelectionLaw, shown: Any, rest: Any) -> None:
         for one, name in zip(shown, label, strict=True)
     ]
     figure.add_bar(
-        x=list(range(len(shown))), y=probability, customdata=about, name="key sets",
-        marker_color=NEUTRAL, marker_line_width=0, row=1, col=2,
+        x=list(range(len(shown))),
+        y=probability,
+        customdata=about,
+        name="key sets",
+        marker_color=NEUTRAL,
+        marker_line_width=0,
+        row=1,
+        col=2,
         hovertemplate="%{customdata}<extra></extra>",
-    )  # fmt: skip
+    )
     if rest:
         share = percent(sum(one.count for one in rest) / law.runs)
         figure.add_annotation(
-            x=len(shown), y=0, yanchor="bottom", textangle=-90, yshift=4, row=1, col=2,
+            x=len(shown),
+            y=0,
+            yanchor="bottom",
+            textangle=-90,
+            yshift=4,
+            row=1,
+            col=2,
             text=f"{len(rest)} more: {share}",
-        )  # fmt: skip
+        )
     low = np.array([one.simultaneous_low for one in shown])
     high = np.array([one.simultaneous_high for one in shown])
     figure.add_scatter(
-        x=list(range(len(shown))), y=probability, mode="markers", name="intervals of sets",
-        marker={"size": 1}, hoverinfo="skip", row=1, col=2,
+        x=list(range(len(shown))),
+        y=probability,
+        mode="markers",
+        name="intervals of sets",
+        marker={"size": 1},
+        hoverinfo="skip",
+        row=1,
+        col=2,
         error_y={"type": "data", "array": high - probability, "arrayminus": probability - low},
-    )  # fmt: skip
+    )
 
 
 def _matrix(figure: go.Figure, law: SelectionLaw, shown: Any, row_of: dict[int, int]) -> None:
     """Dots of features in sets: faint where a feature is absent, joined where they are together."""
     absent = [(i, row) for i in range(len(shown)) for row in row_of.values()]
     figure.add_scatter(
-        x=[x for x, _ in absent], y=[y for _, y in absent], mode="markers", name="not in the set",
-        marker={"size": 9, "color": _FAINT}, hoverinfo="skip", row=2, col=2,
-    )  # fmt: skip
+        x=[x for x, _ in absent],
+        y=[y for _, y in absent],
+        mode="markers",
+        name="not in the set",
+        marker={"size": 9, "color": _FAINT},
+        hoverinfo="skip",
+        row=2,
+        col=2,
+    )
     x: list[float | None] = []
     y: list[float | None] = []
     for i, one in enumerate(shown):
@@ -147,24 +188,33 @@ def _matrix(figure: go.Figure, law: SelectionLaw, shown: Any, row_of: dict[int, 
             x += [i, i, None]
             y += [row_of[start], row_of[end], None]
     figure.add_scatter(
-        x=x, y=y, mode="lines", name="together", line={"width": 2, "color": NEUTRAL},
-        hoverinfo="skip", row=2, col=2,
-    )  # fmt: skip
+        x=x,
+        y=y,
+        mode="lines",
+        name="together",
+        line={"width": 2, "color": NEUTRAL},
+        hoverinfo="skip",
+        row=2,
+        col=2,
+    )
     present = [(i, index) for i, one in enumerate(shown) for index in one.features]
     figure.add_scatter(
-        x=[i for i, _ in present], y=[row_of[index] for _, index in present], mode="markers",
-        name="in the set", row=2, col=2,
+        x=[i for i, _ in present],
+        y=[row_of[index] for _, index in present],
+        mode="markers",
+        name="in the set",
+        row=2,
+        col=2,
         marker={
             "size": 10,
             "color": [style.feature_color(index, len(law.features)) for _, index in present],
         },
         customdata=[
-            f"{style.plain(law.features[index])} is in "
-            f"{set_label(shown[i].features, law.features)}"
+            f"{style.plain(law.features[index])} is in {set_label(shown[i].features, law.features)}"
             for i, index in present
         ],
         hovertemplate="%{customdata}<extra></extra>",
-    )  # fmt: skip
+    )
 
 
 def _features(figure: go.Figure, law: SelectionLaw, rows: list[int], names: list[str]) -> None:
@@ -179,15 +229,31 @@ def _features(figure: go.Figure, law: SelectionLaw, rows: list[int], names: list
     ]
     places = list(range(len(rows)))
     figure.add_bar(
-        x=probability, y=places, orientation="h", customdata=about, name="features",
+        x=probability,
+        y=places,
+        orientation="h",
+        customdata=about,
+        name="features",
         marker_color=[style.feature_color(index, len(law.features)) for index in rows],
-        marker_line_width=0, row=2, col=1, hovertemplate="%{customdata}<extra></extra>",
-    )  # fmt: skip
+        marker_line_width=0,
+        row=2,
+        col=1,
+        hovertemplate="%{customdata}<extra></extra>",
+    )
     figure.add_scatter(
-        x=probability, y=places, mode="markers", name="intervals of features",
-        marker={"size": 1}, hoverinfo="skip", row=2, col=1,
+        x=probability,
+        y=places,
+        mode="markers",
+        name="intervals of features",
+        marker={"size": 1},
+        hoverinfo="skip",
+        row=2,
+        col=1,
         error_x={
-            "type": "data", "array": high - probability, "arrayminus": probability - low,
-            "width": 0, "thickness": 1.5,
+            "type": "data",
+            "array": high - probability,
+            "arrayminus": probability - low,
+            "width": 0,
+            "thickness": 1.5,
         },
-    )  # fmt: skip
+    )

@@ -69,10 +69,13 @@ def laws_by_setting_figure(
     across = min(2, len(values))
     down = -(-len(values) // across)
     figure = make_subplots(
-        rows=down, cols=across, shared_yaxes=True, horizontal_spacing=0.05,
+        rows=down,
+        cols=across,
+        shared_yaxes=True,
+        horizontal_spacing=0.05,
         vertical_spacing=0 if down == 1 else min(1 / (down - 1), 96 / (230 * down)),
         subplot_titles=[f"{style.plain(panels)} {_value(value)}" for value in values],
-    )  # fmt: skip
+    )
     lines: list[tuple[int, ...] | None] = [*shown, *([None] if rest else [])]
     labels = [_OTHERS if one is None else set_label(one, names) for one in lines]
     entries = [
@@ -90,11 +93,20 @@ def laws_by_setting_figure(
             ]
             points = [_point(law, line, shown) for _, _, law in here]
             figure.add_scatter(
-                x=[i + shift for i, _, _ in here], y=[p for _, p, _, _ in points],
-                mode="lines+markers", name=entries[rank], legendgroup=str(rank),
-                showlegend=place == 0, **look,
-                error_y=None if line is None else {
-                    "type": "data", "thickness": 1.2, "width": 0, "color": look["line"]["color"],
+                x=[i + shift for i, _, _ in here],
+                y=[p for _, p, _, _ in points],
+                mode="lines+markers",
+                name=entries[rank],
+                legendgroup=str(rank),
+                showlegend=place == 0,
+                **look,
+                error_y=None
+                if line is None
+                else {
+                    "type": "data",
+                    "thickness": 1.2,
+                    "width": 0,
+                    "color": look["line"]["color"],
                     "array": [high - p for _, p, _, high in points],
                     "arrayminus": [p - low for _, p, low, _ in points],
                 },
@@ -105,17 +117,20 @@ def laws_by_setting_figure(
                     for (_, value, law), (count, p, low, high) in zip(here, points, strict=True)
                 ],
                 hovertemplate="%{customdata}<extra></extra>",
-                row=place // across + 1, col=place % across + 1,
-            )  # fmt: skip
+                row=place // across + 1,
+                col=place % across + 1,
+            )
     ticks = [_value(value) for value in columns]
     figure.update_annotations(font={"size": 13})
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.04])
     figure.update_yaxes(title_text="probability", col=1)
     figure.update_xaxes(
-        title_text=style.plain(axis), range=[-0.5, len(columns) - 0.5],
-        tickvals=list(range(len(columns))), ticktext=ticks,
+        title_text=style.plain(axis),
+        range=[-0.5, len(columns) - 0.5],
+        tickvals=list(range(len(columns))),
+        ticktext=ticks,
         tickangle=0 if sum(map(len, ticks)) < 40 // across else -90,
-    )  # fmt: skip
+    )
     legend = legend_below(figure, entries)
     note = _note(list(laws.values()), len(rest), shown)
     below = 62 + legend
@@ -169,10 +184,12 @@ def _looks(lines: list[tuple[int, ...] | None], total: int) -> list[dict[str, An
     for one, symbol in zip(lines, cycle(SYMBOLS), strict=False):
         color = NEUTRAL if not one else own.get(one) or next(free)
         dash = "dash" if one is None else "dot" if one == () else "solid"
-        looks.append({
-            "line": {"color": color, "width": 2, "dash": dash},
-            "marker": {"color": color, "size": 7, "symbol": symbol},
-        })  # fmt: skip
+        looks.append(
+            {
+                "line": {"color": color, "width": 2, "dash": dash},
+                "marker": {"color": color, "size": 7, "symbol": symbol},
+            }
+        )
     return looks
 
 

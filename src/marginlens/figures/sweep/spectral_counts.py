@@ -115,12 +115,17 @@ def spectral_counts_figure(
             )
         ]
         figure.add_scatter(
-            x=[dot[0] for dot in dots], y=[dot[1] for dot in dots], mode="markers",
-            name=f"{name}, each seed", showlegend=False, legendgroup=name,
-            marker={"size": 4, "color": color, "opacity": 0.45}, cliponaxis=False,
+            x=[dot[0] for dot in dots],
+            y=[dot[1] for dot in dots],
+            mode="markers",
+            name=f"{name}, each seed",
+            showlegend=False,
+            legendgroup=name,
+            marker={"size": 4, "color": color, "opacity": 0.45},
+            cliponaxis=False,
             customdata=[f"p = {dot[2]}, run {dot[3] + 1}: {dot[1]:g} {name}" for dot in dots],
             hovertemplate="%{customdata}<extra></extra>",
-        )  # fmt: skip
+        )
         mean, low, high = (
             np.array([mean_interval(counts, confidence=confidence) for counts in one.counts])
             .reshape(-1, 3)
@@ -137,26 +142,46 @@ def spectral_counts_figure(
         label = legend_label(label)
         labels.append(label)
         figure.add_scatter(
-            x=places, y=mean, mode="markers", name=label, legendgroup=name,
-            marker={"size": 9, "color": color, "symbol": ("circle", "square", "diamond")[index % 3]},
-            error_y={
-                "type": "data", "array": np.nan_to_num(high - mean), "color": color,
-                "arrayminus": np.nan_to_num(mean - low), "width": 0, "thickness": 2,
+            x=places,
+            y=mean,
+            mode="markers",
+            name=label,
+            legendgroup=name,
+            marker={
+                "size": 9,
+                "color": color,
+                "symbol": ("circle", "square", "diamond")[index % 3],
             },
-            customdata=about, hovertemplate="%{customdata}<extra></extra>",
-        )  # fmt: skip
+            error_y={
+                "type": "data",
+                "array": np.nan_to_num(high - mean),
+                "color": color,
+                "arrayminus": np.nan_to_num(mean - low),
+                "width": 0,
+                "thickness": 2,
+            },
+            customdata=about,
+            hovertemplate="%{customdata}<extra></extra>",
+        )
         if one.fit is not None:
             along = np.geomspace(orders[0], orders[-1], 50)
             figure.add_scatter(
-                x=along, y=one.fit[0] + one.fit[1] * np.log(along), mode="lines",
-                name=f"{name}, fit", showlegend=False, legendgroup=name, hoverinfo="skip",
+                x=along,
+                y=one.fit[0] + one.fit[1] * np.log(along),
+                mode="lines",
+                name=f"{name}, fit",
+                showlegend=False,
+                legendgroup=name,
+                hoverinfo="skip",
                 line={"color": color, "width": 1.6, "dash": "dash"},
-            )  # fmt: skip
+            )
     figure.update_xaxes(
-        type="log", title_text="order p of the cyclic group", tickvals=orders,
+        type="log",
+        title_text="order p of the cyclic group",
+        tickvals=orders,
         ticktext=[str(order) for order in orders],
         range=[np.log10(orders[0]) - 0.06, np.log10(orders[-1]) + 0.06],
-    )  # fmt: skip
+    )
     figure.update_yaxes(title_text="number of frequencies", rangemode="tozero")
     legend = legend_below(figure, labels)
     note = f"Dots: single runs; marks: means with {percent(confidence)} t intervals"

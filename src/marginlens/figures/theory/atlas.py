@@ -79,15 +79,19 @@ def atlas_figure(
         figure.add_scatter(
             x=np.array(spread, dtype=np.float32),
             y=np.array([margin_times_power(row) for row in some], dtype=np.float32),
-            mode="markers", name=f"{name} ({len(some)})",
+            mode="markers",
+            name=f"{name} ({len(some)})",
             marker={
-                "color": color, "symbol": symbol, "opacity": 0.8,
-                "size": [7 + 1.5 * min(row["cannot"], 6) for row in some], "line": {"width": 1},
+                "color": color,
+                "symbol": symbol,
+                "opacity": 0.8,
+                "size": [7 + 1.5 * min(row["cannot"], 6) for row in some],
+                "line": {"width": 1},
             },
             hovertext=[_about(row) for row in some],
             customdata=None if links is None else [link for _, link in found],
             hovertemplate="%{hovertext}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(title_text="order n of the group")
     figure.update_yaxes(title_text="maximum margin γ* · n<sup>3/2</sup>")
     title = f"Maximum margins of {len(rows)} groups, and what their networks use"

@@ -30,18 +30,31 @@ def degree_law_figure(law: DegreeLaw) -> go.Figure:
         ("memorizing", law.memorizing, style.CATEGORICAL[1]),
     ):
         figure.add_scatter(
-            x=law.degrees, y=values / law.best, customdata=values, mode="lines+markers", name=name,
-            line={"color": color, "width": 2.5}, marker={"size": 6, "color": color},
+            x=law.degrees,
+            y=values / law.best,
+            customdata=values,
+            mode="lines+markers",
+            name=name,
+            line={"color": color, "width": 2.5},
+            marker={"size": 6, "color": color},
             hovertemplate=f"degree %{{x:.3g}}, {name}<br>%{{y:.2%}} of the best found"
-            "<br>value %{customdata:.6g}<extra></extra>", row=1, col=1,
-        )  # fmt: skip
+            "<br>value %{customdata:.6g}<extra></extra>",
+            row=1,
+            col=1,
+        )
     figure.add_scatter(
-        x=law.degrees, y=law.concentration, customdata=law.found, mode="lines+markers",
+        x=law.degrees,
+        y=law.concentration,
+        customdata=law.found,
+        mode="lines+markers",
         line={"color": style.CATEGORICAL[2], "width": 2.5},
-        marker={"size": 6, "color": style.CATEGORICAL[2]}, showlegend=False,
+        marker={"size": 6, "color": style.CATEGORICAL[2]},
+        showlegend=False,
         hovertemplate="degree %{x:.3g}<br>%{y:.2%} of the energy on one frequency<br>"
-        f"found by %{{customdata}} of {law.starts} starts<extra></extra>", row=2, col=1,
-    )  # fmt: skip
+        f"found by %{{customdata}} of {law.starts} starts<extra></extra>",
+        row=2,
+        col=1,
+    )
     style.reference_line(
         figure,
         2 / (p - 1),
@@ -53,9 +66,14 @@ def degree_law_figure(law: DegreeLaw) -> go.Figure:
     if crossing is not None:
         figure.add_vline(x=crossing, line={"dash": "dot", "width": 1.2})
         figure.add_annotation(
-            x=crossing, y=0.04, yref="y domain", xanchor="right", xshift=-5, align="right",
+            x=crossing,
+            y=0.04,
+            yref="y domain",
+            xanchor="right",
+            xshift=-5,
+            align="right",
             text=f"they cross at degree {crossing:.2f}",
-        )  # fmt: skip
+        )
     figure.update_yaxes(
         title_text="share of the best found", tickformat=".0%", range=[0, 1.06], row=1, col=1
     )

@@ -33,21 +33,32 @@ def interference_figure(found: Interference) -> go.Figure:
         curve = averaged_cosine(n, chosen)[differences % n]
         words = "1 frequency" if len(chosen) == 1 else f"{len(chosen)} frequencies"
         figure.add_scatter(
-            x=differences, y=curve, mode="lines+markers", name=words,
+            x=differences,
+            y=curve,
+            mode="lines+markers",
+            name=words,
             line={"color": style.feature_color(rank, 4), "width": 1.5},
             marker={"size": 4, "color": style.feature_color(rank, 4)},
-            hovertemplate=f"{words}<br>d = %{{x}}: %{{y:.4f}}<extra></extra>", row=1, col=1,
-        )  # fmt: skip
+            hovertemplate=f"{words}<br>d = %{{x}}: %{{y:.4f}}<extra></extra>",
+            row=1,
+            col=1,
+        )
     for words, values, dash in (
         ("best set", found.best, "solid"),
         ("median", found.median, "dash"),
         ("worst", found.worst, "dot"),
     ):
         figure.add_scatter(
-            x=found.sizes, y=values, mode="lines+markers", name=words,
-            line={"color": style.MEASURED, "dash": dash}, marker={"size": 5, "color": style.MEASURED},
-            hovertemplate=f"%{{x}} frequencies, {words}: lead %{{y:.4f}}<extra></extra>", row=2, col=1,
-        )  # fmt: skip
+            x=found.sizes,
+            y=values,
+            mode="lines+markers",
+            name=words,
+            line={"color": style.MEASURED, "dash": dash},
+            marker={"size": 5, "color": style.MEASURED},
+            hovertemplate=f"%{{x}} frequencies, {words}: lead %{{y:.4f}}<extra></extra>",
+            row=2,
+            col=1,
+        )
     figure.update_xaxes(title_text="answer c − (a + b)", row=1, col=1)
     figure.update_yaxes(title_text="averaged cosine", row=1, col=1)
     figure.update_xaxes(title_text="number of frequencies", row=2, col=1)

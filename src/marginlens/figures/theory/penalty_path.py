@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["penalty_path_figure"]
 
-_ROWS = (
-    ("share of γ*", "margin_ratio"),
-    ("cross-entropy + penalty", "loss"),
-    ("norm", "norm"),
-)
+_ROWS = (("share of γ*", "margin_ratio"), ("cross-entropy + penalty", "loss"), ("norm", "norm"))
 
 _DASHES = ("solid", "dash", "dot", "dashdot")  # equal shares would hide each other
 
@@ -42,30 +38,40 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
     """
     total = len(path.features)
     figure = make_subplots(
-        rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.035,
-        row_heights=[0.2, 0.2, 0.2, 0.4],
-    )  # fmt: skip
+        rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.035, row_heights=[0.2, 0.2, 0.2, 0.4]
+    )
     live = path.norm > 0
     for row, (words, name) in enumerate(_ROWS, start=1):
         values = getattr(path, name)
         shown = live if name != "loss" else np.ones_like(live)
         figure.add_scatter(
-            x=path.strengths[shown], y=values[shown], mode="lines", name="predicted",
-            line={"width": 2}, legendgroup="predicted",
-            showlegend=row == 1, row=row, col=1,
+            x=path.strengths[shown],
+            y=values[shown],
+            mode="lines",
+            name="predicted",
+            line={"width": 2},
+            legendgroup="predicted",
+            showlegend=row == 1,
+            row=row,
+            col=1,
             hovertemplate=f"strength %{{x:.3g}}<br>{words} %{{y:.6g}}<extra>predicted</extra>",
-        )  # fmt: skip
+        )
         _overlay(figure, row, [_measured(run, name) for run in runs], words, legend=row == 1)
         figure.update_yaxes(title_text=words, row=row, col=1)
     for index, name in enumerate(path.features):
         color = style.feature_color(index, total)
         label = style.plain(name)
         figure.add_scatter(
-            x=path.strengths[live], y=path.shares[live, index], mode="lines", name=label,
+            x=path.strengths[live],
+            y=path.shares[live, index],
+            mode="lines",
+            name=label,
             line={"color": color, "width": 2, "dash": _DASHES[index % len(_DASHES)]},
-            showlegend=total <= 8, row=4, col=1,
+            showlegend=total <= 8,
+            row=4,
+            col=1,
             hovertemplate=f"strength %{{x:.3g}}<br>{label}: %{{y:.3%}}<extra>predicted</extra>",
-        )  # fmt: skip
+        )
         measured = [
             (run.recipe.strength, float(run.measurement.share[index]))
             for run in runs
@@ -77,9 +83,13 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
     if edge is not None:
         figure.add_vline(x=edge, line={"dash": "dot", "width": 1.2})
         figure.add_annotation(
-            x=np.log10(edge), y=0.2, yref="y domain", xanchor="left", xshift=4,
+            x=np.log10(edge),
+            y=0.2,
+            yref="y domain",
+            xanchor="left",
+            xshift=4,
             text="λ<sub>c</sub>: at this strength and above, nothing is learned",
-        )  # fmt: skip
+        )
     figure.update_yaxes(range=[-0.03, 1.06], row=1, col=1)
     for row, values in ((2, path.loss), (3, path.norm[live])):
         ticks = style.decades(float(values.min()), float(values.max())) if len(values) else {}
@@ -109,18 +119,30 @@ def _measured(run: Run, name: str) -> tuple[float, float]:
 
 
 def _overlay(
-    figure: go.Figure, row: int, points: list[tuple[float, float]], words: str,
-    *, color: str | None = None, legend: bool = False,
-) -> None:  # fmt: skip
+    figure: go.Figure,
+    row: int,
+    points: list[tuple[float, float]],
+    words: str,
+    *,
+    color: str | None = None,
+    legend: bool = False,
+) -> None:
     if not points:
         return
     x, y = zip(*points, strict=True)
     marker = {"symbol": "circle-open", "size": 9, "line": {"width": 2}}
     figure.add_scatter(
-        x=x, y=y, mode="markers", name="trained", showlegend=legend, legendgroup="trained",
-        marker=marker if color is None else {**marker, "color": color}, row=row, col=1,
+        x=x,
+        y=y,
+        mode="markers",
+        name="trained",
+        showlegend=legend,
+        legendgroup="trained",
+        marker=marker if color is None else {**marker, "color": color},
+        row=row,
+        col=1,
         hovertemplate=f"strength %{{x:.3g}}<br>{words} %{{y:.6g}}<extra>trained</extra>",
-    )  # fmt: skip
+    )
 
 
 def _limit_shares(figure: go.Figure, path: PenaltyPath) -> None:
@@ -134,12 +156,18 @@ def _limit_shares(figure: go.Figure, path: PenaltyPath) -> None:
         return
     index, least, greatest = (np.array(column) for column in zip(*known, strict=True))
     figure.add_scatter(
-        x=np.full(len(index), path.strengths.min() * 10**-0.05), y=(least + greatest) / 2,
-        error_y={"type": "data", "array": (greatest - least) / 2}, mode="markers",
+        x=np.full(len(index), path.strengths.min() * 10**-0.05),
+        y=(least + greatest) / 2,
+        error_y={"type": "data", "array": (greatest - least) / 2},
+        mode="markers",
         marker={
-            "symbol": "diamond", "size": 7,
+            "symbol": "diamond",
+            "size": 7,
             "color": [style.feature_color(int(i), len(path.features)) for i in index],
         },
-        name="in the limit", text=[path.features[int(i)] for i in index], row=4, col=1,
+        name="in the limit",
+        text=[path.features[int(i)] for i in index],
+        row=4,
+        col=1,
         hovertemplate="%{text} in the limit: %{y:.3%}<extra></extra>",
-    )  # fmt: skip
+    )

@@ -46,13 +46,23 @@ def dial_figure(order: int, frequency: int, first: int, second: int) -> go.Figur
         str(x) if x < period and (x * frequency % order) % step == 0 else "" for x in range(order)
     ]
     figure.add_scatter(
-        x=ring[0], y=ring[1], mode="markers", marker={"size": 5, "color": _OTHER}, showlegend=False,
-        customdata=np.arange(order), hovertemplate="%{customdata}<extra></extra>",
-    )  # fmt: skip
+        x=ring[0],
+        y=ring[1],
+        mode="markers",
+        marker={"size": 5, "color": _OTHER},
+        showlegend=False,
+        customdata=np.arange(order),
+        hovertemplate="%{customdata}<extra></extra>",
+    )
     figure.add_scatter(
-        x=1.15 * ring[0], y=1.15 * ring[1], mode="text", text=named, showlegend=False,
-        hoverinfo="skip", textfont={"size": 11},
-    )  # fmt: skip
+        x=1.15 * ring[0],
+        y=1.15 * ring[1],
+        mode="text",
+        text=named,
+        showlegend=False,
+        hoverinfo="skip",
+        textfont={"size": 11},
+    )
     hands = (
         (f"a = {first}", first, _HANDS[0], 0.62, "dot"),
         (f"b = {second}", second, _HANDS[1], 0.8, "dash"),
@@ -61,10 +71,14 @@ def dial_figure(order: int, frequency: int, first: int, second: int) -> go.Figur
     for name, value, color, length, dash in hands:
         x, y = _place(np.array([value]), order, frequency)
         figure.add_scatter(
-            x=[0, length * x[0]], y=[0, length * y[0]], mode="lines+markers", name=name,
+            x=[0, length * x[0]],
+            y=[0, length * y[0]],
+            mode="lines+markers",
+            name=name,
             line={"color": color, "width": 4, "dash": dash},
-            marker={"color": color, "size": [0, 9], "opacity": 1}, hoverinfo="name",
-        )  # fmt: skip
+            marker={"color": color, "size": [0, 9], "opacity": 1},
+            hoverinfo="name",
+        )
     across = {"visible": False, "range": [-1.3, 1.3], "fixedrange": True}
     figure.update_xaxes(**across)
     figure.update_yaxes(**across, scaleanchor="x")
@@ -91,11 +105,14 @@ def answer_figure(order: int, frequency: int, first: int, second: int) -> go.Fig
     scores = averaged_cosine(order, [frequency])[(first + second - answers) % order]
     figure = go.Figure(
         go.Bar(
-            x=answers, y=scores, marker_line_width=0, showlegend=False,
+            x=answers,
+            y=scores,
+            marker_line_width=0,
+            showlegend=False,
             marker_color=[_RIGHT if c == total else style.MEASURED for c in answers],
             hovertemplate="answer %{x}: %{y:.4f}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.add_annotation(x=total, y=1, text=f"c = {total}", yanchor="bottom")
     figure.update_xaxes(title_text="answer c", range=[-0.8, order - 0.2])
     figure.update_yaxes(title_text="cos of the difference", range=[-1.12, 1.25])
@@ -117,13 +134,21 @@ def cancelling_figure(order: int, frequencies: Sequence[int]) -> go.Figure:
     figure = go.Figure()
     for index, k in enumerate(frequencies[:12]):
         figure.add_scatter(
-            x=differences, y=averaged_cosine(order, [k])[differences % order], mode="lines",
-            opacity=0.28, hoverinfo="skip", name="each" if index == 0 else f"k={k}",
-            line={"color": style.MEASURED, "width": 1}, showlegend=index == 0 and len(frequencies) > 1,
-        )  # fmt: skip
+            x=differences,
+            y=averaged_cosine(order, [k])[differences % order],
+            mode="lines",
+            opacity=0.28,
+            hoverinfo="skip",
+            name="each" if index == 0 else f"k={k}",
+            line={"color": style.MEASURED, "width": 1},
+            showlegend=index == 0 and len(frequencies) > 1,
+        )
     average = averaged_cosine(order, frequencies)[differences % order]
     figure.add_scatter(
-        x=differences, y=average, mode="lines+markers", name="average",
+        x=differences,
+        y=average,
+        mode="lines+markers",
+        name="average",
         line={"color": style.MEASURED, "width": 2.5},
         marker={
             "opacity": 1,
@@ -131,7 +156,7 @@ def cancelling_figure(order: int, frequencies: Sequence[int]) -> go.Figure:
             "color": [_RIGHT if d == 0 else style.MEASURED for d in differences],
         },
         hovertemplate="%{x} off: %{y:.4f}<extra></extra>",
-    )  # fmt: skip
+    )
     wrong = float(np.delete(average, half).max())
     style.reference_line(figure, wrong, f"best wrong answer: {wrong:.3f}", dash="dash", end="right")
     figure.update_xaxes(title_text="how far an answer is off, c − (a + b)")
@@ -155,7 +180,10 @@ def frequencies_figure(found: Interference, chosen: int) -> go.Figure:
     share = found.best * (found.order - 1) / found.order
     figure = go.Figure(
         go.Scatter(
-            x=found.sizes, y=share, mode="lines+markers", showlegend=False,
+            x=found.sizes,
+            y=share,
+            mode="lines+markers",
+            showlegend=False,
             line={"color": style.MEASURED, "width": 2},
             marker={
                 "opacity": 1,
@@ -164,7 +192,7 @@ def frequencies_figure(found: Interference, chosen: int) -> go.Figure:
             },
             hovertemplate="%{x} frequencies: %{y:.2%} of γ*<extra></extra>",
         )
-    )  # fmt: skip
+    )
     style.reference_line(figure, 1.0, "maximum γ*: all frequencies", dash="dash")
     figure.update_xaxes(title_text="number of frequencies used")
     figure.update_yaxes(title_text="margin / γ*", tickformat=".0%", range=[-0.03, 1.18])
@@ -191,8 +219,14 @@ def ranges_figure(prediction: Prediction, chosen: int) -> go.Figure:
     ]
     figure = go.Figure(
         go.Bar(
-            x=names, y=high, marker_line_width=0, showlegend=False, textposition="outside",
-            text=labels, cliponaxis=False, textangle=0,
+            x=names,
+            y=high,
+            marker_line_width=0,
+            showlegend=False,
+            textposition="outside",
+            text=labels,
+            cliponaxis=False,
+            textangle=0,
             marker_color=[style.feature_color(i, len(features)) for i in range(len(features))],
             marker_opacity=[1.0 if i == chosen else 0.45 for i in range(len(features))],
             customdata=[
@@ -201,7 +235,7 @@ def ranges_figure(prediction: Prediction, chosen: int) -> go.Figure:
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(title_text="irrep class, by degree")
     figure.update_yaxes(
         title_text="share of norm", tickformat=".0%", range=[0, 1.18 * float(high.max(initial=0.1))]
@@ -222,16 +256,22 @@ def signs_figure(weights: Float[np.ndarray, "coordinate neuron"]) -> go.Figure:
     coordinates, neurons = weights.shape
     figure = go.Figure(
         go.Heatmap(
-            z=weights.T / size, zmin=-1, zmax=1, xgap=3, ygap=3, showscale=False,
+            z=weights.T / size,
+            zmin=-1,
+            zmax=1,
+            xgap=3,
+            ygap=3,
+            showscale=False,
             x=[f"x{i + 1}".translate(_SUBSCRIPTS) for i in range(coordinates)],
             y=[str(i + 1) for i in range(neurons)],
             colorscale=[(0, _RIGHT), (0.5, "rgba(138,147,163,0.16)"), (1, style.MEASURED)],
             text=[["" if not v else "+" if v > 0 else "−" for v in row] for row in weights.T],
             texttemplate="%{text}" if neurons <= 16 else None,
-            textfont={"color": "#ffffff", "size": 15 if neurons <= 8 else 12}, customdata=weights.T,
+            textfont={"color": "#ffffff", "size": 15 if neurons <= 8 else 12},
+            customdata=weights.T,
             hovertemplate="neuron %{y}, %{x}: %{customdata:.4f}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(title_text="coordinate", showline=False, ticks="")
     figure.update_yaxes(
         title_text="neuron",

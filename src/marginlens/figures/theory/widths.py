@@ -30,30 +30,50 @@ def widths_figure(found: NarrowNetworks) -> go.Figure:
     seeds = found.margin_ratio.shape[1]
     shift = (np.arange(seeds) - (seeds - 1) / 2) * 0.3 * _step(widths) / max(1, seeds - 1)
     figure.add_scatter(
-        x=(widths[:, None] + shift).ravel(), y=np.maximum(found.margin_ratio, 0.0).ravel(),
-        mode="markers", marker={"size": 5, "color": style.START, "opacity": 0.6}, name="each seed",
-        customdata=np.repeat(widths, seeds), row=1, col=1,
+        x=(widths[:, None] + shift).ravel(),
+        y=np.maximum(found.margin_ratio, 0.0).ravel(),
+        mode="markers",
+        marker={"size": 5, "color": style.START, "opacity": 0.6},
+        name="each seed",
+        customdata=np.repeat(widths, seeds),
+        row=1,
+        col=1,
         hovertemplate="width %{customdata}: %{y:.4f} of γ*<extra></extra>",
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=widths, y=np.maximum(found.best, 0.0), mode="lines+markers", name="best",
-        line={"color": style.MEASURED, "width": 2}, marker={"size": 7}, row=1, col=1,
+        x=widths,
+        y=np.maximum(found.best, 0.0),
+        mode="lines+markers",
+        name="best",
+        line={"color": style.MEASURED, "width": 2},
+        marker={"size": 7},
+        row=1,
+        col=1,
         hovertemplate="width %{x}: best %{y:.6f} of γ*<extra></extra>",
-    )  # fmt: skip
+    )
     counts = found.best_counts
     for rank in range(counts.shape[1]):
         figure.add_bar(
-            x=widths, y=counts[:, rank], marker_color=style.feature_color(rank, counts.shape[1]),
-            marker_line_width=0, showlegend=False, row=2, col=1,
+            x=widths,
+            y=counts[:, rank],
+            marker_color=style.feature_color(rank, counts.shape[1]),
+            marker_line_width=0,
+            showlegend=False,
+            row=2,
+            col=1,
             hovertemplate=f"%{{y}} neurons on a feature, the number {rank + 1}<extra></extra>",
-        )  # fmt: skip
+        )
     sufficient = found.prediction.sufficient_width
     if sufficient is not None and sufficient <= widths.max() + _step(widths):
         figure.add_vline(x=sufficient, line={"dash": "dash", "width": 1.5})
         figure.add_annotation(
-            x=sufficient, y=0.04, yref="y domain", xanchor="right", xshift=-4,
+            x=sufficient,
+            y=0.04,
+            yref="y domain",
+            xanchor="right",
+            xshift=-4,
             text=f"{sufficient} neurons suffice",
-        )  # fmt: skip
+        )
     figure.update_yaxes(title_text="share of γ*", range=[-0.04, 1.06], row=1, col=1)
     figure.update_yaxes(title_text="neurons by feature", row=2, col=1)
     figure.update_xaxes(title_text="width (number of neurons)", row=2, col=1)

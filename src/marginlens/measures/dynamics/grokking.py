@@ -68,8 +68,11 @@ class Stages:
         Memorisation alone where both accuracies were held at once: nothing is to be told apart then.
         What follows it is called circuit formation only once the network has generalised.
         """
-        ends = [("memorisation", self.formation), ("circuit formation", self.clean_up),
-                ("clean-up", self.generalised)]  # fmt: skip
+        ends = [
+            ("memorisation", self.formation),
+            ("circuit formation", self.clean_up),
+            ("clean-up", self.generalised),
+        ]
         if self.generalised is None:
             ends[1] = ("not generalised yet", None)
         elif self.clean_up is None:
@@ -251,8 +254,13 @@ def find_stages(
     >>> [(name, first, last) for name, first, last in stages.spans()]
     [('memorisation', 0, 100), ('circuit formation', 100, 1200), ('clean-up', 1200, 1500)]
     """
-    curves = {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy,
-              "test_loss": test_loss, "excluded": excluded, "restricted": restricted}  # fmt: skip
+    curves = {
+        "train_accuracy": train_accuracy,
+        "test_accuracy": test_accuracy,
+        "test_loss": test_loss,
+        "excluded": excluded,
+        "restricted": restricted,
+    }
     lengths = {name: len(curve) for name, curve in curves.items() if curve is not None}
     if len(steps) == 0 or set(lengths.values()) != {len(steps)}:
         raise ValueError(

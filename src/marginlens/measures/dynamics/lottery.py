@@ -20,9 +20,16 @@ from marginlens.theory import Activation, growth_time
 from marginlens.training import Recipe
 
 __all__ = [
-    "RULES", "Lottery", "RuleScore", "Tickets", "departures", "draw_tickets", "score_tickets",
-    "ticket_time", "why_no_lottery",
-]  # fmt: skip
+    "RULES",
+    "Lottery",
+    "RuleScore",
+    "Tickets",
+    "departures",
+    "draw_tickets",
+    "score_tickets",
+    "ticket_time",
+    "why_no_lottery",
+]
 
 Reals = Float[np.ndarray, "*shape"]
 
@@ -277,12 +284,7 @@ def ticket_time(
 
 
 def score_tickets(
-    start: MLP,
-    final: MLP,
-    task: Task,
-    *,
-    members: Sequence[int] | None = None,
-    alone: bool = False,
+    start: MLP, final: MLP, task: Task, *, members: Sequence[int] | None = None, alone: bool = False
 ) -> Lottery:
     """Predict every neuron's frequency by every rule, and count how often each is right.
 

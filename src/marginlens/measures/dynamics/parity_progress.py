@@ -16,9 +16,13 @@ from marginlens.tasks import Task
 from marginlens.training import Training
 
 __all__ = [
-    "ParityProgress", "fourier_gaps", "neuron_gradients", "parity_progress", "threshold_coefficient",
+    "ParityProgress",
+    "fourier_gaps",
+    "neuron_gradients",
+    "parity_progress",
+    "threshold_coefficient",
     "time_to_learn",
-]  # fmt: skip
+]
 
 _BYTES = 32 << 20
 LEARNED = 0.99

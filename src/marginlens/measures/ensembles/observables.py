@@ -15,9 +15,16 @@ from marginlens.networks import MLP, Network
 from marginlens.tasks import Task
 
 __all__ = [
-    "COLLAPSED", "COUNT", "DEAD", "KEY", "PURE", "Observables", "key_set_name", "observe",
+    "COLLAPSED",
+    "COUNT",
+    "DEAD",
+    "KEY",
+    "PURE",
+    "Observables",
+    "key_set_name",
+    "observe",
     "spectral_count",
-]  # fmt: skip
+]
 
 KEY = 0.005
 """A feature is key if its spectral weight b is at least this."""
@@ -135,12 +142,7 @@ def key_set_name(features: Sequence[str], mask: Bool[np.ndarray, " feature"]) ->
 
 
 def observe(
-    network: Network,
-    task: Task,
-    *,
-    key: float = KEY,
-    count: float = COUNT,
-    pure: float = PURE,
+    network: Network, task: Task, *, key: float = KEY, count: float = COUNT, pure: float = PURE
 ) -> Observables:
     r"""Observe all members of a network on the whole table of a group, in float64.
 

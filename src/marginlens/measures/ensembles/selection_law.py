@@ -109,15 +109,24 @@ class SelectionLaw:
             "expected_high": None if np.isnan(self.expected_high) else self.expected_high,
             "sets": [asdict(one) for one in self.sets],
             "features": [
-                {"name": name, "count": int(c), "probability": float(p), "low": float(lo),
-                 "high": float(hi)}
+                {
+                    "name": name,
+                    "count": int(c),
+                    "probability": float(p),
+                    "low": float(lo),
+                    "high": float(hi),
+                }
                 for name, c, p, lo, hi in zip(
-                    self.features, self.feature_count, self.feature_probability,
-                    self.feature_low, self.feature_high, strict=True,
+                    self.features,
+                    self.feature_count,
+                    self.feature_probability,
+                    self.feature_low,
+                    self.feature_high,
+                    strict=True,
                 )
             ],
             "co_occurrence": self.co_occurrence.tolist(),
-        }  # fmt: skip
+        }
 
 
 def selection_law(

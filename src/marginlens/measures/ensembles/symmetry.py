@@ -13,9 +13,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 __all__ = [
-    "SYMMETRY_TESTS", "SymmetryTest", "exchangeability_test", "holm", "invariance_test",
-    "orbit_exchangeability_test", "uniformity_test",
-]  # fmt: skip
+    "SYMMETRY_TESTS",
+    "SymmetryTest",
+    "exchangeability_test",
+    "holm",
+    "invariance_test",
+    "orbit_exchangeability_test",
+    "uniformity_test",
+]
 
 DRAWS = 20_000
 _MOST_SETS = 20_000
@@ -76,9 +81,12 @@ def invariance_test(
         strata[images[0]][chosen] += count
         sizes[images[0]] = len(images)
     return _result(
-        "invariance", "sets that a symmetry takes to each other are equally likely",
-        [(list(c.values()), np.full(sizes[o], 1 / sizes[o])) for o, c in strata.items()], draws, seed,
-    )  # fmt: skip
+        "invariance",
+        "sets that a symmetry takes to each other are equally likely",
+        [(list(c.values()), np.full(sizes[o], 1 / sizes[o])) for o, c in strata.items()],
+        draws,
+        seed,
+    )
 
 
 def exchangeability_test(
@@ -132,9 +140,12 @@ def orbit_exchangeability_test(
         shares = np.array([every[name] for name in names]) / total
         parts.append(([counts[name] for name in names], shares))
     return _result(
-        "exchangeability beyond symmetry", "orbits of sets of one size are hit by their size",
-        parts, draws, seed,
-    )  # fmt: skip
+        "exchangeability beyond symmetry",
+        "orbits of sets of one size are hit by their size",
+        parts,
+        draws,
+        seed,
+    )
 
 
 def uniformity_test(
@@ -173,9 +184,13 @@ def uniformity_test(
     moved = [((n := key[:, orbit].sum(1)) > 0) & (n < len(orbit)) for orbit in orbits]
     degrees = sum(len(orbit) - 1 for orbit, runs in zip(orbits, moved, strict=True) if runs.any())
     return SymmetryTest(
-        "uniformity", "features that a symmetry takes to each other are key equally often",
-        observed, degrees, _p_value(observed, distance(simulated), degrees), degrees > 0,
-    )  # fmt: skip
+        "uniformity",
+        "features that a symmetry takes to each other are key equally often",
+        observed,
+        degrees,
+        _p_value(observed, distance(simulated), degrees),
+        degrees > 0,
+    )
 
 
 SYMMETRY_TESTS: Mapping[str, Callable[[Key, Permutations], SymmetryTest]] = MappingProxyType(

@@ -15,10 +15,15 @@ from marginlens.networks import Network
 from marginlens.tasks import Task
 
 __all__ = [
-    "TRIPLES", "Circle", "Symmetricity", "circles", "circularity", "distance_irrelevance",
+    "TRIPLES",
+    "Circle",
+    "Symmetricity",
+    "circles",
+    "circularity",
+    "distance_irrelevance",
     "gradient_symmetricity",
     "key_frequencies",
-]  # fmt: skip
+]
 
 
 TRIPLES = 206_000
@@ -28,9 +33,12 @@ EXPLAINED = 0.5
 """Share of a circle's logits that a formula must explain for the circle to be called by its name."""
 
 PUBLISHED_MEANS = (
-    (0.1, 0.994, 0.289), (0.5, 0.992, 0.297), (0.7, 0.827, 0.520), (0.9, 0.586, 0.732),
+    (0.1, 0.994, 0.289),
+    (0.5, 0.992, 0.297),
+    (0.7, 0.827, 0.520),
+    (0.9, 0.586, 0.732),
     (1.1, 0.451, 0.820),
-)  # fmt: skip
+)
 """Zhong et al.'s 817 networks, by attention rates below the first number: mean gradient symmetricity and
 distance irrelevance."""
 

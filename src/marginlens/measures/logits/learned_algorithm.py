@@ -22,7 +22,7 @@ __all__ = ["LearnedAlgorithm", "learned_algorithm"]
 
 Answer = Literal[
     "representations", "clock", "pizza", "memorizing", "subtracting", "unclear", "none"
-]  # fmt: skip
+]
 
 ANSWERS_HALF = 0.5
 """Share of the rows that a network must answer before any algorithm is looked for."""
@@ -140,20 +140,30 @@ class _Decision:
     """The measured numbers, and the sentences that they make."""
 
     def __init__(
-        self, logits: np.ndarray, task: Task, spectrum: LogitSpectrum, key: np.ndarray,
-        clock_pizza: ClockPizza, hidden: HiddenEvidence | None, train: np.ndarray | None,
-    ) -> None:  # fmt: skip
+        self,
+        logits: np.ndarray,
+        task: Task,
+        spectrum: LogitSpectrum,
+        key: np.ndarray,
+        clock_pizza: ClockPizza,
+        hidden: HiddenEvidence | None,
+        train: np.ndarray | None,
+    ) -> None:
         assert task.group is not None  # group_of has looked
         self.logits, self.task, self.group = logits, task, task.group
         self.spectrum, self.clock_pizza, self.hidden, self.train = (
-            spectrum, clock_pizza, hidden, train,
-        )  # fmt: skip
+            spectrum,
+            clock_pizza,
+            hidden,
+            train,
+        )
         self.cyclic = task.group.generator is not None
         self.used = [f.name for f, is_key in zip(task.features, key, strict=True) if is_key]
         self.frequencies = [
-            f.frequency for f, is_key in zip(task.features, key, strict=True)
+            f.frequency
+            for f, is_key in zip(task.features, key, strict=True)
             if is_key and f.frequency
-        ]  # fmt: skip
+        ]
         rows = np.arange(len(logits))
         others = logits.copy()
         others[rows, task.answers] = -np.inf
@@ -248,9 +258,14 @@ class _Decision:
 
     def _of(self, algorithm: Answer, summary: str, candidates: tuple[str, ...]) -> LearnedAlgorithm:
         return LearnedAlgorithm(
-            algorithm, summary, tuple(self._evidence()), candidates, self.same,
-            self._compared(), self.hidden,
-        )  # fmt: skip
+            algorithm,
+            summary,
+            tuple(self._evidence()),
+            candidates,
+            self.same,
+            self._compared(),
+            self.hidden,
+        )
 
     def _compared(self) -> dict[str, str]:
         """What distinguishes each textbook algorithm in the hidden layer, and whether that is so."""

@@ -41,28 +41,34 @@ from marginlens.measures.neurons.representations import (
     logit_ablations,
     weight_shares,
 )
-from marginlens.networks import (
-    Network,
-    squared_norm,
-)
+from marginlens.networks import Network, squared_norm
 from marginlens.tasks import Task
 
 __all__ = ["MEASURE_WORDS", "ClockPizza", "Mechanism", "examine", "examine_network", "finite"]
 
 MEASURE_WORDS: Mapping[str, str] = {
-    "accuracy": "accuracy", "loss": "cross-entropy", "train_loss": "on the rows trained on",
-    "test_loss": "on the other rows", "margin": "margin", "sum_b2": "sum b^2",
+    "accuracy": "accuracy",
+    "loss": "cross-entropy",
+    "train_loss": "on the rows trained on",
+    "test_loss": "on the other rows",
+    "margin": "margin",
+    "sum_b2": "sum b^2",
     "logit_variance_explained": "logit variance that characters explain",
-    "spectral_count": "features that carry 95 % of it", "restricted_loss": "restricted (trig) loss",
-    "excluded_loss": "excluded loss", "total_logit_restricted_loss": "loss of the key characters alone",
+    "spectral_count": "features that carry 95 % of it",
+    "restricted_loss": "restricted (trig) loss",
+    "excluded_loss": "excluded loss",
+    "total_logit_restricted_loss": "loss of the key characters alone",
     "total_logit_excluded_loss": "loss without the key characters",
     "total_hidden_restricted_loss": "loss of rho(ab) in the hidden layer alone",
     "total_hidden_excluded_loss": "loss without it",
-    "gradient_symmetricity": "gradient symmetricity", "distance_irrelevance": "distance irrelevance",
-    "distance_irrelevance_runner_up": "the same of the runner-up", "circularity": "circularity",
+    "gradient_symmetricity": "gradient symmetricity",
+    "distance_irrelevance": "distance irrelevance",
+    "distance_irrelevance_runner_up": "the same of the runner-up",
+    "circularity": "circularity",
     "neurons_of_one_feature": "neurons with a feature of 85 % or more",
-    "gini": "Gini coefficient of the embedding", "squared_weights": "sum of squared weights",
-}  # fmt: skip
+    "gini": "Gini coefficient of the embedding",
+    "squared_weights": "sum of squared weights",
+}
 """What the numbers of :meth:`Mechanism.to_dict` are called, in the order to be read."""
 
 Kind = Literal["clock", "pizza", "mixed", "neither", "unknown"]
@@ -71,9 +77,16 @@ VARIES = 0.01
 """The right answer's logit varies if its deviation is at least this share of the logits'."""
 
 _OF_WEIGHTS = (
-    "clock_or_pizza", "gradient_symmetricity", "circularity", "circles", "weight_shares", "hidden",
-    "gini", "squared_weights", "cosets",
-)  # fmt: skip
+    "clock_or_pizza",
+    "gradient_symmetricity",
+    "circularity",
+    "circles",
+    "weight_shares",
+    "hidden",
+    "gini",
+    "squared_weights",
+    "cosets",
+)
 _NEEDS_WEIGHTS = "needs the weights, and there are logits alone"
 
 
@@ -384,9 +397,14 @@ def _in_order(task: Task) -> bool:
 
 
 def _clock_pizza(
-    logits: np.ndarray, task: Task, network: Network | None, accuracy: float,
-    spectrum: LogitSpectrum, key: np.ndarray, triples: int,
-) -> ClockPizza:  # fmt: skip
+    logits: np.ndarray,
+    task: Task,
+    network: Network | None,
+    accuracy: float,
+    spectrum: LogitSpectrum,
+    key: np.ndarray,
+    triples: int,
+) -> ClockPizza:
     irrelevance = distance_irrelevance(logits, task)
     symmetricity = (
         None if network is None else gradient_symmetricity(network, task, triples=triples)
@@ -444,9 +462,12 @@ def _of_circles(found: tuple[Circle, ...]) -> str:
 
 
 def _verdict(
-    symmetricity: float | None, irrelevance: float, accuracy: float, total: float,
+    symmetricity: float | None,
+    irrelevance: float,
+    accuracy: float,
+    total: float,
     found: tuple[Circle, ...],
-) -> Kind:  # fmt: skip
+) -> Kind:
     if accuracy < 0.9 or total < 0.5:
         return "neither"
     if symmetricity is None:

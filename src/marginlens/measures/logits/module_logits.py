@@ -187,9 +187,7 @@ def _accepted(
     def one_hot(part: np.ndarray) -> Tensor:
         return torch.nn.functional.one_hot(rows(part), task.size).flatten(1).to(dtype)
 
-    forms: list[tuple[str, Callable[[np.ndarray], Any]]] = [
-        ("", lambda part: module(rows(part))),
-    ]
+    forms: list[tuple[str, Callable[[np.ndarray], Any]]] = [("", lambda part: module(rows(part)))]
     if task.kind == "table":
         columns = (f"called with {task.factors} columns", lambda part: module(*rows(part).T))
         if _takes_columns(module, task.factors):

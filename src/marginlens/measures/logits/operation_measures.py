@@ -195,9 +195,13 @@ def _margins(logits: np.ndarray, task: Task) -> Float[np.ndarray, " row"]:
 
 
 def _on_group(
-    logits: np.ndarray, task: Task, coordinates: GroupCoordinates, network: Network | None,
-    train: np.ndarray | None, triples: int,
-) -> Mechanism:  # fmt: skip
+    logits: np.ndarray,
+    task: Task,
+    coordinates: GroupCoordinates,
+    network: Network | None,
+    train: np.ndarray | None,
+    triples: int,
+) -> Mechanism:
     """The measures on the group's table, rows and classes in its order."""
     from marginlens.tasks import task as task_of
 

@@ -12,15 +12,19 @@ from torch import Tensor
 from marginlens.groups import FiniteGroup, IrrepClass
 from marginlens.measures.logits.losses import ablate_products, mean_by_product, mean_cross_entropy
 from marginlens.measures.logits.spectrum import LogitSpectrum, group_of, logit_spectrum
-from marginlens.networks import (
-    Network,
-)
+from marginlens.networks import Network
 from marginlens.tasks import Task
 
 __all__ = [
-    "HiddenLayer", "HiddenShares", "LogitAblations", "element_tables", "hidden_layer",
-    "hidden_shares", "logit_ablations", "weight_shares",
-]  # fmt: skip
+    "HiddenLayer",
+    "HiddenShares",
+    "LogitAblations",
+    "element_tables",
+    "hidden_layer",
+    "hidden_shares",
+    "logit_ablations",
+    "weight_shares",
+]
 
 
 @dataclass(frozen=True, eq=False)

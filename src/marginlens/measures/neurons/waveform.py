@@ -198,9 +198,7 @@ def _aligned(trained: np.ndarray, neuron: BestNeuron) -> tuple[np.ndarray, ...]:
     flat = image - image.mean(1, keepdims=True)
     amplitude = best / np.sqrt(np.square(flat).sum((0, 1)))
     explained = np.square(np.maximum(best, 0.0)) / variance
-    return (
-        cosine, explained, frequency, shifts, exchanged, signs, amplitude, amplitude * image
-    )  # fmt: skip
+    return (cosine, explained, frequency, shifts, exchanged, signs, amplitude, amplitude * image)
 
 
 def _images(neuron: BestNeuron) -> list[tuple[np.ndarray, bool, np.ndarray]]:

@@ -116,9 +116,13 @@ class DeepTransformerEvaluator(GroupedEvaluator):
             self._rows(p, gradients, readings, number * self.block, results)
 
     def _rows(
-        self, p: Parameters, g: Parameters | None, readings: list[Reading], start: int,
+        self,
+        p: Parameters,
+        g: Parameters | None,
+        readings: list[Reading],
+        start: int,
         results: Tensor,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add a block of rows to ``results``, and to the gradients g if there are any."""
         with torch.set_grad_enabled(g is not None):
             if g is not None:

@@ -135,9 +135,14 @@ class Tables:
         return Forward(mix, scores, read, x, last, queries, keys, values, readers, folded)
 
     def _added(
-        self, p: Parameters, x: Tensor, last: Tensor, readers: Tensor, read: Tensor,
+        self,
+        p: Parameters,
+        x: Tensor,
+        last: Tensor,
+        readers: Tensor,
+        read: Tensor,
         bias: Tensor | None,
-    ) -> Forward:  # fmt: skip
+    ) -> Forward:
         """Tables with all attention weights 1: a sum of the residual stream's, slot by slot."""
         k, n = self.slots, self.size
         values = x @ p["value"].flatten(1, 2).mT
@@ -154,9 +159,14 @@ class Tables:
         return ("query", last), ("key", x), ("value", x)
 
     def backward(
-        self, p: Parameters, f: Forward, mix: Tensor, scores: Tensor | None, read: Tensor,
+        self,
+        p: Parameters,
+        f: Forward,
+        mix: Tensor,
+        scores: Tensor | None,
+        read: Tensor,
         gradients: Parameters,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add to ``gradients``, given those of the tables ``mix``, ``scores`` and ``read``."""
         k, n, hidden = self.slots, self.size, self.settings.hidden
         end = self.columns - self.padding
@@ -211,9 +221,13 @@ class Tables:
 
     @staticmethod
     def _project(
-        p: Parameters, name: str, inputs: Tensor, outputs: Tensor, back: Tensor,
+        p: Parameters,
+        name: str,
+        inputs: Tensor,
+        outputs: Tensor,
+        back: Tensor,
         gradients: Parameters,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Through outputs = inputs @ weight^T: the weight's gradient, and the inputs' onto back."""
         weight = p[name].flatten(1, 2)
         gradients[name] += (outputs.mT @ inputs).view_as(p[name])

@@ -119,9 +119,11 @@ class TransformerVariant(Transformer):
         self.settings.require_task(task)
         p = self.tensors
         equals = self.settings.sequence == "ab="
-        sizes = [len(p["embed"][0]) - equals] if "embed" in p else [
-            len(p[name][0]) for name in ("embed_u", "embed_v")
-        ]  # fmt: skip
+        sizes = (
+            [len(p["embed"][0]) - equals]
+            if "embed" in p
+            else [len(p[name][0]) for name in ("embed_u", "embed_v")]
+        )
         if task.factors != 2 or any(size != task.size for size in sizes):
             raise ValueError(
                 f"the network's tables have {sizes[-1]} elements, but {task.name} has {task.size} "

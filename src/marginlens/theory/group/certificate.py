@@ -225,9 +225,19 @@ def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
             with np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
     except (
-        ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError,
-        OverflowError, MemoryError, zipfile.BadZipFile, zlib.error, tokenize.TokenError,
-    ) as error:  # fmt: skip
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        OverflowError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+        tokenize.TokenError,
+    ) as error:
         words = " ".join(str(error).split())
         raise ValueError(f"{path}: not a readable certificate ({words})") from None
 

@@ -152,9 +152,12 @@ def _counting(group: FiniteGroup, _: _Options) -> Algorithm:
         return int(elements[total])
 
     return Algorithm(
-        "counting", "Start at a and count up b times; after n - 1 comes 0.", "textbook", run,
+        "counting",
+        "Start at a and count up b times; after n - 1 comes 0.",
+        "textbook",
+        run,
         _exact(group),
-    )  # fmt: skip
+    )
 
 
 def _subtracting(group: FiniteGroup, _: _Options) -> Algorithm:
@@ -166,17 +169,23 @@ def _subtracting(group: FiniteGroup, _: _Options) -> Algorithm:
         return int(elements[total - n if total >= n else total])
 
     return Algorithm(
-        "subtracting", "Add the integers; if the sum is n or more, subtract n.", "textbook", run,
+        "subtracting",
+        "Add the integers; if the sum is n or more, subtract n.",
+        "textbook",
+        run,
         _exact(group),
-    )  # fmt: skip
+    )
 
 
 def _memorizing(group: FiniteGroup, _: _Options) -> Algorithm:
     seen = {(a, b): int(group.table[a, b]) for a in range(group.order) for b in range(group.order)}
     return Algorithm(
-        "memorizing", "Look the pair up in a list of all pairs.", "textbook",
-        lambda a, b: seen[int(a), int(b)], _exact(group),
-    )  # fmt: skip
+        "memorizing",
+        "Look the pair up in a list of all pairs.",
+        "textbook",
+        lambda a, b: seen[int(a), int(b)],
+        _exact(group),
+    )
 
 
 def _checked(group: FiniteGroup, options: _Options) -> list[int]:
@@ -216,8 +225,10 @@ def _clock(group: FiniteGroup, options: _Options) -> Algorithm:
         "clock",
         "Turn a hand by k a and by k b, with the rules for the cosine and sine of a sum, and ask how "
         "near it is to k c: cos(2 pi k (a + b - c) / n), averaged over the frequencies k.",
-        "Nanda et al. 2023; Zhong et al. 2023", run, logits,
-    )  # fmt: skip
+        "Nanda et al. 2023; Zhong et al. 2023",
+        run,
+        logits,
+    )
 
 
 def _pizza(group: FiniteGroup, options: _Options) -> Algorithm:
@@ -248,8 +259,10 @@ def _pizza(group: FiniteGroup, options: _Options) -> Algorithm:
         "pizza",
         "Add the points of a and b on the circle, which points half way between them, and double "
         "the angle: |cos(pi k (a - b) / n)| cos(2 pi k (a + b - c) / n), averaged over k.",
-        "Zhong et al. 2023", run, logits / len(chosen),
-    )  # fmt: skip
+        "Zhong et al. 2023",
+        run,
+        logits / len(chosen),
+    )
 
 
 def _representations(group: FiniteGroup, options: _Options) -> Algorithm:
@@ -288,8 +301,10 @@ def _representations(group: FiniteGroup, options: _Options) -> Algorithm:
         "representations",
         "Multiply the matrices rho(a) and rho(b) and ask how near the product is to rho(c): "
         "chi(a b c^-1), with weight d.",
-        "Chughtai et al. 2023", run, by_element[quotients] / sum(weights),
-    )  # fmt: skip
+        "Chughtai et al. 2023",
+        run,
+        by_element[quotients] / sum(weights),
+    )
 
 
 ALGORITHMS: Mapping[str, Callable[[FiniteGroup, _Options], Algorithm]] = MappingProxyType(
