@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from marginlens.lazy_names import lazy_names
+from marginlens.public_names import keep_public_names
 
 if TYPE_CHECKING:
     from marginlens.training.cost import estimated_seconds
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from marginlens.training.recipe import Recipe, recipe_for
     from marginlens.training.state import Training, TrainingState
 
+keep_public_names(__name__)
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
