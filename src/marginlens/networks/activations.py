@@ -24,8 +24,11 @@ def activate(activation: Activation, values: Tensor, out: Tensor | None = None) 
         size = torch.clamp_min(values, 0, out=out)
     elif negative == 1:
         size = torch.abs(values, out=out)
-    else:  # leaky: sigma(-1) = -slope
+    elif degree == 1:  # leaky: sigma(-1) = -slope
         return torch.maximum(values, -negative * values, out=out)
+    else:
+        power = values.abs().pow_(degree)
+        return torch.where(values < 0, negative * power, power, out=out)
     if degree == 2:
         return torch.mul(size, size, out=out)
     return size if degree == 1 else torch.pow(size, degree, out=out)
@@ -93,7 +96,9 @@ def activated(activation: Activation, values: Tensor) -> Tensor:
         return values * values if degree == 2 else values**degree
     if negative == 1:
         return values.abs() ** degree
-    sides = values.relu()
-    if negative:  # leaky: sigma(-1) = -slope
-        sides = sides + negative * (-values).relu()
-    return sides if degree == 1 else sides**degree
+    right = values.relu()
+    right = right if degree == 1 else right**degree
+    if not negative:
+        return right
+    left = (-values).relu()
+    return right + negative * (left if degree == 1 else left**degree)
