@@ -143,7 +143,7 @@ def network(spec, name, tied, dtype=torch.float64, width=19, members=2):
     )
 
 
-ACTIVATIONS = ["x^2", "relu", "abs", "leaky_relu(0.1)", "relu^2", "x^3", "x^4"]
+ACTIVATIONS = ["x^2", "relu", "abs", "leaky_relu(0.1)", "relu^2", "x^3", "x^4", "x|x|"]
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

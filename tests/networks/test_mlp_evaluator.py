@@ -33,6 +33,8 @@ ACTIVATIONS = (
     "relu^1.5",
     "|x|^1.5",
     "|x|^3",
+    "x|x|",
+    "x|x|^0.5",
 )
 SLOPES = {"relu": 0.0, "abs": -1.0, "leaky_relu(0.1)": 0.1}
 
@@ -41,7 +43,9 @@ def by_definition(name: str, x: float) -> float:
     """sigma(x), spelled out by name."""
     if name in SLOPES:
         return x if x > 0 else SLOPES[name] * x
-    kind, degree = name.split("^")
+    kind, _, degree = name.partition("^")
+    if kind == "x|x|":
+        return x * abs(x) ** float(degree or 1)
     return {"x": x, "relu": max(x, 0.0), "|x|": abs(x)}[kind] ** float(degree)
 
 
@@ -418,7 +422,7 @@ def test_random_networks_have_the_brute_force_margin(name):
 def test_norms_are_brute_force(name, activation):
     of = task(name)
     net = network(of, activation)
-    power = 2 if activation in SLOPES else float(activation.split("^")[1]) + 1
+    power = math.log2(by_definition(activation, 2.0)) + 1
     norms, total = neuron_norms(net.tensors), net.norm()
     assert norms.shape == (3, 7)
     assert total.shape == (3,)

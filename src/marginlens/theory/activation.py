@@ -20,7 +20,8 @@ MAXIMUM_DEGREE = 16
 KNOWN_ACTIVATIONS = (
     f'"x^2" (also "x2", "square", "quadratic"), "relu", "x^k" for k = 1 to {MAXIMUM_DEGREE}, '
     '"abs" (also "|x|"), "leaky_relu(0.1)" with a slope of at least 0 and below 1, "relu^q" and '
-    f'"|x|^q" (also "abs^q") with a real q from 1 to {MAXIMUM_DEGREE}, such as "|x|^1.5"'
+    f'"|x|^q" (also "abs^q") with a real q from 1 to {MAXIMUM_DEGREE}, such as "|x|^1.5", and the '
+    'odd "x|x|" and "x|x|^q"'
 )
 
 _ALIASES = {"x": "x^1", "x2": "x^2", "square": "x^2", "quadratic": "x^2"}
@@ -242,6 +243,12 @@ def _absolute(q: float) -> tuple[str, float, float]:
     return name, q, 1.0
 
 
+def _odd(q: float) -> tuple[str, float, float] | None:
+    if q % 2 == 0:
+        return _power(q + 1)
+    return "x|x|" if q == 1 else f"x|x|^{_text(q)}", q + 1, -1.0
+
+
 def _leaky(slope: float) -> tuple[str, float, float] | None:
     if slope >= 1:
         return None
@@ -253,6 +260,7 @@ _KINDS: tuple[tuple[str, Callable[[float], tuple[str, float, float] | None]], ..
     (r"x\^([1-9]\d?)", _power),
     (rf"relu(?:\^{_NUMBER})?", _relu),
     (rf"(?:abs|\|x\|)(?:\^{_NUMBER})?", _absolute),
+    (rf"x\|x\|(?:\^{_NUMBER})?", _odd),
     (rf"leaky_relu\({_NUMBER}\)", _leaky),
 )
 
