@@ -44,6 +44,7 @@ SPELLINGS = {
     "Q8": ["q8", "Q_8", " Q8 ", "Quaternion(8)"],
     "Dic3": ["dic3", "DIC(3)", "Dicyclic3"],
     "QD16": ["SD16", "qd16"],
+    "MMC16": ["mmc16", "ModularMaximalCyclic(16)"],
     "C2xC2": [
         "V4",
         "v4",
@@ -164,6 +165,7 @@ ORACLES = {
     "C7:C3": lambda: acting(range(7), lambda x: (x + 1) % 7, lambda x: 2 * x % 7),
     "C8:C2[3]": lambda: acting(range(8), lambda x: (x + 1) % 8, lambda x: 3 * x % 8),
     "QD16": lambda: acting(range(8), lambda x: (x + 1) % 8, lambda x: 3 * x % 8),
+    "MMC16": lambda: acting(range(8), lambda x: (x + 1) % 8, lambda x: 5 * x % 8),
     "C8:C2[5]": lambda: acting(range(8), lambda x: (x + 1) % 8, lambda x: 5 * x % 8),
     "C3:C4": lambda: acting(
         [(i, j) for i in range(3) for j in range(4)],
@@ -327,6 +329,7 @@ def test_named_groups_are_gap_s():
         "PGL(2,7)": "PGL(2,7)",
         "SL(3,2)": "SL(3,2)",
         "QD32": "SmallGroup(32,19)",
+        "MMC32": "SmallGroup(32,17)",
         "D8": "DihedralGroup(16)",
         "Dic12": "DicyclicGroup(48)",
         "F21": "SmallGroup(21,1)",

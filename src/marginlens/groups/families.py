@@ -167,6 +167,12 @@ def _semidihedral_problem(n: int) -> str | None:
     return "quasidihedral groups have order 16, 32, 64, …"
 
 
+def _modular_problem(n: int) -> str | None:
+    if n >= 16 and n & (n - 1) == 0:
+        return None
+    return "modular maximal-cyclic groups have order 16, 32, 64, …"
+
+
 def _dihedral_note(n: int) -> str:
     if n < 4 or n % 2:
         return ""
@@ -233,6 +239,12 @@ FAMILIES = (
         lambda n: math.log10(n),
         _semidihedral_problem,
         lambda n: semidirect_table(n // 2, 2, n // 4 - 1),
+    ),
+    Family(
+        ("MMC", "ModularMaximalCyclic"),
+        lambda n: math.log10(n),
+        _modular_problem,
+        lambda n: semidirect_table(n // 2, 2, n // 4 + 1),
     ),
     Family(
         ("S", "Sym", "Symmetric", "SymmetricGroup"),

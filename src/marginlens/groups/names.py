@@ -143,6 +143,7 @@ def named_group(text: str) -> NamedGroup:
     Q8, Q16                       n          generalized quaternion: the dicyclic group Dic(n/4)
     Dic3                          4n         a^i, then a^i x, with x² = a^n and x a x⁻¹ = a⁻¹
     QD16, SD16                    n          quasidihedral: C8:C2[3]
+    MMC16                         n          modular maximal-cyclic: C8:C2[5]
     S5, Sym(5); A5, Alt(5)        n!, n!/2   (even) permutations in lexicographic order,
                                              (pq)(i) = p(q(i))
     SL(2,3), GL, PSL, PGL, AGL    see below  matrices over the field of q elements, see
