@@ -44,7 +44,7 @@ def measure(
         str | None,
         typer.Option(
             "--as",
-            help="Format of a file: pizza, nanda, chughtai, yagent, uvw or npz.",
+            help="Format of a file: pizza, nanda, chughtai, yagent, linear, uvw or npz.",
             show_default="found out",
         ),
     ] = None,

@@ -13,6 +13,7 @@ from marginlens.formats.answered_operation import warned
 from marginlens.formats.arrays import NPZ
 from marginlens.formats.files import File, file_of, read_file
 from marginlens.formats.foreign import Choices, Foreign, Format
+from marginlens.formats.linear_layers import LINEAR
 from marginlens.formats.marginlens_files import is_own, read_own, require_own_choices
 from marginlens.formats.mlps import CHUGHTAI, UVW, YAGENT
 from marginlens.formats.transformers import NANDA, PIZZA, transformer_form
@@ -20,7 +21,7 @@ from marginlens.formats.transformers import NANDA, PIZZA, transformer_form
 __all__ = ["FORMATS", "read_network", "read_state_dict"]
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
-    {one.name: one for one in (PIZZA, NANDA, CHUGHTAI, YAGENT, UVW, NPZ)}
+    {one.name: one for one in (PIZZA, NANDA, CHUGHTAI, YAGENT, LINEAR, UVW, NPZ)}
 )
 
 
