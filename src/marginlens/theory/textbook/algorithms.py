@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float, Int
 
+from marginlens.errors import MarginLensError
 from marginlens.groups import FiniteGroup
 
 __all__ = ["ALGORITHMS", "Algorithm", "algorithm", "same_logits"]
@@ -32,7 +33,9 @@ class Algorithm:
     run
         From two elements to their product, by carrying the algorithm out.
     logits
-        (a, b, c): what it says of each answer c; its largest entry is what ``run`` returns.
+        Logit of each answer c, (a, b, c); its largest entry over c is what ``run`` returns.
+    steps
+        From two elements to the steps of the calculation in words, for :meth:`worked`.
     """
 
     name: str
@@ -40,6 +43,38 @@ class Algorithm:
     source: str
     run: Callable[[int, int], int]
     logits: Logits
+    steps: Callable[[int, int], tuple[str, ...]]
+
+    def worked(self, a: int, b: int) -> tuple[str, ...]:
+        """Work one product out, step by step, in words.
+
+        Parameters
+        ----------
+        a, b
+            Elements, 0 to n - 1.
+
+        Raises
+        ------
+        ValueError
+            If one of them is no element.
+
+        Examples
+        --------
+        >>> from marginlens.groups import group
+        >>> for name in ("counting", "subtracting", "memorizing"):
+        ...     print(name, *algorithm(name, group("C12")).worked(9, 5), sep=": ")
+        counting: 9, then 10, 11, 0, 1, 2
+        subtracting: 9 + 5 = 14: 14 - 12 = 2
+        memorizing: the list says (9, 5): 2
+        >>> algorithm("clock", group("C12"), frequencies=[1]).worked(9, 5)[0]
+        'k = 1: the hand at 9 points to 270 degrees, 5 turns it by 150: 420 - 360 = 60 degrees'
+        """
+        n = len(self.logits)
+        if not (0 <= a < n and 0 <= b < n):
+            raise MarginLensError(
+                f"expected two elements from 0 to {n - 1}, got {a} and {b}; for example 0 and {n - 1}"
+            )
+        return self.steps(a, b)
 
 
 def algorithm(
@@ -151,12 +186,20 @@ def _counting(group: FiniteGroup, _: _Options) -> Algorithm:
                 total = 0
         return int(elements[total])
 
+    def steps(a: int, b: int) -> tuple[str, ...]:
+        start, times = int(integers[a]), int(integers[b])
+        passed = [str((start + j) % n) for j in range(1, times + 1)]
+        if len(passed) > 12:
+            passed = [*passed[:6], "...", *passed[-6:]]
+        return (f"{start}, then {', '.join(passed)}" if passed else f"{start}, and no more",)
+
     return Algorithm(
         "counting",
         "Start at a and count up b times; after n - 1 comes 0.",
         "textbook",
         run,
         _exact(group),
+        steps,
     )
 
 
@@ -168,12 +211,18 @@ def _subtracting(group: FiniteGroup, _: _Options) -> Algorithm:
         total = int(integers[a]) + int(integers[b])
         return int(elements[total - n if total >= n else total])
 
+    def steps(a: int, b: int) -> tuple[str, ...]:
+        total = int(integers[a]) + int(integers[b])
+        added = f"{integers[a]} + {integers[b]} = {total}"
+        return (added, f"{total} - {n} = {total - n}") if total >= n else (added,)
+
     return Algorithm(
         "subtracting",
         "Add the integers; if the sum is n or more, subtract n.",
         "textbook",
         run,
         _exact(group),
+        steps,
     )
 
 
@@ -185,6 +234,7 @@ def _memorizing(group: FiniteGroup, _: _Options) -> Algorithm:
         "textbook",
         lambda a, b: seen[int(a), int(b)],
         _exact(group),
+        lambda a, b: (f"the list says ({a}, {b}): {seen[a, b]}",),
     )
 
 
@@ -221,6 +271,21 @@ def _clock(group: FiniteGroup, options: _Options) -> Algorithm:
     difference = integers[group.table][:, :, None] - integers
     turns = np.multiply.outer(np.array(chosen), difference) % group.order
     logits = np.cos(2 * np.pi * turns / group.order).mean(axis=0)
+
+    def steps(a: int, b: int) -> tuple[str, ...]:
+        lines = []
+        for k in chosen[:_MOST_STEPS]:
+            first, second = (360 * (k * int(integers[x]) % group.order) for x in (a, b))
+            total, full = first + second, 360 * group.order
+            sums = f"{_number(total, group.order)}"
+            if total >= full:
+                sums += f" - 360 = {_number(total - full, group.order)}"
+            lines.append(
+                f"k = {k}: the hand at {a} points to {_number(first, group.order)} degrees, {b} turns "
+                f"it by {_number(second, group.order)}: {sums} degrees"
+            )
+        return (*lines, *_left_out(chosen), _best_answers(logits[a, b], "averaged cosine"))
+
     return Algorithm(
         "clock",
         "Turn a hand by k a and by k b, with the rules for the cosine and sine of a sum, and ask how "
@@ -228,6 +293,7 @@ def _clock(group: FiniteGroup, options: _Options) -> Algorithm:
         "Nanda et al. 2023; Zhong et al. 2023",
         run,
         logits,
+        steps,
     )
 
 
@@ -255,13 +321,27 @@ def _pizza(group: FiniteGroup, options: _Options) -> Algorithm:
         logits += length[:, :, None] * np.cos(
             2 * np.pi * (k * (sums[:, :, None] - integers) % n) / n
         )
+    logits /= len(chosen)
+
+    def steps(a: int, b: int) -> tuple[str, ...]:
+        lines = []
+        for index, k in list(enumerate(chosen))[:_MOST_STEPS]:
+            x, y = cos[index, a] + cos[index, b], sin[index, a] + sin[index, b]
+            half = math.degrees(math.atan2(y, x)) % 360
+            lines.append(
+                f"k = {k}: the points of {a} and {b} add up to a vector of length "
+                f"{math.hypot(x, y):.3f} at {half:.1f} degrees; doubled: {2 * half % 360:.1f} degrees"
+            )
+        return (*lines, *_left_out(chosen), _best_answers(logits[a, b], "averaged logit"))
+
     return Algorithm(
         "pizza",
         "Add the points of a and b on the circle, which points half way between them, and double "
         "the angle: |cos(pi k (a - b) / n)| cos(2 pi k (a + b - c) / n), averaged over k.",
         "Zhong et al. 2023",
         run,
-        logits / len(chosen),
+        logits,
+        steps,
     )
 
 
@@ -297,14 +377,54 @@ def _representations(group: FiniteGroup, options: _Options) -> Algorithm:
         return int(scores.argmax())
 
     quotients = group.table[group.table[:, :, None], group.inverses]
+    logits = by_element[quotients] / sum(weights)
+
+    def steps(a: int, b: int) -> tuple[str, ...]:
+        product = group.table[a, b]
+        lines = []
+        for irrep in chosen[:_MOST_STEPS]:
+            trace = irrep.degree * float(irrep.normalized_character[group.class_of[group.identity]])
+            others = [
+                irrep.degree * float(irrep.normalized_character[group.class_of[quotient]])
+                for quotient in range(group.order)
+                if quotient != group.identity
+            ]
+            lines.append(
+                f"{irrep.name}, degree {irrep.degree}: rho({a}) rho({b}) rho(c)^-1 has trace "
+                f"{trace:g} at c = {product}, at most {max(others, default=0.0):.3g} elsewhere"
+            )
+        return (*lines, *_left_out(chosen), _best_answers(logits[a, b], "weighted trace"))
+
     return Algorithm(
         "representations",
         "Multiply the matrices rho(a) and rho(b) and ask how near the product is to rho(c): "
         "chi(a b c^-1), with weight d.",
         "Chughtai et al. 2023",
         run,
-        by_element[quotients] / sum(weights),
+        logits,
+        steps,
     )
+
+
+_MOST_STEPS = 8
+"""Frequencies or irreps that a worked example lists."""
+
+
+def _left_out(chosen: Sequence[object]) -> tuple[str, ...]:
+    more = len(chosen) - _MOST_STEPS
+    return (f"and {more} more alike",) if more > 0 else ()
+
+
+def _number(numerator: int, denominator: int) -> str:
+    return f"{numerator / denominator:.6g}"
+
+
+def _best_answers(logits: Float[np.ndarray, " answer"], name: str) -> str:
+    """The answer with the largest logit, and the largest logit of the others."""
+    best = int(logits.argmax())
+    others = np.delete(logits, best)
+    second = f", at most {round(others.max(), 9) + 0.0:.3g} at the others" if len(others) else ""
+    return f"{name}: {logits[best]:.3g} at {best}{second}: the answer is {best}"
 
 
 ALGORITHMS: Mapping[str, Callable[[FiniteGroup, _Options], Algorithm]] = MappingProxyType(
