@@ -145,7 +145,7 @@ def test_the_cosines_are_the_least_squares_fit_of_one_frequency():
 
 
 def test_blocks_dead_neurons_and_relabelled_groups(monkeypatch):
-    from marginlens.measures import waveform
+    from marginlens.measures.neurons import waveform
 
     neuron = best_neuron(ORDER, "relu", starts=6)
     weights = np.random.default_rng(3).standard_normal((3, ORDER, 9))
