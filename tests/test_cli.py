@@ -50,7 +50,7 @@ BAD = [
     (["run", "no-identity.csv"], "identity"),
     (["run", "loop.csv"], "associative"),
     (["run", "fractions.csv"], "integer"),
-    (["run", "words.csv"], "'q' is no element"),
+    (["run", "words.csv"], "got 'q'"),
     (["run", "outside.csv"], "7"),
     (["run", "missing.csv"], "missing.csv"),
     (["run", "C5", "--width", "-3"], "width"),

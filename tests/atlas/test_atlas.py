@@ -341,27 +341,29 @@ def test_there_is_no_atlas(tmp_path):
 
 def test_a_file_that_is_no_atlas_is_refused(tmp_path):
     (tmp_path / "atlas.parquet").write_text("not Parquet")
-    with pytest.raises(ValueError, match="is no Parquet file that can be read") as caught:
+    with pytest.raises(
+        ValueError, match=r"expected a readable Parquet file \(Could not open Parquet"
+    ) as caught:
         read_atlas(tmp_path)
     assert "\n" not in str(caught.value)
     pq.write_table(pa.table({"a": [1], "b": [2]}), tmp_path / "atlas.parquet")
-    with pytest.raises(ValueError, match=r"has not the columns of an atlas .* but a, b; delete it"):
+    with pytest.raises(ValueError, match="expected the columns order, number, structure, classes"):
         read_atlas(tmp_path)
 
 
 @pytest.mark.parametrize("order", [-1, 0, 1, 2001, 10**12])
 def test_impossible_orders(tmp_path, order):
-    with pytest.raises(ValueError, match=f"must be 2 to 2000, e.g. 31, got {order}"):
+    with pytest.raises(ValueError, match=f"from 2 to 2000, got {order}"):
         build_atlas(order, tmp_path / "atlas")
     assert not (tmp_path / "atlas").exists()
 
 
 def test_a_folder_that_is_a_file_and_no_workers(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="is a file; choose another folder"):
+    with pytest.raises(ValueError, match="expected a folder, got the file"):
         build_atlas(12, tmp_path / "file")
     for workers in (0, -1):
-        with pytest.raises(ValueError, match=f"at least 1 worker, e.g. 2, got {workers}"):
+        with pytest.raises(ValueError, match=f"expected at least 1 worker, got {workers}"):
             build_atlas(12, tmp_path / "atlas", workers=workers)
 
 
@@ -383,6 +385,8 @@ def test_without_gap_nothing_is_made(tmp_path, monkeypatch):
 
 def test_too_many_groups_are_refused_with_their_number(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "run_gap", lambda script, packages: "1 1 200000")
-    with pytest.raises(ValueError, match="there are 200002 groups of order 2 to 4"):
+    with pytest.raises(
+        ValueError, match="expected at most 100000 groups, got 200002 of order 2 to 4"
+    ):
         build_atlas(4, tmp_path / "atlas")
     assert not (tmp_path / "atlas").exists()

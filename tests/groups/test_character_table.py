@@ -64,7 +64,7 @@ def test_a_table_does_not_change():
 def test_wrong_class_sizes_are_noticed(name):
     sizes = named(name).class_sizes.copy()
     sizes[-1] += 1
-    with pytest.raises(ArithmeticError, match=rf"add up to {sizes.sum()}, .* the order"):
+    with pytest.raises(ArithmeticError, match=rf"got the sum {sizes.sum()} and first"):
         corrupted(name, class_sizes=sizes)
     sizes = named(name).class_sizes.copy()
     sizes[:2] = sizes[1::-1] if sizes[1] > 1 else (2, 0)  # the right sum, another first class
@@ -90,7 +90,7 @@ def test_wrong_degrees_are_noticed(name):
     wrong = entries(name)
     wrong[-1] *= 2
     excess = 3 * named(name).degrees[-1] ** 2
-    with pytest.raises(ArithmeticError, match=re.escape(f"by {excess:.1e}")):
+    with pytest.raises(ArithmeticError, match=re.escape(f"got a difference of {excess:.1e}")):
         corrupted(name, characters=wrong)
 
 
@@ -111,7 +111,10 @@ def test_no_number_is_noticed():
     with pytest.raises(ArithmeticError, match="residual nan"):
         corrupted("S4", characters=wrong)
     wrong[2, 0] = np.nan
-    with pytest.raises(ArithmeticError, match="by nan"):
+    with pytest.raises(
+        ArithmeticError,
+        match="expected squared degrees that sum to the order 24, got a difference of nan",
+    ):
         corrupted("S4", characters=wrong)
 
 
@@ -125,11 +128,17 @@ def test_another_first_row_is_noticed(name):
 
 
 def test_another_shape_is_noticed():
-    with pytest.raises(ArithmeticError, match=r"\(4, 5\) is not the shape"):
+    with pytest.raises(
+        ArithmeticError, match=r"expected characters of shape \(5, 5\), got \(4, 5\)"
+    ):
         corrupted("S4", characters=entries("S4")[:4])
-    with pytest.raises(ArithmeticError, match=r"classes of squares are not one of 0\.\.4"):
+    with pytest.raises(
+        ArithmeticError, match=r"expected one class of 0\.\.4 for squares of each class"
+    ):
         corrupted("S4", square_class=np.array([0, 0, 0, 5, 1]))
-    with pytest.raises(ArithmeticError, match=r"classes of inverses are not one of 0\.\.4"):
+    with pytest.raises(
+        ArithmeticError, match=r"expected one class of 0\.\.4 for inverses of each class"
+    ):
         corrupted("S4", inverse_class=np.array([0, 1, 2, 3, -1]))
 
 
@@ -179,7 +188,7 @@ def test_a_character_table_predicts_as_its_group_does(name):
 
 @pytest.mark.parametrize("name", ["S4", "C12", "Q8"])
 def test_there_are_no_matrices_without_a_cayley_table(name):
-    words = f"{name} is known by its character table alone, and so has no matrices; take a group"
+    words = f"{name}: expected a group with a Cayley table, got a character table alone"
     for irrep in named(name).character_table.irrep_classes:
         for attribute in ("unitary", "orthogonal", "isotypic_basis"):
             with pytest.raises(ValueError, match=words):

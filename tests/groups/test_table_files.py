@@ -178,17 +178,11 @@ def test_arrays_of_every_kind_are_read(folder, dtype, base):
 
 BROKEN = S3.tolist()
 WRONG = {
-    "label.csv": (
-        "e,a\na,q\n",
-        "label.csv, line 2, entry 2: 'q' is no element; the first row has e, a",
-    ),
+    "label.csv": ("e,a\na,q\n", r"expected one of the elements of the first row \(e, a\), got 'q'"),
     "twice.csv": ("*,e,e\ne,e,a\na,a,e\n", "not square|no element|twice"),
     "header.csv": ("e,a,a\ne,a,b\na,b,e\nb,e,a\n", "header.csv: the header names 'a' twice"),
-    "gap.csv": (
-        "0,1,2\n1,,0\n2,0,1\n",
-        "gap.csv, line 2, entry 2 is empty; expected a whole number",
-    ),
-    "missing.csv": ("e,a,b\na,b\nb,e,a\n", "line 2: 2 entries where line 1 has 3"),
+    "gap.csv": ("0,1,2\n1,,0\n2,0,1\n", "expected a whole number, got an empty entry"),
+    "missing.csv": ("e,a,b\na,b\nb,e,a\n", "expected 3 entries as in line 1, got 2"),
     "row.csv": ("e,a,b\na,b,e\na,e,b\n", "row 2 holds|column 0 holds"),
     "outside.csv": (
         "1,2,3\n2,3,1\n3,1,4\n",
@@ -208,16 +202,19 @@ WRONG = {
     ),
     "many.jsonl": ('{"table": [[0]]}\n{"table": [[0]]}\n', "expected one line with a table, got 2"),
     "broken.json": ("[[0, 1], [1, 0", "no nested list that can be read"),
-    "remarks.csv": ("# nothing\n", "only comments"),
-    "fractions.csv": ("0,1.5\n1.5,0\n", "'1.5' makes it not a table of integers"),
+    "remarks.csv": ("# nothing\n", "expected a Cayley table, got comments only"),
+    "fractions.csv": ("0,1.5\n1.5,0\n", r"expected integers or labels, got '1\.5'"),
     "page.csv": ("<html><body>404</body></html>", "got a web page; download the file itself"),
     "pointer.csv": ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     "sheet.csv": (b"PK\x03\x04" + bytes(50), "a spreadsheet; save it as .csv"),
     "packed.csv": (b"\x1f\x8b\x08" + bytes(50), "a gzip archive; unpack it"),
     "hollow.json": ("[[]]", "hollow.json is not square: its rows are empty"),
     "hollow_rows.json": ('{"table": [[], []]}', "not square: its rows are empty"),
-    "bytes.csv": (b"\x00\x01\x02\x03", "not a text file"),
-    "signs.txt": ("[" + "-" * 100_000 + "1]", "not a table of integers"),
+    "bytes.csv": (b"\x00\x01\x02\x03", "expected comma-separated integers, got a binary file"),
+    "signs.txt": (
+        "[" + "-" * 100_000 + "1]",
+        r"expected integers or labels, got '\[-------------------'",
+    ),
     "deep.json": ("[" * 100_000, "no nested list|not square"),
     "digits.json": ("[[" + "9" * 10_000 + "]]", "outside|read|integers|no element"),
 }
@@ -237,9 +234,9 @@ def test_a_folder_and_a_missing_file_are_told_from_a_file_of_another_kind(folder
     written(folder, "table.xlsx", "0")
     for name, words in (
         ("folder.csv", "got a folder"),
-        ("gone.csv", "no such file; expected a file with a Cayley table"),
-        ("gone", "no such file, and no group's name; a table is read from a .csv"),
-        ("table.xlsx", r"table\.xlsx: a table is read from a \.csv"),
+        ("gone.csv", "expected a file with a Cayley table, got no such file"),
+        ("gone", r"expected a \.csv, \.tsv, \.txt, \.json, \.jsonl, \.g, \.npy or"),
+        ("table.xlsx", r"expected a \.csv, \.tsv, \.txt, \.json, \.jsonl, \.g, \.npy or"),
         ("n" * 300 + ".csv", "no such file"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -253,7 +250,10 @@ def test_archives_are_read_by_their_headers(folder):
     ):
         group(folder / "two.npz")
     np.savez_compressed(folder / "bomb.npz", np.zeros((9000, 9000), dtype=np.int8))
-    with pytest.raises(ValueError, match="order 9000"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected an order of at most 2000, got 9000, which would take about 6\.48",
+    ):
         group(folder / "bomb.npz")
     np.savez(folder / "objects.npz", np.array([[{}]], dtype=object))
     with pytest.raises(ValueError, match="got one of Python objects"):

@@ -124,7 +124,7 @@ def test_a_split_with_an_empty_side_is_refused_in_one_line(fraction, words):
 
 
 def test_a_task_without_rows_is_not_split():
-    with pytest.raises(ValueError, match="can be predicted but not trained"):
+    with pytest.raises(ValueError, match="with listed rows to train or measure"):
         split(task("parity(17,2)"), recipe_of("parity(17,2)", train_fraction=0.5))
 
 

@@ -42,9 +42,9 @@ def test_test_rows_alone_leave_all_others_to_train_on_and_all_rows_are_no_choice
 
 
 REFUSED = {
-    "twice": ({"rows": [0, 0]}, "row 0 comes twice"),
-    "none such": ({"rows": [25]}, "row 25 is none of C5's: expected numbers from 0 to 24"),
-    "no element": ({"rows": [[0, 5]]}, "an element outside 0 to 4"),
+    "twice": ({"rows": [0, 0]}, "got row 0 twice"),
+    "none such": ({"rows": [25]}, "expected numbers from 0 to 24, .* got row 25"),
+    "no element": ({"rows": [[0, 5]]}, "expected elements 0 to 4"),
     "one column more": ({"rows": [[0, 1, 2]]}, r"got shape \(1, 3\)"),
     "nothing": ({"rows": []}, "got none"),
     "a short mask": ({"rows": [True, False]}, "expected a mask of 25 rows"),
@@ -68,7 +68,7 @@ def test_impossible_parts_are_refused_in_a_short_line(kind):
 def test_rows_in_both_parts_and_undefined_inputs_are_refused():
     with pytest.raises(ml.MarginLensError, match="row 1 is in both, and 1 more"):
         split(C5, recipe_for(C5, rows=[0, 1, 2], test_rows=[1, 2]))
-    with pytest.raises(ml.MarginLensError, match=r"\[1, 0\] is no row of x/y mod 5"):
+    with pytest.raises(ml.MarginLensError, match=r"got \[1, 0\], where it is undefined"):
         row_numbers(ml.Task("x/y mod 5"), [[1, 0]])
 
 

@@ -1,4 +1,4 @@
-"""The atlas: one row a finite group, with what a network on it will learn."""
+"""Atlas of finite groups: one row per group with the prediction for it."""
 
 from marginlens.atlas.build import atlas_row, atlas_totals, build_atlas, read_atlas
 from marginlens.atlas.packaged import family_spec, pack_atlas, packaged_atlas

@@ -1,4 +1,4 @@
-"""All groups up to an order, in parallel, a part at a time: what was interrupted goes on."""
+"""Construction of the atlas up to an order, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class _Part:
-    """Groups of one order that lie in one file."""
+    """Groups of one order that are stored in one file."""
 
     order: int
     numbers: range
@@ -89,12 +89,12 @@ class _Part:
 
 
 def atlas_row(found: SmallGroup) -> dict[str, Any]:
-    """What a network on a group will learn, as one row.
+    """Return the prediction for a group as one row of the atlas.
 
     Parameters
     ----------
     found
-        A group of the small groups library.
+        Group of GAP's small groups library.
 
     Notes
     -----
@@ -149,48 +149,47 @@ def build_atlas(
 ) -> pa.Table:
     """Write one row for every group of order 2 to ``max_order``, as Parquet and as a page.
 
-    The folder gets ``parts/``, one file for up to 32 groups of an order, each written whole or not
-    at all; ``atlas.parquet``, all of them; and ``atlas.html``. Parts that are there already are
-    kept, so that what was interrupted goes on, and a larger order adds to what is there.
+    The folder receives ``parts/``, with one atomically written file for up to 32 groups of an
+    order; ``atlas.parquet``, with all rows; and ``atlas.html``. Existing parts are kept, so that an
+    interrupted build resumes, and a larger order extends a smaller one.
 
     Parameters
     ----------
     max_order
-        Greatest order.
+        Greatest order of the groups, at least 2.
     folder
-        Made if it is not there.
+        Folder of the atlas; created if it does not exist.
     workers
-        Processes; by default one a core.
+        Number of processes; by default one per core.
     progress
-        Called with the number of groups done and of all groups.
+        Function called with the numbers of finished groups and of all groups.
 
     Returns
     -------
     pyarrow.Table
-        The atlas, with columns ``SCHEMA``.
+        Atlas with the columns ``SCHEMA``.
 
     Raises
     ------
     ValueError
-        GAP is missing, an order is impossible or not in its library, there are too many groups, the
-        folder is a file, or a
-        part in it is no part of an atlas.
+        GAP is missing, an order is invalid or outside its library, the groups are too many, the
+        folder is a file, or it holds a damaged part.
     """
     if not 2 <= max_order <= GREATEST_ORDER:
         raise ValueError(
-            f"the greatest order must be 2 to {GREATEST_ORDER}, e.g. 31, got {max_order}"
+            f"expected a greatest order from 2 to {GREATEST_ORDER}, got {max_order}; for example 31"
         )
     if workers is not None and workers < 1:
-        raise ValueError(f"an atlas needs at least 1 worker, e.g. 2, got {workers}")
+        raise ValueError(f"expected at least 1 worker, got {workers}; for example 2")
     target = Path(folder)
     if target.exists() and not target.is_dir():
-        raise ValueError(f"{str(target)!r} is a file; choose another folder")
+        raise ValueError(f"expected a folder, got the file {str(target)!r}; choose another folder")
     parts = _parts(max_order)
     total = sum(len(part.numbers) for part in parts)
     if total > _GREATEST_COUNT:
         raise ValueError(
-            f"there are {total} groups of order 2 to {max_order}, more than the {_GREATEST_COUNT} "
-            "that an atlas takes; choose a smaller --max-order, e.g. 255"
+            f"expected at most {_GREATEST_COUNT} groups, got {total} of order 2 to "
+            f"{max_order}; choose a smaller --max-order, for example 255"
         )
     store = target / "parts"
     store.mkdir(parents=True, exist_ok=True)
@@ -209,12 +208,17 @@ def build_atlas(
 
 
 def read_atlas(path: str | Path) -> pa.Table:
-    """Read an atlas that was built: its folder, or the Parquet file.
+    """Read an atlas from its folder or its Parquet file.
+
+    Parameters
+    ----------
+    path
+        Folder of the atlas, or Parquet file.
 
     Raises
     ------
     ValueError
-        There is none, or the file is something else.
+        The file is missing or is not an atlas.
     """
     file = Path(path)
     file = file / "atlas.parquet" if file.is_dir() else file
@@ -231,13 +235,14 @@ def _read_table(file: Path) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0].strip()
         raise ValueError(
-            f"{str(file)!r} is no Parquet file that can be read ({reason}); delete it and run: "
+            f"{str(file)!r}: expected a readable Parquet file ({reason}); delete it and run: "
             "marginlens atlas --max-order 31"
         ) from None
     if not table.schema.equals(SCHEMA):
         raise ValueError(
-            f"{str(file)!r} has not the columns of an atlas ({', '.join(SCHEMA.names[:5])}, …) but "
-            f"{', '.join(table.schema.names[:5])}; delete it and run: marginlens atlas --max-order 31"
+            f"{str(file)!r}: expected the columns {', '.join(SCHEMA.names[:5])}, …, got "
+            f"{', '.join(table.schema.names[:5])}; delete it and run: marginlens atlas "
+            "--max-order 31"
         )
     if (table.schema.metadata or {}).get(b"dihedral") != _NAMES[b"dihedral"]:
         ours = [our_structure(structure) for structure in table["structure"].to_pylist()]
@@ -247,7 +252,13 @@ def _read_table(file: Path) -> pa.Table:
 
 
 def atlas_totals(rows: pa.Table) -> dict[str, int]:
-    """How many groups there are, and how many have each property."""
+    """Return the number of groups, and the number of groups with each property.
+
+    Parameters
+    ----------
+    rows
+        Rows of the atlas.
+    """
     return {
         "groups": rows.num_rows,
         "theorem9": sum(rows["theorem9"].to_pylist()),
@@ -267,8 +278,8 @@ def _parts(max_order: int) -> list[_Part]:
     for order, count in enumerate(counts, start=2):
         if count < 0:
             raise ValueError(
-                f"GAP's library does not hold the groups of order {order}; "
-                f"the greatest order possible is {order - 1}"
+                f"expected orders of GAP's library, got {order}; the greatest order possible "
+                f"is {order - 1}"
             )
         for first in range(1, count + 1, _PART):
             parts.append(_Part(order, range(first, min(first + _PART, count + 1))))
@@ -276,7 +287,7 @@ def _parts(max_order: int) -> list[_Part]:
 
 
 def _computed(missing: Sequence[_Part], store: Path, workers: int) -> Iterator[int]:
-    """Compute missing parts; the number of groups in each job as it is done."""
+    """Compute missing parts; yield the number of groups in each finished job."""
     jobs = list(_jobs(missing))
     if not jobs:
         return
@@ -298,7 +309,7 @@ def _computed(missing: Sequence[_Part], store: Path, workers: int) -> Iterator[i
 
 
 def _end_with_parent() -> None:
-    """Make a worker end when the process that started it is killed; else it would wait for ever."""
+    """End a worker when its parent process is killed; otherwise it would wait forever."""
     parent = parent_process()
     assert parent is not None
 
@@ -312,7 +323,7 @@ def _end_with_parent() -> None:
 
 
 def _jobs(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
-    """Parts together until they hold about as many groups as a start of GAP is worth."""
+    """Combine parts into jobs that are worth one start of GAP."""
     job: list[_Part] = []
     for part in parts:
         job.append(part)
@@ -346,7 +357,7 @@ def _write_table(table: pa.Table, path: Path) -> None:
 
 @contextmanager
 def _one_thread_a_worker() -> Iterator[None]:
-    """Workers are started with one thread each: their matrices are small, and they are many."""
+    """Start workers with one thread each, since their matrices are small."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:

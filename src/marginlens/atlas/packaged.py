@@ -1,4 +1,4 @@
-"""The atlas that comes with the package: every group of order 2 to 63, without GAP."""
+"""Atlas shipped with the package: every group of order 2 to 63, without GAP."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FILE = "groups.parquet"
 
 
 def packaged_atlas() -> pa.Table:
-    """The atlas of all groups of order 2 to 63, as it comes with the package.
+    """Return the shipped atlas of all groups of order 2 to 63.
 
-    Columns are those of :func:`marginlens.atlas.build_atlas`. It was made by ``make groups``.
+    Columns are those of :func:`marginlens.atlas.build_atlas`. The file comes from ``make groups``.
 
     Examples
     --------
@@ -36,19 +36,19 @@ def _read() -> pa.Table:
 
 
 def pack_atlas(folder: str | Path, file: str | Path) -> None:
-    """Write an atlas that was built as one small file, which :func:`packaged_atlas` reads.
+    """Write a built atlas as one small file for :func:`packaged_atlas`.
 
     Parameters
     ----------
     folder
-        Where ``marginlens atlas`` wrote it.
+        Folder of the atlas.
     file
-        Parquet, compressed by Zstandard.
+        Parquet file to write, compressed by Zstandard.
 
     Raises
     ------
     ValueError
-        If there is no atlas.
+        The folder holds no atlas.
     """
     pq.write_table(
         read_atlas(folder), file, compression="zstd", compression_level=19, write_statistics=False
@@ -56,19 +56,21 @@ def pack_atlas(folder: str | Path, file: str | Path) -> None:
 
 
 def family_spec(structure: str) -> str | None:
-    """What ``group(...)`` calls the group that the atlas describes so, where that needs no GAP.
+    """Return the spec of a group from its structure description, or None if it needs GAP.
 
-    Descriptions name a group for certain only where they are a direct product of families of groups;
+    Descriptions name a group for certain only where they are a direct product of families of
+    groups;
     semidirect products (``:``) and extensions (``.``) of the same groups can be several.
 
     Parameters
     ----------
     structure
-        The atlas's description.
+        Structure description of the group in the atlas.
 
     Returns
     -------
-    A spec, or None.
+    str or None
+        Spec for :func:`marginlens.groups.group`, or None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The atlas as one self-contained page: sortable, with filters that a link can hold."""
+"""Atlas page: self-contained HTML, sortable, with filters that a link can store."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ __all__ = ["atlas_page"]
 
 
 def atlas_page(rows: Sequence[Mapping[str, Any]], totals: Mapping[str, int]) -> str:
-    """Render the page.
+    """Render the atlas as one HTML page.
 
     Parameters
     ----------
     rows
         Rows of the atlas.
     totals
-        As :func:`marginlens.atlas.atlas_totals` counts them.
+        Counts from :func:`marginlens.atlas.atlas_totals`.
 
     Returns
     -------
-    HTML that loads nothing from anywhere.
+    str
+        HTML without external resources.
     """
     payload = json.dumps([_compact(row) for row in rows], separators=(",", ":"))
     return (
@@ -40,7 +41,7 @@ def atlas_page(rows: Sequence[Mapping[str, Any]], totals: Mapping[str, int]) -> 
 
 
 def _compact(row: Mapping[str, Any]) -> list[Any]:
-    """What the page needs of a row; its script names the places."""
+    """Return the values of a row that the page needs, in the order of its script."""
     irreps = [
         [
             irrep["name"],

@@ -1,4 +1,4 @@
-"""Automorphisms of a group, and how they permute its irreps."""
+"""Automorphisms of a finite group and their permutations of its irreps."""
 
 from __future__ import annotations
 
@@ -24,26 +24,33 @@ _TRIES = 64
 
 
 def feature_permutations(group: FiniteGroup) -> Int[np.ndarray, "permutation feature"]:
-    r"""How automorphisms permute the nontrivial classes of irreps, each permutation once.
+    r"""Return the permutations of the nontrivial irrep classes that automorphisms induce.
 
-    An automorphism :math:`\alpha` makes the irrep :math:`\rho \circ \alpha` out of :math:`\rho`;
-    inner ones change none. So the rows are the image of Out(G) in the permutations of the features:
-    closed under composition, the identity first, sorted. Entry j of a row is where feature j goes,
-    both counted from 0 in `group.irrep_classes[1:]`.
+    An automorphism :math:`\alpha` maps the irrep :math:`\rho` to :math:`\rho \circ \alpha`; inner
+    automorphisms fix every irrep. So the rows are the image of Out(G) in the permutations of the
+    features: closed under composition, the identity first, sorted. Entry j of a row is where
+    feature j goes, both counted from 0 in `group.irrep_classes[1:]`.
 
-    Why they matter: relabelling the entries of u, v and w by an automorphism leaves the table of
-    the task as it is, and a start with independent equal entries, the loss, a penalty on norms and
-    Adam do not see it. The law of what training selects is invariant under these permutations.
+    Relabelling the entries of u, v and w by an automorphism preserves the task's table, an
+    initialisation with independent, identically distributed entries, the loss, a penalty on norms
+    and Adam. Hence the distribution of the features that training selects is invariant under these
+    permutations.
 
     Parameters
     ----------
     group
-        Cyclic groups by k → ±a k for the a prime to n, others by :func:`outer_automorphisms`.
+        Finite group. Automorphisms of a cyclic group are k → ±a k for a prime to n; those of other
+        groups come from :func:`outer_automorphisms`.
+
+    Returns
+    -------
+    Int[np.ndarray, "permutation feature"]
+        Distinct permutations in lexicographic order, the identity first; entries count from 0.
 
     Raises
     ------
-    ValueError
-        As :func:`outer_automorphisms`.
+    MarginLensError
+        The group has too many candidate images of its generators, see :func:`outer_automorphisms`.
 
     Examples
     --------
@@ -77,30 +84,30 @@ def _frequency_permutations(order: int) -> Int[np.ndarray, "permutation feature"
 
 
 def outer_automorphisms(group: FiniteGroup) -> Int[np.ndarray, "automorphism element"]:
-    r"""One automorphism of each class of Out(G) = Aut(G) / Inn(G), the identity first, sorted.
+    r"""Return one automorphism of each class of Out(G) = Aut(G) / Inn(G), the identity first.
 
-    An automorphism is known by its images of a generating set. They are chosen one generator after
-    the other, among elements that no isomorphism could tell from the generator (order, size and
-    powers of its conjugacy class, and the same for its products with the generators before), and
-    up to conjugation by what centralises the images before: up to inner automorphisms exactly.
-    What is left is extended to the group along words in the generators, and kept where
+    An automorphism is determined by its images of a generating set. They are chosen one generator
+    after the other, among elements with the generator's invariants (order, size and powers of its
+    conjugacy class, and the same for its products with the earlier generators), and up to
+    conjugation by what centralises the images before: up to inner automorphisms exactly. Each
+    remaining choice is extended to the group along words in the generators, and kept where
     :math:`\alpha(x g) = \alpha(x) \alpha(g)` for all x and every generator g, and only the identity
     goes to the identity.
 
     Parameters
     ----------
     group
-        Any group whose generators have few enough images.
+        Finite group whose generators have few possible images.
 
     Returns
     -------
-    array
-        Row: the image of each element.
+    Int[np.ndarray, "automorphism element"]
+        Image of each element under each automorphism.
 
     Raises
     ------
-    ValueError
-        If there would be too many images of the generators to try, as in C2xC2xC2xC2xC2.
+    MarginLensError
+        The search would try too many images of the generators, as in C2xC2xC2xC2xC2.
 
     Notes
     -----
@@ -129,7 +136,7 @@ def outer_automorphisms(group: FiniteGroup) -> Int[np.ndarray, "automorphism ele
 
 
 def _colours(group: FiniteGroup) -> Int[np.ndarray, " klass"]:
-    """Number of each conjugacy class; an automorphism only mixes those with the same."""
+    """Number the conjugacy classes so that automorphisms preserve the numbers."""
     size = len(group.class_sizes)
     primes = [q for q in range(2, group.order + 1) if group.order % q == 0 and _is_least(q)]
     representatives = group.class_representatives
@@ -163,7 +170,7 @@ def _power(group: FiniteGroup, elements: np.ndarray, exponent: int) -> np.ndarra
 
 
 def _few_images(group: FiniteGroup, colour: np.ndarray) -> tuple[int, ...]:
-    """A generating set with few elements, and few others that look like them."""
+    """Return a small generating set whose elements have few possible images."""
     alike = np.bincount(colour)[colour]
     random = np.random.default_rng(0)
 
@@ -190,7 +197,7 @@ def _few_images(group: FiniteGroup, colour: np.ndarray) -> tuple[int, ...]:
 
 
 def _closure(group: FiniteGroup, generators: Sequence[int]) -> np.ndarray:
-    """Mask of the subgroup that some elements generate."""
+    """Return the mask of the subgroup generated by some elements."""
     reached = np.arange(group.order) == group.identity
     frontier = np.array([group.identity])
     while len(frontier):
@@ -208,15 +215,15 @@ def _one_more(
     position: int,
     images: np.ndarray,
 ) -> Int[np.ndarray, "tuple generator"]:
-    """Images of one more generator, for each of the images of those before it."""
+    """Extend each tuple of images by the possible images of one more generator."""
     new = generators[position]
     alike = np.flatnonzero(colour == colour[new])
     tried, possible = len(images) * len(alike), _MOST_ENTRIES // group.order
     if tried > possible:
         raise MarginLensError(
-            f"{group.name} (order {group.order}, {len(generators)} generators) has up to {tried:,} "
-            f"images of {position + 1} generators to try for automorphisms, and {possible:,} are "
-            "possible at that order; take a group with fewer, such as C2xC2xC2xC2 or S6"
+            f"{group.name}: expected at most {possible:,} candidate images of generators, got "
+            f"{tried:,} (order {group.order}, {len(generators)} generators); for example "
+            "C2xC2xC2xC2 or S6"
         )
     centre = np.flatnonzero((group.table == group.table.T).all(axis=1))
     rows = []
@@ -240,8 +247,9 @@ def _up_to_conjugation(
     centre: int,
     generators: Sequence[int],
 ) -> np.ndarray:
-    """One of each orbit of candidates under what centralises the images before; the generator
-    itself where it can be.
+    """Return one candidate of each orbit under the centraliser of the earlier images.
+
+    The generator itself represents its orbit if it is a candidate.
     """
     commutes = group.table[:, before] == group.table[before].T
     stabiliser = np.flatnonzero(commutes.all(axis=1))
@@ -258,7 +266,7 @@ def _up_to_conjugation(
 
 
 def _words(group: FiniteGroup, generators: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Every element but 1 once, as an earlier one times a generator: (element, earlier, which)."""
+    """Return every element but 1 as a product: (element, earlier element, generator index)."""
     known = np.arange(group.order) == group.identity
     found: list[tuple[int, int, int]] = []
     queue = [group.identity]
@@ -278,7 +286,7 @@ def _automorphisms(
     words: list[tuple[int, int, int]],
     images: Int[np.ndarray, "tuple generator"],
 ) -> Int[np.ndarray, "automorphism element"]:
-    """The maps that extend the images and are bijective homomorphisms."""
+    """Extend images of generators to maps and keep the bijective homomorphisms."""
     maps = np.full((group.order, len(images)), group.identity)
     for y, x, which in words:
         maps[y] = group.table[maps[x], images[:, which]]

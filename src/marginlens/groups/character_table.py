@@ -1,4 +1,4 @@
-"""A group as its characters see it: all that a prediction needs."""
+"""Character table of a finite group: orders, degrees and types of its irreps."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _TOLERANCE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class CharacterTable:
-    """The character table of a finite group, checked.
+    """Character table of a finite group, checked for consistency.
 
     Parameters
     ----------
     name
-        How reports call the group.
+        Name of the group in reports.
     order
-        Number of elements.
+        Number n of elements of the group.
     class_sizes
-        Number of elements of each conjugacy class; class 0 is {identity}.
+        Number of elements of each conjugacy class, shape (class,); class 0 is {identity}.
     characters
-        χ(C), row 0 trivial.
+        Values χ(C), shape (irrep, class); row 0 is the trivial character.
     inverse_class, square_class
-        Class of the inverses, and of the squares, of each class.
+        Index of the class of inverses and of the class of squares of each class, shape (class,).
     is_cyclic
-        Whether row k is the character with χ(generator) = exp(2πi k/n), to be called `k`.
+        Whether row k is the character with χ(generator) = exp(2πi k/n), named by its frequency `k`.
 
     Raises
     ------
     ArithmeticError
-        Sizes, degrees, orthogonality, inverses or squares do not fit together; the message gives
-        the residual.
+        Sizes, degrees, orthogonality, inverses or squares are inconsistent; the message gives the
+        residual.
 
     Examples
     --------
@@ -51,7 +51,6 @@ class CharacterTable:
     >>> table = group("Q8").character_table
     >>> table.degrees.tolist(), table.frobenius_schur.tolist()
     ([1, 1, 1, 1, 2], [1, 1, 1, 1, -1])
-
     """
 
     name: str
@@ -72,7 +71,8 @@ class CharacterTable:
         excess = float(np.square(degrees).sum() - self.order)
         if not abs(excess) <= _TOLERANCE * self.order:  # so that NaN fails
             raise ArithmeticError(
-                f"{self.name}: the squares of the degrees miss the order {self.order} by {excess:.1e}"
+                f"{self.name}: expected squared degrees that sum to the order {self.order}, "
+                f"got a difference of {excess:.1e}"
             )
         conjugates = self.characters[:, self.inverse_class] - self.characters.conj()
         residuals = {
@@ -101,18 +101,18 @@ class CharacterTable:
         classes = len(self.class_sizes)
         if self.class_sizes.sum() != self.order or self.class_sizes[0] != 1:
             raise ArithmeticError(
-                f"{self.name}: the class sizes add up to {self.class_sizes.sum()}, the first being "
-                f"{self.class_sizes[0]}, not to the order {self.order} with 1 for the identity"
+                f"{self.name}: expected class sizes that sum to {self.order}, the first being "
+                f"1, got the sum {self.class_sizes.sum()} and first size {self.class_sizes[0]}"
             )
         if self.characters.shape != (classes, classes):
             raise ArithmeticError(
-                f"{self.name}: {self.characters.shape} is not the shape of a character table with "
-                f"{classes} classes"
+                f"{self.name}: expected characters of shape ({classes}, {classes}), got "
+                f"{self.characters.shape}"
             )
         for what, of_class in (("inverses", self.inverse_class), ("squares", self.square_class)):
             if of_class.shape != (classes,) or not ((of_class >= 0) & (of_class < classes)).all():
                 raise ArithmeticError(
-                    f"{self.name}: the classes of {what} are not one of 0..{classes - 1} a class"
+                    f"{self.name}: expected one class of 0..{classes - 1} for {what} of each class"
                 )
 
     def __repr__(self) -> str:

@@ -19,6 +19,17 @@ def conjugacy_class_of(
     """Return the conjugacy class of each element: the orbits of x → a⁻¹ x a for generators a.
 
     Classes are numbered by element order, then size, then least element; {identity} is 0.
+
+    Parameters
+    ----------
+    table
+        Cayley table, shape (element, element): `table[a, b]` is a·b.
+    inverses
+        Index of the inverse of each element, shape (element,).
+    generators
+        Indices of elements that generate the group.
+    element_orders
+        Order of each element, shape (element,).
     """
     order = len(table)
     everything = np.arange(order)
@@ -47,6 +58,15 @@ def abelian_characters(
     Written χ(g) = exp(2πi e(g) / E) with E the exponent of the group. If g^m is the first power
     of g in the subgroup H, the extensions of χ to ⟨H, g⟩ are χ(g) = exp(2πi (e(g^m) + jE) / (mE)),
     j = 0, …, m−1: integer arithmetic all the way.
+
+    Parameters
+    ----------
+    table
+        Cayley table of an abelian group, shape (element, element).
+    identity
+        Index of the identity.
+    exponent
+        Least common multiple E of the orders of the elements.
     """
     members = np.array([identity])
     position = np.full(len(table), -1)
@@ -85,17 +105,19 @@ def nonabelian_characters(
     Parameters
     ----------
     table, inverses, class_of
-        The group; class 0 is {identity}.
+        Cayley table, index of each element's inverse, and index of its conjugacy class; class 0 is
+        {identity}.
     power_classes
-        The classes of 1, g, …, g^(o−1), for elements g whose powers meet every class.
+        Classes of 1, g, …, g^(o−1) for elements g whose powers meet every class.
 
     Raises
     ------
     ArithmeticError
-        Multiplicities are not near integers for any of several seeds.
+        The multiplicities are not near integers for any of several seeds.
 
-    Source: Burnside's theorem on class sums; see Isaacs 1976, *Character Theory*, chapter 3.
-
+    References
+    ----------
+    Burnside's theorem on class sums; see Isaacs 1976, *Character Theory*, chapter 3.
     """
     sizes = np.bincount(class_of)
     residual = np.inf
@@ -107,8 +129,8 @@ def nonabelian_characters(
         if residual <= _GREATEST_RESIDUAL and orthogonality_error(exact, sizes) < 1e-10:
             return exact
     raise ArithmeticError(
-        f"the characters did not come out as sums of roots of unity (residual {residual:.1e}) "
-        f"in {_ATTEMPTS} attempts"
+        f"the characters are not sums of roots of unity after {_ATTEMPTS} attempts (residual "
+        f"{residual:.1e})"
     )
 
 
@@ -157,7 +179,7 @@ def _round_to_roots(
 
 
 def _snap(values: np.ndarray) -> np.ndarray:
-    """Make whole what is whole up to rounding (changes no value by more than 1e-12)."""
+    """Replace values within 1e-12 of an integer by that integer."""
 
     def snap(part: np.ndarray) -> np.ndarray:
         whole = np.round(part) + 0.0  # + 0.0 turns −0 into 0
@@ -167,14 +189,30 @@ def _snap(values: np.ndarray) -> np.ndarray:
 
 
 def roots_of_unity(order: int) -> Complex[np.ndarray, " order"]:
-    """Return exp(2πi j / order), j = 0, …, order−1, with exact 0 and ±1 where they belong."""
+    """Return exp(2πi j / order), j = 0, …, order−1, with exact values 0 and ±1.
+
+    Parameters
+    ----------
+    order
+        Number of roots.
+    """
     return _snap(np.exp(2j * np.pi * np.arange(order) / order))
 
 
 def orthogonality_error(
     characters: Complex[np.ndarray, "irrep klass"], sizes: Int[np.ndarray, " klass"]
 ) -> float:
-    """Return the greatest error of (1/n) Σ_C |C| χ(C) conj ψ(C) = δ_χψ over pairs of rows."""
+    """Return the greatest error of row orthogonality of a character table.
+
+    The relation is (1/n) Σ_C |C| χ(C) conj ψ(C) = δ_χψ for rows χ and ψ.
+
+    Parameters
+    ----------
+    characters
+        Values χ(C), shape (irrep, class).
+    sizes
+        Number |C| of elements of each class, shape (class,).
+    """
     gram = (characters * sizes) @ characters.conj().T / sizes.sum()
     return float(np.abs(gram - np.eye(len(gram))).max())
 
@@ -186,13 +224,23 @@ def frobenius_schur_indicators(
 ) -> Int[np.ndarray, " irrep"]:
     """Return ν = (1/n) Σ_g χ(g²): 1 real, 0 complex, −1 quaternionic.
 
+    Parameters
+    ----------
+    characters
+        Values χ(C), shape (irrep, class).
+    sizes
+        Number of elements of each class, shape (class,).
+    square_class
+        Index of the class of squares of each class, shape (class,).
+
     Raises
     ------
     ArithmeticError
-        Some ν is not near an integer: the characters are wrong.
+        An indicator is not near an integer: the characters are wrong.
 
-    Source: Frobenius & Schur 1906.
-
+    References
+    ----------
+    Frobenius & Schur 1906.
     """
     indicators = characters[:, square_class] @ sizes / sizes.sum()
     rounded = np.round(np.real(indicators))
@@ -203,14 +251,26 @@ def frobenius_schur_indicators(
 
 
 def sort_rows(characters: Complex[np.ndarray, "irrep klass"]) -> Complex[np.ndarray, "irrep klass"]:
-    """Sort characters by degree, then by values, the greater first: the trivial one is row 0."""
+    """Sort characters by degree, then by descending values; row 0 is the trivial one.
+
+    Parameters
+    ----------
+    characters
+        Values χ(C), shape (irrep, class), in any order of rows.
+    """
     rounded = np.round(characters, 6) + 0.0  # −0 would sort apart from 0
     keys = np.concatenate([np.real(rounded[:, :1]), -np.real(rounded), -np.imag(rounded)], axis=1)
     return characters[np.lexsort(keys.T[::-1])]
 
 
 def conjugate_rows(characters: Complex[np.ndarray, "irrep klass"]) -> Int[np.ndarray, " irrep"]:
-    """Return the row of the conjugate of each character."""
+    """Return the row index of the complex conjugate of each character.
+
+    Parameters
+    ----------
+    characters
+        Values χ(C), shape (irrep, class).
+    """
     # A random weighting keeps distinct characters apart, and one number a row is quick to match.
     weights = np.random.default_rng(0).normal(size=characters.shape[1])
     labels = characters @ weights
@@ -218,7 +278,13 @@ def conjugate_rows(characters: Complex[np.ndarray, "irrep klass"]) -> Int[np.nda
 
 
 def letters(index: int) -> str:
-    """Return a, b, …, z, aa, ab and so on for 0, 1 and so on."""
+    """Return the label of a number: a, b, …, z, aa, ab, … for 0, 1, ….
+
+    Parameters
+    ----------
+    index
+        Number to label, from 0.
+    """
     text = ""
     index += 1
     while index > 0:

@@ -1,4 +1,4 @@
-"""Families of groups by name: their Cayley tables, orders and usual spellings."""
+"""Named families of groups: Cayley tables, orders and accepted spellings."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ __all__ = ["FAMILIES", "Family", "direct_product", "is_prime", "semidirect_table
 
 @dataclass(frozen=True)
 class Family:
-    """One family of groups.
+    """Family of groups with a name, such as C12 or SL(2,3).
 
     Parameters
     ----------
     heads
-        What its names start with, in any case; the first is ours, as in `"C12"`.
+        Prefixes of the family's names, in any case; the first is canonical, as in `"C12"`.
     log10_order
-        Decimal logarithm of the order as a function of the numbers.
+        Function of the numbers that returns the decimal logarithm of the order.
     problem
-        What is wrong with the numbers, or None.
+        Function of the numbers that returns an error text, or None for valid numbers.
     build
-        The Cayley table for the numbers.
+        Function of the numbers that returns the Cayley table.
     count
-        How many numbers a name has: one, as in `"C12"`, or two, as in `"SL(2,3)"`.
+        Number of numbers in a name: one, as in `"C12"`, or two, as in `"SL(2,3)"`.
     brackets
         Whether a single number is written in brackets, as in `"Heis(3)"`.
     note
-        What a reader has to know of a name that means another group elsewhere; empty if nothing.
-
+        Function of the numbers that returns a warning where other texts use the name for another
+        group; empty otherwise.
     """
 
     heads: tuple[str, ...]
@@ -53,12 +53,12 @@ class Family:
     note: Callable[..., str] = lambda *numbers: ""
 
     def name(self, numbers: tuple[int, ...]) -> str:
-        """Our name of a group of the family.
+        """Return the canonical name of a group of the family.
 
         Parameters
         ----------
         numbers
-            As many as the family has.
+            Numbers of the name, `count` of them.
         """
         written = ",".join(map(str, numbers))
         return self.heads[0] + (f"({written})" if self.count > 1 or self.brackets else written)
@@ -72,7 +72,7 @@ def direct_product(
     Parameters
     ----------
     left, right
-        Cayley tables of the factors.
+        Cayley tables of the two factors, shapes (n, n) and (m, m).
     """
     order = len(left) * len(right)
     pairs = left[:, None, :, None] * len(right) + right[None, :, None, :]
@@ -87,9 +87,9 @@ def semidirect_table(n: int, m: int, r: int) -> Int[np.ndarray, "element element
     Parameters
     ----------
     n, m
-        Orders of the normal subgroup and of the group that acts on it.
+        Order of the normal subgroup, and order of the group that acts on it.
     r
-        The action, with r^m = 1 modulo n.
+        Exponent of the action, with r^m = 1 modulo n.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def _permutations(permutations: np.ndarray) -> np.ndarray:
 
 def _at_least_one(example: str) -> Callable[[int], str | None]:
     def problem(n: int) -> str | None:
-        return None if n >= 1 else f"the number must be at least 1, e.g. {example}"
+        return None if n >= 1 else f"expected a number of at least 1, for example {example}"
 
     return problem
 
@@ -158,13 +158,13 @@ def _quaternion_problem(n: int) -> str | None:
     if n >= 8 and n & (n - 1) == 0:
         return None
     other = f" (the dicyclic group of order {n} is Dic{n // 4})" if n and n % 4 == 0 else ""
-    return f"generalized quaternion groups have order 8, 16, 32, …{other}"
+    return f"expected order 8, 16, 32, … of a generalized quaternion group{other}"
 
 
 def _semidihedral_problem(n: int) -> str | None:
     if n >= 16 and n & (n - 1) == 0:
         return None
-    return "quasidihedral groups have order 16, 32, 64, …"
+    return "expected order 16, 32, 64, … of a quasidihedral group"
 
 
 def _modular_problem(n: int) -> str | None:
@@ -189,7 +189,13 @@ def _dicyclic_note(n: int) -> str:
 
 
 def is_prime(number: int) -> bool:
-    """Whether a number is prime."""
+    """Return whether a number is prime.
+
+    Parameters
+    ----------
+    number
+        Whole number to test.
+    """
     return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
 
 

@@ -20,7 +20,7 @@ def prime_power(q: int) -> tuple[int, int] | None:
     Parameters
     ----------
     q
-        A whole number of moderate size: divisors are tried one by one.
+        Whole number of moderate size, factored by trial division.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def prime_power(q: int) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, eq=False)
 class FiniteField:
-    """The field of q = p^k elements, numbered 0 to q − 1; element 1 is the one.
+    """Finite field of q = p^k elements, numbered 0 to q − 1; element 1 is the one.
 
     Element a₀ + a₁p + a₂p² + … is the polynomial a₀ + a₁t + a₂t² + …, so that the numbers below p
     are the prime field.
@@ -63,18 +63,18 @@ class FiniteField:
 
     @property
     def inverses(self) -> Int[np.ndarray, " element"]:
-        """Inverse of each element; 0 for 0."""
+        """Multiplicative inverse of each element; 0 for 0."""
         return (self.products == 1).argmax(axis=1)
 
     def matmul(
         self, a: Int[np.ndarray, "*left i j"], b: Int[np.ndarray, "*right j k"]
     ) -> Int[np.ndarray, "*both i k"]:
-        """Product of matrices over the field.
+        """Return the product of matrices over the field.
 
         Parameters
         ----------
         a, b
-            Matrices of element numbers; leading axes broadcast.
+            Matrices of element numbers, shapes (…, i, j) and (…, j, k); leading axes broadcast.
         """
         terms = self.products[a[..., :, :, None], b[..., None, :, :]]
         total = terms[..., 0, :]
@@ -93,12 +93,12 @@ def finite_field(q: int) -> FiniteField:
     Parameters
     ----------
     q
-        A prime power.
+        Order of the field, a prime power.
 
     Raises
     ------
-    ValueError
-        q is no prime power.
+    MarginLensError
+        The number q is not a prime power.
 
     Examples
     --------
@@ -107,7 +107,9 @@ def finite_field(q: int) -> FiniteField:
     """
     factors = prime_power(q)
     if factors is None:
-        raise MarginLensError(f"a field has a prime power of elements, e.g. 9, got {q}")
+        raise MarginLensError(
+            f"expected a prime power as the order of a field, got {q}; for example 9"
+        )
     p, k = factors
     place = p ** np.arange(k)
     digits = np.arange(q)[:, None] // place % p

@@ -1,4 +1,4 @@
-"""A finite group: a validated Cayley table, all else a cached property."""
+"""Finite group from a validated Cayley table, with lazily computed properties."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from marginlens.groups.table import find_identity, frozen, generating_set, valid
 
 @dataclass(frozen=True, eq=False, init=False)
 class FiniteGroup:
-    """A finite group, given by its Cayley table.
+    """Finite group, given by its Cayley table.
 
     Parameters
     ----------
     table
-        `table[a, b]` is the index of a·b. Checked; the numbering of elements is kept as given. Also a
-        name such as `"S5"`, or the path of a table's file, as `groups.group` takes.
+        Cayley table, shape (element, element): `table[a, b]` is the index of a·b. It is checked,
+        and its numbering of elements is kept. Also a name such as `"S5"`, or the path of a table's
+        file, as `groups.group` accepts.
     name
-        How reports call the group.
+        Name of the group in reports.
     note
-        What a reader has to know of the name or of the numbering of elements, in a sentence; empty if
-        nothing.
+        Sentence about the name or the numbering of elements for the reader; empty by default.
 
     Raises
     ------
-    ValueError
-        The table is no group; the message names the first entries that show it.
+    MarginLensError
+        The table is not a group's; the message names the first entries that contradict it.
 
     Examples
     --------
@@ -51,7 +51,6 @@ class FiniteGroup:
     [('1a', 'real'), ('1b', 'real'), ('2a', 'real')]
     >>> s3.characters.real.round(12).tolist()
     [[1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [2.0, 0.0, -1.0]]
-
     """
 
     table: Int[np.ndarray, "element element"]
@@ -89,17 +88,17 @@ class FiniteGroup:
 
     @cached_property
     def is_abelian(self) -> bool:
-        """Whether a·b = b·a always."""
+        """Whether a·b = b·a for all elements."""
         return bool((self.table == self.table.T).all())
 
     @cached_property
     def generators(self) -> tuple[int, ...]:
-        """A small generating set, each element outside what those before it generate."""
+        """Small generating set, each element outside the subgroup of its predecessors."""
         return generating_set(self.table, self.identity)
 
     @cached_property
     def element_orders(self) -> Int[np.ndarray, " element"]:
-        """The order of each element."""
+        """Order of each element."""
         orders = np.ones(self.order, dtype=np.int64)
         going = np.flatnonzero(np.arange(self.order) != self.identity)
         powers = going
@@ -111,7 +110,7 @@ class FiniteGroup:
 
     @cached_property
     def generator(self) -> int | None:
-        """The least element that generates the whole group, or None when it is not cyclic."""
+        """Least element that generates the whole group, or None if the group is not cyclic."""
         found = np.flatnonzero(self.element_orders == self.order)
         return int(found[0]) if len(found) else None
 
@@ -126,7 +125,7 @@ class FiniteGroup:
 
     @cached_property
     def conjugacy_classes(self) -> tuple[np.ndarray, ...]:
-        """The elements of each conjugacy class, ascending."""
+        """Elements of each conjugacy class, in ascending order."""
         by_class = np.argsort(self.class_of, kind="stable")
         return tuple(np.split(by_class, np.cumsum(self.class_sizes)[:-1]))
 
@@ -161,7 +160,13 @@ class FiniteGroup:
         return frozen(_characters.sort_rows(values[:, representatives]))
 
     def powers(self, element: int) -> Int[np.ndarray, " power"]:
-        """Return 1, g, g², … up to the last before 1 comes again."""
+        """Return the distinct powers 1, g, g², … of an element g.
+
+        Parameters
+        ----------
+        element
+            Index of the element g.
+        """
         powers = [self.identity]
         while (power := int(self.table[powers[-1], element])) != self.identity:
             powers.append(power)
@@ -169,7 +174,7 @@ class FiniteGroup:
 
     @cached_property
     def _power_classes(self) -> tuple[np.ndarray, ...]:
-        """Classes of the powers of as few elements as meet every class, greatest orders first."""
+        """Classes of the powers of a few elements that together meet every class."""
         found: list[np.ndarray] = []
         met = np.zeros(len(self.class_sizes), dtype=bool)
         for index in range(len(met))[::-1]:  # classes are sorted by element order
@@ -180,7 +185,7 @@ class FiniteGroup:
 
     @cached_property
     def character_table(self) -> CharacterTable:
-        """The characters with the degrees and types of the irreps: all that a prediction needs."""
+        """Character table with the degrees and types of the irreps."""
         representatives = self.class_representatives
         return CharacterTable(
             name=self.name,
@@ -194,9 +199,10 @@ class FiniteGroup:
 
     @property
     def characters(self) -> Complex[np.ndarray, "irrep klass"]:
-        """The character table, row 0 trivial.
+        """Values χ(C) of the irreducible characters, row 0 trivial.
 
-        Rows are by frequency in a cyclic group (χ_k(generator) = exp(2πi k/n)), else by degree.
+        Rows are in the order of frequency in a cyclic group (χ_k(generator) = exp(2πi k/n)),
+        otherwise in the order of degree.
         """
         return self.character_table.characters
 
@@ -222,13 +228,13 @@ class FiniteGroup:
 
     @cached_property
     def irrep_classes(self) -> tuple[IrrepClass, ...]:
-        """Irreps merged with their conjugates, the trivial one first, with their matrices."""
+        """Irreps merged with their conjugates, with matrices; the trivial one comes first."""
         translations = Translations(self.table, self.inverses, self.identity, self.generators)
         regular = Regular(translations, self.class_of)
         return irrep_classes(self.character_table, regular)
 
     def fourier(self, f: Float[np.ndarray, "*batch element"]) -> list[Complex[np.ndarray, "..."]]:
-        r"""Return the Fourier coefficients f̂(ρ) = Σ_g f(g) ρ(g), one a class of irreps.
+        r"""Return the Fourier coefficients f̂(ρ) = Σ_g f(g) ρ(g), one per class of irreps.
 
         For real f the coefficient at ρ̄ is the conjugate, so the first member of a class suffices.
         Plancherel: Σ_g f(g)² = (1/n) Σ_classes (members) d ‖f̂(ρ)‖². On `"C12"` these are the
@@ -237,12 +243,12 @@ class FiniteGroup:
         Parameters
         ----------
         f
-            Real functions on the group.
+            Real functions on the group, shape (…, element).
 
         Returns
         -------
-        list
-            A (…, d, d) array for each of `irrep_classes`.
+        list of Complex[np.ndarray, "..."]
+            Coefficients of shape (…, d, d) for each of `irrep_classes`.
 
         Examples
         --------
@@ -250,30 +256,28 @@ class FiniteGroup:
         >>> c2 = group("C2")
         >>> [complex(part[0, 0]) for part in c2.fourier(np.array([1.0, 2.0]))]
         [(3+0j), (-1+0j)]
-
         """
         return [np.tensordot(f, irrep.unitary, axes=1) for irrep in self.irrep_classes]
 
     def inverse_fourier(
         self, coefficients: list[Complex[np.ndarray, "..."]]
     ) -> Float[np.ndarray, "*batch element"]:
-        r"""Return f(g) = (1/n) Σ_ρ d tr(f̂(ρ) ρ(g)*): the real function behind `fourier`.
+        r"""Return f(g) = (1/n) Σ_ρ d tr(f̂(ρ) ρ(g)*), the inverse of `fourier`.
 
         Parameters
         ----------
         coefficients
-            A (…, d, d) array for each of `irrep_classes`.
+            Coefficients f̂(ρ) of shape (…, d, d), one for each of `irrep_classes`.
 
         Raises
         ------
-        ValueError
-            Not one coefficient for each class of irreps.
-
+        MarginLensError
+            The number of coefficients differs from the number of irrep classes.
         """
         if len(coefficients) != len(self.irrep_classes):
             raise MarginLensError(
-                f"{self.name} has {len(self.irrep_classes)} classes of irreps but "
-                f"{len(coefficients)} coefficients were given; pass what `fourier` returns"
+                f"{self.name}: expected {len(self.irrep_classes)} coefficients, one for each "
+                f"class of irreps, got {len(coefficients)}; for example the result of `fourier`"
             )
         f = np.zeros((*coefficients[0].shape[:-2], self.order))
         for part, irrep in zip(coefficients, self.irrep_classes, strict=True):

@@ -1,6 +1,6 @@
-"""Groups that GAP knows: its library of small groups, and its library of character tables.
+"""Groups and character tables from the GAP libraries.
 
-GAP (https://www.gap-system.org) is an optional extra, run as a process of its own.
+GAP (https://www.gap-system.org) is an optional dependency and runs as a separate process.
 """
 
 from __future__ import annotations
@@ -52,14 +52,15 @@ _MEMORY = "4g"
 
 @dataclass(frozen=True, eq=False)
 class SmallGroup:
-    """A group of GAP's small groups library.
+    """Group of GAP's small groups library.
 
     Attributes
     ----------
     order, number
         As in ``SmallGroup(order, number)``.
     structure
-        GAP's StructureDescription, such as ``"C3 : C4"``, with our names of dihedral groups: D4, not D8,
+        GAP's StructureDescription, such as ``"C3 : C4"``, with our names of dihedral groups: D4,
+        not D8,
         has order 8; not unique.
     group
         The group, with the elements in GAP's order.
@@ -72,10 +73,10 @@ class SmallGroup:
 
 
 def find_gap() -> tuple[str, ...] | None:
-    """Return the command that starts GAP, or None.
+    """Return the command that starts GAP, or None if GAP is not installed.
 
-    The program named by the environment variable MARGINLENS_GAP, else that of the PyPI package
-    passagemath-gap in this environment, else `gap` on the PATH.
+    The first that exists of: the program named by the environment variable MARGINLENS_GAP, the
+    program of the PyPI package passagemath-gap in this environment, and `gap` on the PATH.
     """
     named = os.environ.get("MARGINLENS_GAP")
     if named:
@@ -90,30 +91,28 @@ def find_gap() -> tuple[str, ...] | None:
 
 
 def _command(program: Path) -> tuple[str, ...]:
-    """A GAP that lies in its own root folder, as wheels have it, must be told where that is."""
+    """Return the command of a GAP program, with its root folder where the program needs it."""
     if (program.parent / "lib" / "init.g").is_file():
         return (str(program), "-l", str(program.parent))
     return (str(program),)
 
 
 def run_gap(script: str, *, packages: Sequence[str] = (), timeout: int = 600) -> str:
-    """Return what GAP prints for a script, without its colours and its breaks of long lines.
+    """Run a GAP script and return its output without colours and line breaks.
 
     Parameters
     ----------
     script
-        GAP statements.
+        GAP statements to execute.
     packages
-        GAP packages that the script needs.
+        Names of the GAP packages that the script requires.
     timeout
-        Seconds after which GAP is stopped.
+        Time limit in seconds.
 
     Raises
     ------
-    ValueError
-        There is no GAP, it lacks a package, an error occurs in it, or it does not finish; the
-        message says what to do.
-
+    MarginLensError
+        GAP or one of the packages is missing, the script fails, or the time limit passes.
     """
     command = find_gap()
     if command is None:
@@ -131,19 +130,19 @@ def run_gap(script: str, *, packages: Sequence[str] = (), timeout: int = 600) ->
     missing = re.search(r"^@missing (\w+)", printed, re.MULTILINE)
     if missing is not None:
         raise MarginLensError(
-            f"this GAP lacks its package {missing.group(1)}; "
-            "pip install 'marginlens[gap]' brings a GAP that has it"
+            f"expected GAP with its package {missing.group(1)}, got one without; for example "
+            "from pip install 'marginlens[gap]'"
         )
     # After an error GAP goes on with the next statement, up to the end.
     failed = re.search(r"^(Syntax e|E)rror\b.*", errors, re.MULTILINE | re.DOTALL)
     if failed is not None or _END not in printed:
         words = " ".join((failed.group() if failed else errors or printed).split())
-        raise MarginLensError(f"GAP failed: {words[:200] or 'it printed nothing'}")
+        raise MarginLensError(f"GAP failed: {words[:200] or 'no output'}")
     return printed[printed.find(_BEGIN) + len(_BEGIN) : printed.rindex(_END)].strip()
 
 
 def _output(command: Sequence[str], script: str, timeout: int) -> tuple[str, str]:
-    """What a process prints, to each stream. It and all that it started end with the call."""
+    """Run a process and return its standard output and error; end its children too."""
     try:
         process = subprocess.Popen(
             command,
@@ -163,7 +162,7 @@ def _output(command: Sequence[str], script: str, timeout: int) -> tuple[str, str
             _kill(process)  # a wrapper script's children hold its pipes
             if isinstance(error, subprocess.TimeoutExpired):
                 raise MarginLensError(
-                    f"GAP did not finish in {timeout} s; take a smaller group, e.g. M11"
+                    f"GAP did not finish in {timeout} s; take a smaller group, for example M11"
                 ) from None
             raise
 
@@ -178,13 +177,17 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 @functools.cache
 def number_of_small_groups(order: int) -> int:
-    """Return how many groups of an order there are, up to isomorphism.
+    """Return the number of groups of an order, up to isomorphism.
+
+    Parameters
+    ----------
+    order
+        Order of the groups.
 
     Raises
     ------
-    ValueError
-        GAP is missing, or its library does not know.
-
+    MarginLensError
+        GAP is missing, or its library lacks this order.
     """
     script = (
         f"if SmallGroupsAvailable({order}) then Print(NumberSmallGroups({order})); "
@@ -193,8 +196,8 @@ def number_of_small_groups(order: int) -> int:
     count = int(run_gap(script, packages=["smallgrp"]).split()[-1])
     if count < 0:
         raise MarginLensError(
-            f"this GAP's library does not hold the groups of order {order}; the whole library "
-            "(Debian: gap-smallgrp-extra) has every order to 2000 but 1024, e.g. SmallGroup(24,3)"
+            f"expected an order that GAP's library covers, got {order}; for example "
+            "SmallGroup(24,3), or install the whole library (Debian: gap-smallgrp-extra)"
         )
     return count
 
@@ -202,22 +205,29 @@ def number_of_small_groups(order: int) -> int:
 def small_group(order: int, number: int) -> FiniteGroup:
     """Return SmallGroup(order, number) of GAP's library.
 
+    Parameters
+    ----------
+    order
+        Order of the group.
+    number
+        Number of the group among those of its order, from 1.
+
     Raises
     ------
-    ValueError
-        GAP is missing, there is no such group, or it is too large.
-
+    MarginLensError
+        GAP is missing, the group does not exist, or the group is too large.
     """
     name = f"SmallGroup({order},{number})"
     if not 1 <= order <= GREATEST_ORDER:
         raise MarginLensError(
-            f"{name}: order {order} is not between 1 and {GREATEST_ORDER}, e.g. SmallGroup(24,3)"
+            f"{name}: expected an order from 1 to {GREATEST_ORDER}, got {order}; for example "
+            "SmallGroup(24,3)"
         )
     count = number_of_small_groups(order)
     if not 1 <= number <= count:
-        groups = "is 1 group" if count == 1 else f"are {count} groups"
         raise MarginLensError(
-            f"{name}: there {groups} of order {order}; write SmallGroup({order},1)"
+            f"{name}: expected a number from 1 to {count} for order {order}, got {number}; for "
+            f"example SmallGroup({order},1)"
             + ("" if count == 1 else f" to SmallGroup({order},{count})")
         )
     (found,) = small_groups([(order, number)], describe=False)
@@ -227,20 +237,19 @@ def small_group(order: int, number: int) -> FiniteGroup:
 def small_groups(
     wanted: Sequence[tuple[int, int]], *, describe: bool = True
 ) -> Iterator[SmallGroup]:
-    """Make many groups of the library with one start of GAP.
+    """Yield groups of GAP's library, all from one GAP process.
 
     Parameters
     ----------
     wanted
-        Pairs (order, number).
+        Pairs (order, number) of the groups to read.
     describe
-        Whether to ask for structure descriptions, which take GAP some time.
+        Whether to compute structure descriptions, which is slow.
 
     Raises
     ------
-    ValueError
+    MarginLensError
         GAP is missing or fails.
-
     """
     pairs = ",".join(f"[{order},{number}]" for order, number in wanted)
     structure = "StructureDescription(G)" if describe else '""'
@@ -254,7 +263,7 @@ def small_groups(
     """
     lines = list(_lists(run_gap(script, packages=["smallgrp"], timeout=3600)))
     if [(order, number) for order, number, *_ in lines] != list(wanted):
-        raise MarginLensError(f"GAP printed {len(lines)} groups where {len(wanted)} were asked for")
+        raise MarginLensError(f"expected {len(wanted)} groups from GAP, got {len(lines)}")
     for order, number, structure, identity, images in lines:
         translations = [np.array(image, dtype=np.int64) - 1 for image in images]
         table = table_from_translations(translations or [np.arange(1)], identity - 1)
@@ -263,14 +272,14 @@ def small_groups(
 
 
 def our_structure(description: str) -> str:
-    """Return a description of GAP's with our names of dihedral groups.
+    """Convert a structure description of GAP to this package's names of dihedral groups.
 
-    GAP's D8 is the dihedral group of order 8, our D4; all other names are the same.
+    GAP's D8 is the dihedral group of order 8, here called D4; all other names agree.
 
     Parameters
     ----------
     description
-        GAP's StructureDescription.
+        Text of GAP's StructureDescription.
 
     Examples
     --------
@@ -282,17 +291,21 @@ def our_structure(description: str) -> str:
 
 @functools.cache
 def library_table(name: str) -> CharacterTable:
-    """Return a character table of GAP's library, such as that of M11.
+    """Return a character table from GAP's library, such as that of M11.
+
+    Parameters
+    ----------
+    name
+        Name of the table in GAP's library.
 
     Raises
     ------
-    ValueError
-        GAP is missing, knows no such table, or the group or its table is too large.
-
+    MarginLensError
+        GAP is missing, the table does not exist, or the group or its table is too large.
     """
     if re.fullmatch(r"[\w().,:+\-'^]{1,40}", name, flags=re.ASCII) is None:
         raise MarginLensError(
-            f"{name[:40]!r} is no name of a character table; write e.g. M11 or L2(8)"
+            f"expected the name of a character table, got {name[:40]!r}; for example M11 or L2(8)"
         )
     script = f"""
     t := CharacterTable("{name}");;
@@ -311,18 +324,18 @@ def library_table(name: str) -> CharacterTable:
     (found,) = _lists(run_gap(script, packages=["ctbllib"], timeout=120))
     if found is None:
         raise MarginLensError(
-            f"GAP's library has no character table {name!r}; write e.g. CharacterTable(M11) or "
-            "CharacterTable(L2(8))"
+            f"expected a character table of GAP's library, got {name!r}; for example "
+            "CharacterTable(M11) or CharacterTable(L2(8))"
         )
     if isinstance(found, int):
         raise MarginLensError(
-            f"{name} has {found} conjugacy classes, above {_GREATEST_CLASSES}; "
-            "take a smaller group, e.g. M24 (26)"
+            f"{name}: expected at most {_GREATEST_CLASSES} conjugacy classes, got {found}; for "
+            "example M24 (26)"
         )
     if len(found) == 1:
         raise MarginLensError(
-            f"{name} has order {found[0]:.3g}, above {_GREATEST_EXACT:.2g}, to which class sizes "
-            "are exact in float64; take a smaller group, e.g. M24"
+            f"{name}: expected an order of at most {_GREATEST_EXACT:.2g}, exact in float64, "
+            f"got {found[0]:.3g}; for example M24"
         )
     order, sizes, inverse, square, rows = found
     values = _numbers(rows)
@@ -340,7 +353,7 @@ def library_table(name: str) -> CharacterTable:
 
 
 def _numbers(rows: list[list[list]]) -> Complex[np.ndarray, "row column"]:
-    """The numbers Σ c exp(2πi (j − 1)/N) behind cells [N, [j, …], [c, …]]."""
+    """Evaluate cells [N, [j, …], [c, …]] as numbers Σ c exp(2πi (j − 1)/N)."""
     roots = {conductor: roots_of_unity(conductor) for row in rows for conductor, _, _ in row}
     values = [
         [
@@ -353,7 +366,7 @@ def _numbers(rows: list[list[list]]) -> Complex[np.ndarray, "row column"]:
 
 
 def _lists(printed: str) -> Iterator[list]:
-    """Lists that GAP printed one after the other, over as many lines as it liked."""
+    """Parse the lists that GAP printed one after the other, over any number of lines."""
     decoder = json.JSONDecoder()
     text = printed.strip()
     while text:

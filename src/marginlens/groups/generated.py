@@ -1,4 +1,4 @@
-"""Groups from generators: permutations in cycle notation, and matrices over the integers modulo m."""
+"""Groups from generators: permutations in cycle notation, and matrices modulo m."""
 
 from __future__ import annotations
 
@@ -20,16 +20,22 @@ __all__ = ["closure_table", "generated_table", "is_generated", "table_from_trans
 _GREATEST_POINT = 100
 _GREATEST_MODULUS = 10**6
 _GREATEST_SIZE = 12
-_EXAMPLES = "e.g. <(1,2,3),(1,2)> or <[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
+_EXAMPLES = "for example <(1,2,3),(1,2)> or <[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
 
 
 def is_generated(spec: str) -> bool:
-    """Whether a spec lists generators: it starts with `<`."""
+    """Return whether a spec lists generators: it starts with `<`.
+
+    Parameters
+    ----------
+    spec
+        Spec of a group.
+    """
     return spec.lstrip().startswith("<")
 
 
 def generated_table(spec: str) -> Int[np.ndarray, "element element"]:
-    """Return the Cayley table of the group that some generators generate.
+    """Return the Cayley table of the group that generators in a spec generate.
 
     `<(1,2,3),(1,2)>`: permutations of the points 1, 2, … in cycle notation; products of cycles, as
     in `(1,2)(3,4)`, and products in the group are composed from the right, (pq)(i) = p(q(i)).
@@ -38,11 +44,15 @@ def generated_table(spec: str) -> Int[np.ndarray, "element element"]:
     Elements are numbered in the order in which a breadth-first search from the identity finds them,
     multiplying by the generators from the right in the order given.
 
+    Parameters
+    ----------
+    spec
+        List of generators in angle brackets, as above.
+
     Raises
     ------
-    ValueError
-        Malformed cycles or matrices, a matrix that is not invertible, or a group too large, with
-        its order for permutations.
+    MarginLensError
+        The cycles or matrices are malformed, a matrix is singular, or the group is too large.
 
     Examples
     --------
@@ -50,19 +60,19 @@ def generated_table(spec: str) -> Int[np.ndarray, "element element"]:
     [[0, 1], [1, 0]]
     >>> generated_table("<[[1,1],[0,1]]> mod 3").tolist()
     [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
-
     """
     match = re.fullmatch(r"\s*<(.*)>\s*(?:mod\s*(\d+))?\s*", spec, flags=re.DOTALL | re.ASCII)
     if match is None:
-        raise MarginLensError(f"{spec[:60]!r} is no list of generators; write {_EXAMPLES}")
+        raise MarginLensError(f"expected a list of generators, got {spec[:60]!r}; {_EXAMPLES}")
     inside, modulus = match.group(1).strip(), match.group(2)
     if not inside:
-        raise MarginLensError(f"{spec[:60]!r} has no generators; write {_EXAMPLES}")
+        raise MarginLensError(f"expected at least one generator, got {spec[:60]!r}; {_EXAMPLES}")
     if inside.startswith("["):
         return _matrix_table(inside, modulus, spec)
     if modulus is not None:
         raise MarginLensError(
-            f"{spec[:60]!r}: a modulus belongs to matrices, e.g. <[[1,1],[0,1]]> mod 5"
+            f"{spec[:60]!r}: expected a modulus for matrices only, got one for permutations; "
+            "for example <[[1,1],[0,1]]> mod 5"
         )
     return _permutation_table(inside, spec)
 
@@ -78,15 +88,15 @@ def table_from_translations(
     Parameters
     ----------
     translations
-        For each generator the index of x·g, for each x.
+        Permutation x → x·g for each generator g, as an array of element indices of shape
+        (element,).
     identity
         Index of the identity.
 
     Raises
     ------
-    ValueError
+    MarginLensError
         The generators do not reach every element.
-
     """
     order = len(translations[0])
     columns = np.empty((order, order), dtype=np.int64)  # row y: x·y for each x
@@ -102,7 +112,9 @@ def table_from_translations(
                 columns[product] = translation[columns[element]]
                 queue.append(product)
     if not known.all():
-        raise MarginLensError(f"the generators reach only {int(known.sum())} of {order} elements")
+        raise MarginLensError(
+            f"expected generators of all {order} elements, got {int(known.sum())} elements"
+        )
     return columns.T.copy()
 
 
@@ -113,18 +125,19 @@ def closure_table(
     *,
     in_order: bool = False,
 ) -> Int[np.ndarray, "element element"]:
-    """Return the Cayley table of the group of some generators.
+    """Return the Cayley table of the group that generators generate.
 
     Parameters
     ----------
     identity
-        The identity, as an array of whole numbers; elements are equal where their arrays are.
+        Identity as an array of integers; elements are equal if their arrays are.
     multiply
-        Products of one element with each generator from the right.
+        Function that returns the products of one element with each generator, from the right.
     refuse
-        Raises, because the group is too large: called before more than one element too many is held.
+        Function that raises the error for a group that is too large.
     in_order
-        Number the elements in the lexicographic order of their arrays, not as they are found.
+        Number the elements in the lexicographic order of their arrays, instead of the order of the
+        search.
     """
     elements = [identity]
     index = {identity.tobytes(): 0}
@@ -152,8 +165,8 @@ def _permutation_table(inside: str, spec: str) -> np.ndarray:
     permutation = rf"{cycle}(?:\s*{cycle})*"
     if re.fullmatch(rf"{permutation}(?:\s*,\s*{permutation})*", inside, re.ASCII) is None:
         raise MarginLensError(
-            f"{spec[:60]!r}: malformed cycles; write permutations such as (1,2,3) or (1,2)(3,4), "
-            f"separated by commas, {_EXAMPLES}"
+            f"expected permutations separated by commas, got malformed cycles {spec[:60]!r}; "
+            f"{_EXAMPLES}"
         )
     longest = max(
         (digits.lstrip("0") for digits in re.findall(r"\d+", inside)), key=len, default=""
@@ -167,9 +180,7 @@ def _permutation_table(inside: str, spec: str) -> np.ndarray:
     points = [point for generator in written for c in generator for point in c]
     degree = max(points, default=1)
     if points and min(points) < 1:
-        raise MarginLensError(
-            f"{spec[:60]!r}: points are numbered from 1, got 0; write e.g. (1,2,3)"
-        )
+        raise MarginLensError(f"{spec[:60]!r}: expected points from 1, got 0; for example (1,2,3)")
     if degree > _GREATEST_POINT:
         raise _too_great(str(degree), spec)
     generators = np.array([_composed(generator, degree, spec) for generator in written])
@@ -184,20 +195,20 @@ def _permutation_table(inside: str, spec: str) -> np.ndarray:
 
 def _too_great(point: str, spec: str) -> ValueError:
     return ValueError(
-        f"{spec[:60]!r}: point {point} is above {_GREATEST_POINT}, the greatest accepted; "
-        "renumber the points, or give a Cayley table"
+        f"{spec[:60]!r}: expected points up to {_GREATEST_POINT}, got {point}; renumber the "
+        "points or give a Cayley table"
     )
 
 
 def _composed(cycles: list[list[int]], degree: int, spec: str) -> np.ndarray:
-    """Product of cycles, the rightmost applied first, as images of the points 0, …, degree − 1."""
+    """Return a product of cycles, the rightmost applied first, as images of 0, …, degree − 1."""
     result = np.arange(degree)
     for cycle in cycles:
         if len(set(cycle)) < len(cycle):
             repeated = next(point for point in cycle if cycle.count(point) > 1)
             raise MarginLensError(
-                f"{spec[:60]!r}: the cycle {tuple(cycle)} names {repeated} twice; "
-                "a cycle names each point once, e.g. (1,2,3)"
+                f"{spec[:60]!r}: expected each point once in a cycle, got {repeated} twice; "
+                "for example (1,2,3)"
             )
         step = np.arange(degree)
         points = np.array(cycle, dtype=np.int64) - 1
@@ -209,26 +220,28 @@ def _composed(cycles: list[list[int]], degree: int, spec: str) -> np.ndarray:
 def _matrix_table(inside: str, modulus: str | None, spec: str) -> np.ndarray:
     if modulus is None:
         raise MarginLensError(
-            f"{spec[:60]!r}: matrices need a modulus, e.g. <[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
+            f"{spec[:60]!r}: expected matrices with a modulus; for example "
+            "<[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"
         )
     m = int(modulus[:20])
     if not 2 <= m <= _GREATEST_MODULUS:
         raise MarginLensError(
-            f"{spec[:60]!r}: the modulus must be 2 to {_GREATEST_MODULUS}, "
-            f"got {modulus[:20]}{'…' * (len(modulus) > 20)}"
+            f"{spec[:60]!r}: expected a modulus from 2 to {_GREATEST_MODULUS}, got "
+            f"{modulus[:20]}{'…' * (len(modulus) > 20)}"
         )
     try:
         written = json.loads(f"[{inside}]")
     except (ValueError, RecursionError):  # also of numbers with thousands of digits
         raise MarginLensError(
-            f"{spec[:60]!r}: malformed matrices; write rows in brackets, {_EXAMPLES}"
+            f"expected matrices as rows in brackets, got malformed matrices {spec[:60]!r}; "
+            f"{_EXAMPLES}"
         ) from None
     matrices = [_matrix(entry, spec) % m for entry in written]
     sizes = {len(matrix) for matrix in matrices}
     if len(sizes) > 1:
         raise MarginLensError(
-            f"{spec[:60]!r}: matrices of different sizes ({', '.join(map(str, sorted(sizes)))}); "
-            "all must have as many rows"
+            f"{spec[:60]!r}: expected matrices of one size, got "
+            f"{', '.join(map(str, sorted(sizes)[:8]))} rows"
         )
     for matrix in matrices:
         _check_invertible(matrix, m, spec)
@@ -242,8 +255,8 @@ def _matrix_table(inside: str, modulus: str | None, spec: str) -> np.ndarray:
 
     def refuse() -> NoReturn:
         raise MarginLensError(
-            f"the group of {spec[:60]} has more than {GREATEST_ORDER} elements, the greatest order "
-            f"accepted; it would take more than {80e-9 * GREATEST_ORDER**2:.2g} GB of memory"
+            f"the group of {spec[:60]}: expected at most {GREATEST_ORDER} elements, got more; "
+            f"its table would take over {80e-9 * GREATEST_ORDER**2:.2g} GB of memory"
         )
 
     identity = np.eye(size, dtype=np.int64).reshape(-1)
@@ -260,8 +273,8 @@ def _matrix(entry: object, spec: str) -> np.ndarray:
     )
     if not square:
         raise MarginLensError(
-            f"{spec[:60]!r}: {json.dumps(entry)[:60]} is not a square matrix of whole numbers of at "
-            f"most {_GREATEST_SIZE} rows; write e.g. [[1,1],[0,1]]"
+            f"{spec[:60]!r}: expected a square integer matrix of at most {_GREATEST_SIZE} "
+            f"rows, got {json.dumps(entry)[:60]}; for example [[1,1],[0,1]]"
         )
     return np.array(rows, dtype=np.int64)
 
@@ -270,13 +283,13 @@ def _check_invertible(matrix: np.ndarray, m: int, spec: str) -> None:
     determinant = _determinant(matrix.tolist()) % m
     if math.gcd(determinant, m) != 1:
         raise MarginLensError(
-            f"{spec[:60]!r}: the matrix {matrix.tolist()} is singular modulo {m}: its determinant "
-            f"{determinant} has no inverse there"
+            f"{spec[:60]!r}: expected invertible matrices modulo {m}, got {matrix.tolist()} "
+            f"with determinant {determinant}"
         )
 
 
 def _determinant(rows: list[list[int]]) -> int:
-    """Determinant in whole numbers, by Bareiss's elimination: every division comes out even."""
+    """Return the determinant of an integer matrix, by Bareiss's exact elimination."""
     sign, previous = 1, 1
     while len(rows) > 1:
         pivot = next((i for i, row in enumerate(rows) if row[0]), None)

@@ -1,4 +1,4 @@
-"""A conjugation class of irreps: its character, and where there is a Cayley table its matrices."""
+"""Class of irreps up to complex conjugation: its character and its matrices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ _TYPES = {1: "real", 0: "complex", -1: "quaternionic"}
 
 @dataclass(frozen=True, eq=False)
 class Regular:
-    """What matrices are made from: the translations, and the class of each element."""
+    """Data from which irrep matrices are computed: translations and conjugacy classes.
+
+    Attributes
+    ----------
+    translations
+        Cayley table, inverses, identity and generators of the group.
+    class_of
+        Index of the conjugacy class of each element, shape (element,).
+    """
 
     translations: _irreps.Translations
     class_of: Int[np.ndarray, " element"]
@@ -30,7 +38,7 @@ class Regular:
 
 @dataclass(frozen=True, eq=False)
 class IrrepClass:
-    r"""A conjugation class {ρ, ρ̄} of irreps: what a neuron can specialise in.
+    r"""Conjugation class {ρ, ρ̄} of irreps, a feature in which a neuron can specialise.
 
     ============  ==================  ==============  ==================
     type          Frobenius–Schur ν   norm constant   isotypic dimension
@@ -43,22 +51,22 @@ class IrrepClass:
     Parameters
     ----------
     characters
-        The character table it belongs to.
+        Character table that the class belongs to.
     index
         Position among the group's classes of irreps; 0 is the trivial one.
     members
         Rows of the character table: one, or two for complex type.
     name
-        Unique in the group: `"k=1"` by frequency in cyclic groups, else degree and letter, `"4a"`.
+        Name, unique in the group: `"k=1"` by frequency in cyclic groups, else degree and letter,
+        `"4a"`.
     degree
-        d, of each member.
+        Degree d of each member.
     frobenius_schur
-        ν of each member.
+        Frobenius–Schur indicator ν of each member.
     frequency
-        k with χ(generator) = exp(2πi k/n), 0 <= k <= n/2, in cyclic groups; else None.
+        Frequency k with χ(generator) = exp(2πi k/n), 0 <= k <= n/2, in cyclic groups; else None.
     regular
-        The Cayley table, or None for a group known by its character table alone.
-
+        Data of the Cayley table, or None for a group with a character table only.
     """
 
     characters: CharacterTable
@@ -75,32 +83,32 @@ class IrrepClass:
 
     @property
     def type(self) -> str:
-        """`"real"`, `"complex"` or `"quaternionic"`."""
+        """Type of the irrep: `"real"`, `"complex"` or `"quaternionic"`."""
         return _TYPES[self.frobenius_schur]
 
     @property
     def dimension(self) -> int:
-        """Real dimension of the isotypic space: d² a member."""
+        """Real dimension of the isotypic space: d² per member."""
         return len(self.members) * self.degree**2
 
     @property
     def norm_constant(self) -> float:
-        """The constant c: √n / c is the best trilinear form on unit vectors of the class.
+        """Constant c: √n / c is the best trilinear form on unit vectors of the class.
 
-        √d for real type, √(2d) otherwise.
+        It is √d for real type and √(2d) otherwise.
         """
         return math.sqrt(self.degree if self.frobenius_schur == 1 else 2 * self.degree)
 
     @cached_property
     def normalized_character(self) -> Float[np.ndarray, " klass"]:
-        """Re χ(C) / d on each conjugacy class."""
+        """Values Re χ(C) / d on each conjugacy class C."""
         return frozen(np.real(self.characters.characters[self.members[0]]) / self.degree)
 
     def _cayley(self) -> Regular:
         if self.regular is None:
             raise MarginLensError(
-                f"{self.characters.name} is known by its character table alone, and so has no "
-                "matrices; take a group with a Cayley table, such as A5"
+                f"{self.characters.name}: expected a group with a Cayley table, got a "
+                "character table alone; for example A5"
             )
         return self.regular
 
@@ -114,15 +122,14 @@ class IrrepClass:
 
     @cached_property
     def isotypic_basis(self) -> Float[np.ndarray, "element dimension"]:
-        """Orthonormal real functions spanning the class: all its matrix coefficients.
+        """Orthonormal basis of real functions that span the class: all its matrix coefficients.
 
         Raises
         ------
         ArithmeticError
-            The numerical construction failed its own check.
-        ValueError
-            There is no Cayley table.
-
+            The numerical construction fails its check.
+        MarginLensError
+            The group has no Cayley table.
         """
         values, order = self._values, self.characters.order
         if self.degree == 1 and len(self.members) == 1:
@@ -138,22 +145,27 @@ class IrrepClass:
     def project(
         self, x: Float[np.ndarray, "*batch element"]
     ) -> Float[np.ndarray, "*batch element"]:
-        """Return the orthogonal projection of x onto the isotypic space."""
+        """Return the orthogonal projection of x onto the isotypic space.
+
+        Parameters
+        ----------
+        x
+            Real functions on the group, shape (…, element).
+        """
         return (x @ self.isotypic_basis) @ self.isotypic_basis.T
 
     @cached_property
     def unitary(self) -> Complex[np.ndarray, "element row column"]:
-        """A unitary irrep with the first member's character; real-valued when of real type.
+        """Unitary irrep with the first member's character; real-valued for real type.
 
         A homomorphism: `unitary[table[a, b]] == unitary[a] @ unitary[b]`.
 
         Raises
         ------
         ArithmeticError
-            The numerical construction failed its own check.
-        ValueError
-            There is no Cayley table.
-
+            The numerical construction fails its check.
+        MarginLensError
+            The group has no Cayley table.
         """
         values = self._values
         if self.degree == 1:
@@ -166,7 +178,7 @@ class IrrepClass:
 
     @cached_property
     def orthogonal(self) -> Float[np.ndarray, "element realrow realcolumn"]:
-        """The real irrep: ρ itself for real type, else [[Re ρ, −Im ρ], [Im ρ, Re ρ]]."""
+        """Real irrep: ρ itself for real type, else [[Re ρ, −Im ρ], [Im ρ, Re ρ]]."""
         if self.frobenius_schur == 1:
             return frozen(np.real(self.unitary).copy())
         return frozen(_irreps.realify(self.unitary))
@@ -175,7 +187,15 @@ class IrrepClass:
 def irrep_classes(
     characters: CharacterTable, regular: Regular | None = None
 ) -> tuple[IrrepClass, ...]:
-    """Merge irreps with their conjugates and name them, the trivial one first."""
+    """Merge irreps with their conjugates and name them, the trivial one first.
+
+    Parameters
+    ----------
+    characters
+        Character table of the group.
+    regular
+        Data of the Cayley table, or None for a group with a character table only.
+    """
     classes: list[IrrepClass] = []
     of_degree: dict[int, int] = {}
     for row, conjugate in enumerate(characters.conjugate_irrep.tolist()):

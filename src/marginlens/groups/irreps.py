@@ -17,7 +17,21 @@ _TOLERANCE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Translations:
-    """What the numerics need of a group: its table, inverses, identity and generators; a seed."""
+    """Data of a group for the numerical construction of irreps.
+
+    Attributes
+    ----------
+    table
+        Cayley table, shape (element, element).
+    inverses
+        Index of the inverse of each element, shape (element,).
+    identity
+        Index of the identity.
+    generators
+        Indices of elements that generate the group.
+    seed
+        Seed of the random elements of the group algebra.
+    """
 
     table: Int[np.ndarray, "element element"]
     inverses: Int[np.ndarray, " element"]
@@ -38,21 +52,22 @@ def isotypic_basis(
     Parameters
     ----------
     group
-        The group.
+        Cayley table, inverses, identity and generators of the group.
     character
-        χ(g), or χ + χ̄, by element.
+        Values χ(g), or (χ + χ̄)(g), shape (element,).
     degree
-        d = χ(1).
+        Degree d = χ(1) of the irrep.
     dimension
-        Of the space: d², or 2d² for χ + χ̄.
+        Dimension of the space: d², or 2d² for χ + χ̄.
 
     Raises
     ------
     ArithmeticError
         The columns do not span the space: the character is wrong.
 
-    Source: Serre 1977, *Linear Representations of Finite Groups*, section 2.6, theorem 8.
-
+    References
+    ----------
+    Serre 1977, *Linear Representations of Finite Groups*, section 2.6, theorem 8.
     """
     order = len(group.table)
     generator = np.random.default_rng([group.seed, dimension])
@@ -64,7 +79,7 @@ def isotypic_basis(
         diagonal = np.abs(np.diagonal(triangle))
         if diagonal.min() > 1e-5 * diagonal.max():
             return basis
-    raise ArithmeticError(f"an isotypic space of dimension {dimension} came out smaller")
+    raise ArithmeticError(f"expected an isotypic space of dimension {dimension}, got a smaller one")
 
 
 def unitary_irrep(
@@ -84,19 +99,18 @@ def unitary_irrep(
     Parameters
     ----------
     group
-        The group.
+        Cayley table, inverses, identity and generators of the group.
     basis
         Orthonormal columns spanning the d² dimensions of the isotypic space.
     character
-        χ(g) by element.
+        Values χ(g), shape (element,).
     real
-        Whether ρ is of real type (then `basis` is real).
+        Whether ρ is of real type, with a real `basis`.
 
     Raises
     ------
     ArithmeticError
         The result is not a unitary homomorphism with that character, to 1e-8.
-
     """
     residual = np.inf
     for attempt in range(_ATTEMPTS):
@@ -109,8 +123,8 @@ def unitary_irrep(
         if residual < _TOLERANCE:
             return irrep.astype(np.complex128)
     raise ArithmeticError(
-        f"an irrep of degree {round(np.sqrt(basis.shape[1]))} did not come out as a unitary "
-        f"homomorphism (residual {residual:.1e}, allowed {_TOLERANCE:.0e})"
+        f"expected a unitary homomorphism of degree {round(np.sqrt(basis.shape[1]))}, got a "
+        f"residual of {residual:.1e} (allowed {_TOLERANCE:.0e})"
     )
 
 
@@ -164,11 +178,22 @@ def irrep_error(
     character: Complex[np.ndarray, " element"],
     generator: np.random.Generator,
 ) -> float:
-    """Return the greatest entry by which ρ breaks a law of an irrep with character χ.
+    """Return the greatest violation of the laws of an irrep with character χ.
 
     It must be multiplicative, ρ(g) ρ(s) = ρ(gs) for every g and every s that generates the group,
     hence for all; unitary and of trace χ on every element; and its coefficients orthogonal as Schur
     has it: (d/n) Σ_g ρ(g) X ρ(g)* = tr(X) 1 for every matrix X (checked on a random one).
+
+    Parameters
+    ----------
+    group
+        Cayley table, inverses, identity and generators of the group.
+    irrep
+        Matrices ρ(g), shape (element, d, d).
+    character
+        Values χ(g), shape (element,).
+    generator
+        Random generator for the matrix X.
     """
     homomorphism = np.zeros(1)
     for s in group.generators:
@@ -187,6 +212,12 @@ def irrep_error(
 def realify(
     irrep: Complex[np.ndarray, "element row column"],
 ) -> Float[np.ndarray, "element realrow realcolumn"]:
-    """Return the real form [[Re ρ, −Im ρ], [Im ρ, Re ρ]], orthogonal where ρ is unitary."""
+    """Return the real form [[Re ρ, −Im ρ], [Im ρ, Re ρ]], orthogonal where ρ is unitary.
+
+    Parameters
+    ----------
+    irrep
+        Matrices ρ(g), shape (element, d, d).
+    """
     real, imaginary = np.real(irrep), np.imag(irrep)
     return np.block([[real, -imaginary], [imaginary, real]])

@@ -21,14 +21,14 @@ _LEAST_SIZE = {"GL": 1, "SL": 2, "PGL": 2, "PSL": 2, "AGL": 1, "Heis": 3}
 
 
 def log10_matrix_order(kind: MatrixKind, n: int, q: int) -> float:
-    """Return the decimal logarithm of a group's order.
+    """Return the decimal logarithm of the order of a matrix group.
 
     Parameters
     ----------
     kind
-        The family.
+        Family of the group, such as "SL".
     n, q
-        Size of the matrices and number of elements of the field; q ≥ 2.
+        Number of rows n of the matrices, and order q ≥ 2 of the field.
     """
     if kind == "Heis":
         return 3 * math.log10(q)
@@ -43,37 +43,43 @@ def log10_matrix_order(kind: MatrixKind, n: int, q: int) -> float:
 
 
 def matrix_problem(kind: MatrixKind, n: int, q: int) -> str | None:
-    """Return what is wrong with the numbers of a family, or None.
+    """Return the error text for invalid numbers of a matrix family, or None.
 
     Parameters
     ----------
     kind
-        The family.
+        Family of the group, such as "SL".
     n, q
-        Size of the matrices and number of elements of the field.
+        Number of rows n of the matrices, and order q of the field.
     """
     good = "Heis(3)" if kind == "Heis" else f"{kind}({max(_LEAST_SIZE[kind], 2)},3)"
     if n < _LEAST_SIZE[kind]:
-        return f"the matrices have at least {_LEAST_SIZE[kind]} rows, got {n}; e.g. {good}"
+        return (
+            f"expected matrices of at least {_LEAST_SIZE[kind]} rows, got {n}; for example {good}"
+        )
     # Only small fields can pass the limit on the order, so larger numbers are left to it.
     if q < 2 or (q < 10**4 and prime_power(q) is None):
-        return f"a field has a prime power of elements, such as 2, 3, 4 or 5, got {q}; e.g. {good}"
+        return (
+            f"expected a prime power as order of the field, such as 2, 3, 4 or 5, got {q}; for "
+            f"example {good}"
+        )
     return None
 
 
 def matrix_table(kind: MatrixKind, n: int, q: int) -> Int[np.ndarray, "element element"]:
     """Return the Cayley table of a matrix group over the field of q elements.
 
-    Elements are in lexicographic order of their entries, row by row. Those of PGL and PSL are matrices
+    Elements are in lexicographic order of their entries, row by row. Those of PGL and PSL are
+    matrices
     up to scalars, written with 1 as their first entry that is not 0; those of AGL(n,q) are the
     (n + 1) × (n + 1) matrices [[A, b], [0, 1]] of the maps x → Ax + b.
 
     Parameters
     ----------
     kind
-        The family.
+        Family of the group, such as "SL".
     n, q
-        Size of the matrices and number of elements of the field, see :func:`matrix_problem`.
+        Number of rows n of the matrices and order q of the field, see :func:`matrix_problem`.
 
     Examples
     --------
@@ -101,7 +107,7 @@ def matrix_table(kind: MatrixKind, n: int, q: int) -> Int[np.ndarray, "element e
 
 
 def _generators(kind: MatrixKind, n: int, field: FiniteField) -> Iterator[np.ndarray]:
-    """Elementary matrices, and what else a family needs."""
+    """Yield elementary matrices and the further generators of a family."""
     if kind == "Heis":
         for i in range(2):
             yield from (_elementary(3, i, i + 1, a) for a in field.basis)
@@ -118,7 +124,7 @@ def _generators(kind: MatrixKind, n: int, field: FiniteField) -> Iterator[np.nda
 
 
 def _elementary(size: int, i: int, j: int, entry: int) -> np.ndarray:
-    """The identity with one entry replaced."""
+    """Return the identity matrix with one entry replaced."""
     matrix = np.eye(size, dtype=np.int64)
     matrix[i, j] = entry
     return matrix

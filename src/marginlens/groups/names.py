@@ -1,4 +1,4 @@
-"""Names of groups: from any usual spelling to one canonical name and a Cayley table."""
+"""Names of groups: parsing of any usual spelling to a canonical name and a Cayley table."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ _FIELD = rf"(?:GF\s*\(\s*|(?:F|GF|Z)\s*_?\s*|Z\s*/\s*)?\{{?{_NUMBER}\}}?\s*(?:Z\
 
 
 class UnknownGroupError(MarginLensError):
-    """A spec that names no family of groups (and no table file).
+    """Error for a spec that names neither a family of groups nor a table file.
 
     Attributes
     ----------
     suggestion
-        The nearest name that exists, or None.
+        Nearest existing name, or None.
     """
 
     suggestion: str | None = None
@@ -70,20 +70,20 @@ class UnknownGroupError(MarginLensError):
 
 @dataclass(frozen=True, eq=False)
 class NamedGroup:
-    """A group as its name gives it, not built yet.
+    """Group described by its name, before its table is built.
 
     Attributes
     ----------
     name
-        The canonical name, whatever was typed.
+        Canonical name of the group.
     log10_order
         Decimal logarithm of the order.
     build
-        Makes the Cayley table.
+        Function that builds the Cayley table.
     notes
-        What a reader has to know of the name: its convention, or which action is meant.
+        Sentences for the reader on the name's convention or on the action meant.
     cyclic
-        The order n where the name is just C_n, which may act or be acted on in C7:C3.
+        Order n if the name is a plain C_n, which may act or be acted on in C7:C3; else None.
     """
 
     name: str
@@ -94,15 +94,15 @@ class NamedGroup:
 
     @property
     def note(self) -> str:
-        """The notes in one line."""
+        """Notes joined in one line."""
         return ". ".join(self.notes)
 
     def table(self) -> Int[np.ndarray, "element element"]:
-        """The Cayley table.
+        """Build the Cayley table of the group.
 
         Raises
         ------
-        ValueError
+        MarginLensError
             The group is too large.
         """
         check_order(self.log10_order, self.name)
@@ -110,7 +110,7 @@ class NamedGroup:
 
 
 def plain_text(text: str) -> str:
-    """Return text with typographical characters as people type them on a keyboard.
+    """Replace typographical characters by those of a plain keyboard.
 
     Subscripts become plain digits and superscripts powers; blackboard and full-width letters become
     plain letters.
@@ -118,7 +118,7 @@ def plain_text(text: str) -> str:
     Parameters
     ----------
     text
-        What was typed or pasted.
+        Typed or pasted text.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def plain_text(text: str) -> str:
 
 
 def named_group(text: str) -> NamedGroup:
-    """Read the name of a group.
+    """Parse the name of a group.
 
     ============================  =========  ===================================================
     name, and other spellings     order      elements, in order
@@ -153,7 +153,7 @@ def named_group(text: str) -> NamedGroup:
     F20, F21                      n          the Frobenius group: AGL(1,5), C7:C3
     V4, K4, C2^3                             C2xC2, C2xC2xC2
     S3xC4, S3 × C4                product    tuples, the last factor fastest
-    SmallGroup(24,3)              n          as GAP has them
+    SmallGroup(24,3)              n          in GAP's order
     ============================  =========  ===================================================
 
     Letters may be of any case; numbers may be subscripts, in braces or in brackets.
@@ -161,13 +161,13 @@ def named_group(text: str) -> NamedGroup:
     Parameters
     ----------
     text
-        What was typed.
+        Name of a group, in any of the spellings above.
 
     Raises
     ------
     UnknownGroupError
-        It is no such name; the message says the nearest that is.
-    ValueError
+        The text is not a name; the message suggests the nearest one.
+    MarginLensError
         The numbers are outside their family, or the group is infinite.
 
     Examples
@@ -183,11 +183,12 @@ def named_group(text: str) -> NamedGroup:
     if len(words) > _LONGEST:
         digits = re.search(r"\d{16}", words)
         problem = "far too large a group" if digits else f"a name of {len(words)} characters"
-        raise MarginLensError(f"{words[:40]!r}…: {problem}; write e.g. C12 or S5")
+        raise MarginLensError(f"{words[:40]!r}…: {problem}; for example C12 or S5")
     for part in re.split(_TIMES, words):
         if _INFINITE.fullmatch(part.strip()) is not None:
             raise MarginLensError(
-                f"{part.strip()!r} is an infinite group; expected a finite one, for example C12 or D5"
+                f"expected a finite group, got the infinite group {part.strip()!r}; for "
+                "example C12 or D5"
             )
     reader = _Reader(words)
     found = reader.product()
@@ -197,12 +198,12 @@ def named_group(text: str) -> NamedGroup:
 
 
 class _Reader:
-    """Recursive descent over a name: product, semidirect product, power, atom.
+    """Recursive-descent parser of a name: product, semidirect product, power, atom.
 
     Parameters
     ----------
     text
-        The name, already plain.
+        Name of a group in plain characters.
     """
 
     def __init__(self, text: str) -> None:
@@ -211,7 +212,7 @@ class _Reader:
         self._depth = 0
 
     def unknown(self) -> UnknownGroupError:
-        """The error for text that is no name, with the nearest one that is."""
+        """Return the error for an unknown name, with the nearest existing one."""
         shown = self.text[:60]
         suggestion = nearest_name(self.text)
         error = UnknownGroupError(
@@ -245,7 +246,8 @@ class _Reader:
         exponent = int(_only(match))
         if not 1 <= exponent <= 20:
             raise MarginLensError(
-                f"{self.text[:60]!r}: a power is 1 to 20, for example C2^3, got {exponent}"
+                f"{self.text[:60]!r}: expected a power from 1 to 20, got {exponent}; for "
+                "example C2^3"
             )
         power = found
         for _ in range(exponent - 1):
@@ -272,7 +274,7 @@ class _Reader:
         raise self.unknown()
 
     def _readings(self, *, bare: bool) -> Iterator[tuple[int, Callable[[], NamedGroup]]]:
-        """Where each reading of an atom at this place ends, and what makes it."""
+        """Yield each reading of the next atom: its end position and its constructor."""
         for family in FAMILIES:
             match = _pattern(family).match(self.text, self.place)
             if match is not None:
@@ -310,14 +312,14 @@ class _Reader:
 
 
 def _only(match: re.Match[str]) -> str:
-    """The one alternative that matched."""
+    """Return the one alternative that matched."""
     return next(part for part in match.groups() if part is not None)
 
 
 def _whole(digits: str, text: str) -> int:
     base, _, power = digits.partition("^")
     if len(base) > 15 or (value := int(base) ** int(power or 1)) >= 10**15:
-        raise MarginLensError(f"{text[:40]}: far too large a group; write e.g. C12 or S5")
+        raise MarginLensError(f"{text[:40]}: far too large a group; for example C12 or S5")
     return value
 
 
@@ -355,7 +357,7 @@ def _member(family: Family, numbers: tuple[int, ...], text: str) -> NamedGroup:
 
 
 def _neighbour(family: Family, numbers: tuple[int, ...]) -> str | None:
-    """The group of a family whose numbers are nearest to some that it has not."""
+    """Return the family's group whose numbers are nearest to invalid ones."""
     for step in (1, -1, 2, -2, 3, -3, 4, -4):
         for place in reversed(range(len(numbers))):
             near = (*numbers[:place], numbers[place] + step, *numbers[place + 1 :])
@@ -370,7 +372,7 @@ def _neighbour(family: Family, numbers: tuple[int, ...]) -> str | None:
 
 def _product(left: NamedGroup, right: NamedGroup) -> NamedGroup:
     if len(left.name) + len(right.name) > 2 * _LONGEST:
-        raise MarginLensError(f"{left.name[:40]}…: too many factors; write e.g. S3xC4")
+        raise MarginLensError(f"{left.name[:40]}…: too many factors; for example S3xC4")
     return NamedGroup(
         f"{left.name}x{right.name}",
         left.log10_order + right.log10_order,
@@ -380,7 +382,7 @@ def _product(left: NamedGroup, right: NamedGroup) -> NamedGroup:
 
 
 def _frobenius(order: int, text: str) -> NamedGroup:
-    """The Frobenius group of an order: AGL(1,q), or the only one of a prime by a cyclic group."""
+    """Return the Frobenius group of an order: AGL(1,q), or the unique C_p by a cyclic group."""
     if order > GREATEST_ORDER:
         check_order(math.log10(order), f"F{order}")
     for q in range(3, order):
@@ -390,8 +392,8 @@ def _frobenius(order: int, text: str) -> NamedGroup:
         if order % p == 0 and is_prime(p) and order // p > 1 and (p - 1) % (order // p) == 0:
             return named_group(f"C{p}:C{order // p}")
     raise MarginLensError(
-        f"{text[:60]!r}: F{order} is the Frobenius group of a prime p by a divisor of p - 1, or of a "
-        "field; expected an order such as 20 or 21, for example F20"
+        f"{text[:60]!r}: expected the order of a Frobenius group, got {order}; for example F20 "
+        "or F21"
     )
 
 
@@ -404,13 +406,13 @@ def _small(n: int, number: int) -> NamedGroup:
 
 
 def _semidirect(normal: NamedGroup, acting: NamedGroup, chosen: int | None) -> NamedGroup:
-    """C_n : C_m with an action: that chosen, or the first of the largest order."""
+    """Return C_n : C_m with the chosen action, or the first action of the largest order."""
     n, m = normal.cyclic, acting.cyclic
     written = f"{normal.name}:{acting.name}"
     if n is None or m is None:
         raise MarginLensError(
-            f"{written}: a semidirect product is read of two cyclic groups, for example C7:C3; for "
-            "others list generators, e.g. <(1,2,3),(1,2)>, or write SmallGroup(24,3)"
+            f"{written}: expected a semidirect product of two cyclic groups; for example "
+            "C7:C3, generators such as <(1,2,3),(1,2)>, or SmallGroup(24,3)"
         )
     log10_order = math.log10(n) + math.log10(m)
     check_order(log10_order, written)
@@ -421,7 +423,8 @@ def _semidirect(normal: NamedGroup, acting: NamedGroup, chosen: int | None) -> N
             by_subgroup.setdefault(powers, r)
     if not by_subgroup:
         raise MarginLensError(
-            f"{written}: C{m} acts on C{n} only trivially; for the direct product write C{n}xC{m}"
+            f"{written}: expected a nontrivial action, but C{m} acts on C{n} only trivially; "
+            f"for example the direct product C{n}xC{m}"
         )
     most = max(map(len, by_subgroup))
     usual = [r for powers, r in by_subgroup.items() if len(powers) == most]
@@ -431,8 +434,8 @@ def _semidirect(normal: NamedGroup, acting: NamedGroup, chosen: int | None) -> N
         powers = frozenset(pow(chosen, k, n) for k in range(m))
         if powers not in by_subgroup:
             raise MarginLensError(
-                f"{written}[{chosen}]: x → {chosen}x is no action of C{m} on C{n} but the trivial one; "
-                f"expected a number such as {usual[0]}, for example {written}[{usual[0]}]"
+                f"{written}[{chosen}]: expected a nontrivial action x → rx of C{m} on C{n}, "
+                f"got r = {chosen}; for example {written}[{usual[0]}]"
             )
         r = by_subgroup[powers]
     faithful = len({pow(r, k, n) for k in range(m)}) == m
@@ -447,12 +450,12 @@ def _semidirect(normal: NamedGroup, acting: NamedGroup, chosen: int | None) -> N
 
 
 def nearest_name(text: str) -> str | None:
-    """Return the name of a group that is spelled most like a text, or None if none is near.
+    """Return the group name with the most similar spelling, or None if all are far.
 
     Parameters
     ----------
     text
-        What was typed, and is no name.
+        Unknown name as it was typed.
 
     Examples
     --------
@@ -486,7 +489,7 @@ def _known(text: str) -> str | None:
 
 
 def _spellings(numbers: tuple[int, ...]) -> Iterator[tuple[str, str]]:
-    """Spellings of groups with numbers like some, in lower case, with their canonical names."""
+    """Yield spellings of groups with similar numbers, in lower case, with canonical names."""
     steps = (0, 1, -1, 2, -2, 3, -3, 4, -4)
     single = {(n + step,) for n in (*numbers, 4) for step in steps}
     pairs = (

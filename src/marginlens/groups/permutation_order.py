@@ -1,4 +1,4 @@
-"""The order of a permutation group that is too large to list, by random Schreier–Sims."""
+"""Order of a large permutation group, by the random Schreier–Sims algorithm."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ _TRIVIAL_IN_A_ROW = 40  # a proper subgroup holds at most half of the elements
 
 
 def permutation_order(generators: Sequence[Int[np.ndarray, " point"]]) -> int:
-    """Return the order of the group that some permutations generate.
+    """Return the order of the group that permutations generate.
 
     A chain of point stabilisers, G = G₀ > G₁ > …, with the orbit of a new point in each: the order
-    is the product of their lengths. Random elements are divided by representatives of the orbits
-    that they move the points to; what is left over, if anything, is a new generator further down.
-    It ends when forty random elements in a row leave nothing over: wrong (and then too small) with
-    a chance of about one in 2^40.
+    is the product of their lengths. Random elements are divided by coset representatives; a
+    nontrivial remainder is a new generator of a later stabiliser. The search ends after forty
+    random elements in a row without a remainder; the result is then too small with probability of
+    about 2^−40.
 
     Parameters
     ----------
     generators
-        Images of the points 0, 1, …, at least one permutation.
+        Images of the points 0, 1, … under each permutation, shape (point,); at least one
+        permutation.
 
     Notes
     -----
@@ -35,7 +36,6 @@ def permutation_order(generators: Sequence[Int[np.ndarray, " point"]]) -> int:
     --------
     >>> permutation_order([np.array([1, 2, 3, 0]), np.array([1, 0, 2, 3])])
     24
-
     """
     points = np.arange(len(generators[0]))
     chain: list[_Level] = []
@@ -69,21 +69,20 @@ def permutation_order(generators: Sequence[Int[np.ndarray, " point"]]) -> int:
 
 @dataclass
 class _Level:
-    """Orbit of a point under the stabiliser of those before it.
+    """Orbit of a point under the stabiliser of the earlier points.
 
     Attributes
     ----------
     point
-        The point.
+        Point whose orbit this level holds.
     generators
         Elements of the stabiliser found so far.
     orbit
-        Where they move the point.
+        Points that the stabiliser moves `point` to.
     representative
-        Row q: an element that moves the point to q, for q in the orbit.
+        Row q: an element that moves `point` to q, for q in the orbit.
     known
-        Whether q is in the orbit.
-
+        Mask of the points in the orbit.
     """
 
     point: int
@@ -101,7 +100,7 @@ class _Level:
         return cls(point, [], [point], representative, known)
 
     def add(self, generator: np.ndarray) -> None:
-        """Take one more generator, and extend the orbit."""
+        """Add a generator and extend the orbit."""
         self.generators.append(generator)
         done = len(self.orbit)
         self._reach(np.array(self.orbit), generator)
@@ -120,7 +119,7 @@ class _Level:
 
 
 def _sift(element: np.ndarray, chain: list[_Level]) -> bool:
-    """Divide an element by the chain; whether something was left over, which the chain then takes."""
+    """Divide an element by the chain, which takes a nontrivial remainder; return if it did."""
     depth = 0
     for level in chain:
         image = element[level.point]

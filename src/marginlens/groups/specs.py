@@ -1,4 +1,4 @@
-"""From a name, a file, generators or a Cayley table to a group."""
+"""Construction of a group from a name, a file, generators or a Cayley table."""
 
 from __future__ import annotations
 
@@ -46,18 +46,20 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
     Parameters
     ----------
     spec
-        A name as :func:`~marginlens.groups.names.named_group` reads it: `"C12"`, `"Z/12"`, `"D5"`
-        (order 10), `"S5"`, `"Q8"`, `"SL(2,3)"`, `"C7:C3"`, `"S3xC4"`, with GAP `"SmallGroup(24,3)"`;
-        permutations `"<(1,2,3),(1,2)>"` or matrices `"<[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"` that
-        generate it; a path to a file as :func:`~marginlens.groups.table_files.read_table` reads it;
-        or the table itself.
+        Spec of the group: a name that :func:`~marginlens.groups.names.named_group` reads, such as
+        `"C12"`, `"Z/12"`, `"D5"` (order 10), `"S5"`, `"Q8"`, `"SL(2,3)"`, `"C7:C3"`, `"S3xC4"`,
+        with GAP `"SmallGroup(24,3)"`; permutations `"<(1,2,3),(1,2)>"` or matrices
+        `"<[[1,1],[0,1]],[[0,1],[1,0]]> mod 5"` that generate it; a path to a file that
+        :func:`~marginlens.groups.table_files.read_table` reads; or the table itself, shape
+        (element, element).
     name
-        How to call it; by default its canonical name, the file's name, or `table`.
+        Name of the group in reports; by default its canonical name, the file's name, or `table`.
 
     Raises
     ------
-    ValueError
-        Unknown name, unreadable file, a table that is no group, or an order above the greatest.
+    MarginLensError
+        The name is unknown, the file is unreadable, the table is not a group's, or the order is too
+        large.
 
     Examples
     --------
@@ -72,7 +74,6 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
     ...
     marginlens.groups.names.UnknownGroupError: unknown group 'Dh5'; did you mean D5? expected a name
     such as C12, D5, S5, Q8, SL(2,3), S3xC4, <(1,2,3),(1,2)> or a path to a table such as group.csv
-
     """
     if isinstance(spec, str) and not is_table_file(spec):
         words = spec.strip()
@@ -81,8 +82,8 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
         library = _library_name(words)
         if library is not None:
             raise MarginLensError(
-                f"{library} is known by its character table alone: it can be predicted, and has no "
-                "Cayley table here; take a group such as A5 or SmallGroup(24,3)"
+                f"{library}: expected a group with a Cayley table, got a character table "
+                "alone, enough for a prediction only; for example A5 or SmallGroup(24,3)"
             )
         if not _is_path(words):
             named = named_group(words)
@@ -98,12 +99,12 @@ def group(spec: str | Path | ArrayLike, *, name: str | None = None) -> FiniteGro
 
 
 def is_group_name(text: str) -> bool:
-    """Whether a text is a group's name, in any spelling, and so no path.
+    """Return whether a text is a group's name, in any spelling, and so not a path.
 
     Parameters
     ----------
     text
-        What was typed.
+        Text as it was typed.
 
     Examples
     --------
@@ -120,26 +121,25 @@ def is_group_name(text: str) -> bool:
 
 
 def group_or_characters(spec: str) -> FiniteGroup | CharacterTable:
-    """Return what a spec names: a group, or one that is known by its character table alone.
+    """Return the group of a spec, or its character table if only that is available.
 
     Parameters
     ----------
     spec
-        As for `group`; or `"CharacterTable(M11)"`, or a sporadic group's name such as `"M11"`, from
-        GAP's library of character tables.
+        Spec as for `group`; or `"CharacterTable(M11)"`, or a sporadic group's name such as `"M11"`,
+        from GAP's library of character tables.
 
     Raises
     ------
-    ValueError
-        As for `group`; or GAP is missing, or does not know the table.
-
+    MarginLensError
+        The spec is invalid as for `group`, GAP is missing, or its library lacks the table.
     """
     name = _library_name(spec.strip())
     return group(spec) if name is None else library_table(name)
 
 
 def _library_name(words: str) -> str | None:
-    """Name in GAP's library of character tables, if the spec is one."""
+    """Return the name in GAP's library of character tables, or None for other specs."""
     if words.lower() in _BY_LOWER_CASE:
         return _BY_LOWER_CASE[words.lower()]
     match = re.fullmatch(r"CharacterTable\((.+)\)", words, re.IGNORECASE)
@@ -147,7 +147,7 @@ def _library_name(words: str) -> str | None:
 
 
 def _tidy(words: str) -> str:
-    """A list of generators without spaces, but for those around `mod`."""
+    """Remove the spaces of a list of generators, except around `mod`."""
     return re.sub(r"mod", " mod ", re.sub(r"\s+", "", words))
 
 

@@ -14,14 +14,20 @@ GREATEST_ORDER = 200
 
 
 def subgroups(group: FiniteGroup) -> list[Bool[np.ndarray, " element"]]:
-    """Every subgroup, as a mask of its elements, from the trivial one to the whole group.
+    """Return every subgroup as a mask of its elements, from the trivial one to the group.
 
-    Cyclic extension: the joins of subgroups found so far with cyclic ones, until there are no new ones.
+    Method: cyclic extension, which joins known subgroups with cyclic ones until no new subgroup
+    appears.
+
+    Parameters
+    ----------
+    group
+        Finite group of at most ``GREATEST_ORDER`` elements.
 
     Raises
     ------
-    ValueError
-        If the group has more than ``GREATEST_ORDER`` elements.
+    MarginLensError
+        The group has more than ``GREATEST_ORDER`` elements.
 
     Examples
     --------
@@ -32,7 +38,7 @@ def subgroups(group: FiniteGroup) -> list[Bool[np.ndarray, " element"]]:
     n = group.order
     if n > GREATEST_ORDER:
         raise MarginLensError(
-            f"{group.name} has {n} elements; subgroups are listed up to order {GREATEST_ORDER}"
+            f"{group.name}: expected at most {GREATEST_ORDER} elements to list subgroups, got {n}"
         )
     cyclic = {_generated(group, np.arange(n) == g).tobytes() for g in range(n)}
     found = set(cyclic)
@@ -55,7 +61,7 @@ def subgroups(group: FiniteGroup) -> list[Bool[np.ndarray, " element"]]:
 
 
 def _generated(group: FiniteGroup, mask: Bool[np.ndarray, " element"]) -> np.ndarray:
-    """The least subgroup that holds the elements: products until there are no new ones."""
+    """Return the least subgroup that contains the elements, by repeated products."""
     mask = mask.copy()
     mask[group.identity] = True
     while True:
@@ -69,12 +75,28 @@ def _generated(group: FiniteGroup, mask: Bool[np.ndarray, " element"]) -> np.nda
 def left_cosets(
     group: FiniteGroup, subgroup: Bool[np.ndarray, " element"]
 ) -> Int[np.ndarray, " element"]:
-    """For each element a the number of its coset aH: the least element in it."""
+    """Return the left coset aH of each element a, numbered by the least element in it.
+
+    Parameters
+    ----------
+    group
+        Finite group G.
+    subgroup
+        Mask of the elements of the subgroup H, shape (element,).
+    """
     return group.table[:, np.flatnonzero(subgroup)].min(1)
 
 
 def right_cosets(
     group: FiniteGroup, subgroup: Bool[np.ndarray, " element"]
 ) -> Int[np.ndarray, " element"]:
-    """For each element b the number of its coset Hb."""
+    """Return the right coset Hb of each element b, numbered by the least element in it.
+
+    Parameters
+    ----------
+    group
+        Finite group G.
+    subgroup
+        Mask of the elements of the subgroup H, shape (element,).
+    """
     return group.table[np.flatnonzero(subgroup)].min(0)

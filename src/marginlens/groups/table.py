@@ -1,4 +1,4 @@
-"""Cayley tables: validation that an array is the table of a group."""
+"""Validation of Cayley tables."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from marginlens.errors import MarginLensError
 GREATEST_ORDER = 2000
 """Greatest order of a group accepted: characters, irreps and bases are dense order × order arrays."""
 
-EXAMPLE_TABLE = "e.g. [[0, 1], [1, 0]] for C2"
+EXAMPLE_TABLE = "for example [[0, 1], [1, 0]] for C2"
 
 
 def check_order(log10_order: float, what: str) -> None:
-    """Refuse groups too large to handle, before anything of their size is built.
+    """Refuse groups that are too large, before memory of their size is allocated.
 
     Parameters
     ----------
     log10_order
         Decimal logarithm of the order (an order such as 99! does not fit a float).
     what
-        How the message names the group.
+        Name of the group in the error message.
 
     Raises
     ------
-    ValueError
-        Order above `GREATEST_ORDER`; the message estimates the memory it would take.
-
+    MarginLensError
+        The order exceeds `GREATEST_ORDER`; the message estimates the memory.
     """
     if log10_order <= math.log10(GREATEST_ORDER) + 1e-12:
         return
@@ -39,21 +38,27 @@ def check_order(log10_order: float, what: str) -> None:
     memory = f"{10**log10_gigabytes:.3g}" if log10_gigabytes < 6 else f"10^{log10_gigabytes:.0f}"
     order = f"{10**log10_order:.0f}" if log10_order < 9 else f"about 10^{log10_order:.0f}"
     raise MarginLensError(
-        f"{what} has order {order}, which would take about {memory} GB of memory; "
-        f"the greatest order accepted is {GREATEST_ORDER}, e.g. S6 (720)"
+        f"{what}: expected an order of at most {GREATEST_ORDER}, got {order}, which would take "
+        f"about {memory} GB of memory; for example S6 (720)"
     )
 
 
 def as_integer_square(
     table: ArrayLike, *, what: str = "the table"
 ) -> Int[np.ndarray, "element element"]:
-    """Make an array of integers out of what was given, or say why it is not a square of them.
+    """Convert an array to a square array of integers.
+
+    Parameters
+    ----------
+    table
+        Nested list or array of integers, shape (element, element).
+    what
+        Name of the table in the error message.
 
     Raises
     ------
-    ValueError
-        Not rectangular, not square, empty, too large, or of another type than integers.
-
+    MarginLensError
+        The array is ragged, not square, empty, too large, or not of integers.
     """
     try:
         array = np.asarray(table)
@@ -85,14 +90,16 @@ def validate_table(table: ArrayLike) -> Int[np.ndarray, "element element"]:
     Parameters
     ----------
     table
-        `table[a, b]` is the index of a·b.
+        Candidate table, shape (element, element): `table[a, b]` is the index of a·b.
 
     Raises
     ------
-    ValueError
-        Names the first entries that contradict a group.
+    MarginLensError
+        The table is not a group's; the message names the first contradicting entries.
 
-    Source: Clifford & Preston 1961, *The Algebraic Theory of Semigroups* I, section 1.2.
+    References
+    ----------
+    Clifford & Preston 1961, *The Algebraic Theory of Semigroups* I, section 1.2.
 
     Examples
     --------
@@ -103,7 +110,6 @@ def validate_table(table: ArrayLike) -> Int[np.ndarray, "element element"]:
     ...
     marginlens.errors.MarginLensError: the table is no group: row 1 holds 1 twice (each row must
     hold 0..1 once)
-
     """
     array = as_integer_square(table)
     _check_range(array)
@@ -144,11 +150,15 @@ def _check_latin(table: np.ndarray, line: str) -> None:
 def find_identity(table: Int[np.ndarray, "element element"]) -> int:
     """Return the element e with e·x = x·e = x for all x.
 
+    Parameters
+    ----------
+    table
+        Cayley table, shape (element, element).
+
     Raises
     ------
-    ValueError
-        There is none.
-
+    MarginLensError
+        The table has no identity.
     """
     everything = np.arange(len(table))
     left = (table == everything).all(axis=1)
@@ -165,20 +175,19 @@ def find_identity(table: Int[np.ndarray, "element element"]) -> int:
 def generating_set(
     table: Int[np.ndarray, "element element"], identity: int, *, check_associative: bool = False
 ) -> tuple[int, ...]:
-    """Return elements that generate the group, each one outside what those before it generate.
+    """Return elements that generate the group, each outside the subgroup of its predecessors.
 
     Parameters
     ----------
     table, identity
-        A Latin square with its identity.
+        Latin square of shape (element, element), and the index of its identity.
     check_associative
-        Apply Light's test to each generator as it is found.
+        Whether to apply Light's associativity test to each generator.
 
     Raises
     ------
-    ValueError
-        Not associative.
-
+    MarginLensError
+        The table is not associative.
     """
     reached = np.zeros(len(table), dtype=bool)
     reached[identity] = True
@@ -208,6 +217,12 @@ def _light_test(table: np.ndarray, middle: int) -> None:
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
-    """Cached arrays are shared: make writing into one an error."""
+    """Make a shared, cached array read-only and return it.
+
+    Parameters
+    ----------
+    array
+        Array to make read-only, in place.
+    """
     array.setflags(write=False)
     return array

@@ -1,4 +1,4 @@
-"""Cayley tables in files: delimited text, JSON, GAP's lists and NumPy arrays, recognised by content."""
+"""Cayley tables in files: delimited text, JSON, GAP lists and NumPy arrays."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TABLE_SUFFIXES = (
 )
 """Endings of files that a Cayley table is read from."""
 
-_USUAL = ".csv, .tsv, .txt, .json, .jsonl, .g, .npy or .npz file, e.g. group.csv"
+_USUAL = ".csv, .tsv, .txt, .json, .jsonl, .g, .npy or .npz file, for example group.csv"
 _LARGEST = 64_000_000  # bytes of a text file
 _LARGEST_LINE = 4_000_000  # characters
 _LARGEST_SOURCE = 8_000_000  # characters of a list that is no JSON, whose syntax tree takes memory
@@ -62,14 +62,15 @@ _OPERATION = re.compile(r"-\s*[-+]|[*/@~%&|^]|(?<![eE])\+|[A-Za-z_]\w*\s*\(")
 
 @dataclass(frozen=True, eq=False)
 class TableFile:
-    """A table read from a file: square, of integers from 0, and not yet known to be a group's.
+    """Table read from a file: square, with integers from 0, not yet checked to be a group's.
 
     Attributes
     ----------
     table
-        `table[a, b]` is the index of a·b.
+        Product table, shape (element, element): `table[a, b]` is the index of a·b.
     note
-        How entries became indices where the file has labels or counts from 1; empty otherwise.
+        Rule that converted entries to indices where the file has labels or counts from 1; empty
+        otherwise.
     """
 
     table: Int[np.ndarray, "element element"]
@@ -77,12 +78,12 @@ class TableFile:
 
 
 def is_table_file(text: str) -> bool:
-    """Whether a text ends as the name of a table's file does.
+    """Return whether a text ends like the name of a table file.
 
     Parameters
     ----------
     text
-        What was typed.
+        Text as it was typed.
 
     Examples
     --------
@@ -93,15 +94,15 @@ def is_table_file(text: str) -> bool:
 
 
 def file_name(path: str | Path) -> str:
-    """Return what the group in a file is called: the file's name with its ending, in one line.
+    """Return the name of a file's group: the file name with its ending, in one line.
 
-    With the ending it is never taken for the name of a family: C5.csv may hold any group. Where it
-    would read as an operation (`x in y.csv`), its spaces become underscores.
+    The ending keeps the name apart from those of families: C5.csv may hold any group. Spaces become
+    underscores in names that would read as an operation (`x in y.csv`).
 
     Parameters
     ----------
     path
-        The file, or only its name.
+        Path or name of the file.
 
     Examples
     --------
@@ -119,36 +120,38 @@ def file_name(path: str | Path) -> str:
 def read_table(path: Path) -> TableFile:
     """Read a Cayley table from a file.
 
-    Text may be UTF-8 or UTF-16. Entries are separated by tabs, semicolons, commas, bars or spaces, with
+    Text may be UTF-8 or UTF-16. Entries are separated by tabs, semicolons, commas, bars or spaces,
+    with
     or without quotes, blank lines, comments (`#`), a header row and a header column; or they are a
     nested list, as JSON, GAP, Python, NumPy and Matlab write it, or an object with `table`, also as
     one line of JSON. `.npy` and `.npz` hold an array of integers or whole floats.
 
-    Integers count from 0, or from 1 if the greatest is the order and 0 is missing. Other entries are
+    Integers count from 0, or from 1 if the greatest is the order and 0 is missing. Other entries
+    are
     labels: the header says their order, and where the file has none the first row does.
 
     Parameters
     ----------
     path
-        The file; row a, column b is the product a·b.
+        Path of the file; its row a and column b hold the product a·b.
 
     Raises
     ------
-    ValueError
-        No such file, another kind of file, or entries that are no elements; the first one is named.
-
+    MarginLensError
+        The file is missing, of another kind, or has entries that are not elements; the message
+        names the first one.
     """
     is_file = os.path.isfile(path)  # noqa: PTH113 (False, too, for names that no file can have)
     if os.path.isdir(path):  # noqa: PTH112
         raise MarginLensError(
-            f"{path}: expected a file with a Cayley table, got a folder, e.g. group.csv"
+            f"{path}: expected a file with a Cayley table, got a folder; for example group.csv"
         )
     if path.suffix.lower() not in TABLE_SUFFIXES:
         problem = "" if is_file else "no such file, and no group's name; "
-        raise MarginLensError(f"{path}: {problem}a table is read from a {_USUAL}")
+        raise MarginLensError(f"{path}: {problem}expected a {_USUAL}")
     if not is_file:
         raise MarginLensError(
-            f"{path}: no such file; expected a file with a Cayley table, e.g. group.csv"
+            f"{path}: expected a file with a Cayley table, got no such file; for example group.csv"
         )
     if path.suffix.lower() == ".npy":
         return table_of(_npy(path), what=str(path))
@@ -157,7 +160,7 @@ def read_table(path: Path) -> TableFile:
     text = _text(path)
     if not text.strip():
         raise MarginLensError(
-            f"{path}: the file is empty; expected a Cayley table, {EXAMPLE_TABLE}"
+            f"{path}: expected a Cayley table, got an empty file; {EXAMPLE_TABLE}"
         )
     listed = _listed(text, str(path))
     grid = _delimited(text, str(path)) if listed is None else listed
@@ -180,7 +183,7 @@ def _npy(path: Path) -> np.ndarray:
 
 
 def _npz(path: Path) -> np.ndarray:
-    """The one array of an archive, or the one called `table`."""
+    """Return the only array of an archive, or the one called `table`."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
@@ -202,7 +205,7 @@ def _npz(path: Path) -> np.ndarray:
 
 
 def _member(member: zipfile.ZipExtFile, what: str) -> np.ndarray:
-    """An array whose header was checked before anything of its size is read."""
+    """Read an array of an archive after a check of its declared size."""
     try:
         if np.lib.format.read_magic(member) == (1, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
@@ -234,19 +237,19 @@ def _check_shape(shape: tuple[int, ...], what: str) -> None:
 
 
 def table_of(table: ArrayLike, *, what: str = "the table") -> TableFile:
-    """Return the table that an array holds: of integers or whole floats, from 0 or 1, or of labels.
+    """Convert an array of integers, whole floats or labels to a table of indices from 0.
 
     Parameters
     ----------
     table
-        Row a, column b is the product a·b.
+        Product table, shape (element, element): row a, column b is a·b.
     what
-        What messages call it.
+        Name of the table in messages.
 
     Raises
     ------
-    ValueError
-        It is not square, too large, or has an entry that is no element.
+    MarginLensError
+        The array is not square, is too large, or has an entry that is not an element.
 
     Examples
     --------
@@ -278,7 +281,7 @@ def table_of(table: ArrayLike, *, what: str = "the table") -> TableFile:
 
 
 def _counted(table: np.ndarray) -> TableFile:
-    """A table of integers that counts from 0, or from 1."""
+    """Return a table of integers that count from 0 or from 1."""
     order = len(table)
     if table.min() == 1 and table.max() == order:
         return TableFile(table - 1, _FROM_ONE.format(order, order - 1))
@@ -290,7 +293,7 @@ def _counted(table: np.ndarray) -> TableFile:
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """Entries as texts, row by row, and where they stood."""
+    """Entries as texts, row by row, with their places in the file."""
 
     rows: list[list[str]]
     what: str
@@ -300,7 +303,7 @@ class _Grid:
     first: tuple[int, int] = (0, 0)
 
     def where(self, a: int, b: int) -> str:
-        """Place of an entry, for messages."""
+        """Return the place of an entry for messages."""
         if self.lines:
             return f"{self.what}, line {self.lines[a]}, entry {b + 1 + self.first[1]}"
         return f"{self.what}, entry ({a + self.first[0]},{b + self.first[1]})"
@@ -310,16 +313,21 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _LARGEST:
             raise MarginLensError(
-                f"{path}: {path.stat().st_size / 1e6:.0f} MB of text, at most {_LARGEST / 1e6:.0f} are "
-                "read; write the table with numpy.save(path, table)"
+                f"{path}: expected at most {_LARGEST / 1e6:.0f} MB of text, got "
+                f"{path.stat().st_size / 1e6:.0f} MB; write the table with numpy.save(path, "
+                "table)"
             )
         content = path.read_bytes()
     except OSError as error:
         raise MarginLensError(f"{path}: cannot be read ({error.strerror})") from None
     kind = next((words for start, words in _NO_TABLES if start in content[:200].lower()), None)
     if kind is not None:
-        raise MarginLensError(f"{path}: expected comma-separated integers, e.g. 0,1, got {kind}")
-    problem = ValueError(f"{path}: not a text file; expected comma-separated integers, e.g. 0,1")
+        raise MarginLensError(
+            f"{path}: expected comma-separated integers, got {kind}; for example 0,1"
+        )
+    problem = ValueError(
+        f"{path}: expected comma-separated integers, got a binary file; for example 0,1"
+    )
     try:
         text = content.decode(_encoding(content))
     except UnicodeDecodeError:
@@ -330,7 +338,7 @@ def _text(path: Path) -> str:
 
 
 def _encoding(content: bytes) -> str:
-    """By the byte order mark, else by where the zeros are, else UTF-8."""
+    """Detect the encoding from the byte order mark or zero bytes; UTF-8 by default."""
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8-sig"),
         (codecs.BOM_UTF32_LE, "utf-32"),
@@ -350,7 +358,7 @@ def _encoding(content: bytes) -> str:
 
 
 def _delimited(text: str, what: str) -> _Grid:
-    """Rows of a text by the separator that makes them equally long."""
+    """Split a text into rows of equal length by the separator that achieves it."""
     lines = [
         (number, line.strip(" \f\v"))
         for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1)
@@ -358,11 +366,14 @@ def _delimited(text: str, what: str) -> _Grid:
     ]
     lines = [(n, re.sub(r"\s#.*", "", line)) for n, line in lines if not _is_remark(line)]
     if not lines:
-        raise MarginLensError(f"{what}: only comments; expected a Cayley table, {EXAMPLE_TABLE}")
+        raise MarginLensError(
+            f"{what}: expected a Cayley table, got comments only; {EXAMPLE_TABLE}"
+        )
     for number, line in lines:
         if len(line) > _LARGEST_LINE:
             raise MarginLensError(
-                f"{what}, line {number}: {len(line)} characters; expected a row, e.g. 0,1"
+                f"{what}, line {number}: expected a row, got {len(line)} characters; for "
+                "example 0,1"
             )
     check_order(math.log10(max(len(lines) - 1, 1)), what)
     numbers = tuple(number for number, _ in lines)
@@ -382,21 +393,21 @@ def _delimited(text: str, what: str) -> _Grid:
         check_order(math.log10(max(len(row) - 1, 1)), f"{what}, line {number}")
         if len(row) != len(best[0]):
             raise MarginLensError(
-                f"{what}, line {number}: {len(row)} entries where line {numbers[0]} has "
-                f"{len(best[0])}; a Cayley table is square, {EXAMPLE_TABLE}"
+                f"{what}, line {number}: expected {len(best[0])} entries as in line "
+                f"{numbers[0]}, got {len(row)}; {EXAMPLE_TABLE}"
             )
     return _Grid(best, what, numbers)
 
 
 def _is_remark(line: str) -> bool:
-    """Whether a line is a comment, the rule under a header, or a spreadsheet's `sep=;`."""
+    """Return whether a line is a comment, the rule under a header, or `sep=;`."""
     if re.fullmatch(r'"?sep=."?', line):
         return True
     return line.lstrip().startswith(("#", "%", "//")) or _RULE.fullmatch(line) is not None
 
 
 def _split(lines: list[str], separator: str) -> list[list[str]]:
-    """Rows of fields, without empty columns at either end."""
+    """Split lines into fields and drop empty columns at both ends."""
     try:
         rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
     except csv.Error:  # a field of megabytes
@@ -412,7 +423,7 @@ def _split(lines: list[str], separator: str) -> list[list[str]]:
 
 
 def _listed(text: str, what: str) -> _Grid | None:
-    """Rows of a nested list or an object, or None if the text is something else."""
+    """Return the rows of a nested list or an object, or None for other texts."""
     body = "\n".join(
         line for line in _answers(text.splitlines()) if not line.lstrip().startswith(("#", "%"))
     )
@@ -433,7 +444,7 @@ def _listed(text: str, what: str) -> _Grid | None:
 
 
 def _answers(lines: list[str]) -> list[str]:
-    """Lines that GAP printed, of a session that was copied with its prompts; else all lines."""
+    """Return the output lines of a copied GAP session without its prompts."""
     if not any(line.startswith("gap>") for line in lines):
         return lines
     printed = [line for line in lines if not _PROMPT.match(line)]
@@ -442,7 +453,7 @@ def _answers(lines: list[str]) -> list[str]:
 
 
 def _value(body: str, what: str) -> Any:
-    """What JSON, or several lines of it, or another notation of a nested list says."""
+    """Parse JSON, JSON lines, or a nested list in another notation."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -455,7 +466,8 @@ def _value(body: str, what: str) -> Any:
             pass
     if len(body) > _LARGEST_SOURCE:
         raise MarginLensError(
-            f"{what}: no JSON, and too long to be read as another list; write e.g. [[0, 1], [1, 0]]"
+            f"{what}: expected JSON, got a text too long for other notations; for example [[0, "
+            "1], [1, 0]]"
         )
     for source in _notations(body):
         if _OPERATION.search(_STRING.sub("''", source)):
@@ -472,7 +484,7 @@ def _value(body: str, what: str) -> Any:
 
 
 def _notations(body: str) -> list[str]:
-    """The text as Python would write it, from GAP, Mathematica, NumPy and Matlab."""
+    """Convert the list notations of GAP, Mathematica, NumPy and Matlab to Python's."""
     body = re.sub(
         r"\[\s*(\d{1,4})\s*\.\.\s*(\d{1,4})\s*\]",  # GAP's ranges
         lambda match: str(list(range(int(match[1]), int(match[2]) + 1))),
@@ -492,7 +504,7 @@ def _notations(body: str) -> list[str]:
 
 
 def _of_lines(values: list[Any], what: str) -> Any:
-    """Lines of JSON: rows of a table, or objects of which one has it."""
+    """Combine JSON lines: rows of a table, or objects of which one has the table."""
     if all(isinstance(value, list) for value in values):
         nested = [value for value in values if value and isinstance(value[0], list)]
         if not nested:
@@ -514,7 +526,7 @@ def _key(value: dict[Any, Any], names: Sequence[str]) -> Any:
 
 
 def _innermost(value: dict[Any, Any]) -> dict[Any, Any]:
-    """The one object with a table inside objects that have none, such as `{"group": {"table": …}}`."""
+    """Unwrap objects with a single object inside, such as `{"group": {"table": …}}`."""
     while _key(value, _KEYS) is None:
         inner = [one for one in value.values() if isinstance(one, dict) and _holds_table(one)]
         if len(inner) != 1:
@@ -528,7 +540,7 @@ def _holds_table(value: dict[Any, Any]) -> bool:
 
 
 def _grid_of(value: Any, what: str) -> _Grid:
-    """Entries of a nested list, of an object with one, or of an object of objects."""
+    """Return the entries of a nested list, of an object with one, or of an object of objects."""
     labels: tuple[str, ...] = ()
     base = None
     if isinstance(value, dict):
@@ -577,14 +589,14 @@ def _entry(value: Any) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Headed:
-    """The square of entries, and the labels that its header gives, if it has one."""
+    """Square of entries with the labels of its header, if it has one."""
 
     grid: _Grid
     labels: tuple[str, ...]
 
 
 def _without_headers(grid: _Grid) -> _Headed:
-    """Take off a header row, a header column, or both."""
+    """Remove a header row, a header column, or both."""
     rows = grid.rows
     height, width = len(rows), len(rows[0])
     top, left = rows[0], [row[0] for row in rows]
@@ -607,7 +619,9 @@ def _without_headers(grid: _Grid) -> _Headed:
         )
     check_order(math.log10(height), grid.what)
     if grid.labels and len(grid.labels) != height:
-        raise MarginLensError(f"{grid.what}: {len(grid.labels)} labels for {height} elements")
+        raise MarginLensError(
+            f"{grid.what}: expected {height} labels, one for each element, got {len(grid.labels)}"
+        )
     return _Headed(grid, _distinct(grid.labels, grid))
 
 
@@ -619,7 +633,7 @@ def _body(
 
 
 def _are_labels(header: list[str], rows: list[list[str]]) -> bool:
-    """Whether a line beside a square is its header: words, or numbers of which the square consists."""
+    """Return whether a line beside a square is its header."""
     if any(_whole(label) is None for label in header):
         return True
     known = {_whole(label) for label in header}
@@ -628,7 +642,7 @@ def _are_labels(header: list[str], rows: list[list[str]]) -> bool:
 
 
 def _has_corner(rows: list[list[str]]) -> bool:
-    """Whether the first row and column are headers: the corner's entry stands nowhere else."""
+    """Return whether the corner entry occurs only there: first row and column are headers."""
     corner, top, left = rows[0][0], rows[0][1:], [row[0] for row in rows[1:]]
     if len(rows) < 2 or len(set(top)) < len(top) or set(top) != set(left):
         return False
@@ -651,7 +665,7 @@ def _distinct(labels: Sequence[str], grid: _Grid) -> tuple[str, ...]:
 
 
 def _whole(text: str) -> int | None:
-    """The whole number that a text says: 3, 3.0, 3,0 or 3e0."""
+    """Return the whole number in a text such as 3, 3.0, 3,0 or 3e0, else None."""
     # Eighteen digits fit an int64; anything longer is out of range in any case.
     if re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
         return int(text)
@@ -662,7 +676,7 @@ def _whole(text: str) -> int | None:
 
 
 def _indexed(headed: _Headed) -> TableFile:
-    """Map entries to indices, by number or by label."""
+    """Convert entries to indices, by number or by label."""
     grid, labels, n = headed.grid, headed.labels, len(headed.grid.rows)
     texts = dict.fromkeys(entry for row in grid.rows for entry in row)
     numbers = {text: _whole(text) for text in texts}
@@ -721,11 +735,12 @@ def _labelled(headed: _Headed, texts: dict[str, None], numbers: dict[str, int | 
             if entry not in place:
                 if not entry:
                     raise MarginLensError(
-                        f"{grid.where(a, b)} is empty; expected an element, e.g. {labels[0]}"
+                        f"{grid.where(a, b)}: expected an element, got an empty entry; for "
+                        f"example {labels[0]}"
                     )
                 raise MarginLensError(
-                    f"{grid.where(a, b)}: {_quoted(entry)} is no element; the {source} has "
-                    f"{_list(labels)}"
+                    f"{grid.where(a, b)}: expected one of the elements of the {source} "
+                    f"({_list(labels)}), got {_quoted(entry)}"
                 )
     return TableFile(_mapped(grid, place), _numbering(labels, source))
 
@@ -744,16 +759,17 @@ def _refuse_text(grid: _Grid, numbers: dict[str, int | None]) -> None:
             if numbers[entry] is None:
                 if not entry:
                     raise MarginLensError(
-                        f"{grid.where(a, b)} is empty; expected a whole number, e.g. 0"
+                        f"{grid.where(a, b)}: expected a whole number, got an empty entry; for "
+                        "example 0"
                     )
                 raise MarginLensError(
-                    f"{grid.where(a, b)}: {_quoted(entry)} makes it not a table of integers; rows are "
-                    "integers, e.g. 1,2,0, or labels, e.g. a,b,e"
+                    f"{grid.where(a, b)}: expected integers or labels, got {_quoted(entry)}; "
+                    "for example rows 1,2,0 or a,b,e"
                 )
 
 
 def _row_of_labels(rows: list[list[str]]) -> int:
-    """The identity's row, which lists the elements in order, and equals its column; else the first."""
+    """Return the identity's row, which lists the elements in order; else the first row."""
     for a, row in enumerate(rows):
         if row[0] == rows[0][a] and row == [other[a] for other in rows]:
             return a

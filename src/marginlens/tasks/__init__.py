@@ -1,4 +1,4 @@
-"""What is to be learned: inputs, answers, and the features a neuron can specialise in."""
+"""Tasks: inputs, their right answers, and the features in which neurons can specialise."""
 
 from marginlens.public_names import keep_public_names
 from marginlens.tasks.addition import Addition, addition

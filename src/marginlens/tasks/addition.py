@@ -1,4 +1,4 @@
-"""Addition of numbers with several digits in a base, digit by digit."""
+"""Addition of multi-digit numbers in a base, one digit of the sum per row."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["Addition", "addition"]
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """Rows of an addition.
+    """Rows of the addition task.
 
     Attributes
     ----------
     inputs
-        Digits of a, digits of b, each most significant first and padded by zeros, and the token that
-        asks for a digit of the sum: base + j asks for that of base^j.
+        Digits of a, digits of b, each most significant first with leading zeros, and a query token:
+        base + j asks for the digit of base^j in the sum. Shape (row, slot).
     answers
-        That digit.
+        Queried digit of the sum, shape (row,).
     lengths
-        Digits of the longer of a and b, without the zeros in front; 0 has one.
+        Number of digits of the longer of a and b without leading zeros, shape (row,); 0 has one
+        digit.
     """
 
     inputs: Int[np.ndarray, "row slot"]
@@ -35,21 +36,22 @@ class Addition:
 
 
 def addition(base: int, digits: int) -> Addition:
-    """List all additions of two numbers of up to so many digits, once for each digit of the sum.
+    """List all additions of two numbers with a limited number of digits.
 
     Row (a, b, j) asks for floor((a + b) / base^j) mod base, j = 0, ..., digits; j runs fastest.
 
     Parameters
     ----------
     base
-        2 (binary) or more.
+        Base of the digits, 2 (binary) or more.
     digits
-        Of each number.
+        Number of digits of each addend, at least 1.
 
     Raises
     ------
-    ValueError
-        If base or digits are impossible, or the rows base^(2 digits) (digits + 1) too many to list.
+    MarginLensError
+        The base or number of digits is invalid, or the base^(2 digits) (digits + 1) rows are too
+        many to list.
 
     Examples
     --------
@@ -62,14 +64,18 @@ def addition(base: int, digits: int) -> Addition:
     """
     name = f"addition({base},{digits})"
     if base < 2:
-        raise MarginLensError(f"{name}: a base is 2 or more, e.g. addition(10,2)")
+        raise MarginLensError(
+            f"{name}: expected a base of 2 or more, got {base}; for example addition(10,2)"
+        )
     if digits < 1:
-        raise MarginLensError(f"{name}: numbers have at least 1 digit, e.g. addition(10,2)")
+        raise MarginLensError(
+            f"{name}: expected at least 1 digit, got {digits}; for example addition(10,2)"
+        )
     if 2 * digits * math.log(base) + math.log(digits + 1) > math.log(GREATEST_LISTED):
         rows = f"{base}^{2 * digits} * {digits + 1} rows"
         raise MarginLensError(
-            f"{name} has {rows}, more than the {GREATEST_LISTED} that are listed; "
-            f"take e.g. {_good(base)}"
+            f"{name}: expected at most {GREATEST_LISTED} rows, got {rows}; for example "
+            f"{_good(base)}"
         )
     count = base**digits
     place = base ** np.arange(digits)[::-1]
@@ -83,7 +89,7 @@ def addition(base: int, digits: int) -> Addition:
 
 
 def _good(base: int) -> str:
-    """The largest addition in the base that is listed; in base 10 where there is none."""
+    """Return the largest addition in the base that is listed, or one in base 10."""
     digits = 0
     while base ** (2 * digits + 2) * (digits + 2) <= GREATEST_LISTED:
         digits += 1

@@ -1,4 +1,4 @@
-"""Coordinates in which an operation is the product of a group."""
+"""Coordinates in which a binary operation is the product of a group."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ __all__ = ["GroupCoordinates", "group_coordinates"]
 
 @dataclass(frozen=True, eq=False)
 class GroupCoordinates:
-    r"""A group that an operation becomes when its inputs and answers are renumbered.
+    r"""Group that an operation becomes after renumbering its inputs and answers.
 
-    With $\lambda$, $\rho$ and $\gamma$ the arrays below, $\lambda_i \circ \rho_j = \gamma_{ij}$ where
+    With $\lambda$, $\rho$ and $\gamma$ the arrays below, $\lambda_i \circ \rho_j = \gamma_{ij}$
+    where
     $ij$ is the group's product.
 
     Attributes
     ----------
     group
-        The group; cyclic ones with their elements 0, 1, 2, ... in order.
+        Finite group; cyclic groups have their elements 0, 1, 2, ... in order.
     left, right, classes
-        For each element of the group, the operation's element that it is as first input, as second
-        input, and as answer.
+        Element of the operation that each element of the group is as first input, as second input,
+        and as answer, shape (element,).
     words
-        Sentence that says how the elements are renumbered.
+        Sentence about the renumbering for reports.
     """
 
     group: FiniteGroup
@@ -41,23 +42,25 @@ class GroupCoordinates:
 
 
 def group_coordinates(task: Task) -> GroupCoordinates | None:
-    r"""Find a group behind a binary operation, on all elements or on the units modulo n.
+    r"""Return the group behind a binary operation, on all elements or on the units modulo n.
 
     Every row and column of the table must hold each answer once; then $P(x \circ r, l \circ y) = x
-    \circ y$, for an r and an l, is a table with an identity, and by Albert's theorem it is a group's
+    \circ y$, for an r and an l, is a table with an identity, and by Albert's theorem it is a
+    group's
     exactly if the operation is a group's product up to renumbering of inputs and answers. So
-    multiplication modulo a prime p is C_{p-1} on the units, by the discrete logarithm, and subtraction
+    multiplication modulo a prime p is C_{p-1} on the units, by the discrete logarithm, and
+    subtraction
     is C_n with the second input negated.
 
     Parameters
     ----------
     task
-        Table of pairs of elements.
+        Task over pairs of elements.
 
     Returns
     -------
     GroupCoordinates or None
-        None where neither all elements nor the units have such a table.
+        Coordinates, or None if neither all elements nor the units form such a table.
 
     References
     ----------
@@ -94,7 +97,7 @@ def _subsets(task: Task) -> Iterator[np.ndarray]:
 
 
 def _of_part(table: np.ndarray, elements: np.ndarray, task: Task) -> GroupCoordinates | None:
-    """Coordinates on some of the elements; None where these do not form a group."""
+    """Return coordinates on some of the elements, or None if these do not form a group."""
     part = table[np.ix_(elements, elements)]
     answers, numbers = np.unique(part, return_inverse=True)
     count = len(elements)

@@ -1,4 +1,4 @@
-"""Binary operations written as Python functions in settings files: read as syntax, never run."""
+"""Parser of binary operations written as Python lambdas; nothing is executed."""
 
 from __future__ import annotations
 
@@ -28,28 +28,30 @@ _GOOD = 'for example "lambda x: (x[0]*x[1])%59"'
 
 
 def lambda_operation(text: str, order: int) -> Operation:
-    """Read the text of a Python function of two numbers and tabulate it on 0, ..., order - 1.
+    """Parse a Python function of two numbers and tabulate it on 0, ..., order - 1.
 
-    Whole numbers, the two inputs, + - * // % ** and other operators on whole numbers, comparisons,
-    ``a if condition else b`` and the functions ``pow``, ``abs``, ``min``, ``max`` and ``int`` are read.
-    Rows at which Python would raise (a division by zero, an inverse that is none) are left out.
+    The grammar has whole numbers, the two inputs, + - * // % ** and other operators on whole
+    numbers, comparisons, ``a if condition else b`` and the functions ``pow``, ``abs``, ``min``,
+    ``max`` and ``int``. Rows at which Python would raise (a division by zero, a missing inverse)
+    are left out.
 
     Parameters
     ----------
     text
-        For example ``"lambda x: (x[0]+x[1])%59"`` or ``"lambda a, b: a*pow(b, -1, 59) % 59"``.
+        Source of the function, for example ``"lambda x: (x[0]+x[1])%59"`` or ``"lambda a, b:
+        a*pow(b, -1, 59) % 59"``.
     order
-        Number of elements.
+        Number of elements n.
 
     Returns
     -------
     Operation
-        Named as ``task`` reads it where it has such a name, else by its text.
+        Tabulated operation; its name is one that ``task`` reads, if it has one, otherwise the text.
 
     Raises
     ------
-    ValueError
-        Naming the text, if it holds anything else or its values are no elements.
+    MarginLensError
+        The text holds anything else, or a value is not an element.
 
     Examples
     --------
@@ -62,7 +64,7 @@ def lambda_operation(text: str, order: int) -> Operation:
     shown = repr(text if len(text) <= _LONGEST else f"{text[:60]}...")
     if len(text) > _LONGEST:
         raise MarginLensError(
-            f"the operation {shown} has {len(text)} characters; expected {_LONGEST}"
+            f"the operation {shown}: expected at most {_LONGEST} characters, got {len(text)}"
         )
     body, letters = _body(text, shown)
     value = _Reader(letters, shown).value(body)
@@ -73,40 +75,42 @@ def lambda_operation(text: str, order: int) -> Operation:
         except (ZeroDivisionError, ValueError) as error:
             if isinstance(error, _TooLargeError):
                 raise MarginLensError(
-                    f"the operation {shown} reaches numbers too large to read"
+                    f"the operation {shown} reaches numbers too large to compute"
                 ) from None
             continue
         if isinstance(answer, bool) or not 0 <= answer < order:
             raise MarginLensError(
-                f"the operation {shown} gives {answer} for {tuple(row)}; expected one of the "
-                f"{order} elements 0 to {order - 1}"
+                f"the operation {shown}: expected an element 0 to {order - 1}, got {answer} "
+                f"for {tuple(row)}"
             )
         rows.append(row)
         answers.append(answer)
     if not rows:
-        raise MarginLensError(f"the operation {shown} is defined for no pair of 0 to {order - 1}")
+        raise MarginLensError(
+            f"the operation {shown} is undefined for every pair of 0 to {order - 1}"
+        )
     inputs, found = np.array(rows), np.array(answers)
     name = _formula_name(body, letters, order, inputs, found) or ast.unparse(body)
     return Operation(name, group(f"C{order}"), inputs, found)
 
 
 class _TooLargeError(ValueError):
-    """A number has more bits than are worked with."""
+    """Error for a number above the limit of bits."""
 
 
 def _body(text: str, shown: str) -> tuple[ast.expr, tuple[str, ...]]:
-    """Body of the function, and its arguments' names."""
+    """Return the body of the function and the names of its arguments."""
     try:
         tree = ast.parse(text.strip().rstrip(","), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise MarginLensError(f"the operation {shown} is no Python function; {_GOOD}") from None
+        raise MarginLensError(f"expected a Python function, got {shown}; {_GOOD}") from None
     if not isinstance(tree, ast.Lambda):
-        raise MarginLensError(f"the operation {shown} is no lambda; {_GOOD}")
+        raise MarginLensError(f"expected a lambda, got {shown}; {_GOOD}")
     given = tree.args
     others = given.posonlyargs or given.kwonlyargs or given.vararg or given.kwarg or given.defaults
     if others or len(given.args) not in (1, 2):
         raise MarginLensError(
-            f"the operation {shown} is no function of one pair or two numbers; {_GOOD}"
+            f"expected a function of one pair or two numbers, got {shown}; {_GOOD}"
         )
     return tree.body, tuple(one.arg for one in given.args)
 
@@ -138,18 +142,18 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 
 
 class _Reader:
-    """Turns the nodes of a function into closures on two whole numbers."""
+    """Compiler from syntax nodes to closures on two whole numbers."""
 
     def __init__(self, letters: tuple[str, ...], shown: str) -> None:
         self.letters, self.shown = letters, shown
 
     def value(self, node: ast.expr) -> Value:
-        """The closure of a node.
+        """Return the closure of a node.
 
         Raises
         ------
-        ValueError
-            If the node is none of those that are read.
+        MarginLensError
+            The node is outside the grammar.
         """
         place = _place(node, self.letters)
         if place is not None:
@@ -179,8 +183,8 @@ class _Reader:
             case ast.Call(func=ast.Name(id=name), args=nodes, keywords=[]):
                 return self._call(name, [self.value(one) for one in nodes])
         raise MarginLensError(
-            f"the operation {self.shown} is not read: {ast.unparse(node)[:40]!r} is none of whole "
-            f"numbers, the two inputs, + - * // % ** and pow; {_GOOD}"
+            f"the operation {self.shown}: expected whole numbers, the two inputs, + - * // % "
+            f"** and pow, got {ast.unparse(node)[:40]!r}; {_GOOD}"
         )
 
     def _call(self, name: str, parts: list[Value]) -> Value:
@@ -193,13 +197,13 @@ class _Reader:
             of = {"abs": abs, "int": int, "min": min, "max": max}[name]
             return lambda x, y: of(*(part(x, y) for part in parts))
         raise MarginLensError(
-            f"the operation {self.shown} is not read: it calls {name!r} with {count} arguments; "
-            "expected pow, abs, min, max or int"
+            f"the operation {self.shown}: expected a call of pow, abs, min, max or int, got "
+            f"{name!r} with {count} arguments"
         )
 
 
 def _place(node: ast.expr, letters: tuple[str, ...]) -> int | None:
-    """0 or 1 if the node is the first or the second input."""
+    """Return 0 or 1 if the node is the first or the second input, else None."""
     if isinstance(node, ast.Name) and len(letters) == 2 and node.id in letters:
         return letters.index(node.id)
     match node:
@@ -216,9 +220,9 @@ def _bounded(value: int) -> int:
 
 
 def _power(base: int, power: int) -> int:
-    """Base to the power in whole numbers; ValueError where Python would give a fraction."""
+    """Return an integer power; raises ValueError where Python would return a fraction."""
     if power < 0:
-        raise MarginLensError("a negative power is no whole number")
+        raise MarginLensError("expected a power that is a whole number, got a negative power")
     if abs(base) > 1 and abs(base).bit_length() * power > _MOST_BITS:
         raise _TooLargeError
     return base**power
@@ -227,7 +231,7 @@ def _power(base: int, power: int) -> int:
 def _formula_name(
     body: ast.expr, letters: tuple[str, ...], order: int, inputs: np.ndarray, answers: np.ndarray
 ) -> str | None:
-    """Name such as ``x*y mod 11``, if the function is that formula with these rows and answers."""
+    """Return a name such as ``x*y mod 11`` if the function equals that formula, else None."""
     try:
         written = ast.unparse(_AsFormula(letters, order).visit(_copy(body)))
         # as papers write it: xy^2 for x*y**2
@@ -246,13 +250,13 @@ def _copy(body: ast.expr) -> ast.expr:
 
 
 class _AsFormula(ast.NodeTransformer):
-    """Inputs as x and y, remainders by the order left out, inverses as quotients."""
+    """Rewriter from a lambda's body to a formula in x and y."""
 
     def __init__(self, letters: tuple[str, ...], order: int) -> None:
         self.letters, self.order = letters, order
 
     def visit(self, node: Any) -> Any:
-        """The node as it is written in a formula."""
+        """Return the node as a formula writes it."""
         if isinstance(node, ast.expr) and (place := _place(node, self.letters)) is not None:
             return ast.Name(id="xy"[place], ctx=ast.Load())
         match node:

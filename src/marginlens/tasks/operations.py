@@ -47,16 +47,16 @@ _WORD_ALONE = re.compile(r"[xy\d^*·\s-]+")
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """A binary operation, row by row.
+    """Binary operation, row by row.
 
     Attributes
     ----------
     name
-        ``"x/y mod 97"``, ``"xyx^-1 in S5"``.
+        Canonical name, such as ``"x/y mod 97"`` or ``"xyx^-1 in S5"``.
     elements
-        The group that inputs and answers are elements of: C_n for operations modulo n.
+        Group of the inputs and answers: C_n for operations modulo n.
     inputs, answers
-        The pairs (x, y) for which it is defined, the last one fastest, and x∘y.
+        Pairs (x, y) in the domain, shape (row, 2), the last one fastest, and x∘y, shape (row,).
     """
 
     name: str
@@ -66,13 +66,18 @@ class Operation:
 
     @property
     def is_product(self) -> bool:
-        """Whether it is the product of the group itself, as x+y modulo n is."""
+        """Whether the operation is the product of the group itself, as x+y modulo n is."""
         table = self.elements.table
         return len(self.answers) == table.size and bool((self.answers == table.ravel()).all())
 
 
 def split_operation(spec: str) -> tuple[str, str, str] | None:
-    """The formula, ``"mod"`` or ``"in"``, and what follows; None for specs of other kinds.
+    """Split a spec into formula, ``"mod"`` or ``"in"``, and modulus or group; None for others.
+
+    Parameters
+    ----------
+    spec
+        Spec of a task.
 
     Examples
     --------
@@ -98,22 +103,22 @@ def split_operation(spec: str) -> tuple[str, str, str] | None:
 
 
 def operation(formula: str, elements: FiniteGroup | int) -> Operation:
-    """Make an operation: a polynomial or quotient modulo a number, or a word over a group.
+    """Return an operation: a polynomial or quotient modulo a number, or a word over a group.
 
-    Rows at which it divides by what is not invertible modulo n are left out: y = 0 for x/y modulo a
+    Rows with a divisor that is not invertible modulo n are left out, such as y = 0 in x/y modulo a
     prime.
 
     Parameters
     ----------
     formula
-        As :func:`read_formula` reads it, or a word as :func:`read_word` does.
+        Formula that :func:`read_formula` reads, or word that :func:`read_word` reads.
     elements
-        The modulus n, or the group.
+        Modulus n, or group of the inputs.
 
     Raises
     ------
-    ValueError
-        If the formula is not read, the table is too large or too small, or no row is left.
+    MarginLensError
+        The formula is malformed, the table is too large or too small, or no row is left.
 
     Examples
     --------
@@ -133,13 +138,13 @@ def operation(formula: str, elements: FiniteGroup | int) -> Operation:
     answers, defined = read(inputs[:, 0], inputs[:, 1], elements)
     if not defined.any():
         raise MarginLensError(
-            f"{name} is defined nowhere: it always divides by what has no inverse"
+            f"{name} is undefined everywhere: every row divides by an element without an inverse"
         )
     return Operation(name, group(f"C{elements}"), inputs[defined], answers[defined])
 
 
 def _usual(formula: str) -> str:
-    """A formula in x and y, whatever its letters, signs and powers are written with.
+    """Rewrite a formula in x and y, from any letters, signs and powers.
 
     Examples
     --------
@@ -166,10 +171,10 @@ def _word(text: str, over: FiniteGroup) -> Operation:
 def _check_order(n: int, name: str, good: str) -> None:
     if n < 2:
         raise MarginLensError(
-            f"{name}: a table needs at least 2 elements to learn; write e.g. {good}"
+            f"{name}: expected a table of at least 2 elements; for example {good}"
         )
     if n > GREATEST_ORDER:
         raise MarginLensError(
-            f"{name}: its table would have {n}^2 rows; the greatest order accepted is "
-            f"{GREATEST_ORDER}, e.g. {good}"
+            f"{name}: expected an order of at most {GREATEST_ORDER}, got a table of {n}^2 "
+            f"rows; for example {good}"
         )

@@ -1,4 +1,4 @@
-"""Polynomials and quotients in x and y modulo n: read safely, evaluated on arrays."""
+"""Parser and evaluator of polynomials and quotients in x and y modulo n."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ _TOKEN = re.compile(r"\s*(\d+|[xy]|\*\*|[-+*/^()])", flags=re.ASCII)
 _CONDITION = re.compile(r"(.+)\bif\s+([xy])\s+(?:is\s+)?(odd|even)\s+else\b(.+)", flags=re.DOTALL)
 _LONGEST = 200  # characters
 _GREATEST_POWER = 1000
-_GOOD = "write e.g. x^2+xy+y^2 mod 97, or x/y mod 97"
+_GOOD = "for example x^2+xy+y^2 mod 97, or x/y mod 97"
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A polynomial or quotient in x and y, or one of two by the parity of x or y.
+    """Polynomial or quotient in x and y, or two of them chosen by the parity of x or y.
 
     Attributes
     ----------
     name
-        As it was written, without spaces: ``"x^2+xy+y^2"``.
+        Text of the formula without spaces, such as ``"x^2+xy+y^2"``.
     tree
-        What it says, with products explicit.
+        Syntax tree of the formula, with explicit products.
     letter, odd, otherwise
-        ``name if letter odd else otherwise``; None where there is no condition.
+        Condition ``name if letter odd else otherwise``; `letter` and `otherwise` are None without a
+        condition.
     """
 
     name: str
@@ -44,7 +45,14 @@ class Formula:
     def __call__(
         self, x: Int[np.ndarray, " row"], y: Int[np.ndarray, " row"], n: int
     ) -> tuple[Int[np.ndarray, " row"], Bool[np.ndarray, " row"]]:
-        """Values modulo n, and where they are defined: every divisor is invertible.
+        """Return the values modulo n, and the mask of rows whose divisors are all invertible.
+
+        Parameters
+        ----------
+        x, y
+            First and second inputs, shape (row,).
+        n
+            Modulus.
 
         Examples
         --------
@@ -69,16 +77,22 @@ class Formula:
 
 
 def read_formula(text: str) -> Formula:
-    """Read a polynomial or quotient in x and y, such as ``x^3+xy^2+y``.
+    """Parse a polynomial or quotient in x and y, such as ``x^3+xy^2+y``.
 
-    Products need no sign: ``2xy^2`` is 2*x*(y^2); products and quotients are taken from left to right,
+    Products need no sign: ``2xy^2`` is 2*x*(y^2); products and quotients are taken from left to
+    right,
     so that ``x/2y`` is (x/2)*y. Nothing of the text is executed: it becomes a syntax tree, in which
     only numbers, x, y, sums, products, quotients and powers may occur.
 
+    Parameters
+    ----------
+    text
+        Text of the formula.
+
     Raises
     ------
-    ValueError
-        If it holds anything else, is too long, or asks for a power above 1,000.
+    MarginLensError
+        The text holds anything else, is too long, or has a power above 1,000.
 
     Examples
     --------
@@ -90,7 +104,8 @@ def read_formula(text: str) -> Formula:
     """
     if len(text) > _LONGEST:
         raise MarginLensError(
-            f"{text[:30]!r}... has {len(text)} characters, at most {_LONGEST} are read; {_GOOD}"
+            f"expected a formula of at most {_LONGEST} characters, got {len(text)} in "
+            f"{text[:30]!r}...; {_GOOD}"
         )
     match = _CONDITION.fullmatch(text)
     if match is None:
@@ -100,10 +115,10 @@ def read_formula(text: str) -> Formula:
 
 
 def _read(text: str) -> tuple[str, ast.expr]:
-    """Name and tree of a formula without a condition."""
+    """Return the name and the syntax tree of a formula without a condition."""
     tokens = _tokens(text)
     if not {"x", "y"} & set(tokens):
-        raise MarginLensError(f"{text.strip()!r} has neither x nor y in it; {_GOOD}")
+        raise MarginLensError(f"expected a formula in x and y, got {text.strip()!r}; {_GOOD}")
     explicit = []
     for before, token in zip(["", *tokens], tokens, strict=False):
         left, right = before.isdecimal() or before in ("x", "y", ")"), token in ("x", "y", "(")
@@ -112,7 +127,9 @@ def _read(text: str) -> tuple[str, ast.expr]:
     try:
         tree = ast.parse(" ".join(explicit).strip(), mode="eval").body
     except (SyntaxError, MemoryError, RecursionError):
-        raise MarginLensError(f"{text.strip()!r} is no polynomial in x and y; {_GOOD}") from None
+        raise MarginLensError(
+            f"expected a polynomial in x and y, got {text.strip()!r}; {_GOOD}"
+        ) from None
     _check(tree, text.strip())
     return "".join(tokens).replace("**", "^"), tree
 
@@ -124,8 +141,8 @@ def _tokens(text: str) -> list[str]:
         if match is None:
             strange = text[place:].lstrip()[0]
             raise MarginLensError(
-                f"{text.strip()!r}: {strange!r} is not read; a formula has whole numbers, x, y, "
-                f"+ - * / ^ and brackets; {_GOOD}"
+                f"{text.strip()!r}: expected whole numbers, x, y, + - * / ^ and brackets, got "
+                f"{strange!r}; {_GOOD}"
             )
         tokens.append(match.group(1))
         place = match.end()
@@ -148,29 +165,31 @@ def _check(node: ast.expr, text: str) -> None:
             _check(base, text)
             if not isinstance(power, ast.Constant):
                 raise MarginLensError(
-                    f"{text!r}: a power is a whole number, such as x^2 (and 1/x for x^-1); {_GOOD}"
+                    f"{text!r}: expected a power that is a whole number, such as x^2 (and 1/x "
+                    f"for x^-1); {_GOOD}"
                 )
             if not isinstance(power.value, int) or power.value > _GREATEST_POWER:
                 raise MarginLensError(
-                    f"{text!r}: a power above {_GREATEST_POWER}; modulo a prime p, x^p is x; {_GOOD}"
+                    f"{text!r}: expected powers of at most {_GREATEST_POWER}; modulo a prime "
+                    f"p, x^p is x; {_GOOD}"
                 )
         case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _OPERATORS):
             _check(left, text)
             _check(right, text)
         case _:
-            raise MarginLensError(f"{text!r} is no polynomial in x and y; {_GOOD}")
+            raise MarginLensError(f"expected a polynomial in x and y, got {text!r}; {_GOOD}")
 
 
 @dataclass(frozen=True, eq=False)
 class _Evaluation:
-    """Evaluates a tree modulo n; where a divisor is not invertible, ``defined`` becomes False."""
+    """Evaluator of a tree modulo n; ``defined`` becomes False where a divisor has no inverse."""
 
     letters: dict[str, Int[np.ndarray, " row"]]
     n: int
     defined: Bool[np.ndarray, " row"]
 
     def value(self, node: ast.expr) -> np.ndarray:
-        """Value of a checked tree, between 0 and n - 1."""
+        """Return the value of a checked tree, between 0 and n - 1."""
         match node:
             case ast.Name(id=letter):
                 return self.letters[letter] % self.n
@@ -183,7 +202,7 @@ class _Evaluation:
                 return self._power(self.value(base), power)
             case ast.BinOp(left=left, op=operator, right=right):
                 return self._combine(operator, self.value(left), self.value(right))
-        raise MarginLensError(f"{ast.dump(node)} is no polynomial in x and y; {_GOOD}")
+        raise MarginLensError(f"expected a polynomial in x and y, got {ast.dump(node)}; {_GOOD}")
 
     def _combine(self, operator: ast.operator, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if isinstance(operator, ast.Add):
@@ -199,7 +218,7 @@ class _Evaluation:
         return a * inverses[b] % self.n
 
     def _power(self, base: np.ndarray, power: int) -> np.ndarray:
-        """By repeated squaring; x^0 is 1."""
+        """Return a power by repeated squaring; x^0 is 1."""
         result = np.ones_like(base)
         while power:
             if power % 2:

@@ -1,4 +1,4 @@
-"""Rows of a task's table by their numbers."""
+"""Row numbers of a task's table: parsing and formatting."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __all__ = ["numbers_of", "row_numbers", "text_of_numbers"]
 
 
 def row_numbers(task: Task, rows: Any) -> tuple[int, ...]:
-    """Return the numbers of rows that are given as numbers, as a mask, or as inputs.
+    """Return row numbers from numbers, a mask, or inputs.
 
     Parameters
     ----------
     task
         Task whose rows are listed.
     rows
-        Numbers of rows, (count,), from 0; booleans, one for each row of the table; or inputs,
-        (count, slot): element indices, of a parity signs.
+        Row numbers from 0, shape (count,); a boolean mask, shape (row,); or inputs, shape (count,
+        slot): element indices, or signs of a parity.
 
     Returns
     -------
     tuple of int
-        Numbers in the given order.
+        Row numbers in the given order.
 
     Raises
     ------
     MarginLensError
-        If a row does not exist or is named twice, or no row is named.
+        A row does not exist, a row occurs twice, or no row is given.
 
     Examples
     --------
@@ -63,17 +63,15 @@ def row_numbers(task: Task, rows: Any) -> tuple[int, ...]:
     numbers = values if values.ndim == 1 else _places(task, values.astype(np.int64), example)
     wrong = (numbers < 0) | (numbers >= count)
     if wrong.any():
-        raise MarginLensError(
-            f"row {numbers[wrong][0]} is none of {task.name}'s: expected {example}"
-        )
+        raise MarginLensError(f"{task.name}: expected {example}, got row {numbers[wrong][0]}")
     unique, counts = np.unique(numbers, return_counts=True)
     if (counts > 1).any():
-        raise MarginLensError(f"expected each row once; row {unique[counts > 1][0]} comes twice")
+        raise MarginLensError(f"expected each row once, got row {unique[counts > 1][0]} twice")
     return tuple(numbers.tolist())
 
 
 def text_of_numbers(numbers: Iterable[int]) -> str:
-    """Write numbers as a short text, runs of them as ``first-last``.
+    """Format numbers as a short text with runs as ``first-last``.
 
     Parameters
     ----------
@@ -98,17 +96,17 @@ def text_of_numbers(numbers: Iterable[int]) -> str:
 
 
 def numbers_of(text: str) -> tuple[int, ...]:
-    """Read numbers as :func:`text_of_numbers` writes them.
+    """Parse numbers in the format of :func:`text_of_numbers`.
 
     Parameters
     ----------
     text
-        Numbers and runs of them, separated by commas.
+        Numbers and runs of numbers, separated by commas.
 
     Raises
     ------
     MarginLensError
-        If it is something else.
+        The text has another format.
 
     Examples
     --------
@@ -125,7 +123,7 @@ def numbers_of(text: str) -> tuple[int, ...]:
 
 
 def _places(task: Task, inputs: np.ndarray, example: str) -> np.ndarray:
-    """Number of the row with each input."""
+    """Return the row number of each input."""
     if inputs.shape[1] != task.inputs.shape[1]:
         raise MarginLensError(
             f"expected rows of {task.name} as {example}, got shape {inputs.shape}"
@@ -136,7 +134,7 @@ def _places(task: Task, inputs: np.ndarray, example: str) -> np.ndarray:
         if outside.any():
             row = inputs[outside.any(1)][0].tolist()
             raise MarginLensError(
-                f"input {row} has an element outside 0 to {task.size - 1} of {task.name}"
+                f"{task.name}: expected elements 0 to {task.size - 1}, got another in input {row}"
             )
         keys = np.asarray(np.ravel_multi_index(tuple(task.inputs.T), shape))
         wanted = np.asarray(np.ravel_multi_index(tuple(inputs.T), shape))
@@ -150,6 +148,7 @@ def _places(task: Task, inputs: np.ndarray, example: str) -> np.ndarray:
         missing = found < 0
     if missing.any():
         raise MarginLensError(
-            f"input {inputs[missing][0].tolist()} is no row of {task.name}: it is not defined there"
+            f"{task.name}: expected inputs of the table, got {inputs[missing][0].tolist()}, "
+            "where it is undefined"
         )
     return found

@@ -1,4 +1,4 @@
-"""What the makers of tasks share: rows of a table, names of slots, and how many rows are listed."""
+"""Rows and slot names of product tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ GREATEST_LISTED = 1 << 22
 
 
 def all_rows(n: int, inputs: int) -> Int[np.ndarray, "row slot"]:
-    """All tuples of elements, the last one fastest; none without inputs.
+    """Return all tuples of elements, the last one fastest; no rows without inputs.
+
+    Parameters
+    ----------
+    n
+        Number of elements.
+    inputs
+        Number of slots in a tuple.
 
     Examples
     --------
@@ -25,7 +32,12 @@ def all_rows(n: int, inputs: int) -> Int[np.ndarray, "row slot"]:
 
 
 def slot_names(inputs: int) -> tuple[str, ...]:
-    """Names of the slots: u and v, or u1, u2, ... where there are more than two.
+    """Return the slot names: u and v, or u1, u2, ... for more than two.
+
+    Parameters
+    ----------
+    inputs
+        Number of slots.
 
     Examples
     --------

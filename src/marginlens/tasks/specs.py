@@ -1,4 +1,4 @@
-"""From a spec such as `"S5"` or `"parity(10,4)"` to a task."""
+"""Construction of a task from a spec such as `"S5"` or `"parity(10,4)"`."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ _MADE = re.compile(r"(compose|parity|random|addition)\s*\(", flags=re.IGNORECASE
 
 
 def task_of(spec: Spec | Task, *, factors: int = 2, named: str | None = None) -> Task:
-    """Return the task of a spec, a table's file, a group, or a Cayley table.
+    """Return the task of a spec, a table file, a group, or a Cayley table.
 
     Parameters
     ----------
     spec
-        As for `task`; a Task is returned as it is.
+        Spec as for `task`; a Task is returned unchanged.
     factors
-        Number of factors, if the spec is a group.
+        Number of factors of the product, if the spec is a group.
     named
-        Name of the group of an array or a file; by default `table`, or the file's name.
+        Name for the group of an array or a file; by default `table`, or the file's name.
 
     Raises
     ------
     MarginLensError
-        As for `task`; or a name is given to something that has one.
+        The spec is invalid as for `task`, or `named` is given for a spec with a name.
     """
     if isinstance(spec, Task):
         return spec
     if isinstance(spec, Path) or (named is not None and isinstance(spec, str)):
         if isinstance(spec, str) and not is_table_file(spec):
             raise MarginLensError(
-                f"expected a file or an array to be named {named!r}, got {spec!r}"
+                f"expected a name for a file or an array only, got {named!r} for {spec!r}"
             )
         return _table_task(group(str(spec), name=named), factors)
     if isinstance(spec, str | FiniteGroup | CharacterTable):
@@ -66,27 +66,26 @@ def task_of(spec: Spec | Task, *, factors: int = 2, named: str | None = None) ->
 
 
 def task(spec: Spec, *, inputs: int = 2) -> Task:
-    """Return the task behind a spec.
+    """Return the task of a spec.
 
     Parameters
     ----------
     spec
-        A group, or what `groups.group` takes (`"C71"`, `"S5"`, `"S3xC4"`, generators, a table file, in
-        any usual spelling): learn a·b from (a, b). Also `"M11"` and others known by their character
-        table alone.
+        Group, in any form that `groups.group` accepts (`"C71"`, `"S5"`, `"S3xC4"`, generators, a
+        table file): learn a·b from (a, b). Also `"M11"` and others with a character table only.
         `"compose(C7,3)"`: learn the product (here: sum) of three elements of C7.
         `"parity(10,4)"`: learn the product of the first 4 of 10 bits ±1.
         `"x^2+xy+y^2 mod 97"`, `"x/y mod 97"`, `"x/y if y odd else x-y mod 97"`, `"xyx^-1 in S5"`: a
-        binary operation, see `operation`. `"random(97,0)"`: a table of random answers, drawn from
-        seed 0. `"addition(10,2)"`: the digits of sums of numbers of up to two digits, see
-        `addition`.
+        binary operation, see `operation`.
+        `"random(97,0)"`: a table of random answers from seed 0.
+        `"addition(10,2)"`: the digits of sums of numbers of up to two digits, see `addition`.
     inputs
-        Number of factors, if the spec is a group.
+        Number of factors of the product, if the spec is a group.
 
     Raises
     ------
     MarginLensError
-        Unknown spec, a group that cannot be read, the trivial group, or impossible bits.
+        The spec is unknown, the group is unreadable or trivial, or the bits are invalid.
 
     Examples
     --------
@@ -99,7 +98,6 @@ def task(spec: Spec, *, inputs: int = 2) -> Task:
     Task(compose(C5,3), 125 rows, 5 classes)
     >>> task("a/b (mod 97)")
     Task(x/y mod 97, 9312 rows, 97 classes)
-
     """
     if isinstance(spec, FiniteGroup | CharacterTable):
         return _table_task(spec, inputs)
@@ -123,7 +121,7 @@ def task(spec: Spec, *, inputs: int = 2) -> Task:
 
 
 def _is_there(words: str) -> bool:
-    """Whether it is a table's file that exists, whatever its name reads as."""
+    """Return whether a spec is the path of an existing table file."""
     try:
         return is_table_file(words) and Path(words).is_file()
     except (OSError, ValueError):  # too long for a path
@@ -131,14 +129,14 @@ def _is_there(words: str) -> bool:
 
 
 def task_over(name: str, elements: FiniteGroup) -> Task:
-    """The task of a name over a group that is given, where the name alone may not give the group.
+    """Return the task of a name over a given group.
 
     Parameters
     ----------
     name
-        `Task.name` of a task with `elements`.
+        `Task.name` of a task with `elements`; the name alone need not determine the group.
     elements
-        Its `elements`.
+        Group of the inputs and answers, `Task.elements` of that task.
 
     Examples
     --------
@@ -159,7 +157,12 @@ def task_over(name: str, elements: FiniteGroup) -> Task:
 
 
 def name_of_elements(name: str) -> str:
-    """Name of the group that a task's name speaks of.
+    """Return the name of the group in a task's name.
+
+    Parameters
+    ----------
+    name
+        Name of a task over a group.
 
     Examples
     --------
@@ -178,9 +181,9 @@ def _learned(words: str) -> FiniteGroup | CharacterTable:
     except UnknownGroupError as error:
         near = f"did you mean {error.suggestion}? " if error.suggestion else ""
         raise MarginLensError(
-            f"unknown task {words[:60]!r}; {near}expected a group such as C12, SL(2,3) or S3xC4, a "
-            "table's file such as group.csv, several factors such as compose(C7,3), an operation such "
-            "as x/y mod 97 or xyx^-1 in S5, or random(97,0), addition(10,2) or parity(10,4)"
+            f"unknown task {words[:60]!r}; {near}expected a group, a table file, an operation, "
+            "random, addition or parity; for example S3xC4, group.csv, compose(C7,3), x/y mod "
+            "97, xyx^-1 in S5, random(97,0), addition(10,2) or parity(10,4)"
         ) from None
 
 
@@ -188,13 +191,13 @@ def _parse_compose(spec: str) -> Task:
     match = re.fullmatch(r"compose\((.+),\s*(\d{1,9})\s*\)", spec, flags=re.ASCII | re.IGNORECASE)
     if match is None:
         raise MarginLensError(
-            f"{spec[:60]!r} is not a composition; write compose(group,factors), e.g. compose(C7,3)"
+            f"expected compose(group,factors), got {spec[:60]!r}; for example compose(C7,3)"
         )
     inside = match.group(1).strip()
     if not _is_there(inside) and (_MADE.match(inside) or split_operation(inside) is not None):
         raise MarginLensError(
-            f"{spec[:60]!r}: factors are elements of a group, and {inside[:60]} is a task; "
-            "write e.g. compose(C7,3)"
+            f"{spec[:60]!r}: expected a group, got the task {inside[:60]}; for example "
+            "compose(C7,3)"
         )
     return _table_task(_learned(inside), int(match.group(2)))
 
@@ -203,13 +206,13 @@ def _table_task(learned: FiniteGroup | CharacterTable, inputs: int) -> Task:
     n = learned.order
     if n == 1:
         raise MarginLensError(
-            f"{learned.name} is the trivial group: there is nothing to learn; "
-            "a task needs a group of order at least 2, e.g. C12"
+            f"expected a group of order at least 2, got the trivial group {learned.name}; for "
+            "example C12"
         )
     if not 1 <= inputs <= _GREATEST_FACTORS:
         raise MarginLensError(
-            f"compose({learned.name},{inputs}): {inputs} factors; "
-            f"expected 1 to {_GREATEST_FACTORS}, e.g. compose({learned.name},3)"
+            f"compose({learned.name},{inputs}): expected 1 to {_GREATEST_FACTORS} factors, got "
+            f"{inputs}; for example compose({learned.name},3)"
         )
     if isinstance(learned, FiniteGroup):
         known, characters = learned, learned.character_table
@@ -243,14 +246,14 @@ def _parse_operation(formula: str, preposition: str, elements: str) -> Task:
         return operation_task(operation(formula, group(elements)))
     if re.fullmatch(r"\d{1,9}", elements, flags=re.ASCII) is None:
         raise MarginLensError(
-            f"{elements[:30]!r} is no modulus: a whole number of at least 2, e.g. "
+            f"expected a modulus of at least 2, got {elements[:30]!r}; for example "
             f"{formula[:60] or 'x/y'} mod 97"
         )
     return operation_task(operation(formula, int(elements)))
 
 
 def operation_task(made: Operation) -> Task:
-    """The task of learning a binary operation; of the group, if it is the group's product.
+    """Return the task of a binary operation, or of the group if it is the group's product.
 
     Parameters
     ----------
@@ -283,7 +286,7 @@ def _parse_random(spec: str) -> Task:
     name = f"random({n},{seed})"
     if not 2 <= n <= GREATEST_ORDER:
         raise MarginLensError(
-            f"{name}: {n} elements; expected 2 to {GREATEST_ORDER}, e.g. random(97,0)"
+            f"{name}: expected 2 to {GREATEST_ORDER} elements, got {n}; for example random(97,0)"
         )
     return Task(
         name=name,
@@ -314,13 +317,13 @@ def _parse_addition(spec: str) -> Task:
 
 
 def _two_numbers(spec: str, form: str, good: str) -> tuple[int, int]:
-    """The numbers of a spec such as random(97,0)."""
+    """Return the two numbers of a spec such as random(97,0)."""
     name = form.partition("(")[0]
     match = re.fullmatch(
         name + r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)", spec, flags=re.ASCII | re.IGNORECASE
     )
     if match is None:
-        raise MarginLensError(f"{spec[:60]!r} is not read; write {form}, e.g. {good}")
+        raise MarginLensError(f"expected {form}, got {spec[:60]!r}; for example {good}")
     return int(match.group(1)), int(match.group(2))
 
 
@@ -343,7 +346,7 @@ def _parse_parity(spec: str) -> Task:
     )
     if match is None:
         raise MarginLensError(
-            f"{spec[:60]!r} is not a parity; write parity(bits,subset), e.g. parity(10,4)"
+            f"expected parity(bits,subset), got {spec[:60]!r}; for example parity(10,4)"
         )
     return _parity_task(int(match.group(1)), int(match.group(2)))
 
@@ -352,7 +355,7 @@ def _parity_task(bits: int, subset: int) -> Task:
     name = f"parity({bits},{subset})"
     if not 1 <= bits <= _GREATEST_BITS:
         raise MarginLensError(
-            f"{name}: {bits} bits; expected 1 to {_GREATEST_BITS}, e.g. parity(10,4)"
+            f"{name}: expected 1 to {_GREATEST_BITS} bits, got {bits}; for example parity(10,4)"
         )
     if subset > bits:
         raise MarginLensError(
@@ -360,7 +363,9 @@ def _parity_task(bits: int, subset: int) -> Task:
             + (f"parity({subset},{bits})" if subset <= _GREATEST_BITS else "e.g. parity(10,4)")
         )
     if subset < 1:
-        raise MarginLensError(f"{name}: the subset needs at least 1 bit, e.g. parity(10,4)")
+        raise MarginLensError(
+            f"{name}: expected a subset of at least 1 bit, got {subset}; for example parity(10,4)"
+        )
     listed = bits <= _GREATEST_LISTED_BITS
     rows = np.arange(2**bits if listed else 0)
     flipped = rows[:, None] >> np.arange(bits if listed else 0)[::-1] & 1

@@ -1,4 +1,4 @@
-"""The nouns `Task` and `Feature`."""
+"""`Task` and `Feature`: a table to learn, and a subspace in which neurons specialise."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ Spec = str | Path | FiniteGroup | CharacterTable | ArrayLike
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """What a neuron can specialise in: a class of irreps, or a coordinate of the input.
+    """Feature in which a neuron can specialise: a class of irreps, or an input coordinate.
 
     Parameters
     ----------
     name
-        Unique in the task: `"k=1"`, `"4a"`, `"x1"`.
+        Name, unique in the task: `"k=1"`, `"4a"`, `"x1"`.
     size
-        Length of the weight vectors it projects.
+        Length of the weight vectors that it projects.
     irrep
-        The class of irreps, or None for a coordinate.
+        Class of irreps, or None for a coordinate.
     coordinate
-        The coordinate, from 0, or None for a class of irreps.
-
+        Coordinate, from 0, or None for a class of irreps.
     """
 
     name: str
@@ -43,47 +42,60 @@ class Feature:
 
     @property
     def type(self) -> str:
-        """`"real"`, `"complex"`, `"quaternionic"` or `"coordinate"`."""
+        """Type: `"real"`, `"complex"`, `"quaternionic"` or `"coordinate"`."""
         return "coordinate" if self.irrep is None else self.irrep.type
 
     @property
     def dimension(self) -> int:
-        """Dimension of the space of weight vectors it stands for."""
+        """Dimension of the feature's space of weight vectors."""
         return 1 if self.irrep is None else self.irrep.dimension
 
     @property
     def frequency(self) -> int | None:
-        """The frequency k, when the task's group is cyclic."""
+        """Frequency k if the task's group is cyclic, else None."""
         return None if self.irrep is None else self.irrep.frequency
 
     @cached_property
     def basis(self) -> Float[np.ndarray, "size dimension"]:
-        """Real orthonormal columns spanning the feature's weight vectors."""
+        """Orthonormal real basis of the feature's weight vectors, in columns."""
         if self.irrep is not None:
             return self.irrep.isotypic_basis
         return (np.arange(self.size) == self.coordinate).astype(np.float64)[:, None]
 
     def project(self, x: Float[np.ndarray, "*batch size"]) -> Float[np.ndarray, "*batch size"]:
-        """Return the orthogonal projection of weight vectors onto the feature."""
+        """Return the orthogonal projection of weight vectors onto the feature.
+
+        Parameters
+        ----------
+        x
+            Weight vectors, shape (…, size).
+        """
         return (x @ self.basis) @ self.basis.T
 
     def power(self, x: Float[np.ndarray, "*batch size"]) -> Float[np.ndarray, "*batch"]:
-        """Return the squared norm of the projection of weight vectors onto the feature."""
+        """Return the squared norm of the projection of weight vectors onto the feature.
+
+        Parameters
+        ----------
+        x
+            Weight vectors, shape (…, size).
+        """
         return np.asarray(np.sum((x @ self.basis) ** 2, axis=-1))
 
 
 @dataclass(frozen=True, eq=False, init=False)
 class Task:
-    """Inputs, their answers, and the features a neuron can specialise in.
+    """Task to learn: inputs, right answers, and the features in which neurons can specialise.
 
-    `Task(spec)` makes it from a spec such as `"S5"`, the path of a table's file, a Cayley table as an
-    array, a `FiniteGroup` or a `CharacterTable`, as `marginlens.tasks.task` does; `factors` is the
-    number of factors of the product, 2 by default, and `named` what an array's group is called.
+    `Task(spec, factors=2, named=None)` builds it like `marginlens.tasks.task` from a spec such as
+    `"S5"`, the path of a table file, a Cayley table as an array, a `FiniteGroup` or a
+    `CharacterTable`. `factors` is the number of factors of the product, and `named` the name of an
+    array's group.
 
     Attributes
     ----------
     name
-        The spec: `"C71"`, `"S5"`, `"compose(C7,3)"`, `"parity(10,4)"`, `"x/y mod 97"`.
+        Canonical spec: `"C71"`, `"S5"`, `"compose(C7,3)"`, `"parity(10,4)"`, `"x/y mod 97"`.
     kind
         `"table"` (inputs are indices of elements: learn a·b, a product of k factors, another
         operation, or digits of a sum) or `"parity"` (learn the product of some of the ±1 bits).
@@ -92,7 +104,7 @@ class Task:
         (:attr:`is_whole`). Parity: ±1, (row, coordinate). No rows where the table is too large to
         list: such a task is predicted, not trained.
     answers
-        Index of the right class of each row.
+        Index of the right class of each row, shape (row,).
     classes
         Number of classes.
     slots
@@ -102,26 +114,26 @@ class Task:
         Length of a neuron's weight vector in a slot: order of the group, number of coordinates,
         or of the tokens that all slots share.
     features
-        Nontrivial classes of irreps in the group's order, or the coordinates; none where nothing of
-        the kind is known (random answers, digits).
+        Nontrivial classes of irreps in the group's order, or the coordinates; empty for random
+        answers and digits.
     characters
-        The character table of the group whose product is learned.
+        Character table of the group whose product is learned.
     group
-        The group whose product is learned; None where only its characters are known, and where it is
-        another operation.
+        Group whose product is learned; None if only its characters are available, or for another
+        operation.
     elements
-        The group whose elements inputs and answers are; its irreps are the features.
+        Group of the inputs and answers; its irreps are the features.
     lengths
-        Of each row of an addition: digits of the longer addend.
+        Number of digits of the longer addend in each row of an addition, shape (row,).
     subset
-        Coordinates of a parity, from 0.
+        Relevant coordinates of a parity, from 0.
     unlisted
-        Why there are no rows, where there are none.
+        Reason why the rows are not listed; empty if they are.
 
     Raises
     ------
     MarginLensError
-        If the spec is unknown, a file cannot be read, or an array is no group's table.
+        The spec is unknown, a file is unreadable, or an array is not a group's table.
 
     Examples
     --------
@@ -190,22 +202,22 @@ class Task:
 
     @property
     def note(self) -> str:
-        """What a reader has to know of the group's name or of its elements' numbers; may be empty."""
+        """Sentence about the group's name or the numbering of its elements; may be empty."""
         return "" if self.elements is None else self.elements.note
 
     @property
     def factors(self) -> int:
-        """Number k of factors of the product to learn; 1 for parity, whose input is one vector."""
+        """Number k of factors of the product; 1 for parity, whose input is one vector."""
         return len(self.slots)
 
     @property
     def is_listed(self) -> bool:
-        """Whether all rows are at hand, so that a network can be trained and measured."""
+        """Whether all rows are in memory, so that a network can be trained and measured."""
         return len(self.answers) > 0
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether the rows are all tuples of elements, the last slot fastest, as for a group."""
+        """Whether the rows are all tuples of elements, the last slot fastest."""
         shape = (self.size,) * self.factors
         if self.kind != "table" or not self.is_listed or len(self.answers) != math.prod(shape):
             return False
@@ -213,17 +225,16 @@ class Task:
         return bool((places == np.arange(len(places))).all())
 
     def require_rows(self) -> None:
-        """Refuse a task that can only be predicted.
+        """Refuse a task without listed rows, which can only be predicted.
 
         Raises
         ------
-        ValueError
+        MarginLensError
             The task's rows are not listed.
-
         """
         if not self.is_listed:
             raise MarginLensError(
-                f"{self.name} can be predicted but not trained or measured: {self.unlisted}; "
-                "marginlens predict says what a network would learn"
+                f"{self.name}: expected a task with listed rows to train or measure, but "
+                f"{self.unlisted}; `marginlens predict` still applies"
                 + (", and --online --batch 32 trains it" if self.subset or self.group else "")
             )

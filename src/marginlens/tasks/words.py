@@ -1,4 +1,4 @@
-"""Words in x, y and their powers, over a group."""
+"""Words in x, y and their powers, evaluated over a group."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ Word = tuple[tuple[str, int], ...]
 _SYLLABLE = re.compile(r"[\s*·]*([xy])(?:\s*\^\s*(-?\d{1,9}))?", flags=re.ASCII)
 _LONGEST = 200  # characters
 _GREATEST_POWER = 1000
-_GOOD = "write e.g. xyx^-1 in S5"
+_GOOD = "for example xyx^-1 in S5"
 
 
 def read_word(text: str) -> Word:
-    """Read a word such as ``xyx^-1``.
+    """Parse a word such as ``xyx^-1``.
+
+    Parameters
+    ----------
+    text
+        Word in x, y and whole powers of them.
 
     Raises
     ------
-    ValueError
-        If it is empty, too long, or has anything but x, y and whole powers in it.
+    MarginLensError
+        The text is empty, too long, or holds anything else.
 
     Examples
     --------
@@ -36,7 +41,8 @@ def read_word(text: str) -> Word:
     """
     if len(text) > _LONGEST:
         raise MarginLensError(
-            f"{text[:30]!r}... has {len(text)} characters, at most {_LONGEST} are read; {_GOOD}"
+            f"expected a word of at most {_LONGEST} characters, got {len(text)} in "
+            f"{text[:30]!r}...; {_GOOD}"
         )
     syllables, place = [], 0
     stripped = text.strip()
@@ -44,23 +50,29 @@ def read_word(text: str) -> Word:
         match = _SYLLABLE.match(stripped, place)
         if match is None:
             raise MarginLensError(
-                f"{stripped!r}: {stripped[place:].strip()[:1]!r} is not read; a word has x, y and their "
-                f"whole powers; {_GOOD}"
+                f"{stripped!r}: expected x, y and their whole powers, got "
+                f"{stripped[place:].strip()[:1]!r}; {_GOOD}"
             )
         letter, power = match.group(1), int(match.group(2) or 1)
         if abs(power) > _GREATEST_POWER:
             raise MarginLensError(
-                f"{stripped!r}: powers run from {-_GREATEST_POWER} to {_GREATEST_POWER}; {_GOOD}"
+                f"{stripped!r}: expected powers from {-_GREATEST_POWER} to {_GREATEST_POWER}; "
+                f"{_GOOD}"
             )
         syllables.append((letter, power))
         place = match.end()
     if not syllables:
-        raise MarginLensError(f"there is no word in x and y; {_GOOD}")
+        raise MarginLensError(f"expected a word in x and y, got an empty text; {_GOOD}")
     return tuple(syllables)
 
 
 def word_name(word: Word) -> str:
-    """The word as it is written.
+    """Return the canonical text of a word.
+
+    Parameters
+    ----------
+    word
+        Letters with their powers.
 
     Examples
     --------
@@ -73,7 +85,16 @@ def word_name(word: Word) -> str:
 def word_values(
     word: Word, over: FiniteGroup, x: Int[np.ndarray, " row"], y: Int[np.ndarray, " row"]
 ) -> Int[np.ndarray, " row"]:
-    """Value of a word at pairs of elements, from left to right.
+    """Return the value of a word at pairs of elements, multiplied from left to right.
+
+    Parameters
+    ----------
+    word
+        Letters with their powers.
+    over
+        Group of the elements.
+    x, y
+        First and second elements of each pair, shape (row,).
 
     Examples
     --------
@@ -89,7 +110,7 @@ def word_values(
 
 
 def _powers(over: FiniteGroup, power: int) -> Int[np.ndarray, " element"]:
-    """g^power for every element g, by repeated squaring."""
+    """Return g^power for every element g, by repeated squaring."""
     base = np.arange(over.order) if power >= 0 else over.inverses
     power = abs(power)
     result = np.full(over.order, over.identity)

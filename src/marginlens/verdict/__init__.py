@@ -1,4 +1,4 @@
-"""Prediction against measurement: every sentence of the theory as a claim, with its premises."""
+"""Verdict: comparison of a prediction with a measurement, claim by claim."""
 
 from marginlens.verdict.claims import Claim, Status, at_least, claim
 from marginlens.verdict.compare import compare

@@ -1,4 +1,4 @@
-"""One sentence of the theory against one measured number."""
+"""Claim: one sentence of the theory compared with one measured number."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ _DERIVED = cast("Status", "")
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of the theory, held against the network.
+    """One sentence of the theory, compared with a network.
 
     Attributes
     ----------
     name, statement
         Short name, and the sentence.
     predicted, measured
-        Numbers, or None where there is nothing to compare.
+        Predicted and measured number; None where either is unknown.
     tolerance, relative
-        How far apart they may be; if ``relative``, as a share of the prediction.
+        Greatest accepted difference, as a share of the prediction if ``relative``.
     holds
         Whether the measurement lies within the tolerance.
     promised
-        Whether a theorem guarantees it in this setting, of a network at the minimum.
+        Whether a theorem guarantees the claim in this setting, for a network at the minimum.
     source
-        The theorem or program that the claim comes from.
+        Theorem or program that the claim comes from.
     status
-        Outcome, see :data:`Status`. Where it is not given: ``"not covered"`` if not promised, else
-        ``"passes"``, ``"contradicted"``, or ``"unknown"`` where nothing was measured.
+        Outcome, see :data:`Status`. Default: ``"not covered"`` without a guarantee, else
+        ``"passes"``, ``"contradicted"``, or ``"unknown"`` without a measurement.
     least_excess
-        Of a claim that fails: the least excess over the minimum, relative, of any network that
-        measures this; a smaller one contradicts the theory. None where the claim holds, where no
-        minimum is known, and where no network can measure this.
+        For a failing claim, the least relative excess over the minimum of any network with this
+        measurement; an observed smaller excess contradicts the theory. None if the claim holds, if
+        no minimum is known, and if no network can have this measurement.
     reason
-        Reason why nothing was measured; empty where something was.
+        Reason why the measurement is missing; empty otherwise.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Claim:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        """Derive the status where none is given."""
+        """Derive the status where it is not given."""
         if self.status != _DERIVED:
             return
         status: Status = "not covered"
@@ -86,7 +86,23 @@ def claim(
     promised: bool,
     relative: bool = False,
 ) -> Claim:
-    """Compare two numbers; a value that is missing or not a number does not hold."""
+    """Return the claim that compares two numbers; a missing value or NaN does not hold.
+
+    Parameters
+    ----------
+    name, statement
+        Short name, and the sentence.
+    predicted, measured
+        Predicted and measured number, or None.
+    tolerance
+        Greatest accepted difference.
+    source
+        Theorem or program that the claim comes from.
+    promised
+        Whether a theorem guarantees the claim in this setting.
+    relative
+        Whether the tolerance is a share of the prediction.
+    """
     holds = False
     if measured is not None and not math.isfinite(measured):
         measured = None
@@ -99,7 +115,21 @@ def claim(
 def at_least(
     name: str, statement: str, measured: float | None, least: float, source: str, *, promised: bool
 ) -> Claim:
-    """Hold a number against a lower bound, which is kept as the tolerance; no number does not hold."""
+    """Return the claim that a number reaches a lower bound; a missing value does not hold.
+
+    Parameters
+    ----------
+    name, statement
+        Short name, and the sentence.
+    measured
+        Measured number, or None.
+    least
+        Lower bound, stored as the tolerance.
+    source
+        Theorem or program that the claim comes from.
+    promised
+        Whether a theorem guarantees the claim in this setting.
+    """
     if measured is not None and not math.isfinite(measured):
         measured = None
     holds = measured is not None and measured >= least

@@ -1,4 +1,4 @@
-"""Prediction against measurement: claims with their status, premises, and a summary."""
+"""Comparison of a prediction with a measurement: claims, premises, and a summary."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def compare(
 ) -> Verdict:
     """Compare a measurement with a prediction, claim by claim.
 
-    A claim that fails is contradicted only if no network whose loss is that close to the minimum can
-    measure that (:class:`marginlens.verdict.excess.Excess`); else a premise is not met, at least that
-    training has reached the minimum. So unfinished, stuck and narrow networks never contradict the
-    theory, and one that does would be news. A claim about something that was not measured, as about
-    the neurons of a black box, is unknown, with the reason.
+    A failing claim is contradicted only if no network with a loss that close to the minimum can
+    have this measurement (:class:`marginlens.verdict.excess.Excess`). Otherwise a premise is not
+    met, at least that training has reached the minimum. So unfinished, stuck and narrow networks
+    never contradict the theory. A claim without a measurement, such as one about the neurons of a
+    black box, is unknown, with the reason.
 
     Parameters
     ----------
@@ -50,19 +50,19 @@ def compare(
     measurement
         Measurement of the network over all rows.
     training_seconds
-        Time that training took, in seconds.
+        Duration of training, in seconds.
     facts
-        How the network was trained; None: on all rows, to the end, as far as is known.
+        Facts about the training of the network; None stands for finished training on all rows.
 
     Returns
     -------
     Verdict
-        A claim each with its status, the premises, and the outcome in a sentence.
+        Claims with their statuses, premises, and a summary of the outcome.
 
     Raises
     ------
     MarginLensError
-        If the measurement is of another task, or is none.
+        The measurement is of another task, or is not a measurement.
 
     Examples
     --------
@@ -121,15 +121,15 @@ def _require_comparable(prediction: Prediction, measurement: Measurement) -> Non
         )
     if tuple(feature.name for feature in prediction.features) != measurement.features:
         raise MarginLensError(
-            f"the prediction is of {prediction.task}, and the measurement of {measurement.task}: "
-            f"expected one task, for example ml.measure(model, {prediction.task!r})"
+            f"expected a prediction and a measurement of one task, got {prediction.task} and "
+            f"{measurement.task}; for example ml.measure(model, {prediction.task!r})"
         )
 
 
 def _completed(
     facts: TrainingFacts, prediction: Prediction, measurement: Measurement
 ) -> TrainingFacts:
-    """The facts with the reason why no theorem covers the network, as far as its weights say it."""
+    """Complete the facts by the reason why no theorem covers the network, from its weights."""
     if facts.uncovered:
         return facts
     why = measurement.uncovered
@@ -147,14 +147,14 @@ _PARTS = {
 
 
 def _with_reason(one: Claim, measurement: Measurement) -> Claim:
-    """The claim, with the reason where nothing was measured because weights are unknown."""
+    """Add the reason to a claim whose measurement needs unknown weights."""
     reason = measurement.unknown.get(_PARTS.get(one.name, "neurons"), "")
     return replace(one, reason=reason) if one.measured is None and reason else one
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """What a theorem covers of a setting: the network, its features, and its rows."""
+    """Guarantees of the theorems for a network, its features, and its rows."""
 
     covered: bool  # a theorem speaks of this task, activation, network and penalty
     guaranteed: bool  # and of its rows, and of the strength to which the penalty fell
@@ -187,14 +187,14 @@ class _Setting:
 
     @property
     def promised(self) -> bool:
-        """Whether a theorem guarantees claims about a network that is not zero."""
+        """Whether a theorem guarantees claims about a nonzero network."""
         return self.guaranteed and not self.collapses
 
 
 def _premises(
     prediction: Prediction, measured: Measurement, facts: TrainingFacts, setting: _Setting
 ) -> list[Premise]:
-    """All premises but the minimum's."""
+    """Return all premises except that of the minimum."""
     found = [
         Premise(
             "finite",
@@ -262,7 +262,7 @@ def _premises(
 
 
 def _costed(one: Claim, excess: Excess | None, setting: _Setting) -> Claim:
-    """The claim, with the least excess of networks that measure this where it fails."""
+    """Add the least excess of networks with this measurement to a failing claim."""
     if one.holds or one.measured is None or excess is None or not setting.covered:
         return one
     least = excess.least(one.name)
@@ -270,7 +270,7 @@ def _costed(one: Claim, excess: Excess | None, setting: _Setting) -> Claim:
 
 
 def _is_impossible(one: Claim, excess: Excess | None) -> bool:
-    """Whether no network that close to the minimum can measure this."""
+    """Return whether no network that close to the minimum can have this measurement."""
     if one.holds or one.measured is None or excess is None:
         return False
     return excess.relative < excess.least(one.name) - excess.noise
@@ -279,7 +279,7 @@ def _is_impossible(one: Claim, excess: Excess | None) -> bool:
 def _minimum(
     claims: list[Claim], excess: Excess | None, setting: _Setting, *, limit: bool
 ) -> Premise:
-    """The premise that training has reached the minimum, as closely as the claims need."""
+    """Return the premise that training has reached the minimum, as closely as the claims need."""
     words = "Training has reached the minimum of the loss"
     if limit:
         words = "The network has the maximum margin"
@@ -326,7 +326,7 @@ def _at_penalty(
     *,
     has_ratio: bool,
 ) -> Iterator[Claim]:
-    """Loss, norm, margin and shares at the strength of the run; share of gamma*."""
+    """Yield claims on loss, norm, margin and shares at the run's penalty; share of gamma*."""
     every = f"Every input of {measured.sampled} drawn" if measured.sampled else "Every input"
     yield claim(
         "accuracy",
@@ -385,7 +385,7 @@ def _at_penalty(
 
 
 def _adversary(prediction: Prediction, facts: TrainingFacts, setting: _Setting) -> Iterator[Claim]:
-    """Upper bound of gamma* that a training of the margin itself proved."""
+    """Yield the claim on the upper bound of gamma* that margin training proved."""
     if facts.upper_bound is None or prediction.margin is None:
         return
     yield claim(
@@ -400,7 +400,7 @@ def _adversary(prediction: Prediction, facts: TrainingFacts, setting: _Setting) 
 
 
 def _features(prediction: Prediction, measured: Measurement, setting: _Setting) -> Iterator[Claim]:
-    """Features that are used, and their shares of the norm."""
+    """Yield claims on the used features and their shares of the norm."""
     known = all(feature.least_share is not None for feature in prediction.features)
     promised = setting.promised
     statuses = [feature.status for feature in prediction.features]
@@ -463,7 +463,7 @@ def _features(prediction: Prediction, measured: Measurement, setting: _Setting) 
 def _neurons(
     measured: Measurement, setting: _Setting, *, is_parity: bool, is_cyclic: bool
 ) -> Iterator[Claim]:
-    """Shape of each live neuron."""
+    """Yield claims on the shape of each live neuron."""
     neurons, promised = measured.neurons, setting.promised
 
     def least(name: str, sign: float = 1.0) -> float | None:

@@ -1,4 +1,4 @@
-"""Distance of a network from the minimum, and the least distance at which a claim may fail."""
+"""Excess of a network over the minimum, and the least excess at which a claim may fail."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _DISAGREEING = math.sqrt(0.5)  # the most that a neuron earns whose slots peak a
 
 
 class Excess:
-    """Excess of a network over the minimum, and what each failing claim costs at least.
+    """Excess of a network over the minimum, and the least excess of each failing claim.
 
     At a penalty the objective is convex in the measure of neurons, and at its minimum every unit
     neuron earns at most lambda. For every network, of any width and however it was trained,
 
         objective - minimum = mean KL(p* || p) + sum_i ||omega_i||^nu (lambda - g(omega_i)),
 
-    with p* the softmax at the minimum and g <= lambda what a unit neuron earns against it. Both sums
-    are at least 0, so each claim that fails costs: neurons with a defect earn less, a wrong answer
-    has a KL divergence, and by :class:`marginlens.theory.MassBounds` so do features with other
-    masses. A network whose excess is smaller than what its measurement costs contradicts the theory;
-    one whose excess is larger has not reached the minimum closely enough for the claim.
+    with p* the softmax at the minimum and g <= lambda the gain of a unit neuron against it. Both
+    sums are at least 0, so each failing claim has a cost: defective neurons have a smaller gain, a
+    wrong answer has a KL divergence, and by :class:`marginlens.theory.MassBounds` so do features
+    with other masses. A network whose excess is below the cost of its measurement contradicts the
+    theory; one with a larger excess is too far from the minimum for the claim.
 
     Without a penalty the minimum is the maximum margin, the excess is 1 - margin / gamma*, and the
     same inequality reads sum_i ||omega_i||^nu (1 - g(omega_i) / gamma*) <= excess * norm.
@@ -40,16 +40,16 @@ class Excess:
     Parameters
     ----------
     prediction
-        Prediction with a maximum margin, and with the minimum at the penalty where there is one.
+        Prediction with a maximum margin, and with the minimum at the penalty if one is given.
     measured
         Measurement over all rows of the table, with its norm and neurons.
     upper_bound
-        Upper bound of gamma* that was proved in training; None where none was.
+        Upper bound of gamma* that training proved, or None.
 
     Attributes
     ----------
     relative
-        (objective - minimum) / minimum, or 1 - margin / gamma* without a penalty.
+        Relative excess: (objective - minimum) / minimum, or 1 - margin / gamma* without a penalty.
 
     Notes
     -----
@@ -80,14 +80,15 @@ class Excess:
         self.noise = _NOISE + (0.0 if self._at is None else self._at.gap)
 
     def least(self, name: str) -> float:
-        """Return the least relative excess of any network that measures what a failing claim says.
+        """Return the least relative excess of any network with a failing claim's measurement.
 
-        Infinite where no network measures it, 0 where the claim is about the excess itself.
+        It is infinite if no network has this measurement, and 0 if the claim is about the excess
+        itself.
 
         Parameters
         ----------
         name
-            Name of the claim, one of those of :func:`marginlens.verdict.compare`.
+            Name of the claim, as in :func:`marginlens.verdict.compare`.
         """
         match name:
             case "loss":
@@ -105,7 +106,7 @@ class Excess:
                 return self._of_neurons(name)
 
     def _of_masses(self) -> float:
-        """Excess of the best network with these masses."""
+        """Return the excess of the best network with these masses."""
         measured = self._measured
         masses = measured.share * self._norm
         live = measured.live
@@ -129,7 +130,7 @@ class Excess:
         return (least - self._at.loss) / self._at.loss
 
     def _of_margin(self) -> float:
-        """Excess that the margin costs: too large by a bound, too small or large by the divergence."""
+        """Return the excess due to the margin: by a bound above, by the divergence on either side."""
         at = self._at
         margin = self._normalized * self._norm
         if margin > self._margin * self._norm * (1 + BELOW):
@@ -146,7 +147,7 @@ class Excess:
         return (1.0 - measured.accuracy) * self._divergence(0.0) / at.loss
 
     def _divergence(self, lead: float) -> float:
-        """Least KL divergence of a row whose right answer leads a wrong one by so much, from p*."""
+        """Return the least KL divergence from p* of a row with this lead of the right answer."""
         at = self._at
         assert at is not None
         total = math.exp(-at.cross_entropy) * (1 + math.exp(-at.margin))
@@ -156,7 +157,7 @@ class Excess:
         return total * max(0.0, float(kl))
 
     def _of_neurons(self, name: str) -> float:
-        """Excess that the neurons with a defect cost."""
+        """Return the excess due to defective neurons."""
         measured = self._measured
         chosen, defect = self._defects(name)
         chosen = chosen & measured.live
@@ -168,7 +169,7 @@ class Excess:
     def _defects(
         self, name: str
     ) -> tuple[Bool[np.ndarray, " neuron"], Float[np.ndarray, " neuron"]]:
-        """Neurons for which a claim fails, and by which share at least they earn less than the best."""
+        """Return the neurons that fail a claim, and the least relative loss of gain of each."""
         measured, nu = self._measured, self._degree
         power = np.nan_to_num(measured.max_power)
         if name == "one_feature":

@@ -1,4 +1,4 @@
-"""Premises of the theory's claims, and facts about a training that they need."""
+"""Premises of the theory's claims, and facts about training that decide them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ FOLDER = "FOLDER"
 
 @dataclass(frozen=True)
 class Premise:
-    """One condition under which the theory guarantees its claims.
+    """Condition under which the theory guarantees its claims.
 
     Attributes
     ----------
     name, statement
-        Short name (``"finite"``, ``"theorem"``, ``"rows"``, ``"strength"``, ``"path"``, ``"weights"``,
+        Short name (``"finite"``, ``"theorem"``, ``"rows"``, ``"strength"``, ``"path"``,
+        ``"weights"``,
         ``"width"`` or ``"minimum"``), and the condition in a sentence.
     met
-        Whether it holds; None if that is not known.
+        Whether the condition holds; None if unknown.
     measured, needed
-        Number that decides, and the bound that it is held against; None where no number does. Of
-        ``"minimum"`` the excess over the minimum, relative, and the largest one with which none of
-        the claims that fail could.
+        Deciding number, and its bound; None if no number decides. For ``"minimum"``: the relative
+        excess over the minimum, and the largest excess at which every failing claim is impossible.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Premise:
 
     @property
     def sentence(self) -> str:
-        """The condition with its number and the bound that it is held against."""
+        """Condition with its deciding number and bound."""
         if self.measured is None or self.needed is None or self.name == "finite":
             return self.statement
         if self.name == "minimum":
@@ -46,19 +46,25 @@ class Premise:
 
 @runtime_checkable
 class Advice(Protocol):
-    """Commands that mend an unmet premise of one run."""
+    """Commands that fix an unmet premise of one run."""
 
     @property
     def short(self) -> bool:
-        """Whether the run had fewer steps than its task usually takes."""
+        """Whether the run had fewer steps than is usual for its task."""
         ...
 
     def longer(self) -> str:
-        """Return the command that trains the run further."""
+        """Return the command that continues the training."""
         ...
 
     def wider(self, least: int) -> str:
-        """Return the command that trains a network of at least so many neurons."""
+        """Return the command that trains a wider network.
+
+        Parameters
+        ----------
+        least
+            Least width, in neurons.
+        """
         ...
 
     def other_seed(self) -> str:
@@ -66,42 +72,48 @@ class Advice(Protocol):
         ...
 
     def without(self, *fields: str) -> str:
-        """Return the command that trains the same network with these fields at their defaults."""
+        """Return the command that trains the same network with some fields at their defaults.
+
+        Parameters
+        ----------
+        fields
+            Names of the recipe's fields to reset.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """Facts about how a network was trained, as far as the premises need them.
+    """Facts about the training of a network that the premises need.
 
     Attributes
     ----------
     rows_share
-        Share of the table's rows that were trained on, with their right answers.
+        Share of the table's rows in training, with their right answers.
     other_rows
-        How the rows differ from the whole table, as a phrase such as ``"on 70 % of the rows"``; empty
-        if they do not.
+        Phrase that distinguishes the training rows from the whole table, such as ``"on 70 % of the
+        rows"``; empty for the whole table.
     ended
-        Why training stopped, as in :class:`marginlens.training.Training`.
+        Reason why training stopped, as in :class:`marginlens.training.Training`.
     step, steps
-        Last step, and number of steps asked for.
+        Last step, and number of requested steps.
     last_fall
-        By how much the loss fell, relatively, over the last tenth of the way, the way being the sum of
-        the learning rates; None where that is not recorded.
+        Relative decrease of the loss over the last tenth of the path, measured by the sum of the
+        learning rates; None if it is not recorded.
     last_loss
-        Loss that was recorded at the last step; None where that was not over the whole table.
+        Loss recorded at the last step; None if it was not over the whole table.
     path_ended
-        Whether the penalty's strength had reached the one that is predicted for.
+        Whether the penalty strength had reached the predicted one.
     trains_margin
-        Whether the margin itself was trained, at norm 1.
+        Whether the objective was the margin itself, at norm 1.
     upper_bound
-        Least upper bound of gamma* that the learned adversary proved; None where it proved none.
+        Least upper bound of gamma* that the learned adversary proved; None without one.
     uncovered
-        Reason why no theorem covers the network, in a phrase; empty if one does.
+        Phrase with the reason why no theorem covers the network; empty if one does.
     folder
-        Folder of the run; None if it is not saved.
+        Folder of the run; None for an unsaved run.
     advice
-        Commands for this run, in which ``FOLDER`` stands for its folder; None if none can be given.
+        Commands for this run, in which ``FOLDER`` stands for its folder; None without commands.
     """
 
     rows_share: float = 1.0

@@ -1,4 +1,4 @@
-"""The verdict on one network: claims, premises, and the outcome in a sentence."""
+"""Verdict on one network: claims, premises, and the outcome in a sentence."""
 
 from __future__ import annotations
 
@@ -26,25 +26,24 @@ _EXIT_CODES: dict[Status, int] = {"contradicted": 1, "premise not met": 3, "unkn
 
 @dataclass(frozen=True)
 class Verdict(Displayed):
-    """All claims about one network.
+    """Verdict on one network: all claims with premises and a summary.
 
     Attributes
     ----------
     task
-        The task's name.
+        Name of the task.
     margin_ratio
-        Measured normalized margin over the maximum, None where the maximum is unknown.
+        Measured normalized margin divided by the maximum; None if the maximum is unknown.
     training_seconds
-        Time that training took.
+        Duration of training, in seconds.
     claims
-        The claims.
+        Claims of the theory, each with its status.
     premises
         Conditions under which the theory guarantees the claims, each with whether it is met.
     summary
-        The outcome in a sentence or two that need no other knowledge; what to do about it, if
-        something is to be done.
+        Outcome in one or two self-contained sentences, with the next action if one is needed.
     portable_summary
-        The same with ``FOLDER`` in place of the run's folder, as files have it: a run may be moved.
+        Same summary with ``FOLDER`` in place of the run's folder, for files of a run that may move.
     """
 
     task: str
@@ -56,7 +55,7 @@ class Verdict(Displayed):
     portable_summary: str = ""
 
     def __post_init__(self) -> None:
-        """Count the claims where no summary is given."""
+        """Count the claims if no summary is given."""
         if not self.summary:
             object.__setattr__(self, "summary", self.count)
 
@@ -67,7 +66,7 @@ class Verdict(Displayed):
 
     @property
     def status(self) -> Status:
-        """Outcome of all claims: the worst of the claims' that a theorem covers."""
+        """Outcome of all claims: the worst status among the claims that a theorem covers."""
         found = {claim.status for claim in self.claims}
         if any(premise.name == "finite" and not premise.met for premise in self.premises):
             return "premise not met"
@@ -79,17 +78,17 @@ class Verdict(Displayed):
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing fails, 1 if a claim is contradicted, 3 if a premise is not met or not known."""
+        """Exit status: 0 without failure, 1 for a contradiction, 3 for an unmet premise."""
         return _EXIT_CODES.get(self.status, 0)
 
     @property
     def mood(self) -> str:
-        """``"good"``, ``"bad"`` or ``"neutral"``: the colour that pages show the outcome in."""
+        """Colour of the outcome on pages: ``"good"``, ``"bad"`` or ``"neutral"``."""
         return {"passes": "good", "contradicted": "bad"}.get(self.status, "neutral")
 
     @property
     def count(self) -> str:
-        """Number of guaranteed claims that pass, of how many."""
+        """Number of guaranteed claims that pass, out of their total, as a phrase."""
         guaranteed = [claim for claim in self.claims if claim.promised]
         if not guaranteed:
             return "No theorem covers this setting: claims are reported, not scored."
@@ -97,11 +96,17 @@ class Verdict(Displayed):
         return f"{passing} of {len(guaranteed)} guaranteed claims pass"
 
     def premise(self, name: str) -> Premise | None:
-        """Return the premise of this name; None if it does not apply."""
+        """Return the premise with a given name, or None if it does not apply.
+
+        Parameters
+        ----------
+        name
+            Short name of the premise, such as ``"width"``.
+        """
         return next((premise for premise in self.premises if premise.name == name), None)
 
     def shown(self) -> Shown:
-        """Return what a notebook shows: the summary, then every claim."""
+        """Return the notebook display: the summary, then every claim."""
         rows = [
             [
                 MARKS[claim.status],
@@ -117,7 +122,7 @@ class Verdict(Displayed):
         return Shown(f"{self.task}: verdict", (), columns, rows, sentence, lead=self.summary)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Rows of :meth:`to_frame`: one a claim, with its fields."""
+        """Return the rows of :meth:`to_frame`, one per claim with its fields."""
         return [asdict(claim) for claim in self.claims]
 
     @property
@@ -128,7 +133,7 @@ class Verdict(Displayed):
         return ", ".join(f"{MARKS[s]} {found[s]} {words.get(s, s)}" for s in MARKS if found[s])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
+        """Return the verdict as plain values for JSON."""
         return {
             "task": self.task,
             "summary": self.portable_summary or self.summary,

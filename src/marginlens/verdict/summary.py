@@ -1,4 +1,4 @@
-"""The outcome of a verdict in a sentence that needs no other knowledge."""
+"""Summary of a verdict in self-contained sentences."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FALLING = (
 def summarize(
     verdict: Verdict, prediction: Prediction, measured: Measurement, facts: TrainingFacts
 ) -> str:
-    """Say the outcome, its reason, and the command that mends an unmet premise.
+    """Return the outcome, its reason, and the command that fixes an unmet premise.
 
     Parameters
     ----------
     verdict
         Claims and premises, with their statuses.
     prediction, measured, facts
-        What the verdict was made of.
+        Prediction, measurement and training facts that the verdict compares.
     """
     scored = [claim for claim in verdict.claims if claim.status != "not covered"]
     passing = sum(claim.status == "passes" for claim in scored)
@@ -33,20 +33,23 @@ def summarize(
     unmet = {premise.name: premise for premise in verdict.premises if premise.met is False}
     if "finite" in unmet and measured.network is None:
         bad = measured.non_finite
-        return f"{bad} of the logits {_are(bad)} NaN or infinite: nothing can be measured."
+        return (
+            f"{bad} of the logits {_are(bad)} NaN or infinite, so the network cannot be measured."
+        )
     if "finite" in unmet:
         bad = measured.non_finite
         return (
-            f"The network has non-finite weights ({bad} {'is' if bad == 1 else 'are'} NaN or infinite): "
-            "nothing can be measured on it. Train it again, with a smaller --learning-rate."
+            f"The network has non-finite weights ({bad} {'is' if bad == 1 else 'are'} NaN or "
+            "infinite), so it cannot be measured. Train it again with a smaller "
+            "--learning-rate."
         )
     if verdict.status == "not covered":
         return f"No theorem covers {_setting(prediction, facts)}: claims are reported, not scored."
     if verdict.status == "contradicted":
         names = ", ".join(c.name.replace("_", " ") for c in scored if c.status == "contradicted")
         return (
-            f"Contradicted: no network this close to the minimum can measure this ({names}). That "
-            f"would be news: check it in --dtype float64 and report it. {count}."
+            "Contradicted: no network this close to the minimum can have this measurement "
+            f"({names}). Please check it in --dtype float64 and report it. {count}."
         )
     if verdict.status == "passes":
         return _passing(verdict, prediction, unmet, facts, count)
@@ -60,7 +63,7 @@ def _are(count: int) -> str:
 
 
 def _partly_known(scored: list[Claim]) -> str:
-    """The outcome where some claims could not be measured."""
+    """Return the outcome if some claims could not be measured."""
     known = [claim for claim in scored if not claim.reason]
     failing = [claim.name.replace("_", " ") for claim in known if claim.status != "passes"]
     words = f"{len(known)} of {len(scored)} claims are known"
@@ -89,7 +92,7 @@ def _passing(
     because = {
         "rows": f"although it was trained {facts.other_rows or 'on other rows'}",
         "width": f"although it is narrower than the {_whole(unmet.get('width'))} neurons that suffice",
-        "strength": "although the penalty is so strong that networks collapse",
+        "strength": "although the penalty is above the strength at which networks collapse",
         "path": "although the penalty had not fallen to its end",
         "weights": "although the weights are not those that training ended with",
         "minimum": "although the minimum is not reached",
@@ -104,13 +107,13 @@ def _reason(
     facts: TrainingFacts,
     verdict: Verdict,
 ) -> str:
-    """The first premise that is not met, and the command that mends it."""
+    """Return the first unmet premise, and the command that fixes it."""
     advice = facts.advice
     if "rows" in unmet:
         how = facts.other_rows or f"and measured on a sample of {measured.sampled} rows"
         return (
-            f"Trained {how}: the theory is about networks that are trained on every row with its right "
-            "answer, and guarantees nothing about others."
+            f"Trained {how}: the theory covers networks that are trained on every row with its "
+            "right answer, and does not guarantee claims about others."
         )
     if "strength" in unmet:
         strength = unmet["strength"]
@@ -123,14 +126,15 @@ def _reason(
     if "weights" in unmet:
         weights = unmet["weights"]
         return (
-            f"The weights are not those that training ended with: their loss is {weights.measured:.6g}, "
-            f"the last one recorded {weights.needed:.6g}. The parameters' file was changed."
+            "The weights are not those that training ended with: their loss is "
+            f"{weights.measured:.6g}, the last one recorded {weights.needed:.6g}. The "
+            "parameter file was changed."
         )
     if "width" in unmet:
         needed = int(unmet["width"].needed or 0)
         return (
-            f"Too narrow: {_neurons(unmet['width'])}, where {needed} suffice; the theory "
-            f"guarantees nothing about narrower networks.{_wider(advice, 2 * needed)}"
+            f"Too narrow: {_neurons(unmet['width'])}, where {needed} suffice; the theory does "
+            f"not guarantee claims about narrower networks.{_wider(advice, 2 * needed)}"
         )
     if facts.ended == "interrupted" or "path" in unmet:
         return f"Not trained to the end: stopped at step {facts.step} of {facts.steps}{_longer(advice)}"
@@ -149,8 +153,8 @@ def _not_at_minimum(
     excess, advice = minimum.measured or 0.0, facts.advice
     if prediction.at_penalty is None:
         short = (
-            f"Not a network of maximum margin: it has {_percent(1 - excess)} of it, and the claims are "
-            "about those that have all of it"
+            f"Not a network of maximum margin: it has {_percent(1 - excess)} of it, and the "
+            "claims are about those that have all of it"
         )
         return f"{short}{_longer(advice)}" if facts.trains_margin else f"{short}."
     above = f"loss {_percent(excess)} above the minimum"
@@ -209,7 +213,7 @@ def _setting(prediction: Prediction, facts: TrainingFacts) -> str:
 
 
 def _basis(prediction: Prediction) -> str:
-    """The theorem in few words: ``"Theorem 7 (Morwani et al. 2024)"``."""
+    """Return the theorem's short citation: ``"Theorem 7 (Morwani et al. 2024)"``."""
     author, _, theorem = prediction.theorem.partition(", ")
     return f"{theorem} ({author})" if theorem.startswith("Theorem ") else "the theory"
 
