@@ -266,17 +266,11 @@ def test_bad_generators_are_refused(spec, words):
 
 @pytest.mark.parametrize(
     ("degree", "order"),
-    [
-        (7, "expected an order of at most 2000, got 5040, which would"),
-        (8, r"expected an order of at most 2000, got about 10\^158, which"),
-        (100, "about 10^158"),
-    ],
+    [(7, "got 5040, which would take about 2.03 GB"), (8, "got 40320"), (100, "about 10^158")],
 )
 def test_a_group_too_large_is_refused_with_its_order(degree, order):
     cycle = ",".join(map(str, range(1, degree + 1)))
-    with pytest.raises(
-        ValueError, match=r"expected an order of at most 2000, got about 10\^158, which"
-    ) as caught:
+    with pytest.raises(ValueError, match="expected an order of at most 2000") as caught:
         group(f"<({cycle}),(1,2)>")
     assert order in str(caught.value)
 
