@@ -156,7 +156,7 @@ def test_help_is_found_however_it_is_asked_for(call):
     ("arguments", "near"),
     [
         (("figure", "neuron"), "did you mean neurons"),
-        (("figure", "qqq"), "there is no figure 'qqq'; marginlens figure --list names all"),
+        (("figure", "qqq"), "there is no figure 'qqq'; marginlens figure list names all"),
         (("reproduce", "nand"), "did you mean nanda?"),
         (("reproduce", "qqq"), "'qqq'; expected one that marginlens reproduce --help names"),
     ],
@@ -193,7 +193,7 @@ def test_every_suggestion_is_an_option_of_some_verb():
             ("train", "C5", "--strength=small"),
             "--strength expected a number, got 'small'; for example",
         ),
-        (("degrees", "x"), "see marginlens degrees --help"),
+        (("degrees", "x"), "see marginlens theory degrees --help"),
         (("predict",), "missing argument 'TASK'; see marginlens predict --help"),
     ],
     ids=str,

@@ -149,7 +149,7 @@ def figure(name: str, of: Run | str | Path, *, dark: bool = False) -> go.Figure:
     Parameters
     ----------
     name
-        Name of the figure, such as ``"neurons"``; ``marginlens figure --list`` lists them.
+        Name of the figure, such as ``"neurons"``; ``marginlens figure list`` lists them.
     of
         A run, or its folder.
     dark

@@ -1,20 +1,17 @@
-"""The command line: one verb a step; no logic. A verb lives in a file of its topic, imported here."""
+"""Command line: a file for each command, a folder for each group of commands.
 
-from marginlens.cli import (  # noqa: F401  (they register their verbs)
-    atlas,
-    dynamics,
-    explore,
-    figure,
-    measure,
-    numerical,
-    progress,
-    reproduce,
-    results,
-    runs,
-    sweeps,
-    textbook,
-    theory,
-)
+Importing a module of this package registers its commands with the application.
+"""
+
+import marginlens.cli.analyze
+import marginlens.cli.atlas
+import marginlens.cli.explore
+import marginlens.cli.figure
+import marginlens.cli.measure
+import marginlens.cli.reproduce
+import marginlens.cli.runs
+import marginlens.cli.sweep
+import marginlens.cli.theory  # noqa: F401
 from marginlens.cli.app import app, main
 from marginlens.public_names import keep_public_names
 

@@ -1,10 +1,10 @@
-"""The application that verbs register with, its consoles, and its last line of defence."""
+"""Application and groups that commands register with, the two consoles, and the handling of failures."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -18,16 +18,60 @@ from typer.main import get_command
 from marginlens import __version__
 from marginlens.cli.console import PlainConsole
 from marginlens.cli.failures import failure_of
+from marginlens.cli.renamed_commands import current_command
 from marginlens.cli.suggestions import shown_name, usage_message
 
-__all__ = ["app", "err", "main", "out"]
+__all__ = [
+    "analyze_commands",
+    "app",
+    "err",
+    "figure_commands",
+    "main",
+    "out",
+    "sweep_commands",
+    "theory_commands",
+]
+
+ORDER = (
+    "predict",
+    "run",
+    "train",
+    "measure",
+    "verify",
+    "report",
+    "reproduce",
+    "explore",
+    "theory",
+    "analyze",
+    "sweep",
+    "figure",
+    "atlas",
+    "path",
+    "certify",
+    "widths",
+    "waveform",
+    "degrees",
+    "memorizing",
+    "algorithms",
+    "interference",
+    "lottery",
+    "grokking",
+    "progress",
+    "query",
+    "table",
+    "law",
+    "list",
+    "draw",
+    "animate",
+)
+"""Names of commands in the order in which help pages list them."""
 
 DEBUG = "MARGINLENS_DEBUG"
 """Environment variable: if set, failures come with their traceback."""
 
 
-class _Verb(TyperCommand):
-    """Command whose help is text, not markup, and whose files and folders have names."""
+class _Command(TyperCommand):
+    """Command with literal help that refuses empty names of files and folders."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -48,21 +92,25 @@ class _Verb(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-class _Verbs(TyperGroup):
-    """Group whose help is text, not markup."""
+class _Group(TyperGroup):
+    """Group of commands with literal help, listed in the order of :data:`ORDER`."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         _literal_help(self)
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """List the names of the commands in the order in which a person needs them."""
+        return sorted(self.commands, key=ORDER.index)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find a verb in any case."""
+        """Find a command by its name in any case."""
         if args and args[0] not in self.commands and args[0].lower() in self.commands:
             args = [args[0].lower(), *args[1:]]
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a verb; Typer would end a broken pipe with code 1 and take EOFError for Ctrl-C."""
+        """Run a command; Typer would end a broken pipe with code 1 and take EOFError for Ctrl-C."""
         try:
             return super().invoke(ctx)
         except (EOFError, OSError) as error:
@@ -87,27 +135,95 @@ def _literal_help(command: Any) -> None:
 
 
 class _App(typer.Typer):
+    """Application whose commands state their examples as command lines."""
+
     def command(
-        self, name: str | None = None, **settings: Any
+        self,
+        name: str | None = None,
+        *,
+        examples: Sequence[str] = (),
+        notes: str = "",
+        **settings: Any,
     ) -> Callable[[Callable[..., Any]], Any]:
-        """Register a verb."""
-        settings.setdefault("cls", _Verb)
+        """Register a function as a command.
+
+        Parameters
+        ----------
+        name
+            Name of the command; by default that of the function.
+        examples
+            Command lines after ``marginlens``, shown at the end of the help page.
+        notes
+            Paragraphs below the examples, separated by empty lines.
+        **settings
+            Settings of Typer's own decorator.
+        """
+        settings.setdefault("cls", _Command)
+        settings.setdefault("epilog", _epilog(examples, notes))
         return super().command(name, **settings)
 
 
+def _epilog(examples: Sequence[str], notes: str) -> str:
+    lines = ["Examples:", *(f"  marginlens {example}" for example in examples)]
+    return "\n\n".join([*lines, notes] if notes else lines)
+
+
+_PANEL = "More commands, in groups"
+_HELP_OPTIONS = {"help_option_names": ["--help", "-h"]}
+
 app = _App(
-    cls=_Verbs,
+    cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings=_HELP_OPTIONS,
     pretty_exceptions_enable=False,
     help="Predict which features a network learns on an algebraic task, train it, measure what it "
-    "learned, and hold the two against each other.\n\n"
-    "Examples:\n\n  marginlens run C71\n\n  marginlens predict A5 --strength 1e-5\n\n"
-    '  marginlens run "parity(10,4)" --out runs/parity\n\n'
-    "Exit codes: 0 done, 1 contradicted or not certified, 2 wrong input or settings, 3 premise of a "
-    "theorem not met, 70 internal error, 130 interrupted.",
+    "learned, and compare the two.",
+    epilog=_epilog(
+        ["run C71", "predict A5 --strength 1e-5", 'run "parity(10,4)" --out runs/parity'],
+        "Exit codes: 0 done; 1 contradicted, not certified, or runs failed; 2 wrong input or settings; "
+        "3 premise of a theorem not met; 70 internal error; 130 interrupted; 141 reader of the output "
+        "gone.",
+    ),
+)
+
+
+def _command_group(name: str, help: str, *examples: str) -> _App:
+    """Add a group of commands to the application."""
+    group = _App(
+        cls=_Group,
+        no_args_is_help=True,
+        context_settings=_HELP_OPTIONS,
+        help=help,
+        epilog=_epilog(examples, ""),
+    )
+    app.add_typer(group, name=name, rich_help_panel=_PANEL)
+    return group
+
+
+theory_commands = _command_group(
+    "theory",
+    "Compute margins, penalty paths, best neurons and textbook algorithms from a task alone.",
+    "theory certify A5",
+    "theory path C23 --figure path.html",
+)
+analyze_commands = _command_group(
+    "analyze",
+    "Analyze one saved run: its algorithm, waveform, lottery, grokking or parity progress.",
+    "analyze algorithms runs/C23",
+    "analyze grokking runs/C113 --figure grokking.html",
+)
+sweep_commands = _command_group(
+    "sweep",
+    "Train many configurations from many seeds, and evaluate the results in tables and SQL.",
+    "sweep run pilot.toml --out sweeps/pilot",
+    "sweep table sweeps/pilot",
+)
+figure_commands = _command_group(
+    "figure",
+    "Draw figures and films of runs, foreign networks and atlases, as pages or images.",
+    "figure list",
+    "figure draw neurons runs/C23 --out neurons.svg",
 )
 out = PlainConsole()
 err = PlainConsole(stderr=True)
@@ -132,7 +248,7 @@ def _options(
         bool,
         typer.Option(
             "--debug",
-            help=f"Print the traceback of a failure; also after the verb, or by {DEBUG}=1.",
+            help=f"Print the traceback of a failure; may stand anywhere, and {DEBUG}=1 does the same.",
         ),
     ] = False,
 ) -> None:
@@ -141,7 +257,7 @@ def _options(
 
 @cache
 def _command() -> Any:
-    """Command that the verbs make together, built once in a process."""
+    """Build the whole command line, once in a process."""
     return get_command(app)
 
 
@@ -153,6 +269,9 @@ def main() -> NoReturn:
     """
     arguments, debug = _without_debug(sys.argv[1:])
     _require_streams()
+    arguments, note = current_command(arguments)
+    if note:
+        err.print(f"marginlens: {note}", style="yellow", soft_wrap=True)
     try:
         result = _command()(args=arguments, prog_name="marginlens", standalone_mode=False)
         code = result if isinstance(result, int) else 0

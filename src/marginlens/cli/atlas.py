@@ -8,18 +8,15 @@ from typing import Annotated
 import typer
 
 from marginlens.cli.app import app, out
-from marginlens.cli.options import AsJson
+from marginlens.cli.arguments import AsJson
 from marginlens.cli.tables import Table
 from marginlens.cli.text_output import counting, print_json
 
-_PANEL = "All groups"
-
 
 @app.command(
-    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens atlas --max-order 31\n\n"
     "  marginlens atlas --max-order 63 --out atlas --workers 2\n\n"
-    "Ctrl-C keeps what was computed; the same command goes on from there. Needs GAP.",
+    "Ctrl-C keeps what was computed; the same command goes on from there. Needs GAP."
 )
 def atlas(
     max_order: Annotated[int, typer.Option(help="Greatest order of a group.")] = 31,

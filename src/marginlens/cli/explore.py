@@ -9,14 +9,11 @@ import typer
 
 from marginlens.cli.app import app, out
 
-_PANEL = "Seeing it"
-
 
 @app.command(
-    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens explore\n\n  marginlens explore runs --port 8051\n\n"
     "  marginlens explore runs --no-browser\n\n"
-    "Ctrl-C ends it. Needs: pip install 'marginlens[explorer]'.",
+    "Ctrl-C ends it. Needs: pip install 'marginlens[explorer]'."
 )
 def explore(
     folder: Annotated[

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marginlens.cli.app import app, err, out
+from marginlens.cli.arguments import AsJson
 from marginlens.cli.console import styled
-from marginlens.cli.options import AsJson
 from marginlens.cli.tables import Table
 from marginlens.cli.text_output import print_json, print_last, text
 

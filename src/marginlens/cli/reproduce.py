@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marginlens.cli.app import app, err, out
-from marginlens.cli.options import AsJson
-from marginlens.cli.sweeps import Scheduler, Slurm, Workers, print_summary, swept
+from marginlens.cli.arguments import AsJson
+from marginlens.cli.sweep.run import Scheduler, Slurm, Workers, print_summary, swept
 from marginlens.cli.text_output import print_json, print_verdict, progress
 
 if TYPE_CHECKING:
     from marginlens.reproduce import Reproduction, Study
     from marginlens.training import Recipe
 
-_PANEL = "Sweeps"
-
 
 @app.command(
-    rich_help_panel=_PANEL,
     epilog="Examples:\n\n  marginlens reproduce o61\n\n  marginlens reproduce o59 --seeds 100\n\n"
     "  marginlens reproduce o52 --device cuda --scheduler tcp://10.0.0.1:8786\n\n"
     "  marginlens reproduce o61 --show > pilot.toml\n\n"
@@ -31,7 +28,7 @@ _PANEL = "Sweeps"
     "Questions, as sweeps: o61 (the pilot of the selection law), o54 (neurons by irrep), o59 (one "
     "frequency on C5), o52 (frequencies against p), o58 (exchangeability).\n\n"
     "Systems of other papers, as runs: power, nanda, pizza, chughtai, gromov, barak, lottery; --full "
-    "has the papers' sizes. Ctrl-C keeps what is finished; the same command goes on.",
+    "has the papers' sizes. Ctrl-C keeps what is finished; the same command goes on."
 )
 def reproduce(
     name: Annotated[str, typer.Argument(metavar="NAME", help="o61, nanda, …; listed below.")],

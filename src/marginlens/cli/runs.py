@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marginlens.cli.app import app, err, out
+from marginlens.cli.arguments import AsJson, OptionalTask, RunFolder, TaskSpec
 from marginlens.cli.console import printable
 from marginlens.cli.options import (
     Activation,
     AnnealTo,
-    AsJson,
     Attention,
     Batch,
     Beta1,
@@ -32,7 +32,6 @@ from marginlens.cli.options import (
     Dtype,
     Embedding,
     ExchangeEvery,
-    Folder,
     Heads,
     Hidden,
     InitScale,
@@ -45,7 +44,6 @@ from marginlens.cli.options import (
     NetworkKind,
     Online,
     Optimizer,
-    OptionalTask,
     Out,
     Overwrite,
     PatienceSteps,
@@ -66,7 +64,6 @@ from marginlens.cli.options import (
     StepSize,
     Stop,
     Strength,
-    TaskSpec,
     TestRowsFile,
     Tf32,
     Tied,
@@ -79,7 +76,7 @@ from marginlens.cli.options import (
     WeightDecay,
     Width,
 )
-from marginlens.cli.sweeps import duration
+from marginlens.cli.sweep.run import duration
 from marginlens.cli.text_output import (
     file_name,
     print_exact,
@@ -514,7 +511,7 @@ app.command(
 @app.command(
     epilog="Examples:\n\n  marginlens verify runs/C71\n\n  marginlens verify runs/C71 --json"
 )
-def verify(folder: Folder, as_json: AsJson = False) -> None:
+def verify(folder: RunFolder, as_json: AsJson = False) -> None:
     """Recompute the verdict on a saved run.
 
     Exit code: 0 every claim passes, or no theorem covers the run; 1 a claim is contradicted; 3 a premise
@@ -534,7 +531,7 @@ def verify(folder: Folder, as_json: AsJson = False) -> None:
     epilog="Examples:\n\n  marginlens report runs/C71\n\n  marginlens report runs/C71 --out page.html"
 )
 def report(
-    folder: Folder,
+    folder: RunFolder,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="File to write.", show_default="FOLDER/report.html")
     ] = None,

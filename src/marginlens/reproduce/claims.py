@@ -94,7 +94,7 @@ def same_frequency(results: Results) -> list[Claim]:
                 best,
                 sum(same) / len(same),
                 0.01,
-                "marginlens widths C5 --widths 2",
+                "marginlens theory widths C5 --widths 2",
                 promised=False,
             )
         )

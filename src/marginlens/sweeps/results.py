@@ -73,7 +73,7 @@ class Results(Displayed):
         self.folder, self._temporary = Path(folder), temporary
         if not (self.folder / SPEC).is_file():
             raise MarginLensError(
-                f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep SPEC --out "
+                f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep run SPEC --out "
                 f"{quote(str(folder))}"
             )
         self.pieces = sorted(finished_of(self.folder))

@@ -434,7 +434,7 @@ def _verified(task: Task) -> tuple[bool, str]:
     if not _can_be_verified(task):
         raise ValueError(
             f"that takes too long here: up to order {_LARGEST_NETWORK}, and {_LARGEST_PARITY} bits of a "
-            f"parity; on the command line: marginlens certify {task.name!r}"
+            f"parity; on the command line: marginlens theory certify {task.name!r}"
         )
     if task.subset is not None:
         parity = certify_parity(task.size, len(task.subset))

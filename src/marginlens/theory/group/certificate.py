@@ -180,7 +180,7 @@ def verify_file(path: str | Path) -> Verification:
     if not inputs or set(arrays) != {"table", "tau", "w", *inputs}:
         raise ValueError(
             f"{path}: expected arrays table, tau, u1, ..., uk and w, got {', '.join(arrays)}; "
-            "write one with: marginlens certify A5 --out a5.npz"
+            "write one with: marginlens theory certify A5 --out a5.npz"
         )
     table = group_of(arrays["table"], name=str(path)).table
     width = arrays["w"].shape[-1] if arrays["w"].ndim else 0

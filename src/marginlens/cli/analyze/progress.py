@@ -1,21 +1,23 @@
-"""The verb that shows what grows in a parity network before its accuracy does."""
+"""The command ``analyze progress``: quantities that grow in a parity network before its accuracy."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from marginlens.cli.app import app, out
-from marginlens.cli.options import AsJson, Folder
+from marginlens.cli.app import analyze_commands, out
+from marginlens.cli.arguments import AsJson, RunFolder
 from marginlens.cli.tables import Table
 from marginlens.cli.text_output import print_json
 
 
-@app.command(
-    rich_help_panel="Against the textbook",
-    epilog="Examples:\n\n  marginlens progress runs/parity-50-3",
+@analyze_commands.command(
+    examples=("analyze progress runs/parity-50-3", "analyze progress runs/parity-50-3 --json"),
+    notes="A run of a sparse parity:\n\n"
+    '  marginlens train "parity(50,3)" --online --batch 32 --loss hinge --activation relu --biases '
+    "--optimizer sgd --learning-rate 0.1",
 )
-def progress(folder: Folder, as_json: AsJson = False) -> None:
-    """Hidden progress of a parity run: Fourier gap and weight on the relevant bits, step by step."""
+def progress(folder: RunFolder, as_json: AsJson = False) -> None:
+    """Compute Fourier gap and weight on the relevant bits of a parity run, snapshot by snapshot."""
     from marginlens.measures import parity_progress, time_to_learn
     from marginlens.runs import load_run
     from marginlens.training import recorded_rows
@@ -51,14 +53,14 @@ def progress(folder: Folder, as_json: AsJson = False) -> None:
         table.add_row(str(step), *(f"{value:.4f}" for value in values))
     out.print(table)
     for words in (
-        f"weight on the relevant bits half of its way: {_at(found.hidden_step)}",
-        f"that of the neuron with the largest share: {_at(found.neuron_step)}",
+        f"half of the final weight on the relevant bits: {_at(found.hidden_step)}",
+        f"the same for the neuron with the largest share: {_at(found.neuron_step)}",
         f"accuracy above {found.threshold:g}: {_at(found.accuracy_step)}",
-        f"accuracy at least .99: {_at(None if np.isnan(learned) else int(learned))}",
+        f"accuracy at least 0.99: {_at(None if np.isnan(learned) else int(learned))}",
     ):
         out.print(words)
     if rows is not None:
-        out.print(f"accuracy and gaps are over {len(rows)} inputs drawn once", style="dim")
+        out.print(f"accuracy and gaps: over {len(rows)} inputs, drawn once", style="dim")
 
 
 def _at(step: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The verb sweep."""
+"""The command ``sweep run``: trainings of many configurations from many seeds."""
 
 from __future__ import annotations
 
@@ -11,55 +11,71 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginlens.cli.app import app, err, out
-from marginlens.cli.options import AsJson
+from marginlens.cli.app import err, out, sweep_commands
+from marginlens.cli.arguments import AsJson
 from marginlens.cli.text_output import print_json
 
 if TYPE_CHECKING:
     from marginlens.sweeps import Sweep, SweepProgress, SweepSummary
 
-_PANEL = "Sweeps"
+__all__ = [
+    "Scheduler",
+    "Slurm",
+    "Workers",
+    "duration",
+    "print_summary",
+    "require_yes",
+    "run",
+    "swept",
+]
+
 _MANY_RUNS = 10_000
-_LONG = 3600.0  # seconds of one core
+_LONG = 3600.0
+"""Expected seconds of one core from which a sweep needs --yes."""
 
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes on this machine.", show_default="one a core")
+    int | None,
+    typer.Option(min=1, help="Worker processes on this machine.", show_default="one for each core"),
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Running Dask scheduler, for example tcp://10.0.0.1:8786.",
-        show_default="own workers",
+        help="Address of a running Dask scheduler, for example tcp://10.0.0.1:8786.",
+        show_default="workers on this machine",
     ),
 ]
 Slurm = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="TOML of options for SLURM: jobs, queue, memory, walltime, …",
+        help="TOML file of SLURM options: jobs, queue, memory, walltime.",
         show_default="no SLURM",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before a large sweep.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Run the sweep even if it is large.")]
 
 
-@app.command(
-    rich_help_panel=_PANEL,
-    epilog="Examples:\n\n  marginlens sweep pilot.toml --out sweeps/pilot\n\n"
-    "  marginlens sweep pilot.toml --scheduler tcp://10.0.0.1:8786\n\n"
-    "  marginlens sweep pilot.toml --slurm cluster.toml\n\n"
-    "pilot.toml, for instance:\n\n"
+@sweep_commands.command(
+    examples=(
+        "sweep run pilot.toml --out sweeps/pilot",
+        "sweep run pilot.toml --scheduler tcp://10.0.0.1:8786",
+        "sweep run pilot.toml --slurm cluster.toml",
+    ),
+    notes="A file such as pilot.toml:\n\n"
     '  seeds = 100\n\n  [recipe]\n\n  task = "C5"\n\n  [grid]\n\n  width = [2, 8]\n\n'
     "  strength = [0.0, 1e-4, 1e-2]\n\n"
-    "What is finished stays, whatever happens; the same command goes on from there.",
+    "After an interruption the same command continues with the unfinished runs. Exit code 1 if runs "
+    "failed.",
 )
-def sweep(
+def run(
     spec: Annotated[
-        Path, typer.Argument(metavar="SPEC", help="TOML file that describes the sweep.")
+        Path,
+        typer.Argument(metavar="FILE", help="TOML file with the recipe and the grid of the sweep."),
     ],
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write.", show_default="sweeps/NAME")
+        Path | None,
+        typer.Option("--out", help="Folder for the results.", show_default="sweeps/NAME"),
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -67,7 +83,7 @@ def sweep(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train many configurations from many seeds, here or on a cluster, into tables."""
+    """Train all configurations of a sweep, on this machine or on a cluster."""
     from marginlens.sweeps import read_sweep
 
     asked = read_sweep(spec)
@@ -94,12 +110,19 @@ def sweep(
 
 
 def require_yes(asked: Sweep, *, yes: bool) -> None:
-    """Ask for --yes where a sweep is large.
+    """Refuse a large sweep without --yes.
+
+    Parameters
+    ----------
+    asked
+        Sweep that is to run.
+    yes
+        Whether ``--yes`` was given.
 
     Raises
     ------
     ValueError
-        Saying how many runs it is, and what they are expected to cost.
+        If the sweep has more than 10,000 runs or needs more than an hour of one core.
     """
     if yes:
         return
@@ -107,7 +130,7 @@ def require_yes(asked: Sweep, *, yes: bool) -> None:
     if asked.runs > _MANY_RUNS or seconds > _LONG:
         raise ValueError(
             f"{asked.size} configurations of {asked.seeds} seeds are {asked.runs} runs, expected to "
-            f"take about {duration(seconds)} of one core; if that is meant, add --yes"
+            f"take about {duration(seconds)} of one core; add --yes to start them"
         )
 
 
@@ -120,17 +143,42 @@ def swept(
     slurm: Path | None,
     quiet: bool,
 ) -> SweepSummary:
-    """Run a sweep with a bar, and a last line where it is stopped."""
+    """Run a sweep with a progress bar.
+
+    Parameters
+    ----------
+    asked
+        Sweep to run.
+    folder
+        Folder for the results.
+    workers
+        Worker processes on this machine; None uses one for each core.
+    scheduler
+        Address of a running Dask scheduler, or None.
+    slurm
+        TOML file of SLURM options, or None.
+    quiet
+        Whether to show no progress.
+
+    Raises
+    ------
+    ValueError
+        If options exclude each other or the file of options cannot be read.
+    """
     from marginlens.sweeps import run_sweep
 
     options = None
     if slurm is not None:
         if scheduler is not None:
-            raise ValueError("--slurm starts a scheduler of its own: leave --scheduler out")
+            raise ValueError(
+                f"--slurm starts its own scheduler, got also --scheduler {scheduler}; leave one out"
+            )
         try:
             options = tomllib.loads(slurm.read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"{str(slurm)!r} is not readable as TOML: {error}") from None
+            raise ValueError(
+                f"--slurm expected a TOML file, got {str(slurm)!r} ({error}); for example cluster.toml"
+            ) from None
         options = options.get("slurm", options)
     try:
         with _bar(quiet=quiet) as show:
@@ -139,7 +187,7 @@ def swept(
             )
     except KeyboardInterrupt:
         err.print(
-            f"stopped; what is finished is in {folder}, and the same command goes on from there",
+            f"interrupted; {folder} has the finished runs, and the same command continues",
             soft_wrap=True,
         )
         raise
@@ -180,7 +228,12 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[SweepProgress], None] | None]:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it.
+    """Write a time in its usual unit.
+
+    Parameters
+    ----------
+    seconds
+        Time in seconds.
 
     Examples
     --------
@@ -194,7 +247,13 @@ def duration(seconds: float) -> str:
 
 
 def print_summary(summary: SweepSummary) -> None:
-    """Print what a sweep has in its folder, and what to do next."""
+    """Print the counts of a finished sweep and the commands that show its results.
+
+    Parameters
+    ----------
+    summary
+        Summary of the sweep.
+    """
 
     def line(words: str, **more: Any) -> None:
         out.print(words, soft_wrap=True, **more)
@@ -202,11 +261,11 @@ def print_summary(summary: SweepSummary) -> None:
     new = f", {summary.computed} of them now" if summary.computed != summary.finished else ""
     line(
         f"{summary.configurations} configurations, {summary.runs} runs: {summary.finished} of "
-        f"{summary.pieces} pieces are there{new}, in {summary.seconds:.1f} s"
+        f"{summary.pieces} pieces finished{new}, in {summary.seconds:.1f} s"
     )
     line("runs that ended: " + ", ".join(f"{n} {end}" for end, n in sorted(summary.ends.items())))
     for failure in summary.failures:
         line(f"failed: {failure['configuration']}: {failure['reason']}", style="red")
     folder = quote(str(summary.folder))
-    line(f"next: marginlens table {folder}")
-    line(f'      marginlens query {folder} "select * from members limit 5"')
+    line(f"next: marginlens sweep table {folder}")
+    line(f'      marginlens sweep query {folder} "select * from members limit 5"')

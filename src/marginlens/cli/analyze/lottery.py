@@ -1,0 +1,77 @@
+"""The command ``analyze lottery``: final frequency of each neuron, predicted from its start."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from marginlens.cli.app import analyze_commands, out
+from marginlens.cli.arguments import AsJson, FigureFile, RunFolder
+from marginlens.cli.tables import Table
+from marginlens.cli.text_output import check_file, print_json, write_figure, written
+
+
+@analyze_commands.command(
+    examples=(
+        "analyze lottery runs/C23 --figure lottery.html",
+        "analyze lottery runs/C23 --alone --json",
+    ),
+    notes="A run that the theory covers:\n\n  marginlens train C23 --width 512 --init-scale 0.1 "
+    "--optimizer sgd --learning-rate 1 --schedule constant --strength 0 --steps 3000 --dtype float64",
+)
+def lottery(
+    folder: RunFolder,
+    member: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number of the only member to score.", show_default="all members"),
+    ] = None,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Also train each neuron alone and score the result.")
+    ] = False,
+    figure: FigureFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict the final frequency of each neuron from its initial weights, and score the rules."""
+    from marginlens.figures import lottery_chart
+    from marginlens.measures import departures, score_tickets
+    from marginlens.runs import load_run
+    from marginlens.training import initial_network
+
+    if figure is not None:
+        check_file(figure)
+    run = load_run(folder)
+    start, final = initial_network(run.task, run.recipe), run.training.network
+    if final.homogeneity is None:
+        raise ValueError(
+            f"analyze lottery expects a run of an mlp, got {folder!r} with network "
+            f"{run.recipe.network}; for example marginlens train C23"
+        )
+    chosen = None if member is None else [member]
+    found = score_tickets(start.as_mlp(), final.as_mlp(), run.task, members=chosen, alone=alone)
+    apart = departures(run.recipe)
+    if figure is not None:
+        write_figure(lottery_chart(found), figure)
+    if as_json:
+        print_json(found.to_dict() | {"departures": apart})
+        return
+    table = Table(
+        "rule",
+        "right",
+        "share",
+        "95 % interval",
+        title=f"{found.task}: final frequency of {found.live} live neurons, predicted at the start",
+    )
+    for name, score in found.scores.items():
+        interval = f"{score.low:.2%} to {score.high:.2%}"
+        table.add_row(name, str(score.right), f"{score.share:.2%}", interval)
+    table.add_row("chance", "", f"{found.chance:.2%}", "", style="dim")
+    table.add_row("always the most common frequency", "", f"{found.commonest:.2%}", "", style="dim")
+    out.print(table)
+    out.print(
+        f"dead neurons: {len(found.final) - found.live}; median share of a live neuron's energy at its "
+        f"frequency: {found.purity:.1%}"
+    )
+    for words in apart:
+        out.print(f"not covered by the theory: {words}", style="dim")
+    written(figure)

@@ -1,0 +1,159 @@
+"""The command ``theory algorithms``: textbook algorithms on a group."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marginlens.cli.app import out, theory_commands
+from marginlens.cli.arguments import AsJson
+from marginlens.cli.completion import complete_task
+from marginlens.cli.console import styled
+from marginlens.cli.tables import Table
+from marginlens.cli.text_output import print_json
+
+if TYPE_CHECKING:
+    from marginlens.groups import FiniteGroup
+    from marginlens.theory import Algorithm
+
+__all__ = ["Frequencies", "algorithms", "correct_pairs", "frequencies_in", "known_algorithms"]
+
+Frequencies = Annotated[
+    str | None,
+    typer.Option(
+        "--frequencies",
+        help="Frequencies that the clock and the pizza use, for example 3,15,17.",
+        show_default="all",
+    ),
+]
+
+
+@theory_commands.command(
+    examples=("theory algorithms C23", "theory algorithms C59 --frequencies 3,15,17"),
+    notes="The algorithm that a trained network uses: marginlens analyze algorithms RUN.",
+)
+def algorithms(
+    spec: Annotated[
+        str,
+        typer.Argument(
+            metavar="GROUP", help="Group, for example C23, S4 or D5.", autocompletion=complete_task
+        ),
+    ],
+    frequencies: Frequencies = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the textbook algorithms on a group and count the pairs that each answers correctly."""
+    from marginlens.groups import group
+    from marginlens.theory import same_logits
+
+    on = group(spec)
+    known, inapplicable = known_algorithms(on, frequencies_in(frequencies))
+    alike = [names for names in same_logits(known) if len(names) > 1]
+    if as_json:
+        rows = [
+            {
+                "name": one.name,
+                "statement": one.statement,
+                "source": one.source,
+                "right": correct_pairs(one, on),
+            }
+            for one in known
+        ]
+        print_json(
+            {
+                "group": on.name,
+                "pairs": on.order**2,
+                "algorithms": rows,
+                "same_logits": [list(names) for names in alike],
+                "not_applicable": inapplicable,
+            }
+        )
+        return
+    table = Table(
+        "algorithm", "correct pairs", "description", title=f"{on.name}: textbook algorithms"
+    )
+    for one in known:
+        table.add_row(
+            one.name,
+            f"{correct_pairs(one, on)} of {on.order**2}",
+            styled(f"{one.statement} ", (f"({one.source})", "dim")),
+        )
+    out.print(table)
+    for names in alike:
+        out.print(f"equal logits, different hidden layers: {', '.join(names)}")
+    for reason in inapplicable.values():
+        out.print(reason, style="dim")
+
+
+def known_algorithms(
+    on: FiniteGroup, frequencies: list[int] | None, irreps: list[str] | None = None
+) -> tuple[list[Algorithm], dict[str, str]]:
+    """Build the textbook algorithms on a group.
+
+    Parameters
+    ----------
+    on
+        Group whose products the algorithms compute.
+    frequencies
+        Frequencies of the clock and the pizza; None uses all.
+    irreps
+        Irreps of the algorithms that use representations; None uses all.
+
+    Returns
+    -------
+    algorithms, inapplicable
+        Algorithms that exist on the group, and the reason for each that does not.
+
+    Raises
+    ------
+    ValueError
+        If frequencies are given that the clock cannot use.
+    """
+    from marginlens.theory import ALGORITHMS, algorithm
+
+    known, inapplicable = [], {}
+    for name in ALGORITHMS:
+        try:
+            known.append(algorithm(name, on, frequencies=frequencies, irreps=irreps))
+        except ValueError as error:
+            inapplicable[name] = str(error)
+    if frequencies is not None and "clock" in inapplicable:
+        raise ValueError(inapplicable["clock"])
+    return known, inapplicable
+
+
+def correct_pairs(one: Algorithm, on: FiniteGroup) -> int:
+    """Count the pairs of elements whose product an algorithm gets right.
+
+    Parameters
+    ----------
+    one
+        Algorithm to run on all pairs.
+    on
+        Group whose table has the products.
+    """
+    pairs = product(range(on.order), repeat=2)
+    return int(sum(one.run(a, b) == on.table[a, b] for a, b in pairs))
+
+
+def frequencies_in(text: str | None) -> list[int] | None:
+    """Read the whole numbers of ``--frequencies``.
+
+    Parameters
+    ----------
+    text
+        Numbers separated by commas, or None.
+
+    Raises
+    ------
+    ValueError
+        If a part is not a whole number.
+    """
+    if not text:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ValueError(f"--frequencies expected whole numbers, got {text!r}; for example 3,15,17")
+    return [int(part) for part in parts]

@@ -1,0 +1,69 @@
+"""The command ``theory interference``: lead of the right answer by sets of frequencies."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from marginlens.cli.app import out, theory_commands
+from marginlens.cli.arguments import AsJson, FigureFile
+from marginlens.cli.tables import Table
+from marginlens.cli.text_output import check_file, print_json, write_figure, written
+
+
+@theory_commands.command(
+    examples=("theory interference 59", "theory interference 59 --figure interference.html"),
+    notes="The lead is the logit of the right answer minus that of the best wrong one.",
+)
+def interference(
+    order: Annotated[
+        int, typer.Argument(metavar="N", max=9999, help="Odd modulus, for example 59.")
+    ],
+    figure: FigureFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the lead of the right answer when cosines of several frequencies are averaged."""
+    from marginlens.theory import interference as compute
+
+    if figure is not None:
+        check_file(figure)
+    found = compute(order)
+    if figure is not None:
+        from marginlens.figures import interference_figure
+
+        write_figure(interference_figure(found), figure)
+    if as_json:
+        print_json(
+            {
+                "order": order,
+                "sizes": found.sizes.tolist(),
+                "best": found.best.tolist(),
+                "median": found.median.tolist(),
+                "worst": found.worst.tolist(),
+                "best_sets": [list(one) for one in found.best_sets],
+                "exhaustive": list(found.exhaustive),
+            }
+        )
+        return
+    table = Table(
+        "frequencies",
+        "best lead",
+        "median lead",
+        "worst lead",
+        "a best set",
+        "sets tried",
+        title=f"addition modulo {order}: lead of the right answer",
+    )
+    for i, size in enumerate(found.sizes.tolist()):
+        best = ", ".join(map(str, found.best_sets[i][:8])) + (" …" if size > 8 else "")
+        table.add_row(
+            str(size),
+            f"{found.best[i]:.5f}",
+            f"{found.median[i]:.5f}",
+            f"{found.worst[i]:.5f}",
+            best,
+            "all" if found.exhaustive[i] else "random",
+        )
+    out.print(table)
+    written(figure)
