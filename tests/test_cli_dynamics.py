@@ -46,14 +46,14 @@ def folders(tmp_path_factory):
 
 def test_lottery_scores_all_members_or_one(call, folders, tmp_path):
     figure = tmp_path / "lottery.html"
-    code, printed, error = call("lottery", str(folders / "mlp"), "--figure", str(figure))
+    code, printed, error = call("analyze", "lottery", str(folders / "mlp"), "--figure", str(figure))
     assert (code, error) == (0, "")
     for word in ("time", "ticket", "magnitude", "phase", "chance", "33.33%", "live neurons"):
         assert word in printed
     assert "lottery of frequencies" in figure.read_text()
     counts = []
     for which in ((), ("--member", "0"), ("--member", "1")):
-        code, printed, _ = call("lottery", str(folders / "mlp"), *which, "--json")
+        code, printed, _ = call("analyze", "lottery", str(folders / "mlp"), *which, "--json")
         record = json.loads(printed)
         assert record["departures"] == []
         counts.append(record["rules"]["time"]["right"])
@@ -61,26 +61,30 @@ def test_lottery_scores_all_members_or_one(call, folders, tmp_path):
 
 
 def test_lottery_can_let_neurons_grow_alone(call, folders):
-    _, printed, _ = call("lottery", str(folders / "mlp"), "--member", "0", "--alone", "--json")
+    _, printed, _ = call(
+        "analyze", "lottery", str(folders / "mlp"), "--member", "0", "--alone", "--json"
+    )
     rules = json.loads(printed)["rules"]
     assert abs(rules["alone"]["right"] - rules["time"]["right"]) <= 2
 
 
 def test_grokking_says_when(call, folders, tmp_path):
     figure = tmp_path / "grokking.html"
-    code, printed, error = call("grokking", str(folders / "held"), "--figure", str(figure))
+    code, printed, error = call(
+        "analyze", "grokking", str(folders / "held"), "--figure", str(figure)
+    )
     assert (code, error) == (0, "")
     assert "memorised" in printed
     assert "of 1 generalised" in printed
     assert "memorised at step" in figure.read_text()
-    code, printed, _ = call("grokking", str(folders / "held"), "--json")
+    code, printed, _ = call("analyze", "grokking", str(folders / "held"), "--json")
     record = json.loads(printed)
     assert (record["task"], record["members"], record["steps"]) == ("C5", 1, 150)
     assert record["stages"][0]["memorised"] > 0
 
 
 def test_grokking_of_a_transformer_that_has_not_memorised(call, folders):
-    code, printed, _ = call("grokking", str(folders / "transformer"))
+    code, printed, _ = call("analyze", "grokking", str(folders / "transformer"))
     assert code == 0
     assert "not within 20" in printed
 
@@ -88,17 +92,17 @@ def test_grokking_of_a_transformer_that_has_not_memorised(call, folders):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("lottery", "transformer"), "neurons"),
+        (("lottery", "transformer"), "expects a run of an mlp"),
         (("lottery", "mlp", "--member", "2"), "members are 0 to 1"),
         (("lottery", "mlp", "--figure", "a.txt"), ".html"),
         (("grokking", "mlp"), "--train-fraction"),
-        (("grokking", "held", "--member", "3"), "members are 0 to 0"),
+        (("grokking", "held", "--member", "3"), "--member expected 0 to 0, got 3"),
         (("grokking", "held", "--threshold", "2"), "threshold"),
     ],
 )
 def test_what_is_not_there_is_one_line(call, folders, arguments, word):
     verb, name, *more = arguments
-    code, printed, error = call(verb, str(folders / name), *more)
+    code, printed, error = call("analyze", verb, str(folders / name), *more)
     assert (code, printed) == (2, "")
     assert word in error
     assert error.count("\n") == 1

@@ -120,14 +120,14 @@ EMPTY = [
     ("run", "C5", "--out", ""),
     ("train", "C5", "--out", "  ", "--overwrite"),
     ("train", "--resume", ""),
-    ("query", "", "select 1"),
-    ("path", "C5", "--figure", ""),
+    ("sweep", "query", "", "select 1"),
+    ("theory", "path", "C5", "--figure", ""),
     ("verify", ""),
     ("measure", " "),
-    ("sweep", ""),
+    ("sweep", "run", ""),
     ("explore", ""),
     ("atlas", "--out", ""),
-    ("certify", "C5", "--out", ""),
+    ("theory", "certify", "C5", "--out", ""),
 ]
 
 

@@ -62,7 +62,7 @@ def test_a_figure_of_an_operation_s_network(call, tmp_path):
             config_x={"C": 7, "attn_coeff": 1, "funcs": "lambda x: x[0]*x[1]%7"},
         )
     )
-    code, _, _ = call("figure", "plane", path, "--out", str(tmp_path / "plane.html"))
+    code, _, _ = call("figure", "draw", "plane", path, "--out", str(tmp_path / "plane.html"))
     assert code == 0
     assert (tmp_path / "plane.html").is_file()
     logits = np.eye(7)[task("x^2+y^2 mod 7").answers]

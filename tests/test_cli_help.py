@@ -1,44 +1,108 @@
-"""Help pages: readable at 80 columns, literal, with every default; suggestions for unknown options."""
+"""Help pages: readable at 80 columns, literal, with every default and with examples that are true."""
 
 import re
 
 import pytest
-from typer.main import get_command
+from cli_commands import COMMANDS, GROUPS, PAGES, parse
 
-from marginlens import cli
+from marginlens.cli.app import ORDER
 from marginlens.cli.suggestions import SPELLINGS, suggestion
 from marginlens.training import Recipe
 
-COMMANDS = get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]
-SOURCES = {"images": ("figure", "animate", "widths", "path"), "explorer": ("explore",)}
+TOP = ("predict", "run", "train", "measure", "verify", "report", "reproduce", "explore")
+IMAGES = ("figure draw", "figure animate", "theory widths", "theory path", "analyze lottery")
+QUESTION = re.compile(r"\b(what|how|why|who|whose|whether)\b", re.IGNORECASE)
+OPENING = re.compile(r"(what|how|which|when|where|who|whether|why)\b", re.IGNORECASE)
+VERBS = {
+    "Analyze",
+    "Animate",
+    "Check",
+    "Compare",
+    "Compute",
+    "Draw",
+    "Estimate",
+    "Explore",
+    "Find",
+    "List",
+    "Measure",
+    "Open",
+    "Predict",
+    "Print",
+    "Prove",
+    "Query",
+    "Recompute",
+    "Reproduce",
+    "Run",
+    "Tabulate",
+    "Train",
+    "Write",
+}
 
 
-@pytest.mark.parametrize("verb", ["", *sorted(COMMANDS)])
-def test_every_help_page_fits_80_columns_and_keeps_its_brackets(call, monkeypatch, verb):
+@pytest.mark.parametrize("name", PAGES)
+def test_every_help_page_fits_80_columns_and_keeps_its_brackets(call, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "80")
-    code, printed, error = call(*filter(None, [verb]), "--help")
+    code, printed, error = call(*name.split(), "--help")
     assert (code, error) == (0, "")
     assert max(map(len, printed.splitlines())) <= 80
     assert "\\[" not in printed
-    assert "…" not in re.sub(r", …", "", printed)  # nothing is cut
-    for extra, verbs in SOURCES.items():
-        if verb in verbs:
-            assert f"'marginlens[{extra}]'" in printed
-    if verb == "sweep":
+    assert "…" not in printed  # nothing is cut
+    if name in IMAGES:
+        assert "'marginlens[images]'" in printed
+    if name == "explore":
+        assert "'marginlens[explorer]'" in printed
+    if name == "sweep run":
         assert "[recipe]" in printed
         assert "[grid]" in printed
 
 
+TRAINING = {option.name for option in COMMANDS["train"].params}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_help_page_is_in_plain_words(name):
+    page = PAGES[name]
+    assert page.help.split()[0] in VERBS
+    assert page.help.count(". ") == 0, "one sentence"
+    assert page.help.endswith(".")
+    for parameter in page.params:
+        if parameter.name in TRAINING:
+            continue
+        text = parameter.help
+        assert len(text.split()) > 3, (parameter.opts, text)
+        assert not QUESTION.search(text), (parameter.opts, text)
+        assert not OPENING.match(text), (parameter.opts, text)
+        assert text[0].isupper() or not text[0].isalpha(), (parameter.opts, text)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_help_page_has_two_examples_that_parse(name):
+    examples = re.findall(r"^  (marginlens (?:.*\\\n)*.*)", PAGES[name].epilog, re.MULTILINE)
+    examples += re.findall(r"torchrun .* -m (marginlens .*)", PAGES[name].epilog)
+    parsed = [parse(example) for example in examples]
+    own = [one for one in parsed if one == name or one.startswith(f"{name} ") or not name]
+    assert len(own) >= 2, name
+
+
+def test_commands_are_listed_in_the_order_of_their_use(call):
+    printed = call("--help")[1]
+    listed = re.findall(r"^│ (\w+) {2}", printed, re.MULTILINE)
+    groups = ["theory", "analyze", "sweep", "figure", "atlas"]
+    assert listed == [*TOP, *groups]
+    assert [name for name in GROUPS if name] == sorted(groups[:-1], key=list(GROUPS).index)
+    assert set(ORDER) == {word for name in PAGES for word in name.split()}
+    assert "Exit codes" in printed
+
+
 def test_every_option_says_its_default():
-    for verb, command in COMMANDS.items():
+    for name, command in COMMANDS.items():
         for option in command.params:
             if option.required or not option.opts[-1].startswith("--"):
                 continue
             if option.is_flag and not option.secondary_opts:
                 continue  # off
             shown = option.show_default if isinstance(option.show_default, str) else option.default
-            needed = verb == "figure" and option.name == "file"  # a figure goes to --out or --json
-            assert shown is not None or needed, (verb, option.opts)
+            assert shown is not None, (name, option.opts)
 
 
 NAMES = {
@@ -92,18 +156,18 @@ UNKNOWN = [
     ("train", "--lr=0.1", "--learning-rate"),
     ("train", "--optimiser", "--optimizer"),
     ("train", "--frac-train", "--train-fraction"),
-    ("sweep", "--n-jobs", "--workers"),
+    ("sweep run", "--n-jobs", "--workers"),
     ("atlas", "--output", "--out"),
-    ("widths", "--n-seeds", "--seeds"),
+    ("theory widths", "--n-seeds", "--seeds"),
     ("predict", "--lambda", "--strength"),
-    ("figure", "-o", "--out"),
+    ("figure draw", "-o", "--out"),
     ("measure", "--format", "--as"),
 ]
 
 
 @pytest.mark.parametrize(("verb", "written", "ours"), UNKNOWN, ids=[" ".join(u) for u in UNKNOWN])
 def test_well_known_spellings_suggest_ours(call, verb, written, ours):
-    code, printed, error = call(verb, "C5", written, "1")
+    code, printed, error = call(*verb.split(), "C5", written, "1")
     assert (code, printed) == (2, "")
     unknown = written.partition("=")[0]
     assert error == (
@@ -129,13 +193,13 @@ WRONG = [
         "--strength expected a number, got 'abc'; for example --strength 0.001",
     ),
     ("explore --port 99999", "--port expected a number less than or equal to 65535, got '99999'"),
-    ("interference C7", "N expected a whole number, got 'C7'; for example 1000"),
+    ("theory interference C7", "N expected a whole number, got 'C7'; for example 1000"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "words"), WRONG, ids=[w[0] for w in WRONG])
 def test_a_value_of_a_wrong_type_or_range_is_named_with_what_was_expected(call, arguments, words):
-    verb = arguments.split()[0]
+    verb = " ".join(word for word in arguments.split()[:2] if word.islower() and "-" not in word)
     assert call(*arguments.split()) == (
         2,
         "",
@@ -155,10 +219,10 @@ def test_help_is_found_however_it_is_asked_for(call):
 @pytest.mark.parametrize(
     ("arguments", "near"),
     [
-        (("figure", "neuron"), "did you mean neurons"),
-        (("figure", "qqq"), "there is no figure 'qqq'; marginlens figure list names all"),
+        (("figure", "draw", "neuron", "C5"), "did you mean neurons"),
+        (("figure", "draw", "qqq", "C5"), "got 'qqq'; marginlens figure list shows all"),
         (("reproduce", "nand"), "did you mean nanda?"),
-        (("reproduce", "qqq"), "'qqq'; expected one that marginlens reproduce --help names"),
+        (("reproduce", "qqq"), "expected an experiment of marginlens reproduce --help, got 'qqq';"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest_and_never_the_whole_list(call, arguments, near):
@@ -193,7 +257,7 @@ def test_every_suggestion_is_an_option_of_some_verb():
             ("train", "C5", "--strength=small"),
             "--strength expected a number, got 'small'; for example",
         ),
-        (("degrees", "x"), "see marginlens theory degrees --help"),
+        (("theory", "degrees", "x"), "see marginlens theory degrees --help"),
         (("predict",), "missing argument 'TASK'; see marginlens predict --help"),
     ],
     ids=str,

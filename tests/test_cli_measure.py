@@ -66,9 +66,9 @@ def test_the_mechanism_of_a_run(files, call):
     [
         (["mine.npz", "--as", "pizza"], "it looks like --as uvw"),
         (["other.pt"], "of no known format"),
-        (["no.pt"], "no.pt': no such file"),
+        (["no.pt"], "no.pt' (no such file or folder)"),
         (["no.pt", "--as", "pizza"], "no such file"),
-        (["run", "--group", "C5"], "are for files"),
+        (["run", "--group", "C5"], "expect a network's file, got"),
         (["logits.npz", "--group", "S4"], "have 6 elements, but S4 has 24"),
         (["mine.npz", "--attention", "2"], "attention"),
     ],

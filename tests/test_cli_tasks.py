@@ -16,7 +16,7 @@ def test_train_run_measure_verify_report_and_resume(call, tmp_path, one_thread):
     assert "the operation x/y mod 5 on 5 elements" in (folder / "report.html").read_text()
     for verb in ("measure", "verify", "report"):
         assert call(verb, folder)[0] == 0
-    code, _, error = call("algorithms", folder)
+    code, _, error = call("analyze", "algorithms", folder)
     assert code == 2
     require_one_line(error)
 
@@ -56,7 +56,7 @@ def test_verbs_of_the_theory_say_that_there_is_none(call, spec):
     assert json.loads(printed)["margin"] is None
     assert call("predict", spec)[0] == 0
     for verb in ("certify", "path", "widths"):
-        code, _, error = call(verb, spec)
+        code, _, error = call("theory", verb, spec)
         assert code == 2
         require_one_line(error)
         assert f"No theorem gives the maximum margin of {spec}" in error

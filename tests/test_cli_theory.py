@@ -31,30 +31,41 @@ def call(monkeypatch, capsys, tmp_path):
 
 
 def test_certify_a_task_and_its_file(call, tmp_path):
-    code, printed, _ = call("certify", "S3", "--out", "s3.npz", "--json")
+    code, printed, _ = call("theory", "certify", "S3", "--out", "s3.npz", "--json")
     record = json.loads(printed)
     assert (code, record["holds"]) == (0, True)
     assert record["lower"] == pytest.approx(predict(task("S3")).margin, rel=1e-11)
-    code, printed, _ = call("certify", "s3.npz")
+    code, printed, _ = call("theory", "certify", "s3.npz")
     assert code == 0
     assert "the bounds meet" in printed
     arrays = dict(np.load(tmp_path / "s3.npz"))
     arrays["w"][0] *= 1.01
     np.savez(tmp_path / "wrong.npz", **arrays)
-    code, printed, _ = call("certify", "wrong.npz")
+    code, printed, _ = call("theory", "certify", "wrong.npz")
     assert code == 1
     assert "the bounds do not meet" in printed
 
 
 def test_certify_parity(call):
-    code, printed, _ = call("certify", "parity(6,3)", "--json")
+    code, printed, _ = call("theory", "certify", "parity(6,3)", "--json")
     record = json.loads(printed)
     assert (code, record["holds"], record["neurons"], record["monomials"]) == (0, True, 4, 56)
 
 
 @pytest.mark.system
 def test_path_with_training(call, tmp_path):
-    words = ("path", "C5", "--strengths", "1e-2,1e-3", "--train", "--steps", "300", "--width", "60")
+    words = (
+        "theory",
+        "path",
+        "C5",
+        "--strengths",
+        "1e-2,1e-3",
+        "--train",
+        "--steps",
+        "300",
+        "--width",
+        "60",
+    )
     code, printed, _ = call(*words, "--out", "runs", "--figure", "path.html", "--json")
     record = json.loads(printed)
     assert code == 0
@@ -75,11 +86,11 @@ def test_path_with_training(call, tmp_path):
 
 def test_certify_tells_a_damaged_file_from_one_that_does_not_hold(call, tmp_path):
     """Exit code 2 where there is nothing to check, 1 where the bounds do not meet."""
-    assert call("certify", "Q8", "--out", "q8.npz")[0] == 0
+    assert call("theory", "certify", "Q8", "--out", "q8.npz")[0] == 0
     content = (tmp_path / "q8.npz").read_bytes()
     for damaged in (content[:-30], content[: len(content) // 2], b"", b"words"):
         (tmp_path / "q8.npz").write_bytes(damaged)
-        code, printed, error = call("certify", "q8.npz")
+        code, printed, error = call("theory", "certify", "q8.npz")
         assert (code, printed) == (2, "")
         assert "not a readable certificate" in error
         assert error.count("\n") == 1
@@ -88,16 +99,16 @@ def test_certify_tells_a_damaged_file_from_one_that_does_not_hold(call, tmp_path
     arrays["tau"] = np.ones(8) / 7 * (arrays["tau"] > 0)
     arrays["tau"] /= arrays["tau"].sum()
     np.savez(tmp_path / "even.npz", **arrays)
-    code, printed, _ = call("certify", "even.npz", "--json")
+    code, printed, _ = call("theory", "certify", "even.npz", "--json")
     assert (code, json.loads(printed)["holds"]) == (1, False)
 
 
 def test_certify_replaces_a_file_and_spares_a_folder(call, tmp_path):
     (tmp_path / "s3.npz").write_text("an older one")
-    assert call("certify", "S3", "--out", "s3.npz")[0] == 0
-    assert call("certify", "s3.npz")[0] == 0
+    assert call("theory", "certify", "S3", "--out", "s3.npz")[0] == 0
+    assert call("theory", "certify", "s3.npz")[0] == 0
     (tmp_path / "folder.npz").mkdir()
-    code, _, error = call("certify", "S3", "--out", "folder.npz")
+    code, _, error = call("theory", "certify", "S3", "--out", "folder.npz")
     assert code == 2
     assert "is a folder; choose another file" in error
     assert {path.name for path in tmp_path.iterdir()} == {"s3.npz", "folder.npz"}
@@ -105,7 +116,7 @@ def test_certify_replaces_a_file_and_spares_a_folder(call, tmp_path):
 
 @pytest.mark.parametrize("spec", ["A5", "compose(C5,3)", "parity(5,2)"])
 def test_programs_read_the_path_s_record(call, spec):
-    code, printed, error = call("path", spec, "--strengths", "1e-5,1e-3,1", "--json")
+    code, printed, error = call("theory", "path", spec, "--strengths", "1e-5,1e-3,1", "--json")
     assert (code, error) == (0, "")
     record = json.loads(printed)
     path = penalty_path(task(spec), [1.0, 1e-3, 1e-5])
@@ -123,7 +134,18 @@ def test_programs_read_the_path_s_record(call, spec):
 
 @pytest.mark.system
 def test_a_path_down_to_the_collapse_and_above(call, tmp_path):
-    words = ("path", "C3", "--strengths", "10,1e-2", "--train", "--steps", "700", "--width", "20")
+    words = (
+        "theory",
+        "path",
+        "C3",
+        "--strengths",
+        "10,1e-2",
+        "--train",
+        "--steps",
+        "700",
+        "--width",
+        "20",
+    )
     code, printed, _ = call(*words, "--figure", "c3.html")
     assert code == 0
     assert printed.count("trained") == 3  # the title, and a row for each
@@ -150,22 +172,15 @@ def test_a_run_of_three_factors_from_prediction_to_page(call, tmp_path):
     assert "compose(C3,3)" in (tmp_path / "runs/compose-C3-3/report.html").read_text()
 
 
-@pytest.mark.parametrize("verb", ["certify", "path", "widths", "atlas"])
-def test_help_has_examples(call, verb):
-    code, printed, _ = call(verb, "--help")
-    assert code == 0
-    assert "Examples" in printed
-    assert f"marginlens {verb} " in printed
-
-
 def test_path_without_training(call):
-    code, printed, _ = call("path", "A5")
+    code, printed, _ = call("theory", "path", "A5")
     assert code == 0
     assert printed.count("predicted") == 5
 
 
 def test_widths(call, tmp_path):
     code, printed, _ = call(
+        "theory",
         "widths",
         "C3",
         "--widths",
@@ -184,25 +199,25 @@ def test_widths(call, tmp_path):
 
 
 def test_memorizing_algorithms_and_interference(call):
-    code, printed, _ = call("memorizing", "C5", "S3", "--json")
+    code, printed, _ = call("theory", "memorizing", "C5", "S3", "--json")
     assert (code, json.loads(printed)["groups"]) == (0, ["C5", "S3"])
-    code, printed, _ = call("algorithms", "C7", "--frequencies", "1,3", "--json")
+    code, printed, _ = call("theory", "algorithms", "C7", "--frequencies", "1,3", "--json")
     record = json.loads(printed)
     assert code == 0
     assert {one["name"]: one["right"] for one in record["algorithms"]} == dict.fromkeys(
         ["counting", "subtracting", "memorizing", "clock", "pizza", "representations"], 49
     )
-    code, printed, _ = call("algorithms", "S3")
+    code, printed, _ = call("theory", "algorithms", "S3")
     assert code == 0
     assert "36 of 36" in printed
     assert "is not cyclic" in printed
-    code, printed, _ = call("interference", "11", "--json")
+    code, printed, _ = call("theory", "interference", "11", "--json")
     assert (code, json.loads(printed)["exhaustive"]) == (0, [True] * 5)
 
 
 def test_algorithms_of_a_run(call, tmp_path):
     assert call("train", "C5", "--width", "60", "--steps", "300", "--out", "c5")[0] == 0
-    code, printed, _ = call("algorithms", "c5", "--json", "--figure", "fits.html")
+    code, printed, _ = call("analyze", "algorithms", "c5", "--json", "--figure", "fits.html")
     record = json.loads(printed)
     fits = {one["name"]: one for one in record["algorithms"]}
     assert code == 0
@@ -212,7 +227,7 @@ def test_algorithms_of_a_run(call, tmp_path):
     assert fits["memorizing"]["hidden_layer"].startswith("no, ")
     assert fits["representations"]["hidden_layer"].startswith("yes, ")
     assert (tmp_path / "fits.html").exists()
-    code, printed, _ = call("algorithms", "c5")
+    code, printed, _ = call("analyze", "algorithms", "c5")
     assert code == 0
     assert printed.startswith(record["summary"][:40])
     assert printed.count(f"{fits['clock']['cosine']:.5f}") == 1  # of five algorithms, in one line
@@ -224,10 +239,10 @@ def test_algorithms_of_a_file(call, tmp_path):
     problem = task("C23")
     weights = {name: p[0].numpy() for name, p in construct(problem).tensors.items()}
     np.savez(tmp_path / "waves.npz", **weights)
-    code, printed, error = call("algorithms", "waves.npz")
+    code, printed, error = call("analyze", "algorithms", "waves.npz")
     assert code == 0, error
     assert printed.startswith("Representations (Fourier features")
-    code, printed, _ = call("algorithms", "list.npz", "--group", "S3")
+    code, printed, _ = call("analyze", "algorithms", "list.npz", "--group", "S3")
     assert code == 0
     assert printed.startswith("Memorizing: each neuron stands for one pair")
     code, printed, _ = call("measure", "waves.npz", "--as", "uvw")
@@ -244,66 +259,83 @@ def test_algorithms_of_a_file(call, tmp_path):
 
 
 def test_waveform_and_degrees(call):
-    code, printed, _ = call("waveform", "7", "--starts", "8", "--json")
+    code, printed, _ = call("theory", "waveform", "7", "--starts", "8", "--json")
     record = json.loads(printed)
     assert code == 0
     assert record["value"] == pytest.approx(0.0187332332, rel=1e-8)
     assert record["power"]["u"][0] == pytest.approx(0.914079, abs=1e-5)
-    code, printed, _ = call("waveform", "5", "--starts", "4")
+    code, printed, _ = call("theory", "waveform", "5", "--starts", "4")
     assert "not proved" in printed
-    code, printed, _ = call("degrees", "5", "--degrees", "1.5,3", "--starts", "3", "--json")
+    code, printed, _ = call(
+        "theory", "degrees", "5", "--degrees", "1.5,3", "--starts", "3", "--json"
+    )
     assert (code, json.loads(printed)["degree"]) == (0, [1.5, 3.0])
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["certify", "S3", "--out", "s3.txt"], "must end in .npz"),
-        (["certify", "S3", "--out", "no/s3.npz"], "does not exist"),
-        (["certify", "S3", "--out", "S3.NPZ/s3.npz"], "does not exist"),
-        (["certify", "missing.npz"], "not a readable certificate"),
-        (["certify", "missing.npz", "--out", "copy.npz"], "a saved one is only checked"),
-        (["certify", "parity(4,2)", "--out", "p.npz"], "a parity has no file"),
-        (["certify", "compose(A5,12)"], "multiplications; at most"),
-        (["certify", "nope"], "unknown task 'nope'"),
-        (["certify", "parity(20,4)"], "too many to list"),
-        (["path", "C5", "--strengths", "1e-3,x"], "is not a list of numbers"),
-        (["path", "C5", "--strengths", "0"], "strengths must be finite positive"),
-        (["path", "C5", "--strengths", "nan"], "strengths must be finite positive"),
-        (["path", "C5", "--strengths", "inf,1e-3"], "strengths must be finite positive"),
-        (["path", "C5", "--strengths", ","], "strengths must be finite positive"),
-        (["path", "C5", "--train", "--width", "0"], "width: "),
-        (["path", "C5", "--train", "--steps", "-1"], "steps: "),
-        (["path", "C5", "--width", "50"], "add --train"),
-        (["path", "C5", "--out", "runs"], "add --train"),
-        (["path", "C5", "--figure", "no/a.html"], "does not exist"),
-        (["path", "compose(S5,4)", "--train"], "with listed rows to train or measure"),
-        (["path", "compose(parity(4,2),2)"], "expected a group, got the task parity(4,2)"),
-        (["path", "C5", "--figure", "a.bmp"], "must end in .html, .svg, .pdf or .png"),
-        (["path", "parity(50,3)", "--train"], "with listed rows to train or measure"),
-        (["widths", "C5", "--widths", "a-b"], "is no list of widths"),
-        (["widths", "C5", "--widths", "0"], "must be at least 1"),
-        (["widths", "C5", "--widths", "-3"], "is no list of widths"),
-        (["widths", "C5", "--widths", "4,"], "is no list of widths"),
-        (["widths", "C5", "--widths", "8-4"], "is an empty range of widths; write 4-8"),
-        (["widths", "C5", "--widths", "1-1000000000"], "more than 1000 widths"),
-        (["widths", "C5", "--widths", "10000000"], "width: "),
-        (["widths", "C5", "--widths", "2.5"], "is no list of widths"),
-        (["widths", "C5", "--seeds", "0"], "--seeds"),
-        (["widths", "C5", "--steps", "x"], "--steps"),
-        (["widths", "C5", "--figure", "a.txt"], "must end in .html"),
-        (["widths", "compose(S5,4)"], "with listed rows to train or measure"),
-        (["memorizing", "C1"], "has one element"),
-        (["memorizing", "nope"], "unknown group"),
-        (["algorithms", "C7", "--frequencies", "x"], "no list of frequencies"),
-        (["algorithms", "C12", "--frequencies", "2"], "share the factor 2"),
-        (["algorithms", "C7", "--figure", "a.html"], "name a run's folder"),
-        (["algorithms", "C7", "--group", "C7"], "--group is for a network's file"),
-        (["interference", "10"], "odd and at least 3"),
-        (["waveform", "8"], "prime"),
-        (["waveform", "7", "--activation", "gelu"], "unknown activation"),
-        (["waveform", "nowhere"], "is not a run's folder"),
-        (["degrees", "4"], "prime"),
+        (["theory", "certify", "S3", "--out", "s3.txt"], "must end in .npz"),
+        (["theory", "certify", "S3", "--out", "no/s3.npz"], "does not exist"),
+        (["theory", "certify", "S3", "--out", "S3.NPZ/s3.npz"], "does not exist"),
+        (["theory", "certify", "missing.npz"], "not a readable certificate"),
+        (
+            ["theory", "certify", "missing.npz", "--out", "copy.npz"],
+            "--out expects a task to certify, got the certificate 'missing.npz'",
+        ),
+        (
+            ["theory", "certify", "parity(4,2)", "--out", "p.npz"],
+            "--out expects a group, got parity(4,2)",
+        ),
+        (["theory", "certify", "compose(A5,12)"], "multiplications; at most"),
+        (["theory", "certify", "nope"], "unknown task 'nope'"),
+        (["theory", "certify", "parity(20,4)"], "too many to list"),
+        (["theory", "path", "C5", "--strengths", "1e-3,x"], "is not a list of numbers"),
+        (["theory", "path", "C5", "--strengths", "0"], "strengths must be finite positive"),
+        (["theory", "path", "C5", "--strengths", "nan"], "strengths must be finite positive"),
+        (["theory", "path", "C5", "--strengths", "inf,1e-3"], "strengths must be finite positive"),
+        (["theory", "path", "C5", "--strengths", ","], "strengths must be finite positive"),
+        (["theory", "path", "C5", "--train", "--width", "0"], "width: "),
+        (["theory", "path", "C5", "--train", "--steps", "-1"], "steps: "),
+        (["theory", "path", "C5", "--width", "50"], "add --train"),
+        (["theory", "path", "C5", "--out", "runs"], "add --train"),
+        (["theory", "path", "C5", "--figure", "no/a.html"], "does not exist"),
+        (["theory", "path", "compose(S5,4)", "--train"], "with listed rows to train or measure"),
+        (
+            ["theory", "path", "compose(parity(4,2),2)"],
+            "expected a group, got the task parity(4,2)",
+        ),
+        (["theory", "path", "C5", "--figure", "a.bmp"], "must end in .html, .svg, .pdf or .png"),
+        (["theory", "path", "parity(50,3)", "--train"], "with listed rows to train or measure"),
+        (["theory", "widths", "C5", "--widths", "a-b"], "--widths expected whole numbers, got"),
+        (["theory", "widths", "C5", "--widths", "0"], "must be at least 1"),
+        (["theory", "widths", "C5", "--widths", "-3"], "--widths expected whole numbers, got"),
+        (["theory", "widths", "C5", "--widths", "4,"], "--widths expected whole numbers, got"),
+        (
+            ["theory", "widths", "C5", "--widths", "8-4"],
+            "expected a rising range, got '8-4'; for example 4-8",
+        ),
+        (["theory", "widths", "C5", "--widths", "1-1000000000"], "expected at most 1000 widths"),
+        (["theory", "widths", "C5", "--widths", "10000000"], "width: "),
+        (["theory", "widths", "C5", "--widths", "2.5"], "--widths expected whole numbers, got"),
+        (["theory", "widths", "C5", "--seeds", "0"], "--seeds"),
+        (["theory", "widths", "C5", "--steps", "x"], "--steps"),
+        (["theory", "widths", "C5", "--figure", "a.txt"], "must end in .html"),
+        (["theory", "widths", "compose(S5,4)"], "with listed rows to train or measure"),
+        (["theory", "memorizing", "C1"], "has one element"),
+        (["theory", "memorizing", "nope"], "unknown group"),
+        (
+            ["theory", "algorithms", "C7", "--frequencies", "x"],
+            "--frequencies expected whole numbers, got 'x'",
+        ),
+        (["theory", "algorithms", "C12", "--frequencies", "2"], "share the factor 2"),
+        (["analyze", "algorithms", "C7"], "is not a run's folder"),
+        (["analyze", "algorithms", "C7", "--group", "C7"], "--group expects a network's file"),
+        (["theory", "interference", "10"], "odd and at least 3"),
+        (["theory", "waveform", "8"], "prime"),
+        (["theory", "waveform", "7", "--activation", "gelu"], "unknown activation"),
+        (["analyze", "waveform", "nowhere"], "is not a run's folder"),
+        (["theory", "degrees", "4"], "prime"),
         (["atlas", "--max-order", "1"], "greatest order from 2 to 2000"),
         (["run", "parity(50,3)"], "with listed rows to train or measure"),
         (["run", "compose(S5,4)"], "with listed rows to train or measure"),

@@ -40,6 +40,7 @@ def test_a_figure_is_drawn_at_the_size_and_in_the_theme_asked_for(call, run, tmp
     file = tmp_path / "phases.png"
     code, printed, error = call(
         "figure",
+        "draw",
         "phases",
         run.folder,
         "--out",
@@ -131,6 +132,7 @@ def test_an_mp4_lasts_as_long_as_asked(tmp_path):
 
 def test_a_page_of_a_film_has_its_frames_and_its_pace(run, tmp_path, call):
     code, _, error = call(
+        "figure",
         "animate",
         run.folder,
         "--out",
@@ -152,7 +154,7 @@ def test_a_page_of_a_film_has_its_frames_and_its_pace(run, tmp_path, call):
 
 def test_without_the_extra_or_a_browser_it_is_said_what_to_do(monkeypatch, call, run, tmp_path):
     monkeypatch.setattr(images, "_browser", lambda: None)
-    for verb in (("figure", "loss", run.folder), ("animate", run.folder)):
+    for verb in (("figure", "draw", "loss", run.folder), ("figure", "animate", run.folder)):
         suffix = "svg" if verb[0] == "figure" else "gif"
         code, _, error = call(*verb, "--out", tmp_path / f"a.{suffix}")
         assert code == 2
@@ -190,14 +192,14 @@ def test_titles_are_broken_for_the_width():
 
 
 def test_figures_are_listed_and_drawn_by_name(call, run, tmp_path):
-    code, printed, _ = call("figure", "--list", "--json")
+    code, printed, _ = call("figure", "list", "--list", "--json")
     assert code == 0
     assert set(json.loads(printed)) == {*FIGURES, "margins", "plane", "atlas"}
-    code, printed, _ = call("figure", "wheel", run.folder, "--json", "--width", 500)
+    code, printed, _ = call("figure", "draw", "wheel", run.folder, "--json", "--width", 500)
     found = json.loads(printed)
     assert found["layout"]["width"] == 500
     assert "C5" in found["layout"]["title"]["text"]
-    code, _, _ = call("figure", "plane", run.folder, "--out", tmp_path / "plane.html")
+    code, _, _ = call("figure", "draw", "plane", run.folder, "--out", tmp_path / "plane.html")
     assert code == 0
     assert "Clock or pizza: 1 network" in (tmp_path / "plane.html").read_text()
 
@@ -224,7 +226,7 @@ def test_what_cannot_be_drawn_is_said_in_a_line(
 ):
     monkeypatch.chdir(tmp_path)
     words = [str(run.folder) if word == "RUN" else word for word in arguments]
-    code, _, error = call("figure", *words)
+    code, _, error = call("figure", "draw", *words)
     assert code == 2
     assert expected in error
     assert error.count("\n") == 1

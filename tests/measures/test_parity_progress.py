@@ -206,11 +206,11 @@ def test_the_verb_tells_of_a_saved_run(call, tmp_path):
         "train", "parity(20,2)", *options.split(), *sizes.split(), "--out", out, "--json"
     )
     assert code == 0
-    code, printed, _ = call("progress", out, "--json")
+    code, printed, _ = call("analyze", "progress", out, "--json")
     found = json.loads(printed)
     assert code == 0
     assert found["sampled_rows"] == 4096
     assert found["snapshots"]["step"] == [0, 2, 7, 20]
     assert len(found["snapshots"]["largest_gap"]) == 4
-    code, printed, _ = call("progress", out)
+    code, printed, _ = call("analyze", "progress", out)
     assert "accuracy and gaps are over 4096 inputs drawn once" in printed

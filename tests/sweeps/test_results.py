@@ -198,6 +198,7 @@ def test_the_other_tables_say_what_the_pieces_hold(folder):
 
 def test_the_verbs(folder, call, tmp_path):
     code, printed, _ = call(
+        "sweep",
         "query",
         folder,
         "select key_set, count(*) as n from members group by all order by n desc",
@@ -206,41 +207,45 @@ def test_the_verbs(folder, call, tmp_path):
     assert code == 0
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert rows[0] == {"key_set": "{k=1, k=2}", "n": "26"}
-    code, printed, _ = call("query", folder, "select 1 as one", "--json")
+    code, printed, _ = call("sweep", "query", folder, "select 1 as one", "--json")
     assert json.loads(printed) == [{"one": 1}]
-    code, printed, _ = call("query", folder, "from members", "--out", tmp_path / "m.parquet")
+    code, printed, _ = call(
+        "sweep", "query", folder, "from members", "--out", tmp_path / "m.parquet"
+    )
     assert pq.read_table(tmp_path / "m.parquet").num_rows == 60
-    code, printed, _ = call("query", folder, "from features", "--out", tmp_path / "f.csv")
+    code, printed, _ = call("sweep", "query", folder, "from features", "--out", tmp_path / "f.csv")
     assert len((tmp_path / "f.csv").read_text().splitlines()) == 181
-    code, printed, _ = call("query", folder, "from features")
+    code, printed, _ = call("sweep", "query", folder, "from features")
     assert "170 more rows" in printed
-    code, printed, _ = call("query", folder)
+    code, printed, _ = call("sweep", "query", folder)
     assert "spectral_weight" in printed
-    code, printed, _ = call("table", folder, "law", "--markdown", "--where", "width = 8")
+    code, printed, _ = call("sweep", "table", folder, "law", "--markdown", "--where", "width = 8")
     assert "{k=1, k=2} | 20 | 1.000" in printed
-    code, printed, _ = call("table", folder, "law", "convergence", "--json")
+    code, printed, _ = call("sweep", "table", folder, "law", "convergence", "--json")
     assert len(json.loads(printed)) == 2
     figure = tmp_path / "law.html"
-    code, printed, _ = call("law", folder, "--where", "width = 8", "--figure", figure)
+    code, printed, _ = call("sweep", "law", folder, "--where", "width = 8", "--figure", figure)
     assert code == 0
     assert "key set" in figure.read_text()
     assert "task C5, activation x^2, " in figure.read_text()
-    code, printed, _ = call("law", folder, "--where", "task = 'C5'", "--by", "task,width", "--json")
+    code, printed, _ = call(
+        "sweep", "law", folder, "--where", "task = 'C5'", "--by", "task,width", "--json"
+    )
     assert [one["width"] for one in json.loads(printed)] == [2, 8]
     several = tmp_path / "by.html"
     code, printed, _ = call(
-        "law", folder, "--where", "task = 'C5'", "--by", "task,width", "--figure", several
+        "sweep", "law", folder, "--where", "task = 'C5'", "--by", "task,width", "--figure", several
     )
     assert code == 0
     assert '"text":"activation x^2' in several.read_text()
     for arguments, words in (
-        (("law", folder, "--by", "width,width"), "two of the columns"),
-        (("query", folder, "drop view members"), "read-only"),
-        (("table", folder, "lawn"), "there are convergence"),
-        (("table", folder, "law", "--where", "1; drop view members"), "syntax error"),
-        (("law", folder, "--where", "task = 'C5'"), "2 configurations"),
-        (("law", folder, "--by", "task"), "two of the columns"),
-        (("query", tmp_path, "select 1"), "not a sweep's folder"),
+        (("sweep", "law", folder, "--by", "width,width"), "two of the columns"),
+        (("sweep", "query", folder, "drop view members"), "read-only"),
+        (("sweep", "table", folder, "lawn"), "there are convergence"),
+        (("sweep", "table", folder, "law", "--where", "1; drop view members"), "syntax error"),
+        (("sweep", "law", folder, "--where", "task = 'C5'"), "2 configurations"),
+        (("sweep", "law", folder, "--by", "task"), "two of the columns"),
+        (("sweep", "query", tmp_path, "select 1"), "not a sweep's folder"),
         (("reproduce", "o99"), "did you mean o59?"),
     ):
         code, _, error = call(*arguments)
@@ -251,7 +256,7 @@ def test_the_verbs(folder, call, tmp_path):
 
 def test_an_unfinished_sweep_is_said_to_be_one(folder, call):
     next((folder / "pieces").iterdir()).rename(folder / "away")
-    _, _, error = call("table", folder, "counts")
+    _, _, error = call("sweep", "table", folder, "counts")
     assert "2 of 3 pieces are finished" in error
 
 
@@ -364,8 +369,8 @@ def test_a_page_holds_claims_and_tables_and_is_the_same_again(tmp_path):
 def test_a_wide_answer_shows_every_column_and_value_at_80_columns(folder, call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     question = "select * from members limit 5"
-    rows = json.loads(call("query", folder, question, "--json")[1])
-    code, printed, _ = call("query", folder, question)
+    rows = json.loads(call("sweep", "query", folder, question, "--json")[1])
+    code, printed, _ = call("sweep", "query", folder, question)
     assert code == 0
     assert max(map(len, printed.splitlines())) <= 80
     shown = re.sub(r"\s+", " ", printed)
@@ -374,19 +379,21 @@ def test_a_wide_answer_shows_every_column_and_value_at_80_columns(folder, call, 
         assert (
             value is None or (f"{value:.6g}" if isinstance(value, float) else str(value)) in shown
         )
-    code, printed, _ = call("query", folder, "from members")
+    code, printed, _ = call("sweep", "query", folder, "from members")
     assert "50 more rows: --csv, --json or --out FILE have all" in printed
     assert code == 0
     code, printed, _ = call(
-        "query", folder, "select 'a|b_c' as x, 'nan'::double as y, 1 as x", "--json"
+        "sweep", "query", folder, "select 'a|b_c' as x, 'nan'::double as y, 1 as x", "--json"
     )
     assert json.loads(printed, parse_constant=pytest.fail) == [{"x": "a|b_c", "y": None, "x_2": 1}]
-    assert "no rows" in call("query", folder, "select seed from members where seed = -1")[1]
-    assert {"members", "features"} <= json.loads(call("query", folder, "--json")[1]).keys()
+    assert (
+        "no rows" in call("sweep", "query", folder, "select seed from members where seed = -1")[1]
+    )
+    assert {"members", "features"} <= json.loads(call("sweep", "query", folder, "--json")[1]).keys()
 
 
 def test_tables_as_csv_markdown_and_latex_hold_any_name(folder, call):
-    code, printed, _ = call("table", folder, "law", "same", "--csv")
+    code, printed, _ = call("sweep", "table", folder, "law", "same", "--csv")
     assert code == 0
     law, same = (list(csv.reader(io.StringIO(part))) for part in printed.split("\n\n"))
     assert [row[:2] for row in law[:2]] == [["task", "width"], ["C11", "2"]]

@@ -186,7 +186,7 @@ def test_workers_killed_at_random_and_then_the_sweep_itself(tmp_path, undisturbe
     spec, wanted = undisturbed
     path, out = spec_file(tmp_path), tmp_path / "a"
     rng = random.Random(0)
-    process = start("sweep", path, "--out", out, "--workers", 2)
+    process = start("sweep", "run", path, "--out", out, "--workers", 2)
     killed = 0
     while process.poll() is None and killed < 3:
         time.sleep(rng.uniform(0.5, 1.5))
@@ -202,7 +202,7 @@ def test_workers_killed_at_random_and_then_the_sweep_itself(tmp_path, undisturbe
     assert killed
     psutil.wait_procs(children, timeout=600)
     assert not [c for c in children if c.is_running() and c.status() != "zombie"]
-    code, _, error = call("sweep", path, "--out", out, "--workers", 2)
+    code, _, error = call("sweep", "run", path, "--out", out, "--workers", 2)
     assert code == 0, error
     assert bits(out) == wanted
     landed = [json.loads(line)["piece"] for line in (out / "log.jsonl").read_text().splitlines()]
@@ -255,7 +255,7 @@ def test_a_scheduler_and_workers_of_their_own_one_killed_and_started_again(tmp_p
     process = None
     try:
         until(lambda: not call_fails(port))
-        process = start("sweep", path, "--out", out, "--scheduler", address)
+        process = start("sweep", "run", path, "--out", out, "--scheduler", address)
         until(lambda: list(out.glob("pieces/piece=*")) or process.poll() is not None)
         for one in running:
             one.send_signal(signal.SIGKILL)
@@ -331,7 +331,9 @@ def test_a_machine_with_another_address_finds_the_same(tmp_path, undisturbed, ot
     ]
     try:
         until(lambda: not call_fails(port, here))
-        code, _, error = call("sweep", spec_file(tmp_path), "--out", out, "--scheduler", address)
+        code, _, error = call(
+            "sweep", "run", spec_file(tmp_path), "--out", out, "--scheduler", address
+        )
         assert code == 0, error
     finally:
         for one in running:
@@ -344,7 +346,7 @@ def test_a_machine_with_another_address_finds_the_same(tmp_path, undisturbed, ot
 def test_ctrl_c_keeps_what_is_finished_and_says_so(tmp_path):
     many = {"seeds": 6000, "together": 3}  # 16,000 pieces: an hour, so that none ends by itself
     path, out = spec_file(tmp_path, **many), tmp_path / "a"
-    process = start("sweep", path, "--out", out, "--workers", 1, "--yes")
+    process = start("sweep", "run", path, "--out", out, "--workers", 1, "--yes")
     until(lambda: list(out.glob("pieces/piece=*")) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     code, _, error = end(process)
@@ -380,7 +382,14 @@ def test_slurm_starts_workers_by_its_jobs(tmp_path, undisturbed):
     options.write_text('jobs = 1\nmemory = "2GB"\nwalltime = "00:05:00"\ninterface = "lo"\n')
     path, out = spec_file(tmp_path), tmp_path / "a"
     code, _, error = call(
-        "sweep", path, "--out", out, "--slurm", options, PATH=f"{commands}:{os.environ['PATH']}"
+        "sweep",
+        "run",
+        path,
+        "--out",
+        out,
+        "--slurm",
+        options,
+        PATH=f"{commands}:{os.environ['PATH']}",
     )
     assert code == 0, error
     assert bits(out) == undisturbed[1]
@@ -396,7 +405,7 @@ def test_slurm_starts_workers_by_its_jobs(tmp_path, undisturbed):
     ],
 )
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path, arguments, words):
-    code, _, error = call("sweep", spec_file(tmp_path), "--out", tmp_path / "a", *arguments)
+    code, _, error = call("sweep", "run", spec_file(tmp_path), "--out", tmp_path / "a", *arguments)
     assert code == 2
     assert words in error
     require_one_line(error)
@@ -404,7 +413,7 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path, arguments, words):
 
 def test_a_million_runs_ask_first(tmp_path, call):
     path = spec_file(tmp_path, seeds=125_000)
-    code, _, error = call("sweep", path, "--out", tmp_path / "a")
+    code, _, error = call("sweep", "run", path, "--out", tmp_path / "a")
     assert code == 2
     assert "1000000 runs" in error
     assert "--yes" in error

@@ -22,6 +22,7 @@ from marginlens.cli.renamed_commands import current_command
 from marginlens.cli.suggestions import shown_name, usage_message
 
 __all__ = [
+    "PANEL",
     "analyze_commands",
     "app",
     "err",
@@ -168,7 +169,7 @@ def _epilog(examples: Sequence[str], notes: str) -> str:
     return "\n\n".join([*lines, notes] if notes else lines)
 
 
-_PANEL = "More commands, in groups"
+PANEL = "More commands, in groups"
 _HELP_OPTIONS = {"help_option_names": ["--help", "-h"]}
 
 app = _App(
@@ -197,7 +198,7 @@ def _command_group(name: str, help: str, *examples: str) -> _App:
         help=help,
         epilog=_epilog(examples, ""),
     )
-    app.add_typer(group, name=name, rich_help_panel=_PANEL)
+    app.add_typer(group, name=name, rich_help_panel=PANEL)
     return group
 
 

@@ -1,4 +1,4 @@
-"""The verb atlas."""
+"""The command ``atlas``: margins of all finite groups up to an order."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from typing import Annotated
 
 import typer
 
-from marginlens.cli.app import app, out
+from marginlens.cli.app import PANEL, app, out
 from marginlens.cli.arguments import AsJson
 from marginlens.cli.tables import Table
 from marginlens.cli.text_output import counting, print_json
 
 
 @app.command(
-    epilog="Examples:\n\n  marginlens atlas --max-order 31\n\n"
-    "  marginlens atlas --max-order 63 --out atlas --workers 2\n\n"
-    "Ctrl-C keeps what was computed; the same command goes on from there. Needs GAP."
+    examples=("atlas --max-order 31", "atlas --max-order 63 --out atlas --workers 2"),
+    notes="Writes a Parquet table and an HTML page. Ctrl-C keeps the finished groups; the same command "
+    "continues with the rest. Needs GAP.",
+    rich_help_panel=PANEL,
 )
 def atlas(
-    max_order: Annotated[int, typer.Option(help="Greatest order of a group.")] = 31,
-    folder: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("atlas"),
+    max_order: Annotated[int, typer.Option(help="Largest order of the groups.")] = 31,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for table and page.")] = Path(
+        "atlas"
+    ),
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes.", show_default="one a core")
+        int | None,
+        typer.Option(min=1, help="Number of worker processes.", show_default="one for each core"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One row for every finite group to an order: margin, theorems, shares; as Parquet and a page."""
+    """Tabulate margin, theorems and feature shares of every finite group up to an order."""
     from marginlens.atlas import atlas_totals, build_atlas
 
     with counting("groups", quiet=as_json) as show:
@@ -40,7 +44,7 @@ def atlas(
         "groups",
         "Theorem 9 applies",
         "closed form applies",
-        "an irrep cannot be used",
+        "with an unusable irrep",
         "shares not unique",
     )
     table.add_row(

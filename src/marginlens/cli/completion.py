@@ -64,7 +64,7 @@ FIGURE_NAMES = (
 TABLE_NAMES = ("convergence", "counts", "law", "features", "same", "cooccurrence", "symmetry")
 """Names of a sweep's tables; a test compares them with the tables that exist."""
 
-FORMAT_NAMES = ("pizza", "nanda", "chughtai", "yagent", "uvw", "npz")
+FORMAT_NAMES = ("pizza", "nanda", "chughtai", "yagent", "linear", "uvw", "npz")
 NETWORK_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz")
 
 

@@ -1,4 +1,4 @@
-"""The verb explore."""
+"""The command ``explore``: local web page of predictions, trainings and saved runs."""
 
 from __future__ import annotations
 
@@ -11,39 +11,43 @@ from marginlens.cli.app import app, out
 
 
 @app.command(
-    epilog="Examples:\n\n  marginlens explore\n\n  marginlens explore runs --port 8051\n\n"
-    "  marginlens explore runs --no-browser\n\n"
-    "Ctrl-C ends it. Needs: pip install 'marginlens[explorer]'."
+    examples=("explore", "explore runs --port 8051", "explore runs --no-browser"),
+    notes="Ctrl-C ends the server. Needs pip install 'marginlens[explorer]'.",
 )
 def explore(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of runs; new ones are saved there.")
+        Path,
+        typer.Argument(
+            metavar="[FOLDER]", help="Folder of the saved runs; new runs are written to it too."
+        ),
     ] = Path("runs"),
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port of the web server; 0 takes a free port.")
     ] = 8050,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; any but 127.0.0.1 lets other machines in.")
+        str,
+        typer.Option(
+            help="Address of the web server; other than 127.0.0.1 it admits other machines."
+        ),
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="Another host name to answer to, for example a proxy's; repeatable.",
-            show_default="none",
+            help="Further host name to accept, for example of a proxy; repeatable.",
+            show_default="no other name",
         ),
     ] = None,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+        bool,
+        typer.Option("--browser/--no-browser", help="Open the page in a browser at the start."),
     ] = True,
 ) -> None:
-    """Predict, watch training and look at runs in a local web page."""
+    """Open a local web page that predicts, trains and compares runs."""
     from marginlens.explorer.server import explore as serve
 
     def ready(url: str) -> None:
         out.print(f"the explorer is at {url} (Ctrl-C ends it)", soft_wrap=True)
         if host not in ("127.0.0.1", "localhost", "::1"):
-            out.print(
-                "anybody who reaches this address can train and save runs there", style="yellow"
-            )
+            out.print("everyone who can reach this address can train and save runs", style="yellow")
 
     serve(folder, host=host, port=port, browser=browser, allowed=allow_host or (), ready=ready)

@@ -107,7 +107,7 @@ def _advice(error: BaseException) -> str:
         if any(word in lower for word in _PROCESS_WORDS):
             return (
                 f"the processes did not reach each other ({_first_sentence(said)}): start them by "
-                "torchrun --nproc-per-node 2 -m marginlens train C97, with a free --master-port"
+                "torchrun --nproc-per-node 2 --master-port 29501 -m marginlens train C97"
             )
         if any(word in lower for word in _DEVICE_WORDS):
             return f"the GPU cannot be used ({_first_sentence(said)}): choose --device cpu"

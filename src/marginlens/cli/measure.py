@@ -1,4 +1,4 @@
-"""The verb that measures: a saved run's network, or one that other code trained."""
+"""The command ``measure``: a saved run's network, or one that other code trained."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.arguments import AsJson
+from marginlens.cli.completion import complete_formats, complete_network, complete_task
 from marginlens.cli.console import styled
 from marginlens.cli.tables import Table
 from marginlens.cli.text_output import print_json, print_last, text
@@ -27,25 +28,32 @@ MOST_FEATURES = 8
 
 
 @app.command(
-    epilog="Examples:\n\n  marginlens measure runs/C71\n\n  marginlens measure runs/C71 --mechanism\n\n"
-    "  marginlens measure model_p99zdpze5l.pt --as pizza\n\n"
-    "  marginlens measure mine.npz --as uvw --group S5 --activation relu --json\n\n"
-    "  marginlens measure model_mul.pt --group 'xy mod 59'\n\n  marginlens measure logits.npz"
+    examples=(
+        "measure runs/C71",
+        "measure runs/C71 --mechanism",
+        "measure model_p99zdpze5l.pt --as pizza",
+        "measure mine.npz --as uvw --group S5 --activation relu --json",
+        "measure model_mul.pt --group 'xy mod 59'",
+        "measure logits.npz",
+    ),
+    notes="The options --as, --group, --activation, --attention and --layer-norm are for files only.",
 )
 def measure(
     what: Annotated[
         str,
         typer.Argument(
             metavar="FOLDER|FILE",
-            help="Folder of a run, or another project's .pt, .ckpt, .bin, .safetensors or .npz file.",
+            help="Folder of a run; or a network's file: .pt, .ckpt, .bin, .safetensors or .npz.",
+            autocompletion=complete_network,
         ),
     ],
     form: Annotated[
         str | None,
         typer.Option(
             "--as",
-            help="Format of a file: pizza, nanda, chughtai, yagent, linear, uvw or npz.",
-            show_default="found out",
+            help="Format of the file: pizza, nanda, chughtai, yagent, linear, uvw or npz.",
+            show_default="recognised from the tensors",
+            autocompletion=complete_formats,
         ),
     ] = None,
     group: Annotated[
@@ -53,16 +61,17 @@ def measure(
         typer.Option(
             "--group",
             "--task",
-            help="Group or operation that a file's network learned, as S5 or 'xy mod 59'.",
-            show_default="what the file says",
+            help="Group or operation that the network learned, for example S5 or 'xy mod 59'.",
+            show_default="read from the file",
+            autocompletion=complete_task,
         ),
     ] = None,
     activation: Annotated[
         str | None,
         typer.Option(
             "--activation",
-            help="Activation of a file's network.",
-            show_default="what the file says",
+            help="Activation of the network, for example relu.",
+            show_default="read from the file",
         ),
     ] = None,
     attention: Annotated[
@@ -71,27 +80,28 @@ def measure(
             "--attention",
             min=0,
             max=1,
-            help="Attention rate of a file's transformer.",
-            show_default="what the file says",
+            help="Attention rate of a transformer: 1 = softmax, 0 = uniform.",
+            show_default="read from the file",
         ),
     ] = None,
     layer_norm: Annotated[
         str | None,
         typer.Option(
             "--layer-norm",
-            help="Layer norm of a file's transformer: none or pre.",
-            show_default="what the file says",
+            help="Layer norm of a transformer: none or pre.",
+            show_default="read from the file",
         ),
     ] = None,
     mechanism: Annotated[
         bool,
         typer.Option(
-            "--mechanism", help="Of a run: how it composes, by other papers' measures, member 0."
+            "--mechanism",
+            help="Print the interpretability metrics of published papers, for member 0 of a run.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a saved network, or one that other code trained."""
+    """Measure margin, neurons and features of a saved run or of a network that other code trained."""
     options = (form, group, activation, attention, layer_norm)
     if _is_own_file(Path(what)) and not any(option is not None for option in options):
         what = str(Path(what).parent)
@@ -100,12 +110,13 @@ def measure(
         return
     if not Path(what).exists():
         raise ValueError(
-            f"{what!r}: no such file or folder; expected a run's folder, or a network's file"
+            f"expected a run's folder or a network's file, got {what!r} (no such file or folder); for "
+            "example runs/C71"
         )
     if any(option is not None for option in options):
         raise ValueError(
-            f"{what!r} is no file; --group, --activation, --attention and --layer-norm "
-            "are for files"
+            "--as, --group, --activation, --attention and --layer-norm expect a network's file, got "
+            f"{what!r}; for example mine.npz"
         )
     _measure_folder(what, mechanism=mechanism, as_json=as_json)
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from marginlens.cli.completion import complete_run
+
 __all__ = [
     "Activation",
     "AnnealTo",
@@ -111,7 +113,11 @@ DryRun = Annotated[
 Resume = Annotated[
     Path | None,
     _option(
-        _RUN, "Continue the run in FOLDER from its last checkpoint.", "a new run", metavar="FOLDER"
+        _RUN,
+        "Continue the run in FOLDER from its last checkpoint.",
+        "a new run",
+        metavar="FOLDER",
+        autocompletion=complete_run,
     ),
 ]
 Previous = Annotated[

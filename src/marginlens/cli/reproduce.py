@@ -1,4 +1,4 @@
-"""The verb reproduce."""
+"""The command ``reproduce``: published experiments, with a verdict on their claims."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from marginlens.cli.app import app, err, out
 from marginlens.cli.arguments import AsJson
+from marginlens.cli.completion import REPRODUCTION_NAMES, complete_reproduction
 from marginlens.cli.sweep.run import Scheduler, Slurm, Workers, print_summary, swept
 from marginlens.cli.text_output import print_json, print_verdict, progress
 
@@ -21,69 +22,92 @@ if TYPE_CHECKING:
 
 
 @app.command(
-    epilog="Examples:\n\n  marginlens reproduce o61\n\n  marginlens reproduce o59 --seeds 100\n\n"
-    "  marginlens reproduce o52 --device cuda --scheduler tcp://10.0.0.1:8786\n\n"
-    "  marginlens reproduce o61 --show > pilot.toml\n\n"
-    "  marginlens reproduce pizza\n\n  marginlens reproduce nanda --full --device cuda\n\n"
-    "Questions, as sweeps: o61 (the pilot of the selection law), o54 (neurons by irrep), o59 (one "
-    "frequency on C5), o52 (frequencies against p), o58 (exchangeability).\n\n"
-    "Systems of other papers, as runs: power, nanda, pizza, chughtai, gromov, barak, lottery; --full "
-    "has the papers' sizes. Ctrl-C keeps what is finished; the same command goes on."
+    examples=(
+        "reproduce o61",
+        "reproduce o59 --seeds 100",
+        "reproduce o52 --device cuda --scheduler tcp://10.0.0.1:8786",
+        "reproduce o61 --show > pilot.toml",
+        "reproduce pizza",
+        "reproduce nanda --full --device cuda",
+    ),
+    notes="Sweeps: o61 (pilot of the selection law), o54 (neurons by irrep), o59 (one frequency on C5), "
+    "o52 (frequencies against p), o58 (exchangeability).\n\n"
+    "Systems of papers: power, nanda, pizza, chughtai, gromov, barak, lottery. Ctrl-C keeps the "
+    "finished runs; the same command continues with the rest.",
 )
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="o61, nanda, …; listed below.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Name of the experiment, for example o61 or nanda; all names are below.",
+            autocompletion=complete_reproduction,
+        ),
+    ],
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write.", show_default="results/NAME")
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for runs, page and figures.", show_default="results/NAME"
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Seeds of each configuration of a sweep.", show_default="the recipe's"
+            min=1,
+            help="Number of seeds of each configuration; for sweeps only.",
+            show_default="by the recipe",
         ),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Train a system at the paper's sizes.")
+        bool, typer.Option("--full", help="Train a system at the sizes of the paper.")
     ] = False,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Training steps of a system.", show_default="the recipe's"),
+        typer.Option(
+            min=1,
+            help="Training steps; overrides the default of the system.",
+            show_default="by the recipe",
+        ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda.", show_default="the recipe's")
+        str | None,
+        typer.Option(help="Device of the training: cpu or cuda.", show_default="by the recipe"),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print the recipe and stop.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the recipe as TOML, without training.")
+    ] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
     slurm: Slurm = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer one of the field's questions, or train another paper's system: recipe, verdict."""
+    """Reproduce a published experiment and test its claims."""
+    if name not in REPRODUCTION_NAMES:
+        close = get_close_matches(name.lower(), REPRODUCTION_NAMES, n=1, cutoff=0.5)
+        near = f"did you mean {close[0]}?" if close else "for example nanda"
+        raise ValueError(
+            f"NAME expected an experiment of marginlens reproduce --help, got {name!r}; {near}"
+        )
     from marginlens.reproduce import REPRODUCTIONS, STUDIES
 
-    what = REPRODUCTIONS.get(name) or STUDIES.get(name)
-    if what is None:
-        known = [*REPRODUCTIONS, *STUDIES]
-        close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        near = f"did you mean {close[0]}? " if close else ""
-        raise ValueError(
-            f"unknown reproduction {name!r}; {near}expected one that marginlens reproduce --help names, "
-            "for example nanda"
-        )
     if show:
-        out.print(what.toml, soft_wrap=True, end="")
+        experiment = REPRODUCTIONS.get(name) or STUDIES[name]
+        out.print(experiment.toml, soft_wrap=True, end="")
         return
     where = folder or Path("results") / name
     if name in STUDIES:
         if seeds is not None or workers is not None or scheduler is not None or slurm is not None:
             raise ValueError(
-                f"{name} is a few runs, not a sweep: --seeds, --workers, --scheduler and --slurm are "
-                "for sweeps such as o61"
+                "--seeds, --workers, --scheduler and --slurm expect a sweep, got the system "
+                f"{name}; for example o61"
             )
         changes = {key: v for key, v in {"steps": steps, "device": device}.items() if v is not None}
         _reproduce_study(STUDIES[name], where, changes, full=full, as_json=as_json)
     else:
         if full or steps is not None:
-            raise ValueError(f"{name} is a sweep: --full and --steps are for systems such as nanda")
+            raise ValueError(
+                f"--full and --steps expect a system of a paper, got the sweep {name}; for example nanda"
+            )
         changes = {key: v for key, v in {"seeds": seeds, "device": device}.items() if v is not None}
         options = {"workers": workers, "scheduler": scheduler, "slurm": slurm}
         _reproduce_sweep(REPRODUCTIONS[name], where, changes, options, as_json=as_json)
@@ -130,7 +154,7 @@ def _reproduce_study(
             runs = run_study(what, where, full=full, progress=shown, **changes)
         except StudyInterrupted as error:
             stack.close()
-            err.print(f"interrupted in {error.args[0]}; the same command goes on from there")
+            err.print(f"interrupted in {error.args[0]}; the same command continues from there")
             raise typer.Exit(130) from None
     verdict = what.verdict(runs)
     page = write_study(what, verdict, runs, where, full=full)
@@ -143,4 +167,4 @@ def _reproduce_study(
 
 
 def _say_where(page: Path) -> None:
-    out.print(f"everything is in {page}, and the figures beside it", soft_wrap=True)
+    out.print(f"wrote {page}, with the figures beside it", soft_wrap=True)

@@ -95,9 +95,7 @@ if TYPE_CHECKING:
     from marginlens.training import Recipe
 
 
-@app.command(
-    epilog="Examples:\n\n  marginlens predict C71\n\n  marginlens predict A5 --strength 1e-5 --json"
-)
+@app.command(examples=("predict C71", "predict A5 --strength 1e-5 --json"))
 def predict(
     spec: TaskSpec,
     activation: Activation = None,
@@ -105,7 +103,7 @@ def predict(
     strength: Strength = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a network will learn, before any training."""
+    """Predict margin, width and features of the trained network, without training."""
     from marginlens.runs.prediction_for import prediction_for
     from marginlens.tasks import task
     from marginlens.training import recipe_for
@@ -477,46 +475,47 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-_MORE = (
-    "Ctrl-C keeps what was learned; go on with --resume. Several processes share the rows of one "
-    "network under torchrun. With --resume the run's own recipe stands for the defaults."
+_NOTES = (
+    "Ctrl-C saves the run so far; --resume FOLDER continues it with the recipe of that run. Under "
+    "torchrun several processes share the rows of one network."
 )
 app.command(
     "run",
     help="Run the whole pipeline and write a run folder with an HTML report.",
-    epilog="Examples:\n\n  marginlens run C71\n\n  marginlens run S5 --width 2000 --out runs/S5\n\n"
-    "  marginlens run C71 --activation relu --out runs/relu\n\n"
-    "  marginlens run S4 --loss margin\n\n"
-    "  marginlens run A5 --dry-run\n\n"
-    "  marginlens run C23 --strength 1e-3 --anneal-to 1e-6 --steps 6000\n\n" + _MORE,
+    examples=(
+        "run C71",
+        "run S5 --width 2000 --out runs/S5",
+        "run C71 --activation relu --out runs/relu",
+        "run S4 --loss margin",
+        "run A5 --dry-run",
+        "run C23 --strength 1e-3 --anneal-to 1e-6 --steps 6000",
+    ),
+    notes=_NOTES,
 )(_training_command(with_report=True))
 app.command(
     "train",
-    help="Same as run, without the report.",
-    epilog="Examples:\n\n  marginlens train C23 --steps 3000 --dtype float64 --out runs/C23\n\n"
-    "  marginlens train --resume runs/C23\n\n"
-    "  marginlens train C5 --width 8 --seeds 100 --tolerance 1e-6\n\n"
-    "  marginlens train C97 --train-fraction 0.4 --optimizer adamw --weight-decay 1\n\n"
-    "  marginlens train C113 --network transformer --train-fraction 0.3\n\n"
-    '  marginlens train "x/y mod 97" --network transformer --train-fraction 0.5\n\n'
-    '  marginlens train "addition(10,2)" --network transformer --train-length 1\n\n'
-    "  marginlens train C97 --loss squared --train-fraction 0.5 \\\n    "
-    "--optimizer adamw --weight-decay 1\n\n"
-    '  marginlens train "parity(50,3)" --online --batch 32 --loss hinge \\\n    '
-    "--activation relu --biases --optimizer sgd --learning-rate 0.1\n\n"
-    "  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _MORE,
+    help="Train a network and write a run folder, without the HTML report.",
+    examples=(
+        "train C23 --steps 3000 --dtype float64 --out runs/C23",
+        "train --resume runs/C23",
+        "train C5 --width 8 --seeds 100 --tolerance 1e-6",
+        "train C97 --train-fraction 0.4 --optimizer adamw --weight-decay 1",
+        "train C113 --network transformer --train-fraction 0.3",
+        'train "addition(10,2)" --network transformer --train-length 1',
+        'train "parity(50,3)" --online --batch 32 --loss hinge \\\n    --activation relu --biases '
+        "--optimizer sgd --learning-rate 0.1",
+    ),
+    notes="  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _NOTES,
 )(_training_command(with_report=False))
 
 
 @app.command(
-    epilog="Examples:\n\n  marginlens verify runs/C71\n\n  marginlens verify runs/C71 --json"
+    examples=("verify runs/C71", "verify runs/C71 --json"),
+    notes="Exit codes: 0 every claim passes, or no theorem covers the run; 1 a claim is contradicted; "
+    "2 wrong input; 3 a premise is not met: too narrow, or not trained to the end.",
 )
 def verify(folder: RunFolder, as_json: AsJson = False) -> None:
-    """Recompute the verdict on a saved run.
-
-    Exit code: 0 every claim passes, or no theorem covers the run; 1 a claim is contradicted; 3 a premise
-    is not met (too narrow, not trained to the end); 2 bad input.
-    """
+    """Recompute the verdict on a saved run: each claim of the theory against its measurement."""
     from marginlens.runs import load_verdict
 
     verdict = load_verdict(folder)
@@ -527,22 +526,23 @@ def verify(folder: RunFolder, as_json: AsJson = False) -> None:
     raise typer.Exit(verdict.exit_code)
 
 
-@app.command(
-    epilog="Examples:\n\n  marginlens report runs/C71\n\n  marginlens report runs/C71 --out page.html"
-)
+@app.command(examples=("report runs/C71", "report runs/C71 --out page.html"))
 def report(
     folder: RunFolder,
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="File to write.", show_default="FOLDER/report.html")
+        Path | None,
+        typer.Option("--out", help="File for the report.", show_default="FOLDER/report.html"),
     ] = None,
 ) -> None:
-    """Write the page of a saved run."""
+    """Write the HTML report of a saved run: verdict, figures, recipe and tables."""
     from marginlens.report import write_report
     from marginlens.runs import load_run
 
     finished = load_run(folder)
     path = out_file or Path(folder) / "report.html"
     if not path.absolute().parent.is_dir():
-        raise ValueError(f"the folder {str(path.absolute().parent)!r} does not exist")
+        raise ValueError(
+            f"--out expected a file in an existing folder, got {str(path)!r}; for example report.html"
+        )
     write_report(finished, path)
     out.print(f"wrote {path}")

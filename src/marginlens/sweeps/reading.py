@@ -44,7 +44,7 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
             data = tomllib.loads(path.read_text())
         except FileNotFoundError:
             raise MarginLensError(
-                f"there is no file {str(path)!r}; see marginlens sweep --help"
+                f"there is no file {str(path)!r}; see marginlens sweep run --help"
             ) from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise MarginLensError(f"{where}not readable as TOML: {error}") from None

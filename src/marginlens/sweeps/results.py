@@ -73,8 +73,8 @@ class Results(Displayed):
         self.folder, self._temporary = Path(folder), temporary
         if not (self.folder / SPEC).is_file():
             raise MarginLensError(
-                f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep run SPEC --out "
-                f"{quote(str(folder))}"
+                f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep run SPEC "
+                f"--out {quote(str(folder))}"
             )
         self.pieces = sorted(finished_of(self.folder))
         if not self.pieces:

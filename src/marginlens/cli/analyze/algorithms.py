@@ -54,7 +54,7 @@ def algorithms(
         str | None,
         typer.Option(
             "--group",
-            help="Group whose table a file's network learned, for example S3.",
+            help="Group that the network of a file learned, for example S3.",
             show_default="read from the file",
         ),
     ] = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marginlens.cli.app import figure_commands
-from marginlens.cli.completion import complete_figure, complete_network
+from marginlens.cli.completion import FIGURE_NAMES, complete_figure, complete_network
 from marginlens.cli.text_output import check_file, counting, print_json, written
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def draw(
         str,
         typer.Argument(
             metavar="NAME",
-            help="Name of a figure, from marginlens figure list.",
+            help="Name of a figure; marginlens figure list shows all.",
             autocompletion=complete_figure,
         ),
     ],
@@ -112,13 +112,11 @@ def draw(
 
 def _drawer(name: str) -> Callable[[list[str]], go.Figure]:
     """Function that draws the figure of a name from folders and files."""
-    from marginlens.figures import FIGURES
-
-    if name in FIGURES:
-        return lambda of: _of_run(name, of)
     if name in OTHER_FIGURES:
         return OTHER_FIGURES[name][1]
-    close = get_close_matches(name, [*FIGURES, *OTHER_FIGURES], n=3, cutoff=0.4)
+    if name in FIGURE_NAMES:
+        return lambda of: _of_run(name, of)
+    close = get_close_matches(name, FIGURE_NAMES, n=3, cutoff=0.4)
     near = f"did you mean {' or '.join(close)}? " if close else ""
     raise ValueError(
         f"NAME expected a figure, got {name!r}; {near}marginlens figure list shows all, for example "
