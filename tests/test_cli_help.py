@@ -258,7 +258,10 @@ def test_every_suggestion_is_an_option_of_some_verb():
             "--strength expected a number, got 'small'; for example",
         ),
         (("theory", "degrees", "x"), "see marginlens theory degrees --help"),
-        (("predict",), "missing argument 'TASK'; see marginlens predict --help"),
+        (
+            ("predict",),
+            "expected TASK; for example marginlens predict C71; see marginlens predict --help",
+        ),
     ],
     ids=str,
 )

@@ -213,4 +213,4 @@ def test_the_verb_tells_of_a_saved_run(call, tmp_path):
     assert found["snapshots"]["step"] == [0, 2, 7, 20]
     assert len(found["snapshots"]["largest_gap"]) == 4
     code, printed, _ = call("analyze", "progress", out)
-    assert "accuracy and gaps are over 4096 inputs drawn once" in printed
+    assert "accuracy and gaps: over 4096 inputs, drawn once" in printed

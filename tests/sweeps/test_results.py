@@ -239,12 +239,12 @@ def test_the_verbs(folder, call, tmp_path):
     assert code == 0
     assert '"text":"activation x^2' in several.read_text()
     for arguments, words in (
-        (("sweep", "law", folder, "--by", "width,width"), "two of the columns"),
+        (("sweep", "law", folder, "--by", "width,width"), "--by expected two columns"),
         (("sweep", "query", folder, "drop view members"), "read-only"),
-        (("sweep", "table", folder, "lawn"), "there are convergence"),
+        (("sweep", "table", folder, "lawn"), "TABLE expected convergence"),
         (("sweep", "table", folder, "law", "--where", "1; drop view members"), "syntax error"),
         (("sweep", "law", folder, "--where", "task = 'C5'"), "2 configurations"),
-        (("sweep", "law", folder, "--by", "task"), "two of the columns"),
+        (("sweep", "law", folder, "--by", "task"), "--by expected two columns"),
         (("sweep", "query", tmp_path, "select 1"), "not a sweep's folder"),
         (("reproduce", "o99"), "did you mean o59?"),
     ):

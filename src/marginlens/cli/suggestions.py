@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -188,12 +189,21 @@ def usage_message(error: BaseException, arguments: Sequence[str] = ()) -> str:
         said = f"no such option {unknown}" + (f"; did you mean {ours}?" if ours else "")
     else:
         said = " ".join(str(error.format_message()).split()).rstrip(".") or "wrong arguments"
-        said = _expected(error, arguments) or said[0].lower() + said[1:]
+        said = _expected(error, arguments) or _missing(error, context) or said[0].lower() + said[1:]
         said = said.replace(". Did you", "; did you")
         for word in ("help", "version"):
             if said.startswith(f"no such command {word!r}"):
                 return f"no such command {word!r}; did you mean {command} --{word}?"
     return f"{said} See {command} --help" if said.endswith("?") else f"{said}; see {command} --help"
+
+
+def _missing(error: BaseException, context: Any) -> str:
+    """For a missing argument: its name and the first example of the command; or empty."""
+    parameter = getattr(error, "param", None)
+    if type(error).__name__ != "MissingParameter" or parameter is None or context is None:
+        return ""
+    example = re.search(r"^  (marginlens .*)", str(context.command.epilog or ""), re.MULTILINE)
+    return f"expected {shown_name(parameter)}" + (f"; for example {example[1]}" if example else "")
 
 
 def _as_written(unknown: str, arguments: Sequence[str]) -> str:

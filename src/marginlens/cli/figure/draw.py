@@ -135,7 +135,10 @@ def _of_run(name: str, of: list[str]) -> go.Figure:
         )
     drawn = FIGURES[name].draw(load_run(of[0]))
     if drawn is None:
-        raise ValueError(f"figure {name} expects {FIGURES[name].needs}, which {of[0]!r} is not")
+        raise ValueError(
+            f"figure {name} expects a run with {FIGURES[name].needs}, got {of[0]!r}; see marginlens "
+            "figure list"
+        )
     return drawn
 
 
