@@ -56,7 +56,7 @@ def pack_atlas(folder: str | Path, file: str | Path) -> None:
 
 
 def family_spec(structure: str) -> str | None:
-    """Return the spec of a group from its structure description, or None if it needs GAP.
+    """Return the spec of a group from its structure description, or ``None`` if it needs GAP.
 
     Descriptions name a group for certain only where they are a direct product of families of
     groups;
@@ -70,7 +70,7 @@ def family_spec(structure: str) -> str | None:
     Returns
     -------
     str or None
-        Spec for :func:`marginlens.groups.group`, or None.
+        Spec for :func:`marginlens.groups.group`, or ``None``.
 
     Examples
     --------

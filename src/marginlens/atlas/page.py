@@ -20,7 +20,7 @@ def atlas_page(rows: Sequence[Mapping[str, Any]], totals: Mapping[str, int]) -> 
     rows
         Rows of the atlas.
     totals
-        Counts from :func:`marginlens.atlas.atlas_totals`.
+        Counts of groups from :func:`marginlens.atlas.atlas_totals`.
 
     Returns
     -------

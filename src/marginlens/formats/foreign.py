@@ -104,7 +104,7 @@ class Format:
         return (self.marks, *self.other_marks)
 
     def fits(self, names: Collection[str]) -> bool:
-        """Whether a file with tensors of these names may be one.
+        """Return whether a file with tensors of these names may be one.
 
         Parameters
         ----------

@@ -100,7 +100,7 @@ def _without_recipe(file: File) -> str:
 
 
 def _is_mlp(file: File) -> bool:
-    """Whether the plain format of u, v and w holds all of the network."""
+    """Return whether the plain format of u, v and w holds all of the network."""
     return {"u", "w"} <= set(file.tensors) <= {"u", "v", "w", "bias"}
 
 

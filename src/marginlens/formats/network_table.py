@@ -35,7 +35,7 @@ def own_group(answers: Float[np.ndarray, "row class"], name: str) -> FiniteGroup
 
 
 def same_group(first: FiniteGroup, second: FiniteGroup) -> bool:
-    """Whether two groups are isomorphic.
+    """Return whether two groups are isomorphic.
 
     Orders of elements and sizes of their classes are compared first; then images of generators of the
     first group are tried, among the elements that agree in both, until one extends to an isomorphism.

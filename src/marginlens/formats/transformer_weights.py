@@ -71,7 +71,7 @@ class TransformerWeights:
 
     @property
     def norms(self) -> bool:
-        """Whether there are gains of layer norm."""
+        """True if there are gains of layer norm."""
         return "final_norm" in self.parameters or "attention_norm" in self.parameters
 
 
@@ -115,12 +115,12 @@ def transformer_weights(
 
 
 def _is_parameter(name: str) -> bool:
-    """Whether a tensor may be part of the function: those of a module, but for masks."""
+    """Return whether a tensor may be part of the function: those of a module, but for masks."""
     return ("." in name or "embed" in name) and _NO_PARAMETERS.fullmatch(name) is None
 
 
 def _may_be_parameter(tensor: Tensor, sizes: set[int]) -> bool:
-    """Whether an array beside the modules has an axis of the network's, and is not zero."""
+    """Return whether an array beside the modules has an axis of the network's, and is not zero."""
     return tensor.is_floating_point() and bool(set(tensor.shape) & sizes) and bool(tensor.any())
 
 
@@ -295,7 +295,7 @@ class _Bridge(_Reader):
 
     @property
     def _is_turned(self) -> bool:
-        """Whether a matrix that is not square shows the axes (in, out)."""
+        """True if a matrix that is not square shows the axes (in, out)."""
         inside = self.tensors.get("blocks.0.mlp.in.weight")
         return (
             inside is not None

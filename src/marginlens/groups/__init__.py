@@ -1,4 +1,4 @@
-"""Finite groups: Cayley table → classes → characters → irreps → Fourier (NumPy and SciPy only)."""
+"""Finite groups: Cayley table, classes, characters, irreps, Fourier transform."""
 
 from marginlens.groups.automorphisms import feature_permutations, outer_automorphisms
 from marginlens.groups.character_table import CharacterTable

@@ -194,7 +194,7 @@ def roots_of_unity(order: int) -> Complex[np.ndarray, " order"]:
     Parameters
     ----------
     order
-        Number of roots.
+        Number of roots of unity.
     """
     return _snap(np.exp(2j * np.pi * np.arange(order) / order))
 

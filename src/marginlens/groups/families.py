@@ -32,7 +32,7 @@ class Family:
     log10_order
         Function of the numbers that returns the decimal logarithm of the order.
     problem
-        Function of the numbers that returns an error text, or None for valid numbers.
+        Function of the numbers that returns an error text, or ``None`` for valid numbers.
     build
         Function of the numbers that returns the Cayley table.
     count

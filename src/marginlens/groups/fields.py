@@ -15,7 +15,7 @@ __all__ = ["FiniteField", "finite_field", "prime_power"]
 
 
 def prime_power(q: int) -> tuple[int, int] | None:
-    """Return (p, k) with q = p^k and p prime, or None.
+    """Return (p, k) with q = p^k and p prime, or ``None``.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ class FiniteGroup:
 
     @cached_property
     def is_abelian(self) -> bool:
-        """Whether a·b = b·a for all elements."""
+        """True if a·b = b·a for all elements."""
         return bool((self.table == self.table.T).all())
 
     @cached_property
@@ -110,7 +110,7 @@ class FiniteGroup:
 
     @cached_property
     def generator(self) -> int | None:
-        """Least element that generates the whole group, or None if the group is not cyclic."""
+        """Least element that generates the whole group, or ``None`` if the group is not cyclic."""
         found = np.flatnonzero(self.element_orders == self.order)
         return int(found[0]) if len(found) else None
 

@@ -73,7 +73,7 @@ class SmallGroup:
 
 
 def find_gap() -> tuple[str, ...] | None:
-    """Return the command that starts GAP, or None if GAP is not installed.
+    """Return the command that starts GAP, or ``None`` if GAP is not installed.
 
     The first that exists of: the program named by the environment variable MARGINLENS_GAP, the
     program of the PyPI package passagemath-gap in this environment, and `gap` on the PATH.

@@ -64,9 +64,10 @@ class IrrepClass:
     frobenius_schur
         Frobenius–Schur indicator ν of each member.
     frequency
-        Frequency k with χ(generator) = exp(2πi k/n), 0 <= k <= n/2, in cyclic groups; else None.
+        Frequency k with χ(generator) = exp(2πi k/n), 0 <= k <= n/2, in cyclic groups; else
+        ``None``.
     regular
-        Data of the Cayley table, or None for a group with a character table only.
+        Data of the Cayley table, or ``None`` for a group with a character table only.
     """
 
     characters: CharacterTable
@@ -194,7 +195,7 @@ def irrep_classes(
     characters
         Character table of the group.
     regular
-        Data of the Cayley table, or None for a group with a character table only.
+        Data of the Cayley table, or ``None`` for a group with a character table only.
     """
     classes: list[IrrepClass] = []
     of_degree: dict[int, int] = {}

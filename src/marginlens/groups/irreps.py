@@ -1,4 +1,4 @@
-"""Isotypic bases and unitary irreps from characters, by random elements of the group algebra.
+"""Isotypic bases and unitary irreps, by random elements of the group algebra.
 
 Functions on the group carry the left translation (L_g f)(x) = f(g⁻¹x). Everything is seeded: the
 same table gives the same arrays.

@@ -1,4 +1,4 @@
-"""Families of matrix groups over finite fields: GL, SL, PGL, PSL, AGL and Heisenberg groups."""
+"""Matrix groups over finite fields: GL, SL, PGL, PSL, AGL and Heisenberg groups."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def log10_matrix_order(kind: MatrixKind, n: int, q: int) -> float:
 
 
 def matrix_problem(kind: MatrixKind, n: int, q: int) -> str | None:
-    """Return the error text for invalid numbers of a matrix family, or None.
+    """Return the error text for invalid numbers of a matrix family, or ``None``.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ class UnknownGroupError(MarginLensError):
     Attributes
     ----------
     suggestion
-        Nearest existing name, or None.
+        Nearest existing name, or ``None``.
     """
 
     suggestion: str | None = None
@@ -83,7 +83,7 @@ class NamedGroup:
     notes
         Sentences for the reader on the name's convention or on the action meant.
     cyclic
-        Order n if the name is a plain C_n, which may act or be acted on in C7:C3; else None.
+        Order n if the name is a plain C_n, which may act or be acted on in C7:C3; else ``None``.
     """
 
     name: str
@@ -450,7 +450,7 @@ def _semidirect(normal: NamedGroup, acting: NamedGroup, chosen: int | None) -> N
 
 
 def nearest_name(text: str) -> str | None:
-    """Return the group name with the most similar spelling, or None if all are far.
+    """Return the group name with the most similar spelling, or ``None`` if all are far.
 
     Parameters
     ----------

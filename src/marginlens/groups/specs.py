@@ -139,7 +139,7 @@ def group_or_characters(spec: str) -> FiniteGroup | CharacterTable:
 
 
 def _library_name(words: str) -> str | None:
-    """Return the name in GAP's library of character tables, or None for other specs."""
+    """Return the name in GAP's library of character tables, or ``None`` for other specs."""
     if words.lower() in _BY_LOWER_CASE:
         return _BY_LOWER_CASE[words.lower()]
     match = re.fullmatch(r"CharacterTable\((.+)\)", words, re.IGNORECASE)

@@ -80,7 +80,7 @@ def left_cosets(
     Parameters
     ----------
     group
-        Finite group G.
+        Finite group G with a Cayley table.
     subgroup
         Mask of the elements of the subgroup H, shape (element,).
     """
@@ -95,7 +95,7 @@ def right_cosets(
     Parameters
     ----------
     group
-        Finite group G.
+        Finite group G with a Cayley table.
     subgroup
         Mask of the elements of the subgroup H, shape (element,).
     """

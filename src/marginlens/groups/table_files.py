@@ -423,7 +423,7 @@ def _split(lines: list[str], separator: str) -> list[list[str]]:
 
 
 def _listed(text: str, what: str) -> _Grid | None:
-    """Return the rows of a nested list or an object, or None for other texts."""
+    """Return the rows of a nested list or an object, or ``None`` for other texts."""
     body = "\n".join(
         line for line in _answers(text.splitlines()) if not line.lstrip().startswith(("#", "%"))
     )
@@ -665,7 +665,7 @@ def _distinct(labels: Sequence[str], grid: _Grid) -> tuple[str, ...]:
 
 
 def _whole(text: str) -> int | None:
-    """Return the whole number in a text such as 3, 3.0, 3,0 or 3e0, else None."""
+    """Return the whole number in a text such as 3, 3.0, 3,0 or 3e0, else ``None``."""
     # Eighteen digits fit an int64; anything longer is out of range in any case.
     if re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
         return int(text)

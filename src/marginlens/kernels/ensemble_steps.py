@@ -382,7 +382,7 @@ def kernel_seconds(task: Task, members: int, width: int, rows: int) -> float:
 
 
 def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
-    """Whether compiled steps are expected to save more time than compiling them takes.
+    """Return whether compiled steps are expected to save more time than compiling them takes.
 
     An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a
     compiled step what ``kernel_seconds`` says (for whole registers of members), and the other

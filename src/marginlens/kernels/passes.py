@@ -60,7 +60,7 @@ def compiled_passes(wanted: bool = True) -> Iterator[float]:
 
 
 def is_compiled_for(*tensors: Tensor) -> bool:
-    """Whether the kernels are wanted and take these: contiguous, on the CPU, in one precision."""
+    """Return whether kernels are enabled and the tensors contiguous, on the CPU, of one dtype."""
     if not _active:
         return False
     dtypes = {x.dtype for x in tensors}
@@ -69,7 +69,7 @@ def is_compiled_for(*tensors: Tensor) -> bool:
 
 
 def can_activate(activation: Activation) -> bool:
-    """Whether the kernels know an activation: |x|^k, k from 1 to 4, with any factor where x < 0."""
+    """Return whether the kernels support an activation: |x|^k with k from 1 to 4."""
     linear = activation.is_power and activation.degree == 1
     return activation.degree in (1, 2, 3, 4) and not (activation.is_own or linear)
 
@@ -203,7 +203,7 @@ class EmbeddedRows:
         self._scratch = torch.empty(0)
 
     def takes(self, *tensors: Tensor) -> bool:
-        """Whether these can be parameters and gradients of a step."""
+        """Return whether these can be parameters and gradients of a step."""
         fits = self._rows > 0 and len(self.names) <= _MOST_SLOTS
         return fits and is_compiled_for(*tensors) and _product(tensors[0].dtype) is not None
 

@@ -113,7 +113,7 @@ class Measurement(Displayed):
 
     @property
     def live(self) -> Bool[np.ndarray, " neuron"]:
-        """Whether each neuron is live."""
+        """True if each neuron is live."""
         return self._known.live
 
     @property
@@ -133,7 +133,7 @@ class Measurement(Displayed):
 
     @property
     def agrees(self) -> Bool[np.ndarray, " neuron"]:
-        """Whether all weights of a neuron have the same strongest feature."""
+        """True if all weights of a neuron have the same strongest feature."""
         return self._known.agrees
 
     @property
@@ -173,7 +173,7 @@ class Measurement(Displayed):
 
     @property
     def signs_agree(self) -> Bool[np.ndarray, " neuron"] | None:
-        """Whether a parity neuron's output sign is the product of its inputs'; else None."""
+        """True if a parity neuron's output sign is the product of its inputs'; else None."""
         return self._known.signs_agree
 
     @property
@@ -415,7 +415,7 @@ def _whole_table(values: np.ndarray, task: Task, member: int) -> np.ndarray:
 
 
 def _is_weights(x: Sequence[Any]) -> bool:
-    """Whether items are matrices of weights, and not the rows of a table of logits."""
+    """Return whether items are matrices of weights, and not the rows of a table of logits."""
     arrays = [_array(one) for one in x]
     shapes = [one.shape for one in arrays if one is not None]
     matrices = len(shapes) == len(x) and all(len(shape) in (2, 3) for shape in shapes)

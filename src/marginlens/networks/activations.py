@@ -12,7 +12,17 @@ __all__ = ["activate", "activated", "derivative_scale", "times_derivative_"]
 
 
 def activate(activation: Activation, values: Tensor, out: Tensor | None = None) -> Tensor:
-    """sigma(values), into ``out`` if given."""
+    """Return sigma(values), written into ``out`` if given.
+
+    Parameters
+    ----------
+    activation
+        Activation sigma of the network.
+    values
+        Preactivations of any shape.
+    out
+        Tensor that receives the result, of the same shape.
+    """
     if isinstance(activation, OwnActivation):
         return _own(activation, values, out)
     degree, negative = activation.degree, activation.at_minus_one
@@ -47,14 +57,30 @@ def _own(activation: OwnActivation, values: Tensor, out: Tensor | None) -> Tenso
 
 
 def derivative_scale(activation: Activation) -> int | float:
-    """Factor that :func:`times_derivative_` leaves out of the derivative."""
+    """Factor that :func:`times_derivative_` leaves out of the derivative.
+
+    Parameters
+    ----------
+    activation
+        Activation sigma of the network.
+    """
     return 1.0 if activation.is_own else activation.degree
 
 
 def times_derivative_(activation: Activation, gradient: Tensor, values: Tensor) -> Tensor:
     """Multiply ``gradient`` in place by sigma'(values) / degree: by x^(k-1), or ReLU's step.
 
-    The degree is left to a smaller tensor (:func:`derivative_scale`); the derivative at a kink is 0.
+    The degree multiplies a smaller tensor elsewhere (:func:`derivative_scale`); the derivative at a
+    kink is 0.
+
+    Parameters
+    ----------
+    activation
+        Activation sigma of the network.
+    gradient
+        Gradient of the activations, changed in place.
+    values
+        Preactivations, of the same shape.
     """
     if isinstance(activation, OwnActivation):
         with torch.enable_grad():
@@ -79,7 +105,14 @@ def times_derivative_(activation: Activation, gradient: Tensor, values: Tensor) 
 
 
 def activated(activation: Activation, values: Tensor) -> Tensor:
-    """sigma(values), differentiable; the derivative at a kink is 0.
+    """Return sigma(values), differentiable; the derivative at a kink is 0.
+
+    Parameters
+    ----------
+    activation
+        Activation sigma of the network.
+    values
+        Preactivations of any shape.
 
     Examples
     --------

@@ -23,11 +23,11 @@ class AutogradEvaluator(GroupedEvaluator):
     Parameters
     ----------
     task
-        Task that is evaluated.
+        Task whose rows are evaluated.
     network
-        Module from rows to logits (member, row, class); its parameters are passed at each call.
+        Module from rows to logits (member, row, class); each call passes its parameters.
     rows, memory, loss
-        As for :meth:`marginlens.networks.Network.evaluator`.
+        Rows, byte limit and loss, as for :meth:`marginlens.networks.Network.evaluator`.
 
     Examples
     --------

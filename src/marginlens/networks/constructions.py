@@ -20,28 +20,29 @@ __all__ = ["construct", "gromov"]
 
 
 def construct(task: Task, *, method: str = "simplex") -> MLP:
-    """Network whose normalized margin is the maximum gamma*.
+    """Return a network whose normalized margin is the maximum gamma*.
 
     On a group each irrep class that maximum-margin networks use gets neurons that are matrix
     coefficients of it, see :func:`marginlens.theory.group_weights`. On parity the 2^(k-1) neurons
-    have equal magnitudes on the k coordinates, whatever the method.
+    have equal magnitudes on the k coordinates for either method.
 
     Parameters
     ----------
     task
-        A group's table, of any number of factors, or sparse parity.
+        Group task with any number of factors, or sparse parity.
     method
-        ``"simplex"`` (fewer neurons) or ``"signs"``.
+        Construction to use: ``"simplex"`` (fewer neurons) or ``"signs"``.
 
     Returns
     -------
     MLP
-        One member, float64, with sum_i ||omega_i||^nu = 1, so that its margin is gamma*.
+        Network with one member in float64 and sum_i ||omega_i||^nu = 1, so that its margin is
+        gamma*.
 
     Raises
     ------
     ValueError
-        If the method is unknown, the task is a table without a group, or the network too large.
+        The method is unknown, the task has no group, or the network is too large.
 
     Notes
     -----
@@ -88,36 +89,39 @@ def _construct_parity(task: Task) -> MLP:
 
 
 def gromov(task: Task, *, width: int = 500, seed: int = 0) -> MLP:
-    r"""Gromov's solution of addition modulo n: x^2 neurons of random phases.
+    r"""Return Gromov's solution of addition modulo n: x^2 neurons of random phases.
 
     With theta_k = 2 pi sigma(k) / n and phases uniform on the circle,
 
-    .. math:: u_k(a) = s \cos(\theta_k a + \phi_{k1}), \quad v_k(b) = s \cos(\theta_k b + \phi_{k2}),
+    .. math:: u_k(a) = s \cos(\theta_k a + \phi_{k1}), \quad v_k(b) = s \cos(\theta_k b +
+    \phi_{k2}),
               \quad w_k(c) = s \cos(\theta_k c + \phi_{k1} + \phi_{k2}).
 
-    Of (u + v)^2 w only u v w keeps its mean over the phases, cos(theta_k (a + b - c)) / 2 a neuron with
-    s = 1. The frequencies sigma(k) run through 0, ..., n - 1 again and again: with s^3 = 2 / width the
+    Of (u + v)^2 w only u v w keeps its mean over the phases, cos(theta_k (a + b - c)) / 2 a neuron
+    with
+    s = 1. The frequencies sigma(k) run through 0, ..., n - 1 again and again: with s^3 = 2 / width
+    the
     mean of the logits is 1 for the right answer and 0 for all others, exactly where n divides the
     width. Their mean squared error falls as 1 / width.
 
     Parameters
     ----------
     task
-        A cyclic group's table of two factors; a is the exponent of its generator.
+        Task of a cyclic group with two factors; a is the exponent of its generator.
     width
-        Number of neurons.
+        Number of neurons of the network.
     seed
-        Of the phases, and of the order of the frequencies in each round.
+        Seed of the phases, and of the order of the frequencies in each round.
 
     Returns
     -------
     MLP
-        One member, float64.
+        Network with one member in float64.
 
     Raises
     ------
     ValueError
-        If the group is not cyclic, or the width is below 1.
+        The group is not cyclic, or the width is below 1.
 
     Notes
     -----

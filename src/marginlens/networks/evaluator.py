@@ -46,7 +46,7 @@ class Evaluation:
 
     @staticmethod
     def blank(loss: str, members: int, like: Tensor) -> Float[Tensor, "member column"]:
-        """Where sums over rows begin: cross-entropy, right answers, least margin, and another loss."""
+        """Return initial sums over rows: cross-entropy, right answers, least margin, other loss."""
         columns = 3 if loss == "cross_entropy" else 4
         results = like.new_zeros(members, columns, dtype=torch.float64)
         results[:, 2] = math.inf
@@ -54,7 +54,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, results: Float[Tensor, "member column"], count: int | None = None) -> Evaluation:
-        """From sums over rows (cross-entropies, right answers; least margin; losses), or means.
+        """Return the evaluation from sums over rows (cross-entropies, right answers), or means.
 
         ``count`` divides the sums, where each row has the same weight.
         """
@@ -81,24 +81,24 @@ class Evaluator(ABC):
 
     @abstractmethod
     def use(self, rows: Rows) -> Evaluator:
-        """Evaluator of other rows, as many or fewer: the same object where its buffers can be kept."""
+        """Return the evaluator of other rows; it reuses this one's buffers if possible."""
 
 
 class GroupedEvaluator(Evaluator):
-    """Evaluator that sums over rows, a group of members at a time.
+    """Evaluator that sums over rows, for one group of members at a time.
 
-    A kind of network derives its own, with :meth:`_add`, and sets the attributes.
+    Each kind of network derives a subclass that implements :meth:`_add` and sets the attributes.
 
     Attributes
     ----------
     loss
-        Name of the loss whose gradient is taken.
+        Name of the loss whose gradient is computed.
     count
-        Number of rows.
+        Number of rows in the mean.
     weights
-        Weight of each row in the mean; None where all have the same.
+        Weight of each row in the mean, shape (row,); ``None`` for equal weights.
     group
-        Members that are evaluated at a time.
+        Number of members that are evaluated together.
     """
 
     loss: str
@@ -140,7 +140,7 @@ class GroupedEvaluator(Evaluator):
 
     @abstractmethod
     def _add(self, p: Parameters, gradients: Parameters | None, results: Tensor) -> None:
-        """Add all rows of a group of members to ``results``, and to the gradients if there are any."""
+        """Add all rows of a group of members to ``results``, and to gradients if given."""
 
     def _weights_of(self, rows: slice) -> float | Tensor:
         """Weights of some rows in the mean: one number where all have the same."""

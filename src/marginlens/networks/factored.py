@@ -1,4 +1,4 @@
-"""The MLP on learned embeddings of Chughtai et al., and its loss at the cost of a plain MLP's."""
+"""MLP on learned embeddings (Chughtai et al.), evaluated at the cost of a plain MLP."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ __all__ = ["Factored", "FactoredEvaluator"]
 
 
 class Factored(Network):
-    r"""logits(a, b) = sigma([E_u[a]; E_v[b]] M) w^T, an MLP whose first layer is a product.
+    r"""MLP whose first layer is a product of embeddings and a mixing matrix.
 
-    With M split into a block for each slot, the hidden layer is sigma(u(a) + v(b)) where
-    $u = E_u M_u$ and $v = E_v M_v$ are (element, neuron): the same function as `MLP`, of other
-    parameters, hence with other gradients and another implicit bias.
+    The logits are f(a, b) = sigma([E_u[a]; E_v[b]] M) w^T. With M split into a block for each slot,
+    the hidden layer is sigma(u(a) + v(b)) where $u = E_u M_u$ and $v = E_v M_v$ are (element,
+    neuron): the same function as `MLP`, of other parameters, hence with other gradients and another
+    implicit bias.
 
     Parameters
     ----------
@@ -33,11 +34,12 @@ class Factored(Network):
         For each slot s of the task ``"embed_s"`` (member, element, coordinate) and ``"mix_s"``
         (member, coordinate, neuron); and ``"w"`` (member, class, neuron).
     activation
-        sigma.
+        Activation sigma of the network.
 
     Notes
     -----
-    Chughtai, Chan and Nanda 2023, *A toy model of universality*: ReLU, 256 coordinates, 128 neurons.
+    Chughtai, Chan and Nanda 2023, *A toy model of universality*: ReLU, 256 coordinates, 128
+    neurons.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], activation: Activation) -> None:
@@ -57,10 +59,11 @@ class Factored(Network):
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> Factored:
-        """Gaussian weights, so scaled that a hidden neuron's input and the logits start near 1.
+        """Return Gaussian weights with hidden preactivations and logits of size about 1.
 
-        Deviations: 1 for the embeddings, (slots * embedding)^(-1/2) for what mixes them, width^(-1/2)
-        for w. Member i is drawn as :func:`marginlens.networks.network.stacked_draws` says.
+        Standard deviations: 1 for the embeddings, (slots * embedding)^(-1/2) for the mixing
+        matrices, width^(-1/2) for w. Member i is drawn as
+        :func:`marginlens.networks.network.stacked_draws` says.
 
         Examples
         --------
@@ -94,7 +97,7 @@ class Factored(Network):
 
     @classmethod
     def from_recipe(cls, task: Task, recipe: Any, device: str | torch.device = "cpu") -> Factored:
-        """Network with its initial weights, as :meth:`Network.from_recipe`."""
+        """Return a network with initial weights, as :meth:`Network.from_recipe`."""
         return cls.initial(
             task,
             parse_activation(recipe.activation),
@@ -113,11 +116,11 @@ class Factored(Network):
         return task.factors * layer + recipe.width * task.classes
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> Factored:
-        """Network with other parameters, as :meth:`Network.with_parameters`."""
+        """Return a network with other parameters, as :meth:`Network.with_parameters`."""
         return Factored(parameters, self.activation)
 
     def description(self) -> dict[str, object]:
-        """Settings by name."""
+        """Settings of the network by name."""
         return {
             "members": self.members,
             "width": self.width,
@@ -131,12 +134,12 @@ class Factored(Network):
         return self._tensor("w").shape[2]
 
     def require_task(self, task: Task) -> None:
-        """Refuse a task that the network's weights do not belong to.
+        """Refuse a task that does not match the network's weights.
 
         Raises
         ------
         ValueError
-            If the task is no table, a slot is missing, or a parameter has another shape.
+            The task is not a table, a slot is missing, or a parameter has another shape.
         """
         _require_table(task)
         own = self.tensors
@@ -180,7 +183,7 @@ class Factored(Network):
 
     @property
     def has_separate_embeddings(self) -> bool:
-        """Whether each input has an embedding of its own."""
+        """True if each input has embeddings separate from the neurons."""
         return len(self.embeddings()) > 1
 
     def evaluator(
@@ -207,7 +210,7 @@ class Factored(Network):
 
 
 class FactoredEvaluator(Evaluator):
-    r"""Evaluator of a `Factored` network, and its gradient, through the plain MLP's.
+    r"""Evaluator of a `Factored` network and its gradient, through a plain MLP evaluator.
 
     The products u = E_u M_u are formed once a step, for n elements instead of all rows; with g the
     MLP's gradient of u, those of E_u and M_u are $g M_u^T$ and $E_u^T g$.
@@ -215,11 +218,11 @@ class FactoredEvaluator(Evaluator):
     Parameters
     ----------
     task
-        A table.
+        Task over a table of elements.
     network
-        Gives shapes, precision, device and activation; its parameters are passed at each call.
+        Network with the shapes, precision, device and activation; each call passes its parameters.
     rows, memory, loss
-        As for :meth:`marginlens.networks.Network.evaluator`.
+        Rows, byte limit and loss, as for :meth:`marginlens.networks.Network.evaluator`.
 
     Examples
     --------
@@ -262,7 +265,7 @@ class FactoredEvaluator(Evaluator):
         return result
 
     def use(self, rows: Rows) -> FactoredEvaluator:
-        """Evaluator of other rows, as many or fewer: the same object."""
+        """Return the evaluator of at most as many other rows: the same object."""
         self.inner.use(rows)
         return self
 

@@ -19,17 +19,17 @@ KINDS = {
 
 
 def network_class(kind: str) -> type[Network]:
-    """Class of a kind of network.
+    """Return the class of a kind of network.
 
     Parameters
     ----------
     kind
-        Name in a recipe: one of :data:`KINDS`.
+        Name of the kind in a recipe, one of :data:`KINDS`.
 
     Raises
     ------
     ValueError
-        Naming the kinds, if it is none of them.
+        The kind is unknown; the message lists the kinds.
 
     Examples
     --------

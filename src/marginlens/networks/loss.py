@@ -1,4 +1,4 @@
-"""Losses of logits with their gradients: cross-entropy from differences of logits, and others."""
+"""Losses of logits with gradients: accurate cross-entropy, squared, hinge, logistic."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ def cross_entropy_(
     answers: Int[Tensor, "member 1 row"],
     weights: float | Float[Tensor, " row"],
 ) -> tuple[Float[Tensor, "member 1 row"], Float[Tensor, "member 1 row"]]:
-    """Losses and margins of rows; ``logits`` are overwritten by the gradient of the weighted sum.
+    """Return losses and margins of rows; overwrite ``logits`` by the gradient.
 
-    The loss of a row with right class c is z + log1p(sum_{j != c} exp(l_j - l_c - z) + expm1(-z)),
-    with z the largest of 0 and the l_j - l_c, and the gradient of l_c is minus the sum of the others'.
-    Both keep their relative accuracy when the margin is large, where the usual log-softmax loses all
-    digits in float32.
+    The gradient is that of the weighted sum of losses. The loss of a row with right class c is z +
+    log1p(sum_{j != c} exp(l_j - l_c - z) + expm1(-z)), with z the largest of 0 and the l_j - l_c,
+    and the gradient of l_c is minus the sum of the others'. Both keep their relative accuracy when
+    the margin is large, where the usual log-softmax loses all digits in float32.
 
     Parameters
     ----------
     logits
-        Overwritten.
+        Logits, shape (member, class, row), overwritten by the gradient.
     answers
-        The right class of each row.
+        Index of the right class of each row.
     weights
-        Of each row in the sum whose gradient is left in ``logits``; for a mean, one over their number.
+        Weight of each row in the sum whose gradient replaces ``logits``; for a mean, one over the
+        number of rows.
 
     Returns
     -------
@@ -81,8 +82,20 @@ def add_cross_entropy_(
 ) -> None:
     """Add rows to ``results``; ``logits`` are overwritten as by :func:`cross_entropy_`.
 
-    To the first two columns the sums of losses and of rows answered rightly are added, weighted where
+    To the first two columns the sums of losses and of rows answered rightly are added, weighted
+    where
     each row has a weight; the third becomes the smaller of itself and the least margin.
+
+    Parameters
+    ----------
+    logits
+        Logits, shape (member, class, row), overwritten by the gradient.
+    answers
+        Index of the right class of each row.
+    weights
+        Weight of each row in the sum, or one weight of every row.
+    results
+        Sums and least margins, shape (member, 3), changed in place.
     """
     losses, gap = cross_entropy_(logits, answers.expand(len(logits), 1, -1), weights)
     correct = gap > 0
@@ -98,11 +111,20 @@ def squared_(
     answers: Int[Tensor, "member 1 row"],
     weights: float | Float[Tensor, " row"],
 ) -> Losses:
-    """Squared errors of rows; ``logits`` are overwritten by the gradient of the weighted sum.
+    """Return squared errors of rows; overwrite ``logits`` by the weighted sum's gradient.
 
     The loss of a row is the mean over classes of (l_j - [j = c])^2, c the right class: with equal
     weights the mean is ``torch.nn.functional.mse_loss`` of the logits and one-hot answers, the
     convention of Gromov 2023 (arXiv 2301.02679).
+
+    Parameters
+    ----------
+    logits
+        Logits, shape (member, class, row), overwritten by the gradient.
+    answers
+        Index of the right class of each row.
+    weights
+        Weight of each row in the sum, or one weight of every row.
 
     Examples
     --------
@@ -121,11 +143,20 @@ def hinge_(
     answers: Int[Tensor, "member 1 row"],
     weights: float | Float[Tensor, " row"],
 ) -> Losses:
-    """Hinge losses of rows; ``logits`` are overwritten by the gradient of the weighted sum.
+    """Return hinge losses of rows; overwrite ``logits`` by the weighted sum's gradient.
 
-    max(0, 1 - (l_c - max_{j != c} l_j)): with two classes max(0, 1 - y f) of f = l_1 - l_0 and y = 1
-    or -1 (Barak et al. 2022, arXiv 2207.08799), with more that of Crammer & Singer 2001. Of equal
-    largest wrong logits the first one gets the gradient.
+    The loss is max(0, 1 - (l_c - max_{j != c} l_j)): with two classes max(0, 1 - y f) of f = l_1 -
+    l_0 and y = 1 or -1 (Barak et al. 2022, arXiv 2207.08799), with more that of Crammer & Singer
+    2001. Of equal largest wrong logits the first one gets the gradient.
+
+    Parameters
+    ----------
+    logits
+        Logits, shape (member, class, row), overwritten by the gradient.
+    answers
+        Index of the right class of each row.
+    weights
+        Weight of each row in the sum, or one weight of every row.
 
     Examples
     --------
@@ -155,12 +186,19 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float | Tensor], Tensor]] = {
 
 
 def require_classes(loss: str, classes: int) -> None:
-    """Refuse a loss that is not known, or not one of so many classes.
+    """Refuse an unknown loss, or one that does not support the number of classes.
+
+    Parameters
+    ----------
+    loss
+        Name of the loss, such as ``"cross_entropy"``.
+    classes
+        Number of classes of the task.
 
     Raises
     ------
     ValueError
-        In one line.
+        The loss is unknown or unsuitable.
     """
     if loss == "margin":
         return  # of networks that are homogeneous, as the recipe says
@@ -175,10 +213,15 @@ def require_classes(loss: str, classes: int) -> None:
 
 
 def loss_adder(loss: str) -> AddLoss:
-    """What adds rows to ``results`` and leaves the gradient of that loss in the logits.
+    """Return the function that adds rows to ``results`` and computes a loss's gradient.
 
-    For another loss than cross-entropy ``results`` has a fourth column, to which it is added, and the
-    first is still the cross-entropy.
+    It replaces the logits by the gradient. A loss other than cross-entropy is added to a fourth
+    column of ``results``; the first column is always the cross-entropy.
+
+    Parameters
+    ----------
+    loss
+        Name of the loss, such as ``"cross_entropy"``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The one-hidden-layer network, as an ensemble of members."""
+"""MLP with one hidden layer over one-hot inputs or signs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ __all__ = ["MLP", "mlp_logits", "neuron_norms"]
 
 
 class MLP(Network):
-    """f(a, b) = sum_i sigma(u_i(a) + v_i(b)) w_i, or on signs f(x) = sum_i sigma(<u_i, x>) w_i.
+    """One-hidden-layer network f(a, b) = sum_i sigma(u_i(a) + v_i(b)) w_i.
 
-    With k factors the sum inside has k terms. With tied embeddings all slots share one: u = v. Such a
-    network *is* the one with u = v: its norms count the shared weights once for each slot. With biases
-    a number b_i is added inside sigma: one more of the neuron's weights omega_i.
+    On signs it is f(x) = sum_i sigma(<u_i, x>) w_i. With k factors the sum inside has k terms. With
+    tied embeddings all slots share one: u = v. Such a network *is* the one with u = v: its norms
+    count the shared weights once for each slot. With biases a number b_i is added inside sigma: one
+    more of the neuron's weights omega_i.
 
     Parameters
     ----------
@@ -34,9 +35,9 @@ class MLP(Network):
         ``"w"`` (member, class, neuron). With tied embeddings ``"u"`` and ``"w"``. With biases also
         ``"bias"`` (member, 1, neuron).
     activation
-        sigma.
+        Activation sigma of the hidden neurons.
     tied_slots
-        The slots that share ``"u"``; none where each has weights of its own.
+        Slots that share ``"u"``; empty if each has separate weights.
     """
 
     def __init__(
@@ -63,18 +64,20 @@ class MLP(Network):
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> MLP:
-        """Gaussian weights of standard deviation ``scale`` (task.size^(-1/2) by default).
+        """Return Gaussian weights of standard deviation ``scale``, task.size^(-1/2) by default.
 
-        Member i is drawn as :func:`marginlens.networks.network.stacked_draws` says. Biases are drawn
-        last: the other weights are the same without them.
+        Each member's draw follows :func:`marginlens.networks.network.stacked_draws`. Biases are
+        drawn last: the other weights are the same without them.
 
         Raises
         ------
         ValueError
-            If embeddings are to be tied where there is one slot only.
+            Embeddings are tied although the task has one slot only.
         """
         if tied and (task.kind != "table" or task.factors < 2):
-            raise ValueError(f"{task.name} has one input: there is nothing to tie; leave tied out")
+            raise ValueError(
+                f"{task.name} has one input, so embeddings cannot be tied; leave tied out"
+            )
         slots = ("u",) if tied else task.slots
         deviation = task.size**-0.5 if scale is None else scale
         sizes = {**dict.fromkeys(slots, task.size), "w": task.classes}
@@ -92,7 +95,7 @@ class MLP(Network):
 
     @classmethod
     def from_recipe(cls, task: Task, recipe: Any, device: str | torch.device = "cpu") -> MLP:
-        """Network with its initial weights, as :meth:`Network.from_recipe`."""
+        """Return a network with initial weights, as :meth:`Network.from_recipe`."""
         return cls.initial(
             task,
             parse_activation(recipe.activation),
@@ -113,7 +116,7 @@ class MLP(Network):
         return recipe.width * (slots * task.size + task.classes)
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> MLP:
-        """Network with other parameters, as :meth:`Network.with_parameters`."""
+        """Return a network with other parameters, as :meth:`Network.with_parameters`."""
         return MLP(parameters, self.activation, self.tied_slots)
 
     def description(self) -> dict[str, object]:
@@ -128,17 +131,17 @@ class MLP(Network):
 
     @property
     def tied(self) -> bool:
-        """Whether all slots share their weights."""
+        """True if all slots share their weights."""
         return bool(self.tied_slots)
 
     @property
     def biases(self) -> bool:
-        """Whether a bias is added inside each neuron's activation."""
+        """True if a bias is added inside each neuron's activation."""
         return "bias" in self._parameters
 
     @property
     def uses(self) -> dict[str, int]:
-        """How often each parameter is used: as often as there are slots, if they share it."""
+        """Number of uses of each parameter: the number of slots that share it."""
         return {"u": len(self.tied_slots)} if self.tied else {}
 
     @property
@@ -156,11 +159,11 @@ class MLP(Network):
         return neuron_norms(self.tensors, self.uses).pow(self.homogeneity).sum(1)
 
     def as_mlp(self) -> MLP:
-        """The network itself."""
+        """MLP itself, unchanged."""
         return self
 
     def untied(self) -> MLP:
-        """The same function with weights of its own for every slot."""
+        """Return the same function with separate weights for every slot."""
         if not self.tied:
             return self
         shared = dict.fromkeys(self.tied_slots, self.tensors["u"])
@@ -168,7 +171,7 @@ class MLP(Network):
         return MLP({**shared, **others}, self.activation)
 
     def merged(self, rows: Rows) -> Rows:
-        """Rows that differ in the order of their factors only as one, where embeddings are tied."""
+        """Merge rows that differ in the order of factors only, if embeddings are tied."""
         return rows.merged() if self.tied else rows
 
     def embeddings(self) -> dict[str, Float[Tensor, "member element neuron"]]:
@@ -176,12 +179,12 @@ class MLP(Network):
         return {name: p for name, p in self.tensors.items() if name not in ("w", "bias")}
 
     def require_task(self, task: Task) -> None:
-        """Refuse a task that the network's weights do not belong to.
+        """Refuse a task that does not match the network's weights.
 
         Raises
         ------
         ValueError
-            If a slot is missing or a weight vector has another length than the task's.
+            A slot is missing, or a weight vector has another length than the task's.
         """
         slots = ("u",) if self.tied and self.tied_slots == task.slots else task.slots
         expected = {**dict.fromkeys(slots, task.size), "w": task.classes}
@@ -239,12 +242,12 @@ class MLP(Network):
 def mlp_logits(
     p: Mapping[str, Tensor], activation: Activation, rows: Tensor, slots: tuple[str, ...]
 ) -> Float[Tensor, "member row class"]:
-    """Logits of an MLP with parameters p, differentiable.
+    """Return the differentiable logits of an MLP with parameters p.
 
     Parameters
     ----------
     p, activation
-        As of :class:`MLP`.
+        Parameters by name, and activation sigma, as in :class:`MLP`.
     rows
         Elements (row, slot), or signs (row, coordinate) as real numbers.
     slots
@@ -256,7 +259,7 @@ def mlp_logits(
 def _neurons(
     p: Mapping[str, Tensor], activation: Activation, rows: Tensor, slots: tuple[str, ...]
 ) -> Float[Tensor, "member row neuron"]:
-    """Activations of the hidden neurons; arguments as for :func:`mlp_logits`."""
+    """Return activations of the hidden neurons, with arguments of :func:`mlp_logits`."""
     if rows.is_floating_point():
         before = rows @ p[slots[0]]
     else:
@@ -272,9 +275,16 @@ def _neurons(
 def neuron_norms(
     parameters: Mapping[str, Tensor], uses: Mapping[str, int] | None = None
 ) -> Float[Tensor, "member neuron"]:
-    """Euclidean norm ||omega_i|| of all the weights of each neuron.
+    """Return the Euclidean norm ||omega_i|| of all weights of each neuron.
 
-    ``uses`` tells how often a parameter counts, where it is more than once (:attr:`MLP.uses`).
+    A shared parameter counts once for each use.
+
+    Parameters
+    ----------
+    parameters
+        Parameters by name, each with a leading member axis and a last neuron axis.
+    uses
+        Number of uses of each parameter that is used more than once (:attr:`MLP.uses`).
     """
     squares = [p.square().sum(1) * (uses or {}).get(name, 1) for name, p in parameters.items()]
     return torch.stack(squares).sum(0).sqrt()

@@ -25,7 +25,7 @@ MEMORY = 8 << 20
 
 @runtime_checkable
 class _Layers(Protocol):
-    """What is asked of an MLP."""
+    """Interface of an MLP that the evaluator needs."""
 
     activation: Activation
 
@@ -43,7 +43,7 @@ class _Layers(Protocol):
 
 
 class _Inputs(Protocol):
-    """How rows reach the hidden layer; rows come in units that belong together."""
+    """Map from rows, grouped in units, to the hidden layer."""
 
     units: int
     rows: int
@@ -53,7 +53,7 @@ class _Inputs(Protocol):
 
 
 class _Table:
-    """The whole table, row (a_1, ..., a_k): u_1(a_1) + ... + u_k(a_k) by broadcasting.
+    """Whole table of rows (a_1, ..., a_k): u_1(a_1) + ... + u_k(a_k) by broadcasting.
 
     A unit is all rows of one a_1; the sums over the other slots are the same for every unit.
     """
@@ -136,27 +136,27 @@ class _Signs:
 
 
 class MLPEvaluator(GroupedEvaluator):
-    """Evaluator of an MLP, and its gradient, on every row of a task, or on chosen rows.
+    """Evaluator of an MLP and its gradient on all or some rows of a task.
 
-    Nothing is multiplied by one-hot vectors: embeddings are broadcast over the whole table, or looked
-    up for chosen rows. With tied embeddings, rows that differ in the order of their factors only are
-    merged (:meth:`Rows.merged`).
+    Instead of products with one-hot vectors, embeddings are broadcast over the whole table, or
+    looked up for selected rows. With tied embeddings, rows that differ in the order of their
+    factors only are merged (:meth:`Rows.merged`).
 
     Parameters
     ----------
     task
-        Task that is evaluated.
+        Task whose rows are evaluated.
     network
-        Gives shapes, precision, device and activation; its parameters are passed at each call.
+        Network with the shapes, precision, device and activation; each call passes its parameters.
     rows
-        The rows; all by default.
+        Rows to evaluate, all by default.
     memory
-        Bytes of hidden activations held at a time, which decide the block of rows; by default what
-        stays in the cache.
+        Limit of bytes for hidden activations, which decides the block of rows; by default the size
+        of the cache.
     merge
-        Whether rows that a network with tied embeddings cannot tell apart become one.
+        Whether rows that a network with tied embeddings cannot distinguish are merged.
     loss
-        Loss whose gradient is taken: ``"cross_entropy"``, or one of ``networks.loss.LOSSES``.
+        Loss whose gradient is computed: ``"cross_entropy"``, or one of ``networks.loss.LOSSES``.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class MLPEvaluator(GroupedEvaluator):
         self._logits: Tensor | None = None
 
     def use(self, rows: Rows) -> MLPEvaluator:
-        """Evaluator of other rows, as many or fewer: the same object."""
+        """Return the evaluator of at most as many other rows: the same object."""
         self.inputs: _Inputs = (
             _Chosen(self._task, rows.inputs, tied=self._tied)
             if self._task.kind == "table"
@@ -212,7 +212,7 @@ class MLPEvaluator(GroupedEvaluator):
         return self
 
     def _sum(self, parameters: Parameters, gradients: Parameters | None, results: Tensor) -> None:
-        """All rows in one compiled call where that is possible, else block by block."""
+        """Sum over all rows in one compiled call if possible, else block by block."""
         embedded, touched = self.embedded, [*parameters.values(), *(gradients or {}).values()]
         if embedded is not None and embedded.takes(*touched):
             embedded(parameters, gradients, results)
@@ -240,7 +240,7 @@ class MLPEvaluator(GroupedEvaluator):
             yield lo, min(self.inputs.units, lo + self.block)
 
     def rows_of(self, lo: int, hi: int) -> slice:
-        """Rows of units lo to hi."""
+        """Return the rows of units lo to hi."""
         return slice(lo * self.inputs.rows, hi * self.inputs.rows)
 
     def forward(self, p: Parameters, lo: int, hi: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Base class of all networks: a PyTorch module whose parameters have a leading member axis."""
+"""Base class of all networks: a PyTorch module with a leading member axis."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _BLOCK = 1 << 14
 class Network(torch.nn.Module):
     """Ensemble of networks of one kind; one network is an ensemble of one.
 
-    A module as any of PyTorch: it is called on integer rows, gradients flow through the call, and
-    ``state_dict``, ``to``, ``parameters()`` and hooks are PyTorch's. Training does not pay for that: its
-    evaluators work on :attr:`tensors`.
+    It is an ordinary PyTorch module: it is called on integer rows, gradients flow through the call,
+    and ``state_dict``, ``to``, ``parameters()`` and hooks are PyTorch's. Training uses evaluators
+    on :attr:`tensors` instead, which are faster.
 
-    A kind of network derives from it and says what it can do: the abstract methods, and those of the
-    others that differ.
+    Each kind of network is a subclass that implements the abstract methods and overrides others
+    where it differs.
 
     Parameters
     ----------
     parameters
-        By name, each (member, ...). They are not copied.
+        Parameters by name, each with a leading member axis; they are not copied.
 
     Examples
     --------
@@ -85,12 +85,15 @@ class Network(torch.nn.Module):
 
     @classmethod
     def count_parameters(cls, task: Task, recipe: Any) -> int:
-        """Number of parameters of one member, about; arguments as for :meth:`from_recipe`."""
+        """Return the approximate number of parameters of one member.
+
+        Arguments are those of :meth:`from_recipe`.
+        """
         raise NotImplementedError
 
     @classmethod
     def row_operations(cls, task: Task, recipe: Any) -> float:
-        """Multiplications of the large products for one row of one member, forward."""
+        """Return the number of multiplications per row and member of the forward products."""
         return float(recipe.neurons * task.classes)
 
     def forward(self, rows: Any) -> Float[Tensor, "member row class"]:
@@ -110,16 +113,16 @@ class Network(torch.nn.Module):
         raise NotImplementedError
 
     def with_parameters(self: _Kind, parameters: Mapping[str, Tensor]) -> _Kind:
-        """Network of the same kind and settings with other parameters, which are not copied."""
+        """Return the same kind of network with other parameters, which are not copied."""
         raise NotImplementedError
 
     def require_task(self, task: Task) -> None:
-        """Refuse a task that the network's weights do not belong to.
+        """Refuse a task that does not match the network's weights.
 
         Raises
         ------
         ValueError
-            In one line, with both sizes.
+            The sizes differ; the message has both.
         """
         raise NotImplementedError
 
@@ -132,22 +135,23 @@ class Network(torch.nn.Module):
         merge: bool = True,
         loss: str = "cross_entropy",
     ) -> Evaluator:
-        """Evaluator of loss, margin and gradient; it takes :attr:`tensors` at each call.
+        """Return the evaluator of loss, margin and gradient, which takes :attr:`tensors`.
 
-        By autograd, unless a kind of network has a faster one.
+        The default evaluator uses autograd; a kind of network may have a faster one.
 
         Parameters
         ----------
         task
-            Task of the network.
+            Task that the network answers.
         rows
-            Rows to evaluate; None for the whole table.
+            Rows to evaluate; ``None`` for the whole table.
         memory
-            Bytes of activations held at a time; None for what stays in the cache.
+            Limit of bytes for activations; ``None`` for the size of the cache.
         merge
-            Whether rows that the network cannot tell apart become one.
+            Whether rows that the network cannot distinguish are merged.
         loss
-            Loss whose gradient is taken: ``"cross_entropy"``, or one of ``networks.loss.LOSSES``.
+            Loss whose gradient is computed: ``"cross_entropy"``, or one of
+            ``networks.loss.LOSSES``.
 
         Examples
         --------
@@ -165,7 +169,7 @@ class Network(torch.nn.Module):
         raise NotImplementedError
 
     def embeddings(self) -> dict[str, Float[Tensor, "member element coordinate"]]:
-        """Tables that turn elements into vectors: one for all slots, or one for each."""
+        """Embedding tables of the elements: one shared by all slots, or one per slot."""
         raise NotImplementedError
 
     def _hidden(self, rows: Tensor) -> Float[Tensor, "member row neuron"]:
@@ -192,17 +196,17 @@ class Network(torch.nn.Module):
 
     @property
     def homogeneity(self) -> int | float | None:
-        """Degree in which the output scales with each neuron's weights; None where they are shared."""
+        """Degree of homogeneity in each neuron's weights; ``None`` if neurons share weights."""
         return None
 
     @property
     def tied(self) -> bool:
-        """Whether all slots share their weights."""
+        """True if all slots share their weights."""
         return False
 
     @property
     def uses(self) -> Mapping[str, int]:
-        """How often a parameter is used by each neuron, where it is more than once."""
+        """Number of uses of each parameter by a neuron, if it is used more than once."""
         return {}
 
     @property
@@ -221,7 +225,7 @@ class Network(torch.nn.Module):
         return next(iter(self._by_name().values())).dtype
 
     def member(self: _Kind, index: int) -> _Kind:
-        """Network ``index`` alone, as an ensemble of one, which shares its memory."""
+        """Return one member as an ensemble of one, which shares its memory."""
         return self.with_parameters(
             {name: p[index : index + 1] for name, p in self.tensors.items()}
         )
@@ -235,18 +239,18 @@ class Network(torch.nn.Module):
         return ", ".join(f"{name}={value}" for name, value in self.description().items())
 
     def logits(self, task: Task) -> Float[Tensor, "member row class"]:
-        """Logits of a task's whole table, without gradients."""
+        """Return the logits of a task's whole table, without gradients."""
         return self._over_table(self, task)
 
     def hidden(self, task: Task) -> Float[Tensor, "member row neuron"]:
-        """Activations of the hidden neurons on a task's whole table, without gradients.
+        """Return the hidden activations on a task's whole table, without gradients.
 
-        Of a transformer those of the last layer, at the last position.
+        For a transformer they are those of the last layer at the last position.
 
         Raises
         ------
         ValueError
-            If the last layer has no MLP.
+            The last layer has no MLP.
 
         Examples
         --------
@@ -259,7 +263,7 @@ class Network(torch.nn.Module):
 
     @torch.no_grad()
     def _over_table(self, function: Callable[[Tensor], Tensor], task: Task) -> Tensor:
-        """A function of rows on a task's whole table, some rows at a time."""
+        """Evaluate a function of rows on a task's whole table, in blocks of rows."""
         task.require_rows()
         self.require_task(task)
         rows = torch.as_tensor(task.inputs, device=self.device)
@@ -286,7 +290,7 @@ class Network(torch.nn.Module):
         return given.long()
 
     def merged(self, rows: Rows) -> Rows:
-        """Rows in which those that the network cannot tell apart are one."""
+        """Merge rows that the network cannot distinguish."""
         return rows
 
     def norm(self) -> Float[Tensor, " member"]:
@@ -307,13 +311,13 @@ class Network(torch.nn.Module):
         )
 
     def untied(self: _Kind) -> _Kind:
-        """The same function with weights of its own for every slot."""
+        """Return the same function with separate weights for every slot."""
         return self
 
     def with_embeddings(
         self: _Kind, tables: Mapping[str, Float[Tensor, "member element coordinate"]]
     ) -> _Kind:
-        """Network with other embeddings, of as many elements as they have rows."""
+        """Return the network with other embeddings, of as many elements as they have rows."""
         changed, own = self.tensors, self.embeddings()
         for name, table in tables.items():
             changed[name] = torch.cat([table, changed[name][:, own[name].shape[1] :]], dim=1)
@@ -321,16 +325,16 @@ class Network(torch.nn.Module):
 
     @property
     def has_hidden_layer(self) -> bool:
-        """Whether hidden neurons stand before the logits, with layer norm after them or without."""
+        """True if hidden neurons stand before the logits, with layer norm after them or without."""
         return True
 
     @property
     def has_separate_embeddings(self) -> bool:
-        """Whether each input has an embedding in coordinates of its own, apart from the neurons."""
+        """True if each input has embeddings separate from the neurons."""
         return False
 
     def numbers_of_row(self, task: Task) -> int:
-        """Numbers that a call holds for one row of one member, about, without those of the logits."""
+        """Return the approximate number of values per row and member, without the logits."""
         return 4 * self.unembedding().shape[2]
 
     def unembedding(self) -> Float[Tensor, "member class neuron"]:
@@ -338,7 +342,7 @@ class Network(torch.nn.Module):
         return self.tensors["w"]
 
     def why_no_hidden_layer(self) -> str:
-        """Reason that hidden neurons are no linear part of the logits; empty where they are."""
+        """Reason why logits are not linear in hidden neurons; empty if they are."""
         return ""
 
     def relabelled(
@@ -380,10 +384,9 @@ def stacked_draws(
     dtype: torch.dtype,
     device: str | torch.device,
 ) -> dict[str, Tensor]:
-    """Initial parameters of an ensemble, member i drawn on the CPU from seed + i.
+    """Draw initial parameters of an ensemble, member i on the CPU from seed + i.
 
-    A member so starts from the same parameters whatever the ensemble's size, the precision or the
-    device.
+    So the start of a member depends neither on the ensemble's size nor on precision and device.
 
     Parameters
     ----------
@@ -402,7 +405,16 @@ def stacked_draws(
 
 
 def evaluate(network: Network, task: Task, *, rows: Rows | None = None) -> Evaluation:
-    """Cross-entropy, accuracy and margin of each member on the whole table, or on some rows.
+    """Return cross-entropy, accuracy and margin of each member on all or some rows.
+
+    Parameters
+    ----------
+    network
+        Network or ensemble to evaluate.
+    task
+        Task that the network answers.
+    rows
+        Rows to evaluate; ``None`` for the whole table.
 
     Examples
     --------
@@ -415,6 +427,12 @@ def evaluate(network: Network, task: Task, *, rows: Rows | None = None) -> Evalu
 
 
 def squared_norm(parameters: Mapping[str, Tensor]) -> Float[Tensor, " member"]:
-    """||theta||^2 of all parameters together, in float64."""
+    """Return ||theta||^2 of all parameters together, in float64.
+
+    Parameters
+    ----------
+    parameters
+        Parameters by name, each with a leading member axis.
+    """
     squares = [p.double().square().flatten(1).sum(1) for p in parameters.values()]
     return torch.stack(squares).sum(0)

@@ -17,16 +17,17 @@ __all__ = ["Rows", "chosen_rows", "even_part"]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Some rows of a table, with their answers and their weights in the mean.
+    """Rows of a table, with answers and weights in the mean.
 
     Attributes
     ----------
     inputs
-        Element indices (row, slot), or signs (row, coordinate).
+        Element indices, shape (row, slot), or signs, shape (row, coordinate).
     answers
-        The answer asked for: the right one, or another where labels are corrupted.
+        Requested answer of each row, shape (row,): the right one, or another if labels are
+        corrupted.
     weights
-        Of each row in the mean; None where all have the same.
+        Weight of each row in the mean, shape (row,); ``None`` for equal weights.
     """
 
     inputs: Tensor
@@ -44,26 +45,26 @@ class Rows:
         *,
         answers: Int[np.ndarray, " table_row"] | None = None,
     ) -> Rows:
-        """Rows of a task by their indices, all by default; other answers if given."""
+        """Return rows of a task by their indices, all by default, with other answers if given."""
         task.require_rows()
         asked = task.answers if answers is None else answers
         index = slice(None) if chosen is None else chosen
         return cls(torch.as_tensor(task.inputs[index]), torch.as_tensor(asked[index]))
 
     def to(self, device: torch.device | str) -> Rows:
-        """The rows on a device."""
+        """Return the rows on a device."""
         weights = None if self.weights is None else self.weights.to(device)
         return Rows(self.inputs.to(device), self.answers.to(device), weights)
 
     def take(self, index: Tensor) -> Rows:
-        """Rows ``index`` of these, as the mean of them alone."""
+        """Return the rows ``index`` of these, weighted for their own mean."""
         weights = None if self.weights is None else self.weights[index]
         if weights is not None:
             weights = weights / weights.sum()
         return Rows(self.inputs[index], self.answers[index], weights)
 
     def part(self, rank: int, world: int) -> Rows:
-        """One of ``world`` equal parts; the parts' weighted sums add up to the whole's mean."""
+        """Return one of ``world`` equal parts, whose weighted sums add up to the whole's mean."""
         count = len(self)
         lo, hi = count * rank // world, count * (rank + 1) // world
         weights = self.weights
@@ -90,7 +91,7 @@ class Rows:
 def chosen_rows(
     task: Task, rows: Rows | None, like: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Inputs, answers and weights on the network's device, checked."""
+    """Return inputs, answers and weights on the network's device, checked."""
     if rows is None:
         task.require_rows()
         inputs, answers = torch.as_tensor(task.inputs), torch.as_tensor(task.answers)
@@ -114,5 +115,5 @@ def chosen_rows(
 
 
 def even_part(count: int, most: int) -> int:
-    """Size of equal parts of at most ``most``, and at least one, that make up ``count``."""
+    """Return the size of equal parts of at most ``most`` that make up ``count``."""
     return math.ceil(count / math.ceil(count / max(1, most)))

@@ -60,7 +60,7 @@ def group_coordinates(task: Task) -> GroupCoordinates | None:
     Returns
     -------
     GroupCoordinates or None
-        Coordinates, or None if neither all elements nor the units form such a table.
+        Coordinates, or ``None`` if neither all elements nor the units form such a table.
 
     References
     ----------
@@ -97,7 +97,7 @@ def _subsets(task: Task) -> Iterator[np.ndarray]:
 
 
 def _of_part(table: np.ndarray, elements: np.ndarray, task: Task) -> GroupCoordinates | None:
-    """Return coordinates on some of the elements, or None if these do not form a group."""
+    """Return coordinates on some of the elements, or ``None`` if these do not form a group."""
     part = table[np.ix_(elements, elements)]
     answers, numbers = np.unique(part, return_inverse=True)
     count = len(elements)

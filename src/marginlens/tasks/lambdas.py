@@ -203,7 +203,7 @@ class _Reader:
 
 
 def _place(node: ast.expr, letters: tuple[str, ...]) -> int | None:
-    """Return 0 or 1 if the node is the first or the second input, else None."""
+    """Return 0 or 1 if the node is the first or the second input, else ``None``."""
     if isinstance(node, ast.Name) and len(letters) == 2 and node.id in letters:
         return letters.index(node.id)
     match node:
@@ -231,7 +231,7 @@ def _power(base: int, power: int) -> int:
 def _formula_name(
     body: ast.expr, letters: tuple[str, ...], order: int, inputs: np.ndarray, answers: np.ndarray
 ) -> str | None:
-    """Return a name such as ``x*y mod 11`` if the function equals that formula, else None."""
+    """Return a name such as ``x*y mod 11`` if the function equals that formula, else ``None``."""
     try:
         written = ast.unparse(_AsFormula(letters, order).visit(_copy(body)))
         # as papers write it: xy^2 for x*y**2

@@ -66,13 +66,13 @@ class Operation:
 
     @property
     def is_product(self) -> bool:
-        """Whether the operation is the product of the group itself, as x+y modulo n is."""
+        """True if the operation is the product of the group itself, as x+y modulo n is."""
         table = self.elements.table
         return len(self.answers) == table.size and bool((self.answers == table.ravel()).all())
 
 
 def split_operation(spec: str) -> tuple[str, str, str] | None:
-    """Split a spec into formula, ``"mod"`` or ``"in"``, and modulus or group; None for others.
+    """Split a spec into formula, ``"mod"`` or ``"in"``, and modulus or group, or ``None``.
 
     Parameters
     ----------

@@ -32,8 +32,8 @@ class Formula:
     tree
         Syntax tree of the formula, with explicit products.
     letter, odd, otherwise
-        Condition ``name if letter odd else otherwise``; `letter` and `otherwise` are None without a
-        condition.
+        Condition ``name if letter odd else otherwise``; `letter` and `otherwise` are ``None``
+        without a condition.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Formula:
         x, y
             First and second inputs, shape (row,).
         n
-            Modulus.
+            Modulus of the operation.
 
         Examples
         --------

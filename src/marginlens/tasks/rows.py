@@ -17,7 +17,7 @@ def all_rows(n: int, inputs: int) -> Int[np.ndarray, "row slot"]:
     Parameters
     ----------
     n
-        Number of elements.
+        Number of elements in each slot.
     inputs
         Number of slots in a tuple.
 
@@ -37,7 +37,7 @@ def slot_names(inputs: int) -> tuple[str, ...]:
     Parameters
     ----------
     inputs
-        Number of slots.
+        Number of input slots.
 
     Examples
     --------

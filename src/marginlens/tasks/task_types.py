@@ -30,9 +30,9 @@ class Feature:
     size
         Length of the weight vectors that it projects.
     irrep
-        Class of irreps, or None for a coordinate.
+        Class of irreps, or ``None`` for a coordinate.
     coordinate
-        Coordinate, from 0, or None for a class of irreps.
+        Coordinate, from 0, or ``None`` for a class of irreps.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Feature:
 
     @property
     def frequency(self) -> int | None:
-        """Frequency k if the task's group is cyclic, else None."""
+        """Frequency k if the task's group is cyclic, else ``None``."""
         return None if self.irrep is None else self.irrep.frequency
 
     @cached_property
@@ -87,8 +87,8 @@ class Feature:
 class Task:
     """Task to learn: inputs, right answers, and the features in which neurons can specialise.
 
-    `Task(spec, factors=2, named=None)` builds it like `marginlens.tasks.task` from a spec such as
-    `"S5"`, the path of a table file, a Cayley table as an array, a `FiniteGroup` or a
+    `Task(spec, factors=2, named=``None``)` builds it like `marginlens.tasks.task` from a spec such
+    as `"S5"`, the path of a table file, a Cayley table as an array, a `FiniteGroup` or a
     `CharacterTable`. `factors` is the number of factors of the product, and `named` the name of an
     array's group.
 
@@ -106,7 +106,7 @@ class Task:
     answers
         Index of the right class of each row, shape (row,).
     classes
-        Number of classes.
+        Number of classes of answers.
     slots
         Names of the inputs' weight matrices: `("u", "v")` for two factors, `("u1", "u2", "u3")` for
         three, `("u",)` for one and for parity.
@@ -119,8 +119,8 @@ class Task:
     characters
         Character table of the group whose product is learned.
     group
-        Group whose product is learned; None if only its characters are available, or for another
-        operation.
+        Group whose product is learned; ``None`` if only its characters are available, or for
+        another operation.
     elements
         Group of the inputs and answers; its irreps are the features.
     lengths
@@ -212,12 +212,12 @@ class Task:
 
     @property
     def is_listed(self) -> bool:
-        """Whether all rows are in memory, so that a network can be trained and measured."""
+        """True if all rows are in memory, so that a network can be trained and measured."""
         return len(self.answers) > 0
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether the rows are all tuples of elements, the last slot fastest."""
+        """True if the rows are all tuples of elements, the last slot fastest."""
         shape = (self.size,) * self.factors
         if self.kind != "table" or not self.is_listed or len(self.answers) != math.prod(shape):
             return False

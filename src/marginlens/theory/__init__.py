@@ -1,7 +1,9 @@
 """Predictions for a task before any training: margins, shares, widths, losses.
 
-NumPy and SciPy only. Docstrings refer to these sections; their proofs are in ``docs/theory.md`` of the
-source distribution. n is the order of the group, c_rho the square root of the real degree of an irrep
+NumPy and SciPy only. Docstrings refer to these sections; their proofs are in ``docs/theory.md`` of
+the
+source distribution. n is the order of the group, c_rho the square root of the real degree of an
+irrep
 rho, A the defects 1 - Re chi_rho(C)/d_rho, lambda the penalty strength.
 
 ============================  ====================================================================
@@ -11,7 +13,7 @@ The margin of a group         gamma* = 2 t* / (3 sqrt(3) n^1.5), t* the value of
 A closed form                 gamma* = 2 / (3 sqrt(3 n) sum d^2 c) where no irrep is forbidden
 Explicit networks             networks that attain gamma*: d^3+d neurons for a real irrep, and so on
 More inputs                   k factors: gamma* = k! ((k+1) n)^(-(k+1)/2) min max (tau A)/c^(k-1)
-Certificates without irreps   both bounds of gamma* from the Cayley table alone
+Certificates without irreps   both bounds of gamma* from the Cayley table only
 Memorizing                    gamma of one neuron a pair, 2/(3 sqrt(3) n^2), times (1 - 1/n)^-1.5
 At a finite penalty           the exact minimum of cross-entropy + lambda sum ||w||^3
 How far a network is from the minimum

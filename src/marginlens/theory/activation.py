@@ -1,4 +1,4 @@
-"""The activations a network can have, by name."""
+"""Activations by name or from a function, with their degree of homogeneity."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ _NUMBER = r"(\d+(?:\.\d+)?)"
 
 @dataclass(frozen=True)
 class Activation:
-    """A positively homogeneous activation: sigma(t x) = t^degree sigma(x) for t > 0.
+    """Positively homogeneous activation: sigma(t x) = t^degree sigma(x) for t > 0.
 
-    All of them have sigma(1) = 1, so that the degree and sigma(-1) say everything:
-    sigma(x) = x^degree for x > 0 and sigma(-1) |x|^degree for x < 0.
+    All have sigma(1) = 1, so that the degree and sigma(-1) determine the function: sigma(x) =
+    x^degree for x > 0 and sigma(-1) |x|^degree for x < 0.
 
     Attributes
     ----------
     name
-        One of those that :func:`parse_activation` knows, in its first spelling.
+        Canonical spelling of a name that :func:`parse_activation` reads.
     degree
-        Degree of homogeneity (1 for ReLU), an integer or a float. A network of one hidden layer with
+        Degree of homogeneity (1 for ReLU), an integer or a float. A network of one hidden layer
+        with
         this activation is homogeneous of degree ``degree + 1``.
 
     Raises
     ------
     ValueError
-        If the name and the degree do not belong together.
+        The name and the degree contradict each other.
 
     Examples
     --------
@@ -80,11 +81,16 @@ class Activation:
 
     @property
     def is_power(self) -> bool:
-        """Whether the activation is x^k with an integer k."""
+        """True if the activation is x^k with an integer k."""
         return self.name.startswith("x^")
 
     def value(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """sigma(x).
+        """Return sigma(x), entry by entry.
+
+        Parameters
+        ----------
+        x
+            Preactivations of any shape.
 
         Examples
         --------
@@ -95,7 +101,12 @@ class Activation:
         return size if self.at_minus_one == 1 else np.where(x > 0, size, self.at_minus_one * size)
 
     def slope(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """sigma'(x); at a kink, which only 0 can be, 0.
+        """Return the derivative sigma'(x), entry by entry; 0 at a kink, which can only be x = 0.
+
+        Parameters
+        ----------
+        x
+            Preactivations of any shape.
 
         Examples
         --------
@@ -112,24 +123,25 @@ class Activation:
 
 @dataclass(frozen=True)
 class OwnActivation(Activation):
-    """Activation given by a function of tensors, which is differentiated by PyTorch.
+    """Activation defined by a function of tensors, which PyTorch differentiates.
 
     No theorem covers it. Without a declared degree of homogeneity, norms and normalized margins are
-    left out (NaN), and the penalty is L2 or none.
+    NaN, and the penalty can only be L2 or absent.
 
     Attributes
     ----------
     function
-        Function of a tensor that is applied to each entry alone, such as ``torch.tanh``.
+        Function of a tensor that acts on each entry, such as ``torch.tanh``.
     degree
-        Degree of homogeneity: function(t x) = t^degree function(x) for t > 0; NaN: none declared.
+        Degree of homogeneity: function(t x) = t^degree function(x) for t > 0; NaN if it is not
+        declared.
     name
-        Name in tables.
+        Name of the activation in tables.
 
     Raises
     ------
     MarginLensError
-        If the function is not callable, or the degree is negative.
+        The function is not callable, or the degree is negative.
 
     Examples
     --------
@@ -162,21 +174,21 @@ class OwnActivation(Activation):
 
     @property
     def has_degree(self) -> bool:
-        """Whether a degree of homogeneity was declared."""
+        """True if a degree of homogeneity was declared."""
         return not math.isnan(self.degree)
 
     @property
     def at_minus_one(self) -> float:
-        """NaN: one value does not say the function."""
+        """NaN, since one value does not determine the function."""
         return math.nan
 
     @property
     def is_power(self) -> bool:
-        """False, whatever the function is."""
+        """False for every function."""
         return False
 
     def value(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """The function's values; it is given a tensor where PyTorch is imported.
+        """Return the function's values; it receives a tensor if PyTorch is imported.
 
         Examples
         --------
@@ -187,7 +199,7 @@ class OwnActivation(Activation):
         return np.asarray(self.function(x if torch is None else torch.as_tensor(x)))
 
     def slope(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """Central differences of the function: a derivative of a few digits, for figures."""
+        """Return central differences of the function, accurate to a few digits, for figures."""
         step = 1e-5 * np.maximum(1.0, np.abs(x))
         return (self.value(x + step) - self.value(x - step)) / (2 * step)
 
@@ -196,21 +208,22 @@ class OwnActivation(Activation):
 
 
 def parse_activation(spec: str | Activation | Callable[[Any], Any]) -> Activation:
-    """Activation of a given name.
+    """Return the activation of a name or a function.
 
     Parameters
     ----------
     spec
-        ``"x^2"`` (also ``"x2"``, ``"square"``, ``"quadratic"``); ``"x^k"`` with an integer k from 1 to
-        16; ``"relu"``; ``"abs"`` (also ``"|x|"``); ``"leaky_relu(s)"`` with a slope 0 <= s < 1 on the
-        negative side; ``"relu^q"`` and ``"|x|^q"`` (also ``"abs^q"``) with a real q from 1 to 16. What
-        is the same function gets the same name. An :class:`Activation` is returned as it is; another
-        callable becomes an :class:`OwnActivation` without a declared degree.
+        ``"x^2"`` (also ``"x2"``, ``"square"``, ``"quadratic"``); ``"x^k"`` with an integer k from 1
+        to 16; ``"relu"``; ``"abs"`` (also ``"|x|"``); ``"leaky_relu(s)"`` with a slope 0 <= s < 1
+        on the negative side; ``"relu^q"`` and ``"|x|^q"`` (also ``"abs^q"``) with a real q from 1
+        to 16. Spellings of the same function receive the same name. An :class:`Activation` is
+        returned unchanged; another callable becomes an :class:`OwnActivation` without a declared
+        degree.
 
     Raises
     ------
     ValueError
-        If the name is not known.
+        The name is unknown.
 
     Examples
     --------
@@ -266,7 +279,7 @@ _KINDS: tuple[tuple[str, Callable[[float], tuple[str, float, float] | None]], ..
 
 
 def _read(name: str) -> tuple[str, int | float, float]:
-    """First spelling, degree and sigma(-1)."""
+    """Return canonical name, degree and sigma(-1)."""
     for pattern, kind in _KINDS:
         found = re.fullmatch(pattern, name)
         made = None if found is None else kind(float(found[1] or 1))

@@ -20,10 +20,10 @@ __all__ = ["AdversaryBound", "GroupAdversaryBound", "ParityAdversaryBound", "adv
 
 @runtime_checkable
 class AdversaryBound(Protocol):
-    """Proved upper bound of a task's maximum margin, from any adversary."""
+    """Proved upper bound of a task's maximum margin, computed from any adversary."""
 
     def __call__(self, adversary: Float[np.ndarray, "answer wrong"]) -> float:
-        """Return the most that a neuron of norm one earns against the averaged adversary.
+        """Return the greatest gain of a neuron of norm one against the averaged adversary.
 
         Parameters
         ----------
@@ -38,9 +38,9 @@ class GroupAdversaryBound:
     r"""Bound for the product of k elements of a group, with x^k, over the whole table.
 
     For any distribution q over rows and wrong classes, the least margin of a network of norm one is
-    at most its mean under q, and stays so when q is averaged over the symmetry of the table
-    (a -> g a h^-1, b -> h b k^-1, c -> g c k^-1). What is left of q is the class function
-    $\tau(C) = \sum_r \sum_{y_r^{-1} c \in C} q(r, c)$, and against it a neuron earns at most
+    at most its mean under q, and stays so when q is averaged over the symmetry of the table (a -> g
+    a h^-1, b -> h b k^-1, c -> g c k^-1). The average of q is the class function $\tau(C) = \sum_r
+    \sum_{y_r^{-1} c \in C} q(r, c)$, and the gain of a neuron against it is at most
 
     $\gamma^* \le s \max_\rho \sum_C \tau_C A_{C\rho} / c_\rho^{k-1}$
 
@@ -49,7 +49,7 @@ class GroupAdversaryBound:
     Attributes
     ----------
     program
-        The group's class program.
+        Class program of the group.
     class_of_pair
         Index of the merged class of y^-1 c, for each answer y and class c; -1 where c = y.
 
@@ -70,7 +70,15 @@ class GroupAdversaryBound:
 
     @classmethod
     def of(cls, group: FiniteGroup, *, inputs: int = 2) -> GroupAdversaryBound:
-        """Make the bound of a group's product of ``inputs`` elements."""
+        """Return the bound of a group's product of ``inputs`` elements.
+
+        Parameters
+        ----------
+        group
+            Finite group of order n.
+        inputs
+            Number k of factors of the product.
+        """
         program = ClassProgram.of(group, inputs=inputs)
         merged = np.full(len(group.class_sizes), -1)
         for index, members in enumerate(program.classes):
@@ -80,14 +88,26 @@ class GroupAdversaryBound:
     def distribution(
         self, adversary: Float[np.ndarray, "answer wrong"]
     ) -> Float[np.ndarray, " class"]:
-        """Return tau, the averaged adversary: a probability for each merged class of wrong answers."""
+        """Return tau, the averaged adversary: one probability per merged class of wrong answers.
+
+        Parameters
+        ----------
+        adversary
+            Probability of each pair (right answer, wrong class), summed over rows.
+        """
         off = self.class_of_pair >= 0
         count = len(self.program.classes)
         tau = np.bincount(self.class_of_pair[off], np.asarray(adversary)[off], count)
         return tau / tau.sum()
 
     def __call__(self, adversary: Float[np.ndarray, "answer wrong"]) -> float:
-        """Return the bound of an adversary; ``nan`` where it is no distribution."""
+        """Return the bound of an adversary; NaN if it is not a distribution.
+
+        Parameters
+        ----------
+        adversary
+            Probability of each pair (right answer, wrong class), summed over rows.
+        """
         tau = self.distribution(adversary)
         return float(self.program.scale * (tau @ self.program.payoff).max())
 
@@ -96,13 +116,13 @@ class GroupAdversaryBound:
 class ParityAdversaryBound:
     """Bound for the product of k bits, with x^k, over all inputs.
 
-    The symmetry x -> s x of the inputs averages every adversary to the uniform one, against which the
-    best neuron earns the maximum margin itself (Morwani et al. 2024, Theorem 8).
+    The symmetry x -> s x of the inputs averages every adversary to the uniform one, against which
+    the gain of the best neuron is the maximum margin itself (Morwani et al. 2024, Theorem 8).
 
     Attributes
     ----------
     bits
-        Number k of relevant bits.
+        Number k of the relevant bits.
 
     Examples
     --------
@@ -118,14 +138,14 @@ class ParityAdversaryBound:
 
 
 def adversary_bound_for(task: Task, activation: Activation) -> AdversaryBound | None:
-    """Bound of a task over its whole table; None where no theorem gives one.
+    """Return the bound of a task over its whole table, or ``None`` if no theorem gives one.
 
     Parameters
     ----------
     task
         A group's product or a parity, with its rows listed.
     activation
-        sigma; only that of the theorem has a bound.
+        Activation sigma; only the theorem's activation has a bound.
 
     Examples
     --------

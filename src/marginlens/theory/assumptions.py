@@ -1,4 +1,4 @@
-"""What a prediction says in words, whatever the task."""
+"""Assumptions and caveats of predictions, as sentences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ __all__ = ["assumptions", "is_homogeneous", "note"]
 
 
 def is_homogeneous(penalty: Penalty | None, activation: Activation) -> bool:
-    """Whether the penalty is (or may be taken as) the one whose limit is the maximum margin."""
+    """Return whether the penalty has the maximum margin as its limit.
+
+    Parameters
+    ----------
+    penalty
+        Penalty of the training, or ``None`` if it is unspecified.
+    activation
+        Activation of the network.
+    """
     if penalty is None or penalty.norm == "homogeneous":
         return True
     # of a network homogeneous of degree 2, sum_i ||omega_i||^2 is ordinary weight decay
@@ -17,7 +25,15 @@ def is_homogeneous(penalty: Penalty | None, activation: Activation) -> bool:
 
 
 def assumptions(activation: Activation, penalty: Penalty | None) -> tuple[str, ...]:
-    """What has to hold of the training for the prediction to apply to it."""
+    """Return the assumptions on training under which the prediction applies, as sentences.
+
+    Parameters
+    ----------
+    activation
+        Activation of the network.
+    penalty
+        Penalty of the training, or ``None`` if it is unspecified.
+    """
     nu = activation.homogeneity
     weakened = (
         f"training reaches a global minimum of cross-entropy + λ Σ‖ωᵢ‖^{nu}, whose normalized margin "
@@ -37,7 +53,15 @@ def assumptions(activation: Activation, penalty: Penalty | None) -> tuple[str, .
 
 
 def note(penalty: Penalty | None, activation: Activation) -> str:
-    """What is not guaranteed, in a sentence; empty if nothing is held back."""
+    """Return the sentence on missing guarantees; empty if everything is guaranteed.
+
+    Parameters
+    ----------
+    penalty
+        Penalty of the training, or ``None`` if it is unspecified.
+    activation
+        Activation of the network.
+    """
     if is_homogeneous(penalty, activation):
         return ""
     return (

@@ -1,4 +1,4 @@
-"""The penalty a network is trained with."""
+"""Penalty on the parameters: norm and strength."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Penalty"]
 
 @dataclass(frozen=True)
 class Penalty:
-    """A penalty on the parameters, added to the mean cross-entropy.
+    """Penalty on the parameters, added to the mean cross-entropy.
 
     Attributes
     ----------
@@ -23,12 +23,12 @@ class Penalty:
         limit of small strength is the maximum margin in the norm L_{2,nu} (Wei et al. 2019).
         ``"l2"``: strength * ||theta||^2, ordinary weight decay inside the loss.
     strength
-        The factor lambda, finite and at least 0.
+        Factor lambda, finite and at least 0.
 
     Raises
     ------
     ValueError
-        If the norm is unknown, or the strength negative, infinite or not a number.
+        The norm is unknown, or the strength is negative, infinite or NaN.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class Penalty:
         return cls("homogeneous", float(value))
 
     def __post_init__(self) -> None:
-        """Refuse what is not a penalty."""
+        """Refuse an unknown norm or an invalid strength."""
         if self.norm not in ("homogeneous", "l2"):
             raise ValueError(f'penalty norm must be "homogeneous" or "l2", got {self.norm!r}')
         if not math.isfinite(self.strength) or self.strength < 0:

@@ -21,16 +21,16 @@ __all__ = ["PenaltyPath", "penalty_path"]
 
 @dataclass(frozen=True, eq=False)
 class PenaltyPath(Displayed):
-    """Minima of cross-entropy + strength * sum ||omega||^nu, one a strength.
+    """Minima of cross-entropy + strength * sum ||omega||^nu, one per strength.
 
     Attributes
     ----------
     limit
-        The prediction for vanishing strength: gamma*, shares, collapse.
+        Prediction for vanishing strength: gamma*, shares, collapse.
     strengths
-        Descending.
+        Penalty strengths lambda in descending order.
     loss, cross_entropy, norm, margin
-        As in :class:`marginlens.theory.AtPenalty`.
+        Values at each minimum, as in :class:`marginlens.theory.AtPenalty`.
     margin_ratio
         Normalized margin over gamma*; nan for the zero network.
     shares
@@ -55,7 +55,7 @@ class PenaltyPath(Displayed):
         return tuple(feature.name for feature in self.limit.features)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold: the task and the columns; NaN is None."""
+        """Return the task and the columns as plain values for JSON; NaN becomes ``None``."""
         columns = {
             name: [float(value) if np.isfinite(value) else None for value in column]
             for name, column in self.columns().items()
@@ -78,7 +78,7 @@ class PenaltyPath(Displayed):
         return Shown(f"{self.limit.task}: the minimum at each strength", facts, words, rows)
 
     def columns(self) -> dict[str, np.ndarray]:
-        """The path as columns of a table: one row a strength, one column a feature's share."""
+        """Return the path as columns of a table: one row per strength, one column per share."""
         names = ("loss", "cross_entropy", "norm", "margin", "margin_ratio", "gap")
         return {
             "strength": self.strengths,
@@ -94,21 +94,25 @@ def penalty_path(
     count: int = 61,
     decades: float = 6.0,
 ) -> PenaltyPath:
-    """Exact minimum at each strength of the homogeneous penalty.
+    """Return the exact minimum at each strength of the homogeneous penalty.
 
     Parameters
     ----------
     task
-        A group's table, or sparse parity, with the activation that the theory covers.
+        Group task or sparse parity, with the activation that the theory covers.
     strengths
-        Finite and positive; by default ``count`` of them, evenly spaced on a logarithmic scale from
-        the strength lambda_c at which the network collapses down by so many ``decades``.
+        Penalty strengths, finite and positive; by default ``count`` of them, evenly spaced on a
+        logarithmic scale over ``decades`` below the collapse strength lambda_c.
+    count
+        Number of default strengths.
+    decades
+        Range of the default strengths, in powers of ten.
 
     Raises
     ------
     ValueError
-        If a strength is not a finite positive number, or there is none; or the theory does not speak
-        of the task.
+        A strength is not a finite positive number, the strengths are empty, or the theory does not
+        cover the task.
 
     Notes
     -----
@@ -125,7 +129,7 @@ def penalty_path(
     limit = predict(task)
     edge = limit.collapse_penalty
     if edge is None:
-        raise ValueError(f"no penalty path is known. {limit.note}")
+        raise ValueError(f"expected a task that the theory covers. {limit.note}")
     asked = np.geomspace(edge, edge * 10.0**-decades, count) if strengths is None else strengths
     chosen = np.sort(np.array(asked, dtype=np.float64))[::-1].copy()
     if not len(chosen) or not np.isfinite(chosen).all() or chosen.min() <= 0:
@@ -149,7 +153,7 @@ def penalty_path(
 
 
 def _minimum(task: Task, limit: Prediction, strength: float) -> AtPenalty:
-    """The minimum at a strength; the program of the limit, already solved, serves all of them."""
+    """Return the minimum at a strength, from the program already solved for the limit."""
     if limit.certificate is None or limit.margin is None:
         return parity_at_penalty(task, strength)
     return group_at_penalty(task, limit.certificate.program, limit.margin, strength)

@@ -1,4 +1,4 @@
-"""From a task to its prediction."""
+"""Prediction of margins, features and losses for a task, before any training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ _NO_THEOREM = "none"
 
 
 def is_covered(task: Task) -> bool:
-    """Whether the theory speaks of a task: products in groups and parity, not other operations.
+    """Return whether the theory covers a task: a product in a group, or a parity.
+
+    Parameters
+    ----------
+    task
+        Task to predict, of any kind.
 
     Examples
     --------
@@ -35,9 +40,14 @@ def is_covered(task: Task) -> bool:
 
 
 def default_activation(task: Task) -> Activation:
-    """The activation the theory covers: x^k for k factors, or for parity over k coordinates.
+    """Return the activation that the theory covers: x^k for k factors or k relevant bits.
 
-    ReLU for tasks that it does not speak of (:func:`is_covered`).
+    For tasks outside the theory (:func:`is_covered`) it is ReLU.
+
+    Parameters
+    ----------
+    task
+        Task to predict, of any kind.
 
     Examples
     --------
@@ -55,29 +65,32 @@ def predict(
     activation: Activation | str | Callable[[Any], Any] | None = None,
     penalty: Penalty | float | int | None = None,
 ) -> Prediction:
-    """What a network on a task will learn, before any training.
+    """Predict the margin, features and losses of networks on a task, before any training.
 
     Parameters
     ----------
     task
-        A group's table, sparse parity, or any other task; or a spec such as ``"S5"``.
+        Group task, sparse parity, or any other task; or a spec such as ``"S5"``.
     activation
-        An activation or its name; by default the one the theory covers (:func:`default_activation`).
+        Activation or its name; by default the one that the theory covers
+        (:func:`default_activation`).
     penalty
-        The penalty of the training; a number is the strength of the homogeneous one. With the
-        homogeneous norm and a positive strength the exact minimum at that strength is predicted too.
+        Penalty of the training; a number is the strength of the homogeneous one. With the
+        homogeneous norm and a positive strength the exact minimum at that strength is predicted
+        too.
 
     Returns
     -------
     Prediction
-        Where no theorem applies its ``margin`` is None, its features are ``"unknown"``, and its
-        ``note`` says why. On C_p with a prime p up to 127 any other activation gets the margin of the
-        best single neuron found, with ``proved`` False, and the neuron as its ``waveform``.
+        Prediction. Without a theorem its ``margin`` is ``None``, its features are ``"unknown"``,
+        and its ``note`` gives the reason. On C_p with a prime p up to 127 any other activation has
+        the margin of the best single neuron found, with ``proved`` False, and the neuron as its
+        ``waveform``.
 
     Raises
     ------
     ValueError
-        If the activation's name is not known.
+        The name of the activation is unknown.
 
     Notes
     -----

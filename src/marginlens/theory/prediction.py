@@ -1,4 +1,4 @@
-"""What the theory says before any training."""
+"""Prediction: margin, features, widths and losses of a task."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = ["AtPenalty", "FeaturePrediction", "Prediction", "unknown_features"]
 
 @dataclass(frozen=True)
 class FeaturePrediction:
-    """What a maximum-margin network does with one feature.
+    """Role of one feature in maximum-margin networks.
 
     Attributes
     ----------
     name, dimension, type
-        As in the task's feature.
+        Name, dimension and type of the task's feature.
     frobenius_schur
-        1, 0 or -1 for a feature of a group, None for a coordinate.
+        Frobenius–Schur indicator 1, 0 or -1 of a group's feature, ``None`` for a coordinate.
     status
-        ``"must"``: every maximum-margin network uses it; ``"may"``: some do; ``"cannot"``: none
-        does; ``"unknown"``: no theorem applies, or no solver determined it (the prediction's note
-        says so).
+        ``"must"``: every maximum-margin network uses it; ``"may"``: some do; ``"cannot"``: no such
+        network does; ``"unknown"``: no theorem applies, or no solver determined it (see the
+        prediction's note).
     least_share, greatest_share
-        Range of its share of sum ||omega||^nu over maximum-margin networks (for a coordinate: of the
-        squared norm of the input weights); None if not known.
+        Range of its share of sum ||omega||^nu over maximum-margin networks (for a coordinate: of
+        the squared norm of the input weights); ``None`` if unknown.
     """
 
     name: str
@@ -47,7 +47,13 @@ class FeaturePrediction:
 
 
 def unknown_features(task: Task) -> tuple[FeaturePrediction, ...]:
-    """The features of a task when nothing is said about them."""
+    """Return the features of a task with unknown status.
+
+    Parameters
+    ----------
+    task
+        Task whose features are listed.
+    """
     return tuple(
         FeaturePrediction(
             name=feature.name,
@@ -64,22 +70,23 @@ def unknown_features(task: Task) -> tuple[FeaturePrediction, ...]:
 
 @dataclass(frozen=True)
 class AtPenalty:
-    """The infinite-width minimum of cross-entropy + strength * sum ||omega||^nu.
+    """Infinite-width minimum of cross-entropy + strength * sum ||omega||^nu.
 
     Attributes
     ----------
     loss
-        What training minimises: cross_entropy + strength * norm.
+        Objective of the training: cross_entropy + strength * norm.
     cross_entropy
-        Its first part, the mean cross-entropy.
+        Mean cross-entropy, without the penalty.
     norm
-        sum_i ||omega_i||^nu.
+        Sum of powers of the neurons' norms, sum_i ||omega_i||^nu.
     margin
         Least logit difference between the right answer and a wrong one.
     margin_ratio
-        margin / (norm * gamma*); None for the zero network, whose normalized margin is undefined.
+        Normalized margin over gamma*, margin / (norm * gamma*); ``None`` for the zero network,
+        whose normalized margin is undefined.
     shares
-        Share of the norm by feature name; all 0 for the zero network. Empty where none are predicted.
+        Share of the norm by feature name; all 0 for the zero network, empty without a prediction.
     gap
         Relative duality gap of the objective.
     """
@@ -95,47 +102,47 @@ class AtPenalty:
 
 @dataclass(frozen=True, eq=False)
 class Prediction(Displayed):
-    """What a network on a task will learn, with the theorem that says so.
+    """Prediction for networks on a task, with the theorem that it rests on.
 
     Attributes
     ----------
     task, activation
-        Names.
+        Name of the task, and name of the activation.
     norm
         Name of the norm of the margin, such as ``"L2,3"``: (sum_i ||omega_i||^3)^(1/3).
     margin
-        gamma*, the maximum normalized margin min(margin of the logits) / sum_i ||omega_i||^nu; None
-        where no theorem applies, the reason being in ``note``.
+        Maximum normalized margin gamma* of min(margin of the logits) / sum_i ||omega_i||^nu;
+        ``None`` if no theorem applies, with the reason in ``note``.
     features
         One entry for each feature of the task, in its order.
     certificate
-        Two-sided proof of the margin; None for parity, where the margin is explicit.
+        Two-sided proof of the margin; ``None`` for parity, where the margin is explicit.
     sufficient_width
         Number of neurons of an explicit maximum-margin network.
     theorem
-        What the prediction rests on.
+        Theorem that the prediction rests on.
     assumptions
-        What has to hold of the training for the prediction to apply to it.
+        Assumptions on the training under which the prediction applies.
     note
-        What is not guaranteed, in a sentence; empty if nothing is held back.
+        Sentence on missing guarantees; empty if everything is guaranteed.
     closed_form
-        Value of the closed form where it is exact, else None.
+        Value of the closed form if it is exact, else ``None``.
     theorem9_applies
-        Whether the hypotheses of Theorem 9 (Morwani et al. 2024) hold; None for parity.
+        Whether the hypotheses of Theorem 9 (Morwani et al. 2024) hold; ``None`` for parity.
     penalty
-        The penalty asked about.
+        Penalty of the training, or ``None``.
     collapse_penalty
-        lambda_c: at this strength of the homogeneous penalty and above, the minimum is zero.
+        Strength lambda_c of the homogeneous penalty from which on the minimum is zero.
     at_penalty
-        The minimum at the penalty's strength.
+        Minimum at the penalty's strength, or ``None``.
     proved
-        Whether ``margin`` is the maximum by proof; else it is the largest value that was found.
+        Whether ``margin`` is proved to be the maximum; otherwise it is the largest value found.
     waveform
-        The best single neuron found, for an activation without a closed form on C_p, p prime.
+        Best single neuron found, for an activation without a closed form on C_p, p prime.
     task_note
-        What a reader has to know of the task's name or of its elements' numbers; empty if nothing.
+        Sentence about the task's name or the numbering of its elements; may be empty.
     mass_bounds
-        Bounds on every network from the masses of its features; None where no theorem applies.
+        Bounds on every network from the masses of its features; ``None`` if no theorem applies.
     """
 
     task: str
@@ -160,12 +167,12 @@ class Prediction(Displayed):
 
     @property
     def masses(self) -> Float[np.ndarray, " feature"]:
-        """One optimal share vector: the certificate's, or the explicit shares.
+        """One optimal vector of shares: the certificate's, or the explicit shares.
 
         Raises
         ------
         ValueError
-            If the shares are unknown.
+            The shares are unknown.
         """
         if self.certificate is not None:
             return self.certificate.masses
@@ -179,7 +186,7 @@ class Prediction(Displayed):
         return np.array(known)
 
     def shown(self) -> Shown:
-        """What a notebook shows: the margin, what it rests on, and each feature's part."""
+        """Return the notebook display: the margin, its basis, and each feature's role."""
         at = self.at_penalty
         facts: list[tuple[str, Any]] = [
             ("maximum margin γ*" if self.proved else "largest margin found", self.margin),
@@ -214,7 +221,7 @@ class Prediction(Displayed):
         return Shown(heading, facts, columns, rows, self.note)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Rows of :meth:`to_frame`: one a feature, with its share at the penalty where one is given."""
+        """Return the rows of :meth:`to_frame`: one per feature, with its share at the penalty."""
         shares = {} if self.at_penalty is None else self.at_penalty.shares
         return [
             {"task": self.task, **vars(feature), "share_at_penalty": shares.get(feature.name)}
@@ -222,9 +229,10 @@ class Prediction(Displayed):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold.
+        """Return the prediction as plain values for JSON.
 
-        ``penalty`` is the strength (None without one) and ``penalty_norm`` its norm; the certificate
+        ``penalty`` is the strength (``None`` without one) and ``penalty_norm`` its norm; the
+        certificate
         keeps its bounds, distribution and masses.
 
         Examples
@@ -269,7 +277,7 @@ class Prediction(Displayed):
 
 
 def _range(feature: FeaturePrediction, unknown: str) -> str:
-    """A share, or from where to where; the word for *unknown* if it is not known."""
+    """Format a share, or its range; *unknown* without one."""
     if feature.least_share is None or feature.greatest_share is None:
         return unknown
     low, high = f"{feature.least_share:.4f}", f"{feature.greatest_share:.4f}"

@@ -1,4 +1,4 @@
-"""When a share of the norm counts as zero, and what a feature is called."""
+"""Threshold and names of shares of the norm."""
 
 from __future__ import annotations
 

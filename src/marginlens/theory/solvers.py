@@ -1,4 +1,4 @@
-"""Linear programs by several methods in turn, since each of them fails on some degenerate program."""
+"""Linear programs with fallback solvers, since each of them fails on some program."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _ATTEMPTS: tuple[tuple[str, bool, float, bool], ...] = (  # method, presolve, to
 
 @dataclass(frozen=True, eq=False)
 class LinearSolution:
-    """A point that a solver calls optimal, with its multipliers: to be checked by whoever uses it.
+    """Solution that a solver reports as optimal, with multipliers; callers must check it.
 
     Attributes
     ----------
     x
-        The variables.
+        Values of the variables.
     value
-        Objective at ``x``.
+        Value of the objective at ``x``.
     multipliers
-        One number for each row of the inequalities, not below 0: how much the least value falls if
-        the row's right side is raised by a unit.
+        Multiplier of each inequality, at least 0: decrease of the least value per unit increase of
+        the right side.
     """
 
     x: Float[np.ndarray, " variable"]

@@ -1,4 +1,4 @@
-"""The minimum at a penalty where a network can lead by the same margin over all wrong answers."""
+"""Minimum at a penalty for networks with equal margins over all wrong answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ __all__ = ["symmetric_collapse", "symmetric_optimum"]
 
 
 def symmetric_collapse(answers: int, margin: float) -> float:
-    """gamma* (n - 1) / n: at this strength and above, the zero network is the minimum.
+    """Return the strength gamma* (n - 1) / n from which on the minimum is zero.
+
+    Parameters
+    ----------
+    answers
+        Number n of answers, at least 2.
+    margin
+        Normalized margin gamma* of the networks.
 
     Examples
     --------
@@ -19,22 +26,24 @@ def symmetric_collapse(answers: int, margin: float) -> float:
 
 
 def symmetric_optimum(answers: int, margin: float, strength: float) -> tuple[float, float]:
-    """Cross-entropy and norm at the minimum of log(1 + (n - 1) exp(-gamma* N)) + strength N over N.
+    """Return cross-entropy and norm at the minimum over networks with equal margins.
 
-    N = log((n - 1) (gamma* / strength - 1)) / gamma*, or 0 from :func:`symmetric_collapse` on.
+    The objective is log(1 + (n - 1) exp(-gamma* N)) + strength N, with the minimum at N = log((n -
+    1) (gamma* / strength - 1)) / gamma*, or at 0 from :func:`symmetric_collapse` on.
 
     Parameters
     ----------
     answers
-        n, the number of answers, at least 2.
+        Number n of answers, at least 2.
     margin
-        gamma*, or the normalized margin of the networks in question.
+        Maximum margin gamma*, or the normalized margin of the networks in question.
     strength
-        lambda, positive.
+        Penalty strength lambda, positive.
 
     Notes
     -----
-    Derived in :mod:`marginlens.theory`, "At a finite penalty", "Sparse parity" and "Other activations".
+    Derived in :mod:`marginlens.theory`, "At a finite penalty", "Sparse parity" and "Other
+    activations".
 
     Examples
     --------

@@ -31,7 +31,7 @@ class Claim:
     name, statement
         Short name, and the sentence.
     predicted, measured
-        Predicted and measured number; None where either is unknown.
+        Predicted and measured number; ``None`` where either is unknown.
     tolerance, relative
         Greatest accepted difference, as a share of the prediction if ``relative``.
     holds
@@ -45,8 +45,8 @@ class Claim:
         ``"passes"``, ``"contradicted"``, or ``"unknown"`` without a measurement.
     least_excess
         For a failing claim, the least relative excess over the minimum of any network with this
-        measurement; an observed smaller excess contradicts the theory. None if the claim holds, if
-        no minimum is known, and if no network can have this measurement.
+        measurement; an observed smaller excess contradicts the theory. ``None`` if the claim holds,
+        if no minimum is known, and if no network can have this measurement.
     reason
         Reason why the measurement is missing; empty otherwise.
     """
@@ -93,9 +93,9 @@ def claim(
     name, statement
         Short name, and the sentence.
     predicted, measured
-        Predicted and measured number, or None.
+        Predicted and measured number, or ``None``.
     tolerance
-        Greatest accepted difference.
+        Greatest accepted difference from the prediction.
     source
         Theorem or program that the claim comes from.
     promised
@@ -122,7 +122,7 @@ def at_least(
     name, statement
         Short name, and the sentence.
     measured
-        Measured number, or None.
+        Measured number, or ``None``.
     least
         Lower bound, stored as the tolerance.
     source

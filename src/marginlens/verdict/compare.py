@@ -52,7 +52,7 @@ def compare(
     training_seconds
         Duration of training, in seconds.
     facts
-        Facts about the training of the network; None stands for finished training on all rows.
+        Facts about the training of the network; ``None`` stands for finished training on all rows.
 
     Returns
     -------
@@ -187,7 +187,7 @@ class _Setting:
 
     @property
     def promised(self) -> bool:
-        """Whether a theorem guarantees claims about a nonzero network."""
+        """True if a theorem guarantees claims about a nonzero network."""
         return self.guaranteed and not self.collapses
 
 

@@ -44,7 +44,7 @@ class Excess:
     measured
         Measurement over all rows of the table, with its norm and neurons.
     upper_bound
-        Upper bound of gamma* that training proved, or None.
+        Upper bound of gamma* that training proved, or ``None``.
 
     Attributes
     ----------

@@ -22,10 +22,11 @@ class Premise:
         ``"weights"``,
         ``"width"`` or ``"minimum"``), and the condition in a sentence.
     met
-        Whether the condition holds; None if unknown.
+        Whether the condition holds; ``None`` if unknown.
     measured, needed
-        Deciding number, and its bound; None if no number decides. For ``"minimum"``: the relative
-        excess over the minimum, and the largest excess at which every failing claim is impossible.
+        Deciding number, and its bound; ``None`` if no number decides. For ``"minimum"``: the
+        relative excess over the minimum, and the largest excess at which every failing claim is
+        impossible.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Advice(Protocol):
 
     @property
     def short(self) -> bool:
-        """Whether the run had fewer steps than is usual for its task."""
+        """True if the run had fewer steps than is usual for its task."""
         ...
 
     def longer(self) -> str:
@@ -99,21 +100,21 @@ class TrainingFacts:
         Last step, and number of requested steps.
     last_fall
         Relative decrease of the loss over the last tenth of the path, measured by the sum of the
-        learning rates; None if it is not recorded.
+        learning rates; ``None`` if it is not recorded.
     last_loss
-        Loss recorded at the last step; None if it was not over the whole table.
+        Loss recorded at the last step; ``None`` if it was not over the whole table.
     path_ended
         Whether the penalty strength had reached the predicted one.
     trains_margin
         Whether the objective was the margin itself, at norm 1.
     upper_bound
-        Least upper bound of gamma* that the learned adversary proved; None without one.
+        Least upper bound of gamma* that the learned adversary proved; ``None`` without one.
     uncovered
         Phrase with the reason why no theorem covers the network; empty if one does.
     folder
-        Folder of the run; None for an unsaved run.
+        Folder of the run; ``None`` for an unsaved run.
     advice
-        Commands for this run, in which ``FOLDER`` stands for its folder; None without commands.
+        Commands for this run, in which ``FOLDER`` stands for its folder; ``None`` without commands.
     """
 
     rows_share: float = 1.0

@@ -33,7 +33,7 @@ class Verdict(Displayed):
     task
         Name of the task.
     margin_ratio
-        Measured normalized margin divided by the maximum; None if the maximum is unknown.
+        Measured normalized margin divided by the maximum; ``None`` if the maximum is unknown.
     training_seconds
         Duration of training, in seconds.
     claims
@@ -61,7 +61,7 @@ class Verdict(Displayed):
 
     @property
     def holds(self) -> bool:
-        """Whether every guaranteed claim holds."""
+        """True if every guaranteed claim holds."""
         return all(claim.holds for claim in self.claims if claim.promised)
 
     @property
@@ -96,7 +96,7 @@ class Verdict(Displayed):
         return f"{passing} of {len(guaranteed)} guaranteed claims pass"
 
     def premise(self, name: str) -> Premise | None:
-        """Return the premise with a given name, or None if it does not apply.
+        """Return the premise with a given name, or ``None`` if it does not apply.
 
         Parameters
         ----------

@@ -124,7 +124,7 @@ class Observables:
 
     @property
     def same_feature(self) -> Bool[np.ndarray, " member"] | None:
-        """Whether all neurons are pure, and for one and the same feature."""
+        """True if all neurons are pure, and for one and the same feature."""
         if self.pure is None:
             return None
         return (self.pure[:, 0] >= 0) & (self.pure == self.pure[:, :1]).all(1)

@@ -61,7 +61,7 @@ class SymmetryTest:
 def invariance_test(
     key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
 ) -> SymmetryTest:
-    """Whether key sets that a symmetry takes to each other are equally likely.
+    """Return whether key sets that a symmetry takes to each other are equally likely.
 
     Proved for the permutations that Out(G) induces: an automorphism permutes the coordinates of u, v
     and w, which neither the Gaussian start, nor loss, penalty, gradient or Adam can see. Conditional
@@ -92,7 +92,7 @@ def invariance_test(
 def exchangeability_test(
     key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
 ) -> SymmetryTest:
-    """Whether all sets with equally many features of each orbit are equally likely.
+    """Return whether all sets with equally many features of each orbit are equally likely.
 
     Where all features form one orbit, as on C_p: whether the key set is uniform among k-sets, given k.
     """
@@ -110,7 +110,7 @@ def exchangeability_test(
 def orbit_exchangeability_test(
     key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
 ) -> SymmetryTest:
-    """Whether sets of one size are equally likely *beyond* the proved symmetry.
+    """Return whether sets of one size are equally likely *beyond* the proved symmetry.
 
     Given the sizes, each orbit of sets is hit in proportion to its number of sets. Where there is one
     orbit for each size this follows from the symmetry, and the test is not informative: on C_p for p = 5
@@ -151,7 +151,7 @@ def orbit_exchangeability_test(
 def uniformity_test(
     key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
 ) -> SymmetryTest:
-    """Whether features that a symmetry takes to each other are key equally often.
+    """Return whether features that a symmetry takes to each other are key equally often.
 
     The statistic is sum (count - mean)^2 / mean over the features of each orbit. As the features of one
     run are not independent, it is not compared with a chi-squared distribution but with laws in

@@ -391,7 +391,7 @@ def _unknown(task: Task, network: Network | None) -> dict[str, str]:
 
 
 def _in_order(task: Task) -> bool:
-    """Whether element k is k times a generator."""
+    """Return whether element k is k times a generator."""
     n = task.size
     return bool(np.array_equal(task.answers, np.add.outer(np.arange(n), np.arange(n)).ravel() % n))
 

@@ -121,7 +121,7 @@ def floating_dtype(module: Callable[..., Any]) -> torch.dtype:
 
 
 def has_equals_sign(module: Callable[..., Any], task: Task) -> bool:
-    """Whether a parameter has one row more than the task has elements, as for an equals sign."""
+    """Return whether a parameter has one row more than the task has elements, as for an equals sign."""
     return task.kind == "table" and any(task.size + 1 in one.shape for one in _tensors(module))
 
 
@@ -219,7 +219,7 @@ def _accepted(
 
 
 def _takes_columns(module: Callable[..., Any], count: int) -> bool:
-    """Whether the signature takes the inputs one by one, and not together."""
+    """Return whether the signature takes the inputs one by one, and not together."""
     if count < 2:
         return False
     try:

@@ -19,32 +19,32 @@ from marginlens.tasks import Task
 __all__ = ["DeepTransformerEvaluator"]
 
 MEMORY = 64 << 20
-"""Bytes of activations held at a time; each block makes its tables of tokens anew."""
+"Byte limit for activations; each block rebuilds its tables of tokens."
 
 Parameters = dict[str, Tensor]
 
 
 class DeepTransformerEvaluator(GroupedEvaluator):
-    r"""Evaluates transformers of several layers, or with layer norm, and their gradients.
+    r"""Evaluator of transformers with several layers or layer norm, and of their gradients.
 
-    By the causal mask the stream at position j depends on the first j tokens alone, so that rows which
-    share their first elements share its streams: position 1 has n of them and position 2 n^2, whatever
-    the rows. The first layer's queries, keys and values are those of pairs of position and token, and
-    the last layer is computed at the last position alone. Gradients are autograd's, a block of rows at a
-    time; the loss is `cross_entropy_`'s, which keeps its digits at any margin.
+    By the causal mask the stream at position j depends on the first j tokens alone, so that rows
+    with the same first elements share its streams: position 1 has at most n of them and position 2
+    n^2. The first layer's queries, keys and values are those of pairs of position and token, and
+    the last layer is computed at the last position alone. Gradients are autograd's, a block of rows
+    at a time; the loss is `cross_entropy_`'s, which keeps its digits at any margin.
 
     Parameters
     ----------
     task
-        A table of two slots or more.
+        Task over a table of two slots or more.
     network
-        Gives shapes, precision, device and settings; its parameters are passed at each call.
+        Network with the shapes, precision, device and settings; each call passes its parameters.
     rows
-        As for `TransformerEvaluator`.
+        Rows to evaluate, as for `TransformerEvaluator`.
     memory
-        Bytes of activations held at a time, about.
+        Approximate limit of bytes for activations.
     loss
-        As for `TransformerEvaluator`.
+        Loss whose gradient is computed, as for `TransformerEvaluator`.
 
     Examples
     --------
@@ -106,7 +106,7 @@ class DeepTransformerEvaluator(GroupedEvaluator):
         return ((s.layers - 1) * (length - 1) + 1) * stream + 2 * self.classes
 
     def use(self, rows: Rows) -> DeepTransformerEvaluator:
-        """Evaluator of other rows: a new one, as its plan is one of the rows."""
+        """Return an evaluator of other rows with a new plan."""
         return DeepTransformerEvaluator(
             self._task, self._network, rows=rows, memory=self._memory, loss=self.loss
         )
@@ -123,7 +123,7 @@ class DeepTransformerEvaluator(GroupedEvaluator):
         start: int,
         results: Tensor,
     ) -> None:
-        """Add a block of rows to ``results``, and to the gradients g if there are any."""
+        """Add a block of rows to ``results``, and to the gradients g if given."""
         with torch.set_grad_enabled(g is not None):
             if g is not None:
                 p = {name: value.detach().requires_grad_() for name, value in p.items()}
@@ -154,7 +154,7 @@ class DeepTransformerEvaluator(GroupedEvaluator):
         return x @ p["unembed"].mT
 
     def _attend(self, x: Tensor, p: Parameters, reading: Reading) -> Tensor:
-        """Streams with what the heads add to them, (member, stream written, width)."""
+        """Return streams after attention, shape (member, stream written, width)."""
         alpha, heads = self.settings.attention, self.settings.heads
         seen = layer_norm(x, p, "attention_norm") if self.settings.layer_norm == "pre" else x
         if not alpha:
@@ -177,7 +177,10 @@ class DeepTransformerEvaluator(GroupedEvaluator):
 
 
 def _mixed(queries: Tensor, look: Lookup, table: Tensor, heads: int, alpha: float) -> Tensor:
-    """What the heads mix from values, (member, stream, width); keys and values share a table."""
+    """Return the heads' weighted sums of values, shape (member, stream, width).
+
+    Keys and values share a table.
+    """
     keys, values = look(table).unflatten(3, (2, heads, -1)).unbind(3)
     scores = (keys * queries.unflatten(2, (1, heads, -1))).sum(4)
     weights = alpha * scores.softmax(2)
@@ -187,12 +190,12 @@ def _mixed(queries: Tensor, look: Lookup, table: Tensor, heads: int, alpha: floa
 
 
 def _project(x: Tensor, weight: Tensor) -> Tensor:
-    """What each head makes of x, (member, stream, head and channel)."""
+    """Return each head's projection of x, shape (member, stream, head and channel)."""
     return x @ weight.flatten(1, 2).mT
 
 
 def _own(x: Tensor, reading: Reading) -> Tensor:
-    """Of what is read, the stream that each one written continues."""
+    """Return the stream that each written stream continues."""
     if reading.own is None:
         return x[:, x.shape[1] - reading.written :]
     return reading.own(x)[:, :, 0]

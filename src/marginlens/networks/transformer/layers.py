@@ -19,7 +19,7 @@ EPSILON = 1e-5
 def layer_norm(
     x: Float[Tensor, "member *rows width"], p: Parameters, name: str
 ) -> Float[Tensor, "member *rows width"]:
-    """Layer norm with the gain and the bias of that name: (x - mean) / deviation * gain + bias."""
+    """Return the layer norm (x - mean) / deviation * gain + bias with named parameters."""
     gain, bias = (p[key].view(len(x), *[1] * (x.ndim - 2), -1) for key in (name, f"{name}_bias"))
     return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=EPSILON) * gain + bias
 
@@ -27,7 +27,7 @@ def layer_norm(
 def feed_forward(
     x: Float[Tensor, "member row width"], p: Parameters, settings: TransformerSettings
 ) -> Float[Tensor, "member row width"]:
-    """The stream after a layer's attention taken to the layer's end; p is that of one layer."""
+    """Return a layer's output stream from the stream after its attention."""
     if settings.layer_norm == "post":
         x = layer_norm(x, p, "attention_norm")
     x = x + neurons(x, p, settings) @ p["down"]
@@ -39,7 +39,7 @@ def feed_forward(
 def neurons(
     x: Float[Tensor, "member row width"], p: Parameters, settings: TransformerSettings
 ) -> Float[Tensor, "member row neuron"]:
-    """Activations of a layer's MLP on its stream."""
+    """Return activations of a layer's MLP on its stream."""
     seen = layer_norm(x, p, "mlp_norm") if settings.layer_norm == "pre" else x
     before = seen @ p["up"].mT
     if settings.biases:

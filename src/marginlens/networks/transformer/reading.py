@@ -1,4 +1,4 @@
-"""What rows of a deep transformer have in common: streams that have read the same elements."""
+"""Shared streams of a deep transformer: rows with the same elements read so far."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Lookup", "Reading", "readings_of"]
 
 @dataclass(frozen=True, eq=False)
 class Lookup:
-    """Rows of a table, looked up by autograd; on the way back those that share a row are summed.
+    """Differentiable lookup of table rows whose backward pass sums rows that coincide.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Lookup:
 
     @classmethod
     def of(cls, index: Int[Tensor, "read place"], size: int, members: int) -> Lookup:
-        """Of a table with ``size`` rows, for up to ``members`` members.
+        """Return the lookup in a table with ``size`` rows, for up to ``members`` members.
 
         Examples
         --------
@@ -48,7 +48,7 @@ class Lookup:
     def __call__(
         self, table: Float[Tensor, "member row column"]
     ) -> Float[Tensor, "member read place column"]:
-        """What is read."""
+        """Return the rows that are read, shape (member, read, place, column)."""
         return _Look.apply(table, self)  # type: ignore[no-any-return]
 
 
@@ -66,7 +66,7 @@ class _Look(torch.autograd.Function):
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Which streams a layer reads for each stream that it writes.
+    """Streams that a layer reads for each stream that it writes.
 
     Streams are numbered position by position. Those that have read the same elements up to their
     position are one: position 1 has at most n of them, position 2 n^2, ...
@@ -74,10 +74,10 @@ class Reading:
     Attributes
     ----------
     seen
-        For each position written, the streams that each of its heads looks at: one a position, up to
-        its own.
+        Streams that each written position's heads attend to: one per position, up to its own.
     own
-        The stream that each continues; None where they are the last ``written`` of those that are read.
+        Stream that each written one continues; ``None`` if they are the last ``written`` of the
+        streams read.
     written
         Number of streams written.
     """
@@ -90,18 +90,18 @@ class Reading:
 def readings_of(
     inputs: Int[Tensor, "row slot"], *, size: int, equals: bool, layers: int, members: int
 ) -> list[Reading]:
-    """How each layer reads: the first pairs of position and token, the last for the rows alone.
+    """Return the readings of each layer, from pairs of position and token to the rows.
 
     Parameters
     ----------
     inputs
         Elements of each row, with rows that share their first elements beside each other.
     size
-        Number of elements.
+        Number of elements of the task.
     equals
         Whether a token for the equals sign follows.
     layers, members
-        Of the network.
+        Number of layers, and number of members of the network.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which rows of a transformer's tables each row of a task reads, and the sums on the way back."""
+"""Table rows that each row of a task reads, and the sums of their gradients."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sums:
 
     @classmethod
     def of(cls, targets: Tensor, count: int, members: int) -> Sums:
-        """Sums of one value for each of ``targets``, into ``count`` of them."""
+        """Return sums of one value for each of ``targets``, into ``count`` of them."""
         ends = torch.bincount(targets, minlength=count).cumsum(0)
         starts = torch.cat([ends.new_zeros(1), ends[:-1]])
         order = targets.argsort(stable=True)
@@ -41,9 +41,9 @@ class Sums:
         return cls(order + shift, starts + shift)
 
     def __call__(self, values: Tensor, rows: Tensor | None, weights: Tensor | None) -> Tensor:
-        """Sum (member, value, column) into (member, target, column).
+        """Sum values (member, value, column) into (member, target, column).
 
-        With ``rows`` value i is row rows[i], times weights.flatten()[i] if there are weights.
+        With ``rows``, value i is row rows[i], times weights.flatten()[i] if weights are given.
         """
         members = values.shape[0]
         order, starts = self.order[:members].flatten(), self.starts[:members].flatten()
@@ -101,16 +101,16 @@ class _Groups:
 
 @dataclass(frozen=True, eq=False)
 class RowPlan:
-    """Indices of one block of rows; those of member m are shifted to m's part of flattened tables.
+    """Table indices of one block of rows, shifted to each member's part of flat tables.
 
     Attributes
     ----------
     count
-        Rows of the block.
+        Number of rows of the block.
     entries
         Rows of ``Forward.mix`` that a row adds up: slot by slot each head's, then its own.
     pairs
-        Rows of ``Forward.scores`` at each position; None with alpha = 0.
+        Rows of ``Forward.scores`` at each position; ``None`` with alpha = 0.
     """
 
     count: int
@@ -123,18 +123,18 @@ class RowPlan:
     _groups: tuple[_Groups, ...]
 
     def sum_entries(self, mixed: Tensor, weights: Tensor | None) -> Tensor:
-        """Gradient of ``mix``: each of its rows gets those of the task's rows that read it."""
+        """Return the gradient of ``mix``: each row sums the gradients of the rows that read it."""
         return self._entry_sums(mixed, self._entry_rows, weights)
 
     def sum_scores(self, toward: Float[Tensor, "member row position head"]) -> Tensor:
-        """Gradient of ``scores``, given that of each row's."""
+        """Return the gradient of ``scores``, given that of each row."""
         assert self._pair_sums is not None
         return self._pair_sums(toward.flatten(1, 2), None, None)
 
     def toward_weights(
         self, mixed: Float[Tensor, "member row column"], mix: Tensor
     ) -> Float[Tensor, "member row slot head"]:
-        """Gradient of the attention weights, <gradient of the row, row of the table>.
+        """Return the gradient of the attention weights, <row gradient, table row>.
 
         Rows that share a slot's element meet the same rows of the table: one product an element,
         on rows gathered into equally long groups, some elements at a time.

@@ -1,4 +1,4 @@
-r"""What a transformer's rows have in common, computed once for each element instead of each row.
+r"""Tables of a one-layer transformer: computed once per element instead of once per row.
 
 Only the last position of a one-layer transformer is read, and everything up to the MLP's
 activation is linear but for the attention weights. So with $R = [W; U]$ (the MLP's first layer on
@@ -36,24 +36,26 @@ Parameters = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """Tables at some parameters; each has a member axis in front.
+    """Tables at given parameters, each with a leading member axis.
 
     Attributes
     ----------
     mix
-        Row (slot * n + element) * heads + head is G_head,slot(element), on hidden neurons and classes
+        Row (slot * n + element) * heads + head is G_head,slot(element), on hidden neurons and
+        classes
         side by side, then zeros; then n rows g(element of the last slot). With alpha = 0 only k * n
         rows, g added to the last slot's.
     scores
-        (last token * T + position's token, head): logits of attention; None with alpha = 0.
+        (last token * T + position's token, head): logits of attention; ``None`` with alpha = 0.
     read
         U D^T, from hidden neurons to classes and some rows of zeros.
     x, last
-        Inputs of the attention, at each (slot, element) and the equals sign, and at the last.
+        Inputs of the attention at each (slot, element) and the equals sign, and at the last
+        position.
     queries, keys, values
-        What the heads make of them, (head, token, channel); only the values with alpha = 0.
+        Projections by the heads, shape (head, token, channel); only the values with alpha = 0.
     readers
-        R.
+        Matrix R that reads the residual stream.
     folded
         O_h R^T; with alpha = 0 the residual stream's tables, (slot and element, width).
     """
@@ -96,7 +98,7 @@ class Tables:
         self.total = self.alpha + (1 - self.alpha) * self.positions
 
     def forward(self, p: Parameters) -> Forward:
-        """Tables at parameters p."""
+        """Compute the tables at parameters p."""
         k, n = self.slots, self.size
         x = (p["embed"][:, None, :n] + p["position"][:, :k, None]).flatten(1, 2)
         if self.equals:
@@ -167,7 +169,7 @@ class Tables:
         read: Tensor,
         gradients: Parameters,
     ) -> None:
-        """Add to ``gradients``, given those of the tables ``mix``, ``scores`` and ``read``."""
+        """Add the parameter gradients, given those of ``mix``, ``scores`` and ``read``."""
         k, n, hidden = self.slots, self.size, self.settings.hidden
         end = self.columns - self.padding
         read = read[:, : end - hidden]
@@ -235,7 +237,7 @@ class Tables:
 
 
 def _split(weight: Tensor, x: Tensor) -> Tensor:
-    """What each head makes of x, (member, head, token, channel)."""
+    """Return each head's projection of x, shape (member, head, token, channel)."""
     return (x @ weight.flatten(1, 2).mT).unflatten(2, weight.shape[1:3]).transpose(1, 2)
 
 

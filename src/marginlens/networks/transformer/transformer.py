@@ -24,23 +24,23 @@ __all__ = ["Transformer"]
 
 
 class Transformer(Network):
-    r"""Layers of attention and an MLP on a residual stream, read at the last position.
+    r"""Transformer: layers of attention and an MLP on a residual stream, read at its end.
 
-    With tokens $t_1, ..., t_T$ the stream starts as $x_j$ = embed[$t_j$] + position[j]. In each layer a
-    head h at position i weighs those up to its own, $j \le i$ (the causal mask), by $A_{hij} =
-    \alpha\,\mathrm{softmax}_j(q_h(x_i)\cdot k_h(x_j)/\sqrt{c}) + (1-\alpha)$, and
+    With tokens $t_1, ..., t_T$ the stream starts at $x_j$ = embed[$t_j$] + position[j]. In each
+    layer a head h at position i weighs those up to its own, $j \le i$ (the causal mask), by
+    $A_{hij} = \alpha\,\mathrm{softmax}_j(q_h(x_i)\cdot k_h(x_j)/\sqrt{c}) + (1-\alpha)$, and
 
     $$r_i = x_i + \sum_{h,j} A_{hij}\, O_h^T V_h x_j,\qquad
       x_i \leftarrow r_i + D^T\sigma(W r_i + b) + d.$$
 
-    The logits are $U x_T$. Layer norm, if there is any, stands where `TransformerSettings` says.
+    The logits are $U x_T$. `TransformerSettings` has the place of layer norm.
 
     Parameters
     ----------
     parameters
         Those of `TransformerSettings.shapes`, each with a leading member axis.
     settings
-        Sizes and variants.
+        Sizes and variants of the network.
 
     Notes
     -----
@@ -71,10 +71,10 @@ class Transformer(Network):
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> Transformer:
-        """Gaussian weights as Nanda et al. draw them: deviation width^(-1/2), zero biases.
+        """Return Gaussian weights of deviation width^(-1/2) and zero biases (Nanda et al.).
 
         The unembedding's deviation is classes^(-1/2); layer norm starts with gain 1 and bias 0.
-        Member i is drawn as :func:`marginlens.networks.network.stacked_draws` says.
+        Each member's draw follows :func:`marginlens.networks.network.stacked_draws`.
 
         Examples
         --------
@@ -105,7 +105,7 @@ class Transformer(Network):
     def from_recipe(
         cls, task: Task, recipe: Any, device: str | torch.device = "cpu"
     ) -> Transformer:
-        """Network with its initial weights, as :meth:`Network.from_recipe`."""
+        """Return a network with initial weights, as :meth:`Network.from_recipe`."""
         return cls.initial(
             task,
             recipe.transformer_settings(),
@@ -124,9 +124,10 @@ class Transformer(Network):
 
     @classmethod
     def row_operations(cls, task: Task, recipe: Any) -> float:
-        """Multiplications for one row between hidden layer and logits, and in the layers if several.
+        """Return the multiplications per row from hidden layer to logits, and in deep layers.
 
-        A layer takes width * (4 width + 2 hidden) a position: the last has one, none reads slot 1 anew.
+        A layer takes width * (4 width + 2 hidden) per position; the last layer has one position,
+        and slot 1 is shared by all rows.
         """
         each = super().row_operations(task, recipe)
         if recipe.layers == 1:
@@ -136,12 +137,12 @@ class Transformer(Network):
         return each + ((recipe.layers - 1) * inner + 1) * layer
 
     def require_task(self, task: Task) -> None:
-        """Refuse a task that the network's weights do not belong to.
+        """Refuse a task that does not match the network's weights.
 
         Raises
         ------
         ValueError
-            If the task is no table, or a parameter has another shape than the task's.
+            The task is not a table, or a parameter has another shape than the task's.
         """
         self.settings.require_task(task)
         own = self.tensors
@@ -157,11 +158,11 @@ class Transformer(Network):
             )
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> Transformer:
-        """Network with other parameters, as :meth:`Network.with_parameters`."""
+        """Return a network with other parameters, as :meth:`Network.with_parameters`."""
         return type(self)(parameters, self.settings)
 
     def description(self) -> dict[str, object]:
-        """Settings by name."""
+        """Settings of the network by name."""
         return {"members": self.members, "settings": self.settings}
 
     def evaluator(
@@ -209,7 +210,7 @@ class Transformer(Network):
         return self._tensor("position").shape[1] - equals
 
     def _before_last(self, p: Parameters, rows: Tensor) -> Tensor:
-        """The streams that the last layer reads, (member, row, position, width)."""
+        """Return the streams that the last layer reads, shape (member, row, position, width)."""
         settings = self.settings
         if settings.sequence == "ab=":
             rows = torch.nn.functional.pad(rows, (0, 1), value=p["embed"].shape[1] - 1)
@@ -221,7 +222,7 @@ class Transformer(Network):
         return x
 
     def _attended(self, p: Parameters, x: Tensor, read: int) -> Tensor:
-        """A layer's attention on (member, row, position, width), at its last ``read`` positions."""
+        """Return a layer's attention output at its last ``read`` positions."""
         settings = self.settings
         seen = layer_norm(x, p, "attention_norm") if settings.layer_norm == "pre" else x
         query = torch.einsum("mriw,mhcw->mrihc", seen[:, :, -read:], p["query"])
@@ -251,7 +252,7 @@ class Transformer(Network):
 
     @property
     def has_hidden_layer(self) -> bool:
-        """Whether the last layer has an MLP."""
+        """True if the last layer has an MLP."""
         return "down" in self.settings.layer(self.tensors, self.settings.layers)
 
     def numbers_of_row(self, task: Task) -> int:
@@ -266,7 +267,7 @@ class Transformer(Network):
         return p["unembed"] @ self.settings.layer(p, self.settings.layers)["down"].mT
 
     def why_no_hidden_layer(self) -> str:
-        """Reason that hidden neurons are no linear part of the logits; empty where they are."""
+        """Reason why logits are not linear in hidden neurons; empty if they are."""
         if self.settings.layer_norm != "none":
             return "layer norm stands between neurons and logits"
         return "" if self.has_hidden_layer else "the network's last layer has no MLP"

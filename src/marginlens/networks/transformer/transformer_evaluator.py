@@ -28,28 +28,30 @@ Parameters = dict[str, Tensor]
 
 
 class TransformerEvaluator(GroupedEvaluator):
-    r"""Evaluates transformers, and their gradients, on rows of a task.
+    r"""Evaluator of one-layer transformers and their gradients on rows of a task.
 
-    Each step makes the tables of `Tables`, mixes a row's hidden neurons and the attention's share of
+    Each step makes the tables of `Tables`, mixes a row's hidden neurons and the attention's share
+    of
     its logits from them, applies the MLP, and walks back: rows that share an element are summed by
-    embedding_bag, and weights of attention get their gradients from one batched product a slot. A row
+    embedding_bag, and weights of attention get their gradients from one batched product a slot. A
+    row
     costs hidden * classes multiplications three times, instead of width * (4 width * positions + 2
     hidden + classes).
 
     Parameters
     ----------
     task
-        A table of two slots or more.
+        Task over a table of two slots or more.
     network
-        Gives shapes, precision, device and settings; its parameters are passed at each call.
+        Network with the shapes, precision, device and settings; each call passes its parameters.
     rows
-        ``inputs`` (row, slot), ``answers`` (row,) and ``weights`` (row,) with sum 1, or None for the
-        plain mean. None for the whole table.
+        Rows to evaluate: ``inputs`` (row, slot), ``answers`` (row,) and ``weights`` (row,) with sum
+        1, or ``None`` for the plain mean. The argument is ``None`` for the whole table.
     memory
-        Bytes of activations held at a time, at least those of one row of one member; by default what
-        the allocator keeps from step to step.
+        Limit of bytes for activations, at least those of one row of one member; by default the
+        memory that the allocator keeps between steps.
     loss
-        Whose gradient is taken, as for :meth:`marginlens.networks.Network.evaluator`.
+        Loss whose gradient is computed, as for :meth:`marginlens.networks.Network.evaluator`.
 
     Examples
     --------
@@ -112,7 +114,7 @@ class TransformerEvaluator(GroupedEvaluator):
         self._hidden = embed.new_empty(size * self.settings.hidden)
 
     def use(self, rows: Rows) -> TransformerEvaluator:
-        """Evaluator of other rows: a new one, as its plan is one of the rows."""
+        """Return an evaluator of other rows with a new plan."""
         return TransformerEvaluator(
             self._task, self._network, rows=rows, memory=self._memory, loss=self.loss
         )

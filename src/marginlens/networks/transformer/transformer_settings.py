@@ -1,4 +1,4 @@
-"""Sizes and variants of transformers, and what their parameters are called."""
+"""Sizes and variants of transformers, and the names of their parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYER_NORMS = ("none", "pre", "post")
 
 
 def base_name(name: str) -> str:
-    """What a parameter is called in the first layer.
+    """Return the name of a parameter in the first layer.
 
     Examples
     --------
@@ -41,26 +41,26 @@ class TransformerSettings:
     width
         Length of the residual stream (d_model).
     heads
-        Attention heads; each has width / heads channels.
+        Number of attention heads; each has width / heads channels.
     hidden
-        Neurons of the MLP.
+        Number of neurons of the MLP.
     activation
-        Of the MLP, as `parse_activation` reads it.
+        Name of the MLP's activation, as `parse_activation` reads it.
     sequence
-        ``"ab="``: the slots' tokens, then one that stands for the equals sign, where the answer is
-        read (Nanda et al. 2023). ``"ab"``: the slots' tokens alone, read at the last (Zhong et al.
-        2023). With k slots the tokens are a_1, ..., a_k.
+        Tokens: ``"ab="`` for the slots' tokens and an equals sign, where the answer is read (Nanda
+        et al. 2023); ``"ab"`` for the slots' tokens only, read at the last (Zhong et al. 2023).
+        With k slots the tokens are a_1, ..., a_k.
     attention
-        alpha in [0, 1]: a head weighs a position by alpha * softmax + (1 - alpha) * 1, so that 1 is
-        usual attention and 0 adds up all positions (Zhong et al. 2023, the "attention rate").
+        Attention rate alpha in [0, 1]: a head weighs a position by alpha * softmax + (1 - alpha) *
+        1. At 1 attention is softmax; at 0 it is uniform (Zhong et al. 2023).
     biases
         Whether the MLPs have biases; attention and unembedding never have.
     layers
-        Layers, each of attention and an MLP, one after another (Power et al. 2022 have two).
+        Number of layers, each of attention and an MLP (Power et al. 2022 have two).
     layer_norm
-        Layer norm, with a gain and a bias for each coordinate: ``"none"`` (Nanda et al. 2023);
-        ``"pre"``, of what attention, MLP and unembedding read, as in GPT-2; ``"post"``, of the stream
-        after each attention and each MLP, as in the published code of Power et al. 2022.
+        Place of layer norm, with a gain and a bias for each coordinate: ``"none"`` (Nanda et al.
+        2023); ``"pre"``, before attention, MLP and unembedding, as in GPT-2; ``"post"``, after each
+        attention and each MLP, as in the published code of Power et al. 2022.
 
     Examples
     --------
@@ -99,13 +99,13 @@ class TransformerSettings:
             )
         if self.layer_norm not in LAYER_NORMS:
             raise ValueError(
-                f'layer_norm {self.layer_norm!r} is unknown: take "none", "pre" or "post"'
+                f'expected layer_norm "none", "pre" or "post", got {self.layer_norm!r}'
             )
         parse_activation(self.activation)
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is one layer without layer norm, whose tables `Tables` has."""
+        """True if it is one layer without layer norm, whose tables `Tables` has."""
         return self.layers == 1 and self.layer_norm == "none"
 
     @property
@@ -115,13 +115,13 @@ class TransformerSettings:
 
     @property
     def sigma(self) -> Activation:
-        """The activation, parsed."""
+        """Parsed activation of the MLP."""
         return parse_activation(self.activation)
 
     def shapes(self, task: Task) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter of one member on a task.
+        """Return the shape of each parameter of one member on a task.
 
-        Those of a deeper layer are called as the first's, with its number: ``query_2``.
+        Parameters of a deeper layer have the first layer's names with a number: ``query_2``.
 
         Examples
         --------
@@ -170,7 +170,7 @@ class TransformerSettings:
         return shapes
 
     def layer(self, parameters: dict[str, Parameter], number: int) -> dict[str, Parameter]:
-        """A layer's parameters, under the names of the first; layers count from 1."""
+        """Return a layer's parameters under the first layer's names; layers count from 1."""
         suffix = "" if number == 1 else f"_{number}"
         return {name: parameters[name + suffix] for name in self._layer_shapes()}
 

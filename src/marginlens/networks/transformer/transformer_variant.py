@@ -1,4 +1,4 @@
-"""Transformers of forms that training does not offer: read from files and evaluated, not trained."""
+"""Transformers with parts that training does not support: read from files, evaluated."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ class VariantSettings(TransformerSettings):
     Attributes
     ----------
     activation
-        One of `SMOOTH_ACTIVATIONS`, or a name that `parse_activation` reads.
+        Name of the activation: one of `SMOOTH_ACTIVATIONS`, or one that `parse_activation` reads.
     layer_norm
-        ``"none"``, ``"pre"`` (mean and variance) or ``"rms"`` (mean square alone), applied to what
-        attention, MLP and unembedding read. Gains and biases are optional parameters.
+        Layer norm before attention, MLP and unembedding: ``"none"``, ``"pre"`` (mean and variance)
+        or ``"rms"`` (mean square only). Gains and biases are optional parameters.
     epsilon
         Number that is added to the variance.
     causal
-        Whether a position sees itself and those before alone.
+        Whether a position attends only to itself and earlier positions.
     attention_scale
-        Number that scores are divided by; None: the root of a head's channels.
+        Divisor of the scores; ``None`` for the square root of a head's channels.
     parallel
         Whether the MLP of a layer reads the stream before its attention.
     """
@@ -78,7 +78,7 @@ class VariantSettings(TransformerSettings):
         return False
 
     def layer(self, parameters: dict[str, Parameter], number: int) -> dict[str, Parameter]:
-        """A layer's parameters, under the names of the first; layers count from 1."""
+        """Return a layer's parameters under the first layer's names; layers count from 1."""
         suffix = f"_{number}"
         if number == 1:
             return {name: p for name, p in parameters.items() if not name[-1].isdigit()}
@@ -88,19 +88,20 @@ class VariantSettings(TransformerSettings):
 
 
 class TransformerVariant(Transformer):
-    """A transformer with any of the parts that files of other projects have.
+    """Transformer with any of the parts that files of other projects have.
 
     Beside the parameters of :class:`Transformer`: ``query_bias``, ``key_bias`` and ``value_bias``
-    (head, channel), ``output_bias`` (width), ``unembed_bias`` (class); gains and biases of layer norm;
-    without ``up`` and ``down`` a layer is attention alone. Where both inputs have a vocabulary, the
-    tables are ``embed_u`` and ``embed_v``, and ``equals`` is the embedding of the equals sign.
+    (head, channel), ``output_bias`` (width), ``unembed_bias`` (class); gains and biases of layer
+    norm; without ``up`` and ``down`` a layer consists of attention only. Where both inputs have a
+    vocabulary, the tables are ``embed_u`` and ``embed_v``, and ``equals`` is the embedding of the
+    equals sign.
 
     Parameters
     ----------
     parameters
         By name, each with a leading member axis; those of layer 2 and on end in ``_2`` and so on.
     settings
-        A :class:`VariantSettings`.
+        Sizes and variants of the network.
     """
 
     settings: VariantSettings
@@ -109,12 +110,12 @@ class TransformerVariant(Transformer):
         super().__init__(parameters, settings)
 
     def require_task(self, task: Task) -> None:
-        """Refuse a task that is no table of pairs of as many elements as the network has.
+        """Refuse a task that is not a table of pairs of the network's elements.
 
         Raises
         ------
         ValueError
-            Naming both numbers.
+            The numbers of elements differ; the message has both.
         """
         self.settings.require_task(task)
         p = self.tensors
@@ -169,7 +170,7 @@ class TransformerVariant(Transformer):
         return torch.stack(parts, dim=2)
 
     def _at_last(self, p: Parameters, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """At the last position: the stream after the last layer's attention, and what its MLP reads."""
+        """Return the last position's stream after the last attention, and its MLP input."""
         x = self._tokens(p, inputs) + p["position"][:, None]
         for number in range(1, self.settings.layers):
             layer = self.settings.layer(p, number)
@@ -180,7 +181,7 @@ class TransformerVariant(Transformer):
         return attended, before if self.settings.parallel else attended
 
     def _heads(self, p: Parameters, x: Tensor, first: int) -> Tensor:
-        """What a layer's heads add to the stream, at the positions from ``first`` on."""
+        """Return the heads' contribution to the stream, at positions from ``first`` on."""
         s = self.settings
         seen = self._normalized(x, p, "attention_norm")
         key, value = (
@@ -202,7 +203,7 @@ class TransformerVariant(Transformer):
         return added if bias is None else added + bias[:, None, None]
 
     def _fed(self, p: Parameters, x: Tensor) -> Tensor | float:
-        """What a layer's MLP adds to the stream; 0 where it has none."""
+        """Return the MLP's contribution to the stream; 0 without an MLP."""
         if "down" not in p:
             return 0.0
         added = torch.einsum("mrin,mnw->mriw", self._neurons(p, x), p["down"])
@@ -221,7 +222,7 @@ class TransformerVariant(Transformer):
         return activated(parse_activation(name), before)
 
     def _normalized(self, x: Tensor, p: Parameters, name: str) -> Tensor:
-        """Layer norm of what a part reads, with the gain and the bias that the file has."""
+        """Return the layer norm of a part's input, with the gain and bias of the file."""
         s = self.settings
         if s.layer_norm == "none":
             return x
@@ -235,7 +236,7 @@ class TransformerVariant(Transformer):
 
 
 def variant_settings(settings: TransformerSettings, **changes: Any) -> VariantSettings:
-    """The same settings as those of a variant, some of them changed.
+    """Return a variant's settings with some of them changed.
 
     Parameters
     ----------

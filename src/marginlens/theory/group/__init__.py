@@ -1,1 +1,1 @@
-"""Margins of finite groups: programs over classes and irreps, certificates, constructions, widths."""
+"""Margins of finite groups: linear programs, certificates, constructions and widths."""

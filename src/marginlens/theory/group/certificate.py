@@ -1,4 +1,4 @@
-"""Two-sided proof of a maximum margin that anyone can check without a solver."""
+"""Two-sided certificate of a maximum margin that can be checked without a solver."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ __all__ = ["Certificate", "certify", "verify_file"]
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """A lower and an upper bound of the maximum normalized margin, with what proves them.
+    """Lower and upper bound of the maximum normalized margin, with their proofs.
 
     Attributes
     ----------
     program
-        The group's class program.
+        Class program of the group.
     distribution
-        tau: a probability for each merged class of wrong answers. No network has a normalized margin
+        tau: a probability for each merged class of wrong answers. No network has a normalized
+        margin
         above scale * max_rho sum_C tau_C B[C, rho].
     masses
         m: the share of sum ||omega||^(k+1) on each feature. A network with these masses exists and
         has the normalized margin scale * min_C sum_rho B[C, rho] m_rho.
     upper, lower
-        The two bounds, as normalized margins.
+        Upper and lower bound, as normalized margins.
 
     Examples
     --------
@@ -63,11 +64,11 @@ class Certificate:
 
     @property
     def classes(self) -> tuple[tuple[int, ...], ...]:
-        """The merged nontrivial conjugacy classes, as tuples of class indices of the group."""
+        """Merged nontrivial conjugacy classes, as tuples of class indices of the group."""
         return self.program.classes
 
     def element_distribution(self) -> Float[np.ndarray, " element"]:
-        """tau(z) for each element: what a wrong answer is off by, spread evenly over its class."""
+        """Probability tau(z) that a wrong answer is the right one times z, for each element z."""
         group = self._group()
         per_class = np.zeros(len(group.class_sizes))
         for members, probability in zip(self.classes, self.distribution, strict=True):
@@ -78,21 +79,27 @@ class Certificate:
     def network(
         self, *, method: str = "simplex"
     ) -> tuple[Float[np.ndarray, "element neuron"], ...]:
-        """Weights u_1, ..., u_k, w of a network whose normalized margin is the lower bound."""
+        """Return weights u_1, ..., u_k, w of a network whose normalized margin is the lower bound.
+
+        Parameters
+        ----------
+        method
+            Construction to use: ``"simplex"`` (fewer neurons) or ``"signs"``.
+        """
         return group_weights(self._group(), self.masses, inputs=self.program.inputs, method=method)
 
     def verify(self) -> Verification:
-        """Recompute both bounds from the Cayley table, a network and tau: no irrep, no solver.
+        """Recompute both bounds from the Cayley table, a network and tau, without irreps.
 
-        The network's margin is found by evaluating it on every row of the table, and the value of
-        the best neuron against tau by splitting the group algebra into ideals numerically; see
+        The network is evaluated on every row of the table, and the gain of the best neuron against
+        tau follows from a numerical decomposition of the group algebra into ideals; see
         :func:`marginlens.theory.verify_bounds`. Compare ``lower`` and ``upper`` with this
-        certificate's, and ask ``holds()`` whether they meet.
+        certificate's; ``holds()`` tests whether they meet.
 
         Raises
         ------
         ValueError
-            If the group is known by its character table alone, or is too large.
+            The group has no Cayley table, or is too large.
         """
         group, k = self._group(), self.program.inputs
         width = construction_width(group.irrep_classes[1:], self.masses, inputs=k)
@@ -100,10 +107,15 @@ class Certificate:
         return verify_bounds(group.table, self.network(), self.element_distribution())
 
     def save(self, path: str | Path) -> None:
-        """Write table, network and distribution for a third party to check, whole or not at all.
+        """Write table, network and distribution to a file for independent verification.
 
-        A ``.npz`` file of plain arrays: ``table``, ``tau``, ``u1`` to ``uk``, ``w``; see
-        :func:`verify_file`.
+        The ``.npz`` file holds plain arrays: ``table``, ``tau``, ``u1`` to ``uk``, ``w``; see
+        :func:`verify_file`. It is written atomically.
+
+        Parameters
+        ----------
+        path
+            File to write, with the ending ``.npz``.
         """
         *inputs, output = self.network()
         arrays: dict[str, Any] = {f"u{slot + 1}": weight for slot, weight in enumerate(inputs)}
@@ -127,24 +139,24 @@ def certify(
     distribution: Float[np.ndarray, " class"],
     masses: Float[np.ndarray, " feature"],
 ) -> Certificate:
-    """Bounds of the maximum margin proved by any distribution and any masses.
+    """Return the bounds of the maximum margin that a distribution and masses prove.
 
     Both are first made feasible (negative entries cut, sums made one), so that the bounds are valid
-    whatever was passed; poor input gives a wide gap, never a false bound.
+    for every input; poor input gives a wide gap, never a false bound.
 
     Parameters
     ----------
     program
-        The group's class program.
+        Class program of the group.
     distribution
-        tau, one number a merged class.
+        Distribution tau on wrong answers, shape (merged class,).
     masses
-        m, one number a nontrivial irrep class.
+        Shares m of the norm, shape (nontrivial irrep class,).
 
     Raises
     ------
     ValueError
-        If a vector has the wrong length, is not finite, or has no positive entry.
+        A vector has the wrong length, is not finite, or has no positive entry.
 
     Examples
     --------
@@ -168,12 +180,17 @@ def certify(
 
 
 def verify_file(path: str | Path) -> Verification:
-    """Check a file written by :meth:`Certificate.save`, or by anybody else.
+    """Verify a certificate file, such as one that :meth:`Certificate.save` wrote.
+
+    Parameters
+    ----------
+    path
+        Certificate file with the ending ``.npz``.
 
     Raises
     ------
     ValueError
-        If it is not such a file, or its table is not that of a group.
+        The file is not a certificate, or its table is not that of a group.
     """
     arrays = _read_arrays(path)
     inputs = [f"u{slot + 1}" for slot in range(len(arrays) - 3)]
@@ -197,13 +214,13 @@ def verify_file(path: str | Path) -> Verification:
 
 
 def is_certificate_file(path: str | Path) -> bool:
-    """Whether a name is that of a saved certificate, and not of a table alone.
+    """Return whether a file name is that of a saved certificate rather than of a table.
 
     Parameters
     ----------
     path
-        What was typed. A ``.npz`` that does not exist or is damaged counts, so that
-        :func:`verify_file` says what is wrong.
+        Path as it was typed. A missing or damaged ``.npz`` counts as a certificate, so that
+        :func:`verify_file` reports the problem.
     """
     if not str(path).lower().endswith(".npz"):
         return False
@@ -215,7 +232,7 @@ def is_certificate_file(path: str | Path) -> bool:
 
 
 def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """All arrays of an archive; a damaged one fails in as many ways as there are parts in it."""
+    """Read all arrays of an archive, with one error for every kind of damage."""
     try:
         with Path(path).open("rb") as file:
             # NumPy takes other files for a single array, or for a pickle

@@ -1,4 +1,4 @@
-"""The small table of numbers that a group's margin problem comes down to."""
+"""Class program: the small matrix game behind a group's maximum margin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ClassProgram"]
 
 @dataclass(frozen=True, eq=False)
 class ClassProgram:
-    """A group's conjugacy classes against its irreps, as the margin sees them.
+    """Matrix game of a group's conjugacy classes against its irreps.
 
     Both sides leave out the trivial one and merge inverses (classes C and C^-1) or conjugates
     (irreps rho and their complex conjugates), so the tables are square.
@@ -24,21 +24,22 @@ class ClassProgram:
     Attributes
     ----------
     group
-        Where it was read.
+        Group, or character table, from which the program was read.
     group_order
-        n, the number of elements.
+        Number n of elements of the group.
     inputs
-        k, the number of factors of a product a_1 a_2 ... a_k; the activation is x^k.
+        Number k of factors of a product a_1 a_2 ... a_k; the activation is x^k.
     classes
-        The merged classes, each as the tuple of its indices into ``group.conjugacy_classes``.
+        Merged classes, each as the tuple of its indices into ``group.conjugacy_classes``.
     class_sizes
         Number of elements of each merged class.
     defects
-        A[C, rho] = 1 - Re chi_rho(C) / d_rho, between 0 and 2: how much of the logit of a wrong
-        answer in C one unit of rho takes away.
+        Matrix A[C, rho] = 1 - Re chi_rho(C) / d_rho, between 0 and 2: reduction of the logit of a
+        wrong answer in C per unit of rho.
     norm_constants
-        c_rho: sqrt(d) for a real irrep, sqrt(2 d) for a complex pair or a quaternionic one. The best
-        trilinear form sum_{a,b} u(a) v(b) w(ab) of unit vectors of rho is sqrt(n) / c_rho.
+        Constants c_rho: sqrt(d) for a real irrep, sqrt(2 d) for a complex pair or a quaternionic
+        one. The best trilinear form sum_{a,b} u(a) v(b) w(ab) of unit vectors of rho is sqrt(n) /
+        c_rho.
     plancherel
         Sum of d^2 over the members of each irrep class.
 
@@ -64,19 +65,19 @@ class ClassProgram:
 
     @classmethod
     def of(cls, group: FiniteGroup | CharacterTable, *, inputs: int = 2) -> ClassProgram:
-        """Read the program off a group's character table.
+        """Return the program of a group's character table.
 
         Parameters
         ----------
         group
-            The group.
+            Finite group, or its character table.
         inputs
-            k >= 1, the number of factors.
+            Number k >= 1 of factors of the product.
 
         Raises
         ------
         ValueError
-            If the group has one element: nothing can be told apart there; or k is below 1.
+            The group has one element, without wrong answers, or k is below 1.
         """
         if inputs < 1:
             raise ValueError(f"inputs must be at least 1, such as 2, got {inputs}")
@@ -115,15 +116,15 @@ class ClassProgram:
 
     @cached_property
     def costs(self) -> Float[np.ndarray, " irrep"]:
-        """c_rho^(k-1): sqrt(n)^(k-1) / c_rho^(k-1) is the best (k+1)-linear form on unit vectors."""
+        """Powers c_rho^(k-1) that divide the gains of the irreps."""
         return self.norm_constants ** (self.inputs - 1)
 
     @cached_property
     def payoff(self) -> Float[np.ndarray, "class irrep"]:
-        """The matrix game B = A / c^(k-1): the adversary picks a class, the network an irrep."""
+        """Matrix game B = A / c^(k-1): the adversary picks a class, the network an irrep."""
         return self.defects / self.costs
 
     @cached_property
     def gains(self) -> Float[np.ndarray, " irrep"]:
-        """g_rho = scale / c_rho^(k-1): logit amplitude earned by a unit of sum ||omega||^(k+1)."""
+        """Gains g_rho = scale / c_rho^(k-1): logit amplitude per unit of sum ||omega||^(k+1)."""
         return self.scale / self.costs

@@ -1,4 +1,4 @@
-"""Maximum margins that need no solver."""
+"""Closed forms of the maximum margin."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ _ZERO = 1e-9
 
 
 def cyclic_margin(order: int) -> float:
-    """Maximum L_{2,3} margin of addition modulo an odd number, with x^2.
+    """Return the maximum L_{2,3} margin of addition modulo an odd number, with x^2.
 
     gamma* = sqrt(2/27) / (sqrt(p) (p - 1)).
 
     Parameters
     ----------
     order
-        p, odd and at least 3.
+        Modulus p, odd and at least 3.
 
     Raises
     ------
     ValueError
-        If the order is even or below 3.
+        The order is even or below 3.
 
     Notes
     -----
-    Morwani et al. 2024, Theorem 7, for prime p; :mod:`marginlens.theory`, "A closed form", for odd p.
+    Morwani et al. 2024, Theorem 7, for prime p; :mod:`marginlens.theory`, "A closed form", for odd
+    p.
 
     Examples
     --------
@@ -55,9 +56,14 @@ def cyclic_margin(order: int) -> float:
 
 
 def theorem9_applies(group: FiniteGroup | CharacterTable) -> bool:
-    """Whether the hypotheses of Theorem 9 hold.
+    """Return whether the hypotheses of Theorem 9 hold.
 
     All irreps are real, and sum_{rho != 1} d^1.5 chi_rho(C) < 0 on every class C != 1.
+
+    Parameters
+    ----------
+    group
+        Finite group, or its character table.
 
     Notes
     -----
@@ -77,12 +83,17 @@ def theorem9_applies(group: FiniteGroup | CharacterTable) -> bool:
 
 
 def theorem9_margin(group: FiniteGroup | CharacterTable) -> float:
-    """Maximum L_{2,3} margin 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2.5) of Theorem 9.
+    """Return the margin 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2.5) of Theorem 9.
+
+    Parameters
+    ----------
+    group
+        Finite group, or its character table.
 
     Raises
     ------
     ValueError
-        If the theorem's hypotheses do not hold for the group.
+        The theorem's hypotheses do not hold for the group.
 
     Notes
     -----
@@ -104,11 +115,16 @@ def theorem9_margin(group: FiniteGroup | CharacterTable) -> float:
 
 
 def equalizing_distribution(program: ClassProgram) -> Float[np.ndarray, " class"]:
-    """The weights on wrong answers that make every irrep earn the same.
+    """Return the weights on wrong answers that equalize the gains of all irreps.
 
     tau_C = -|C| sum_{rho != 1} d c^(k-1) chi_rho(C) / sum_{rho != 1} d^2 c^(k-1), over all complex
     irreps, with k inputs. They sum to one; they are a probability distribution, and then optimal,
     exactly when the closed form applies. Entries that vanish exactly are returned as 0.
+
+    Parameters
+    ----------
+    program
+        Class program of the group.
 
     Notes
     -----
@@ -125,10 +141,21 @@ def equalizing_distribution(program: ClassProgram) -> Float[np.ndarray, " class"
 def closed_form_applies(
     group: FiniteGroup | CharacterTable, *, inputs: int = 2, strict: bool = False
 ) -> bool:
-    """Whether sum_{rho != 1} d c^(k-1) chi_rho(C) <= 0 on every class C != 1 (< 0 if ``strict``).
+    """Return whether the closed form of the maximum margin is exact.
 
-    Then :func:`closed_form_margin` is exact, and no irrep is forbidden. When it holds strictly the
-    optimal masses are unique. With two inputs every abelian group satisfies it strictly.
+    The condition is sum_{rho != 1} d c^(k-1) chi_rho(C) <= 0 on every class C != 1 (< 0 if
+    ``strict``). Then :func:`closed_form_margin` is exact, and no irrep is forbidden. If it holds
+    strictly, the optimal masses are unique. With two inputs every abelian group satisfies it
+    strictly.
+
+    Parameters
+    ----------
+    group
+        Finite group, or its character table.
+    inputs
+        Number k of factors of the product.
+    strict
+        Whether the inequality has to be strict.
 
     Notes
     -----
@@ -145,25 +172,38 @@ def closed_form_applies(
 
 
 def closed_form_masses(program: ClassProgram) -> Float[np.ndarray, " irrep"]:
-    """Masses proportional to d^2 c^(k-1): all wrong answers then lose by the same amount.
+    """Return masses proportional to d^2 c^(k-1): all wrong answers lose by the same amount.
 
-    They always give a network, of margin :func:`closed_form_margin`; it is the best one exactly when
-    the closed form applies.
+    They define a network of margin :func:`closed_form_margin`, which is optimal exactly when the
+    closed form applies.
+
+    Parameters
+    ----------
+    program
+        Class program of the group.
     """
     weights = program.plancherel * program.costs
     return weights / weights.sum()
 
 
 def closed_form_margin(group: FiniteGroup | CharacterTable, *, inputs: int = 2) -> float:
-    """Maximum L_{2,k+1} margin where every wrong answer can be treated alike.
+    """Return the maximum L_{2,k+1} margin of networks that treat all wrong answers alike.
 
-    k! ((k+1) n)^(-(k+1)/2) n / sum_{rho != 1} d^2 c^(k-1) over all complex irreps, which for two
-    inputs is 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2 c). Exact where :func:`closed_form_applies`, a
-    lower bound elsewhere.
+    The value is k! ((k+1) n)^(-(k+1)/2) n / sum_{rho != 1} d^2 c^(k-1) over all complex irreps,
+    which for two inputs is 2 / (3 sqrt(3) sqrt(n) sum_{rho != 1} d^2 c). It is exact where
+    :func:`closed_form_applies`, and a lower bound elsewhere.
+
+    Parameters
+    ----------
+    group
+        Finite group, or its character table.
+    inputs
+        Number k of factors of the product.
 
     Notes
     -----
-    Derived in :mod:`marginlens.theory`, "A closed form"; contains Morwani et al. 2024, Theorems 7 and 9.
+    Derived in :mod:`marginlens.theory`, "A closed form"; contains Morwani et al. 2024, Theorems 7
+    and 9.
 
     Examples
     --------
@@ -177,5 +217,5 @@ def closed_form_margin(group: FiniteGroup | CharacterTable, *, inputs: int = 2) 
 
 
 def _size(weights: np.ndarray, group: FiniteGroup | CharacterTable) -> float:
-    """Scale of the sums compared with zero: their value at the identity."""
+    """Return the scale of the sums compared with zero: their value at the identity."""
     return float(weights @ group.degrees[1:])

@@ -1,4 +1,4 @@
-"""Weights of maximum-margin networks on a group, in closed form."""
+"""Closed-form weights of maximum-margin networks on a group."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ def group_weights(
     inputs: int = 2,
     method: str = "simplex",
 ) -> tuple[Weights, ...]:
-    """Weights u_1, ..., u_k, w of a network with given masses on the nontrivial irrep classes.
+    """Return weights u_1, ..., u_k, w of a network with given masses on the irrep classes.
 
     Each irrep class of mass m_rho > 0 gets neurons that are chains of matrix coefficients of its
     real irrep,
 
-        u_1(a) = r <x, rho(a) y_1>, u_2(a) = r <y_1, rho(a) y_2>, ..., u_k(a) = r <y_(k-1), rho(a) z>,
+        u_1(a) = r <x, rho(a) y_1>, u_2(a) = r <y_1, rho(a) y_2>, ..., u_k(a) = r <y_(k-1), rho(a)
+        z>,
         w(c) = r <x, rho(c) z>,
 
     with each y over an orthonormal basis and (x, z) over pairs of unit vectors, so that the sum of
-    their products is proportional to Re chi(z) at the answer a_1 ... a_k z. What else is in
-    (u_1 + ... + u_k)^k is removed
+    their products is proportional to Re chi(z) at the answer a_1 ... a_k z. The other terms of (u_1
+    + ... + u_k)^k are removed
 
-    - with ``"signs"``: by 2^(k-1) neurons (u_1, s_2 u_2, ..., s_k u_k, s_2 ... s_k w), (x, z) over an
+    - with ``"signs"``: by 2^(k-1) neurons (u_1, s_2 u_2, ..., s_k u_k, s_2 ... s_k w), (x, z) over
+      an
       orthogonal basis of functions <x, rho(.) z>;
     - with ``"simplex"``, which needs fewer neurons: with two inputs, by letting the functions
       <x, rho(.) z> form a regular simplex, which adds up to zero and with it the squares; with
@@ -51,24 +53,24 @@ def group_weights(
     Parameters
     ----------
     group
-        The group.
+        Finite group with a Cayley table.
     masses
-        m, one number for each of ``group.irrep_classes[1:]``; those below the threshold of a share
-        count as zero.
+        Masses m for each of ``group.irrep_classes[1:]``; those below the threshold of a share count
+        as zero.
     inputs
-        k, the number of factors.
+        Number k of factors of the product.
     method
-        ``"simplex"`` or ``"signs"``.
+        Construction to use: ``"simplex"`` or ``"signs"``.
 
     Returns
     -------
-    tuple
-        k + 1 arrays (element, neuron) with sum over neurons of ||omega||^(k+1) = sum of the masses.
+    tuple of Float[np.ndarray, "element neuron"]
+        Arrays u_1, ..., u_k, w with sum over neurons of ||omega||^(k+1) = sum of the masses.
 
     Raises
     ------
     ValueError
-        If the method is unknown, or the weights would not fit into a gigabyte.
+        The method is unknown, or the weights exceed a gigabyte.
 
     Notes
     -----
@@ -98,7 +100,7 @@ def group_weights(
 
 
 def _irrep_weights(irrep: IrrepClass, mass: float, inputs: int, method: str) -> list[np.ndarray]:
-    """Weights of the neurons of one irrep class, of total sum ||omega||^(k+1) ``mass``."""
+    """Return the neurons of one irrep class, of total sum ||omega||^(k+1) ``mass``."""
     if method == "simplex" and turning_applies(irrep.degree, irrep.type, inputs):
         weights = _turning(irrep, inputs)
     elif method == "simplex" and inputs == 2:
@@ -114,7 +116,7 @@ def _irrep_weights(irrep: IrrepClass, mass: float, inputs: int, method: str) -> 
 
 
 def _chains(rho: np.ndarray, x: np.ndarray, z: np.ndarray, inputs: int) -> list[np.ndarray]:
-    """u_1, ..., u_k, w with every y over the standard basis; neuron (pair, y_1, ..., y_(k-1))."""
+    """Return u_1, ..., u_k, w with every y over the standard basis."""
     n, size, _ = rho.shape
     pairs = len(x)
     shape = (n, pairs, *(size,) * (inputs - 1))
@@ -137,7 +139,7 @@ def _chains(rho: np.ndarray, x: np.ndarray, z: np.ndarray, inputs: int) -> list[
 
 
 def _signed(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Every neuron with all signs of u_2, ..., u_k, and their product on w."""
+    """Repeat every neuron with all signs of u_2, ..., u_k, and their product on w."""
     *inputs, answers = weights
     patterns = [(1, *signs) for signs in itertools.product((1, -1), repeat=len(inputs) - 1)]
     return [
@@ -147,9 +149,10 @@ def _signed(weights: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _turning(irrep: IrrepClass, inputs: int) -> list[np.ndarray]:
-    """Neurons l = 0, ..., 2 * 3^(k-1) - 1 whose phases turn by 1, 3, ..., 3^(k-2), 4 * 3^(k-2).
+    """Return 2 * 3^(k-1) neurons with phases that turn by 1, 3, ..., 3^(k-2), 4 * 3^(k-2).
 
-    In units of 2 pi / (2 * 3^(k-1)) a step of l; the output turns by their sum. A product of cosines
+    In units of 2 pi / (2 * 3^(k-1)) a step of l; the output turns by their sum. A product of
+    cosines
     with signs s_j of the phases averages to zero over l unless sum_j s_j turn_j = s_w turn_w modulo
     2 * 3^(k-1), which leaves those of u_1 ... u_k w.
     """

@@ -1,4 +1,4 @@
-"""The exact infinite-width minimum of the penalized cross-entropy, at any penalty strength."""
+"""Exact infinite-width minimum of the penalized cross-entropy at a penalty strength."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class PenalizedMinimum:
     Attributes
     ----------
     amplitudes
-        s_rho = g_rho M_rho, the logit amplitude of each irrep class.
+        Logit amplitude s_rho = g_rho M_rho of each irrep class.
     masses
-        M_rho, each irrep class's part of sum ||omega||^3.
+        Part M_rho of each irrep class in sum ||omega||^3.
     loss
         Mean cross-entropy, without the penalty.
     norm
-        sum_rho M_rho.
+        Sum of the masses, sum_rho M_rho.
     margin
-        min_C (A s)_C, the least logit difference.
+        Least logit difference min_C (A s)_C.
     lower_bound
         Value of a feasible point of the dual: no network has a smaller objective.
     gap
@@ -54,7 +54,12 @@ class PenalizedMinimum:
 
 
 def collapse_penalty(program: ClassProgram) -> float:
-    """lambda_c = max_rho g_rho: at this strength and above the minimum is the zero network.
+    """Return the strength lambda_c = max_rho g_rho from which on the minimum is zero.
+
+    Parameters
+    ----------
+    program
+        Class program of the group.
 
     Examples
     --------
@@ -66,12 +71,13 @@ def collapse_penalty(program: ClassProgram) -> float:
 
 
 def minimize_penalized_loss(program: ClassProgram, strength: float) -> PenalizedMinimum:
-    """Infinite-width minimum of cross-entropy + strength * sum_i ||omega_i||^3 on a group.
+    """Return the infinite-width minimum of cross-entropy + strength * sum_i ||omega_i||^3.
 
         min_{M >= 0} log sum_{z in G} exp(-sum_rho g_rho M_rho (1 - Re chi_rho(z)/d_rho))
                      + strength * sum_rho M_rho
 
-    Solved by Newton's method, with the sign constraints kept in each quadratic model (by nonnegative
+    Solved by Newton's method, with the sign constraints kept in each quadratic model (by
+    nonnegative
     least squares where a plain step would leave them). The dual
 
         max_p  H(p)  subject to  (A^T p)_rho <= strength / g_rho,  p >= 0,  sum_C p_C <= 1
@@ -81,20 +87,20 @@ def minimize_penalized_loss(program: ClassProgram, strength: float) -> Penalized
     Parameters
     ----------
     program
-        The group's class program.
+        Class program of the group.
     strength
-        lambda, finite and positive.
+        Penalty strength lambda, finite and positive.
 
     Returns
     -------
     PenalizedMinimum
-        With a relative gap of about 1e-14. At absurdly small strengths, where probabilities of wrong
-        answers vanish in float64, the gap is wider, and says so.
+        Minimum with a relative gap of about 1e-14. The gap is wider at extremely small strengths,
+        where probabilities of wrong answers vanish in float64.
 
     Raises
     ------
     ValueError
-        If the strength is not a finite positive number.
+        The strength is not a finite positive number.
 
     Notes
     -----
@@ -160,7 +166,7 @@ class _Problem:
 
 
 def _start(program: ClassProgram, strength: float) -> np.ndarray:
-    """Best point along the masses that treat all wrong answers alike; exact for C_p."""
+    """Return the best point along the equalizing masses; exact for C_p."""
     masses, n = closed_form_masses(program), program.group_order
     margin = program.scale * float((program.payoff @ masses).min())
     norm = symmetric_optimum(n, margin, strength)[1]
@@ -200,7 +206,7 @@ def _newton(problem: _Problem, s: np.ndarray) -> np.ndarray:
 
 
 def _target(problem: _Problem, s: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Minimum over s' >= 0 of the quadratic model at s."""
+    """Return the minimum over s' >= 0 of the quadratic model at s."""
     root = problem.hessian_root(s)
     free = (s > 0) | (gradient < 0)
     target = np.zeros_like(s)

@@ -1,4 +1,4 @@
-"""The maximum margin of a group, as the value of a small matrix game."""
+"""Maximum margin of a group, as the value of a small matrix game."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ class MarginSolution:
 
 
 def solve_margin(program: ClassProgram, *, use_closed_form: bool = True) -> MarginSolution:
-    """Maximum margin and the shares of the irreps in maximum-margin networks.
+    """Return the maximum margin and the shares of the irreps in maximum-margin networks.
 
-    gamma* = scale * t*, with t* the value of the matrix game B[C, rho] = (1 - Re chi_rho(C)/d) / c_rho:
+    gamma* = scale * t*, with t* the value of the matrix game B[C, rho] = (1 - Re chi_rho(C)/d) /
+    c_rho:
 
         t* = min_tau max_rho (tau B)_rho = max_m min_C (B m)_C
 
@@ -58,16 +59,16 @@ def solve_margin(program: ClassProgram, *, use_closed_form: bool = True) -> Marg
     Parameters
     ----------
     program
-        The group's class program.
+        Class program of the group.
     use_closed_form
-        Whether to take the explicit solution where it is known to be the only one; otherwise the
-        linear program is solved there too.
+        Whether to return the explicit solution where it is known to be unique; otherwise the linear
+        program is solved there too.
 
     Returns
     -------
     MarginSolution
-        With a certificate whose relative gap is about 1e-15. Where solvers fail the gap is wider, as
-        the certificate says, or shares are nan.
+        Solution with a certificate whose relative gap is about 1e-15. If solvers fail, the
+        certificate has a wider gap, or shares are NaN.
 
     Notes
     -----
@@ -100,7 +101,7 @@ def solve_margin(program: ClassProgram, *, use_closed_form: bool = True) -> Marg
 
 
 def _solve_game(program: ClassProgram) -> Certificate:
-    """Best certificate of all methods, taken at once where its bounds meet to machine precision."""
+    """Return the best certificate of all solvers, stopping at machine precision."""
     # every tau and every m are valid: these are for a program that no method solves; equal masses
     # have a positive margin, also where the others' is lost to rounding, as with many inputs
     tau = np.maximum(equalizing_distribution(program), 0.0)
@@ -132,7 +133,7 @@ def _solve_game(program: ClassProgram) -> Certificate:
 
 
 def _in_units(program: ClassProgram, bounds: Certificate) -> Float[np.ndarray, "class irrep"]:
-    """The game in units of its value's lower bound: with many inputs the value is tiny."""
+    """Scale the game by a lower bound of its value, which is tiny with many inputs."""
     return program.payoff * (program.scale / bounds.lower)
 
 

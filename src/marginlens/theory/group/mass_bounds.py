@@ -1,4 +1,4 @@
-"""Bounds on any network from the masses of its features: least cross-entropy, greatest margin."""
+"""Bounds on any network from its feature masses: least cross-entropy, greatest margin."""
 
 from __future__ import annotations
 
@@ -90,16 +90,16 @@ class GroupMassBounds:
 class ParityMassBounds:
     """Bounds for the product of k bits, with x^k.
 
-    A neuron with shares e_j of its input energy on the k coordinates earns at most
-    prod_j sqrt(k e_j) <= k (prod_j e_j)^(1/k) of the best neuron of its norm, which is concave: all
-    neurons together earn at most k times the geometric mean of the coordinates' masses.
+    The gain of a neuron with shares e_j of its input energy on the k coordinates is at most prod_j
+    sqrt(k e_j) <= k (prod_j e_j)^(1/k) of the gain of the best neuron of its norm. This is concave,
+    so the total gain is at most k times the geometric mean of the coordinates' masses.
 
     Attributes
     ----------
     bits
         Length n of the inputs.
     subset
-        The k coordinates whose product is the answer.
+        Relevant coordinates, k of them, whose product is the answer.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The network that memorizes the table: what Fourier features have to beat."""
+"""Memorizing network: the baseline that Fourier features have to beat."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ _POWERS: dict[Centred, float] = {"none": 0.0, "output": -0.5, "all": -1.5}
 
 
 def memorizing_margin(order: int, *, centred: Centred = "all") -> float:
-    """Normalized L_{2,3} margin of the memorizing network with x^2.
+    """Return the normalized L_{2,3} margin of the memorizing network with x^2.
 
-    2 / (3 sqrt(3) n^2) from indicators; (1 - 1/n)^(-1/2) times that where w, and (1 - 1/n)^(-3/2)
-    times that where each of u, v and w has its mean removed, which costs norm and earns nothing.
+    The margin of indicators is 2 / (3 sqrt(3) n^2). Removing the mean of w multiplies it by (1 -
+    1/n)^(-1/2), and removing the means of u, v and w by (1 - 1/n)^(-3/2), since a mean has norm but
+    no gain.
 
     Parameters
     ----------
     order
-        n, at least 2.
+        Order n of the group, at least 2.
     centred
-        What has its mean removed: ``"none"``, ``"output"`` or ``"all"``.
+        Vectors with their mean removed: ``"none"``, ``"output"`` or ``"all"``.
 
     Raises
     ------
     ValueError
-        If the order is below 2.
+        The order is below 2.
 
     Notes
     -----
@@ -56,29 +57,29 @@ def memorizing_margin(order: int, *, centred: Centred = "all") -> float:
 def memorizing_weights(
     labels: Int[np.ndarray, "first second"], *, centred: Centred = "all"
 ) -> tuple[Float[np.ndarray, "element neuron"], ...]:
-    """Weights u, v, w of a neuron (delta_a, delta_b, delta_label) for each pair of inputs.
+    """Return weights u, v, w of one neuron (delta_a, delta_b, delta_label) per pair of inputs.
 
-    Where the labels form a Latin square, as in a group, the n^2 neurons are enough: each wrong label
-    collects u^2 from one neuron of a's row and v^2 from one of b's column, and so does the right one,
-    whose own neuron has (u + v)^2 = 4 u^2. Other labels need each neuron's partner (u, -v, -w), which
-    leaves 4 u v w; u and v then stay indicators, as do not centred ones.
+    For labels that form a Latin square, as in a group, n^2 neurons suffice: each wrong label
+    collects u^2 from one neuron of a's row and v^2 from one of b's column, and so does the right
+    one, whose own neuron has (u + v)^2 = 4 u^2. Other labels require each neuron's partner (u, -v,
+    -w), which leaves 4 u v w; u and v then stay indicators.
 
     Parameters
     ----------
     labels
-        The answer to each pair, from 0; nothing else about them is used.
+        Answer to each pair, from 0, shape (n, n); arbitrary otherwise.
     centred
-        What has its mean removed, see :func:`memorizing_margin`.
+        Vectors with their mean removed, see :func:`memorizing_margin`.
 
     Returns
     -------
-    tuple
-        u, v and w with sum over neurons of ||omega||^3 = 1.
+    tuple of Float[np.ndarray, "element neuron"]
+        Weights u, v and w with sum over neurons of ||omega||^3 = 1.
 
     Raises
     ------
     ValueError
-        If the labels are no Latin square and u and v are to be centred.
+        The labels are not a Latin square, and u and v are to be centred.
 
     Notes
     -----
@@ -119,16 +120,16 @@ def memorizing_weights(
 
 @dataclass(frozen=True, eq=False)
 class MemorizingComparison:
-    """Memorizing networks against maximum-margin ones.
+    """Comparison of memorizing networks with maximum-margin ones.
 
     Attributes
     ----------
     names, orders
-        Of the groups.
+        Name and order of each group.
     margins
-        gamma*.
+        Maximum margin gamma* of each group.
     memorizing
-        Normalized margin of the centred memorizing network, found by evaluating it on every row.
+        Normalized margin of the centred memorizing network, evaluated on every row.
     """
 
     names: tuple[str, ...]
@@ -143,16 +144,22 @@ class MemorizingComparison:
 
 
 def compare_memorizing(groups: Sequence[FiniteGroup]) -> MemorizingComparison:
-    """Memorizing against the maximum margin, group by group.
+    """Compare the memorizing network with the maximum margin, group by group.
 
-    The ratio is n / ((n - 1)^(3/2) t*), where t* is the value of the margin's matrix game; where the
+    The ratio is n / ((n - 1)^(3/2) t*), where t* is the value of the margin's matrix game; where
+    the
     closed form holds that is sum_{rho != 1} d^2 c / (n - 1)^(3/2), and on C_p, p odd,
     sqrt(2 / (p - 1)): 1 for p = 3, where memorizing is as good as anything, and falling.
+
+    Parameters
+    ----------
+    groups
+        Finite groups of at least two elements.
 
     Raises
     ------
     ValueError
-        If a group has one element.
+        A group has one element.
 
     Notes
     -----

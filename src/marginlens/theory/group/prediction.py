@@ -40,7 +40,19 @@ _LISTED = 8  # names in a sentence
 def predict_group(
     task: Task, group: FiniteGroup | CharacterTable, activation: Activation, penalty: Penalty | None
 ) -> Prediction:
-    """Prediction for the product of k factors in a group, with x^k."""
+    """Return the prediction for the product of k factors in a group, with x^k.
+
+    Parameters
+    ----------
+    task
+        Task of the product of k factors.
+    group
+        Finite group, or its character table.
+    activation
+        Activation x^k of the network.
+    penalty
+        Penalty of the training, or ``None`` for its limit.
+    """
     program, solution = _solved(group, task.factors)
     theorem9 = theorem9_applies(group)
     homogeneous = is_homogeneous(penalty, activation)
@@ -102,7 +114,19 @@ def _solved(
 def group_at_penalty(
     task: Task, program: ClassProgram, margin: float, strength: float
 ) -> AtPenalty:
-    """The minimum at a positive strength, for the group's program and its maximum margin."""
+    """Return the minimum at a positive strength for a group's program and maximum margin.
+
+    Parameters
+    ----------
+    task
+        Task of the product of k factors.
+    program
+        Class program of the group.
+    margin
+        Maximum margin gamma* of the group.
+    strength
+        Penalty strength lambda, positive.
+    """
     minimum = minimize_penalized_loss(program, strength)
     live = minimum.norm > 0
     shares = minimum.masses / minimum.norm if live else minimum.masses
@@ -136,7 +160,7 @@ def _feature(
 
 
 def _undetermined(task: Task, solution: MarginSolution) -> str:
-    """A sentence on what the solvers left open; empty if nothing is."""
+    """Return the sentence on shares that solvers left undetermined; empty if all are proved."""
     certificate = solution.certificate
     if certificate.gap > SOLVED_GAP:
         return (
@@ -163,7 +187,7 @@ def _theorem(group: FiniteGroup | CharacterTable, inputs: int, theorem9: bool) -
 
 
 def _absences(features: tuple[FeaturePrediction, ...], at_penalty: AtPenalty | None) -> str:
-    """A warning where the minimum at the penalty leaves out what its limit uses."""
+    """Return a warning if the minimum at the penalty omits features that its limit uses."""
     if at_penalty is None or at_penalty.norm == 0:
         return ""
     absent = [

@@ -1,4 +1,4 @@
-"""Least and greatest share of each irrep over all maximum-margin networks, each with a proof."""
+"""Least and greatest share of each irrep over all maximum-margin networks, with proofs."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ def share_bounds(
     distribution: Float[np.ndarray, " class"],
     masses: Float[np.ndarray, " irrep"],
 ) -> ShareBounds:
-    """Range of each share over the optimal masses {m >= 0, sum m = 1, B m >= t*} of a solved game.
+    """Return the range of each share over the optimal masses of a solved game.
 
-    A solver only suggests: a bound counts once a feasible point attains it and multipliers prove it.
-    For the least value of e . m, multipliers y >= 0 of the rows prove that
+    The optimal masses are {m >= 0, sum m = 1, B m >= t*}. A solver only suggests bounds: one counts
+    once a feasible point attains it and multipliers prove it. For the least value of e . m,
+    multipliers y >= 0 of the rows prove that
 
         e . m >= t* sum_C y_C + min_rho (e - y B)_rho
 
@@ -53,11 +54,11 @@ def share_bounds(
     Parameters
     ----------
     payoff
-        B, the game's matrix.
+        Payoff matrix B of the game, shape (class, irrep).
     distribution
-        tau, an optimal distribution on wrong answers.
+        Optimal distribution tau on wrong answers, shape (class,).
     masses
-        m, optimal masses.
+        Optimal masses m, shape (irrep,).
 
     Notes
     -----
@@ -85,7 +86,10 @@ def share_bounds(
 
 
 def _least_value(face: _Face, sign: float, index: int, points: list[np.ndarray]) -> float:
-    """Least value of sign * m_index over the face, or nan if it was not proved; adds to ``points``."""
+    """Return the least value of sign * m_index over the face, or NaN without a proof.
+
+    The optimal points are appended to ``points``.
+    """
     objective = np.zeros(len(face.masses))
     objective[index] = sign
     attained = min(float(objective @ point) for point in points)
@@ -105,11 +109,11 @@ def _least_value(face: _Face, sign: float, index: int, points: list[np.ndarray])
 
 @dataclass(frozen=True, eq=False)
 class _Face:
-    """The optimal masses, as m + N z with sides (L z >= -slacks).
+    """Optimal masses, as m + N z with sides (L z >= -slacks).
 
-    Complementary slackness with the one optimal tau at hand fixes most of m: irreps that earn less
-    than the most against tau carry nothing, and every class that tau uses is tight. N spans the
-    directions that these equations leave free, often none.
+    Complementary slackness with one optimal tau fixes most of m: irreps with less than the greatest
+    gain against tau have mass zero, and every class that tau uses is tight. N spans the directions
+    that these equations leave free; it is often empty.
     """
 
     payoff: np.ndarray
@@ -165,21 +169,22 @@ class _Face:
         return np.linalg.pinv(self.equations.T, rcond=_RANK)
 
     def point(self, z: np.ndarray) -> Float[np.ndarray, " irrep"]:
-        """The masses m + N z, on the simplex."""
+        """Masses m + N z, on the simplex."""
         masses = self.masses.copy()
         masses[self.free] += self.directions @ z
         masses = np.maximum(masses, 0.0)
         return masses / masses.sum()
 
     def holds(self, point: np.ndarray) -> bool:
-        """Whether masses are optimal, up to what a solver rounds."""
+        """Return whether masses are optimal, up to the rounding of a solver."""
         return bool((self.payoff @ point).min() >= self.value * (1.0 - _FEASIBLE))
 
     def lower_bound(self, objective: np.ndarray, multipliers: np.ndarray) -> float:
-        """Proved lower bound of objective . m over the face, whatever the multipliers of the sides.
+        """Return a proved lower bound of objective . m over the face, for any multipliers.
 
-        They are completed to multipliers of all rows: those of the equations by least squares, and
-        then as much of tau as makes all of them positive, which costs nothing, tau being optimal.
+        The multipliers of the sides are completed to multipliers of all rows: those of the
+        equations by least squares, and then by a multiple of tau that makes all of them positive.
+        That does not weaken the bound, since tau is optimal.
         """
         count = int(self.free.sum())
         y = np.zeros(len(self.payoff))

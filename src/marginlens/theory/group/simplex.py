@@ -1,4 +1,4 @@
-"""Pairs of vectors whose matrix coefficients of a real irrep form a basis or a regular simplex."""
+"""Vector pairs whose matrix coefficients of a real irrep form a basis or a simplex."""
 
 from __future__ import annotations
 
@@ -35,16 +35,19 @@ def orthogonal_pairs(
 def simplex_pairs(
     rho: Float[np.ndarray, "element row column"], kind: str
 ) -> tuple[Vectors, Vectors]:
-    """Pairs (x, z) of unit vectors whose functions <x, rho(.) z> form a regular simplex.
+    """Return pairs (x, z) of unit vectors whose functions <x, rho(.) z> form a simplex.
 
-    With D the dimension of the space of functions, x_l and z_l turn with l = 0, ..., D at frequencies
+    With D the dimension of the space of functions, x_l and z_l turn with l = 0, ..., D at
+    frequencies
     (in units of 2 pi / (D + 1)) chosen so that the inner product of functions l and m is
     sum_t cos(t (l - m)) / D over all t = 1, ..., D: that is -1/D for l != m.
 
     Parameters
     ----------
-    rho, kind
-        As in :func:`orthogonal_pairs`.
+    kind
+        Type of the irrep: ``"real"``, ``"complex"`` or ``"quaternionic"``.
+    rho
+        Matrices of a real irrep, shape (element, row, column).
 
     Notes
     -----
@@ -54,10 +57,11 @@ def simplex_pairs(
 
 
 def _commutant_units(rho: np.ndarray, kind: str) -> list[np.ndarray]:
-    """Anticommuting orthogonal matrices of square -1 that commute with a real irrep.
+    """Return anticommuting orthogonal matrices of square -1 that commute with a real irrep.
 
-    None for the real type, one (multiplication by i) for the complex type, two for the quaternionic.
-    They are averages over the group of antisymmetric matrices, so they are exact to rounding.
+    The real type has zero of them, the complex type one (multiplication by i), and the quaternionic
+    type two. They are averages over the group of antisymmetric matrices, so they are exact to
+    rounding.
     """
     count = {"real": 0, "complex": 1, "quaternionic": 2}[kind]
     size = rho.shape[1]
@@ -98,7 +102,10 @@ def _algebra(units: list[np.ndarray], size: int) -> list[np.ndarray]:
 
 
 def _real_simplex(units: list[np.ndarray], size: int) -> tuple[Vectors, Vectors]:
-    """Frequencies S of x and T of z, closed under negation, with S + T = {1, ..., d^2} mod d^2+1."""
+    """Return frequencies S of x and T of z with S + T = {1, ..., d^2} mod d^2+1.
+
+    Both sets are closed under negation.
+    """
     count = size**2 + 1
     if size % 2 == 0:
         odd = np.arange(1, size, 2)
@@ -112,7 +119,7 @@ def _real_simplex(units: list[np.ndarray], size: int) -> tuple[Vectors, Vectors]
 
 
 def _turn(frequencies: np.ndarray, count: int, size: int | None = None) -> np.ndarray:
-    """Rows (cos, sin) of each frequency, l = 0 .. count-1, each pair of squared length 2 / size."""
+    """Return rows (cos, sin) of each frequency, each pair of squared length 2 / size."""
     angles = 2 * np.pi / count * np.outer(np.arange(count), frequencies)
     size = 2 * len(frequencies) if size is None else size
     return np.hstack([np.cos(angles), np.sin(angles)]) * math.sqrt(2.0 / size)

@@ -1,4 +1,4 @@
-"""When a frequency of a neuron takes off: three waves that drive each other."""
+"""Blow-up time of a neuron's frequency: three resonant waves."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Reals = Float[np.ndarray, "*shape"]
 
 
 def growth_time(u: Reals, v: Reals, w: Reals, misalignment: Reals) -> Reals:
-    r"""Time at which one frequency of a neuron becomes infinite, from its start alone.
+    r"""Return the time at which one frequency of a neuron becomes infinite, from its start.
 
-    While the logits are still small, gradient flow of the mean cross-entropy over the whole table of
-    $C_n$, with $\sigma(x) = x^2$, moves every neuron and every frequency on its own: with
-    $\hat u = \sum_j u(j)\,e^{-2\pi i k j/n}$, and $\tau = 2t/n^2$,
+    While the logits are small, gradient flow of the mean cross-entropy over the whole table of
+    $C_n$, with $\sigma(x) = x^2$, moves every neuron and every frequency on its own: with $\hat u =
+    \sum_j u(j)\,e^{-2\pi i k j/n}$, and $\tau = 2t/n^2$,
 
     $$\hat u' = \bar{\hat v}\,\hat w,\qquad \hat v' = \bar{\hat u}\,\hat w,\qquad
     \hat w' = \hat u\,\hat v .$$
 
-    These are three waves in resonance. With $A, B, C$ the magnitudes and
-    $D = \theta_u + \theta_v - \theta_w$ the misalignment, $A' = BC\cos D$ and so on, and
-    $A^2 - B^2$, $A^2 - C^2$ and $ABC\sin D$ stay what they are. So all three squares gain the same
-    $x$, with $(x'/2)^2 = (A^2+x)(B^2+x)(C^2+x) - (ABC\sin D)^2 = (x+z_1)(x+z_2)(x+z_3)$ and $A, B, C$
-    those of the start, and $x$ is infinite after
+    These are three waves in resonance. With $A, B, C$ the magnitudes and $D = \theta_u + \theta_v -
+    \theta_w$ the misalignment, $A' = BC\cos D$ and so on, and $A^2 - B^2$, $A^2 - C^2$ and $ABC\sin
+    D$ are conserved. So all three squares gain the same $x$, with $(x'/2)^2 = (A^2+x)(B^2+x)(C^2+x)
+    - (ABC\sin D)^2 = (x+z_1)(x+z_2)(x+z_3)$ and $A, B, C$ those of the start, and $x$ is infinite
+    after
 
     $$\int_0^\infty \frac{dx}{2\sqrt{(x+z_1)(x+z_2)(x+z_3)}} = R_F(z_1, z_2, z_3),$$
 
@@ -37,25 +37,28 @@ def growth_time(u: Reals, v: Reals, w: Reals, misalignment: Reals) -> Reals:
     Parameters
     ----------
     u, v, w
-        $A, B, C \ge 0$, of any one shape.
+        Magnitudes $A, B, C \ge 0$, all of one shape.
     misalignment
-        $D$ in radians, of the same shape.
+        Angle $D$ in radians, of the same shape.
 
     Returns
     -------
-    The time in units of $\tau$; infinite where two magnitudes are 0.
+    Float[np.ndarray, "..."]
+        Time in units of $\tau$; infinite where two magnitudes are 0.
 
     Raises
     ------
     ValueError
-        If a magnitude is negative.
+        A magnitude is negative.
 
     Notes
     -----
     That a ticket of large magnitude and small misalignment wins is from He, Wang, Chen & Yang 2026,
     *On the Mechanism and Dynamics of Modular Addition*; the closed form is that of the explosive
-    three-wave interaction. Weight decay multiplies all waves of a neuron by the same factor of time,
-    and so does a residual that shrinks at all frequencies alike: neither changes which of a neuron's
+    three-wave interaction. Weight decay multiplies all waves of a neuron by the same factor of
+    time,
+    and so does a residual that shrinks at all frequencies alike: neither changes which of a
+    neuron's
     frequencies is first.
 
     Examples
@@ -89,7 +92,7 @@ def growth_time(u: Reals, v: Reals, w: Reals, misalignment: Reals) -> Reals:
 
 
 def _least_root(one: Reals, two: Reals, three: Reals) -> Reals:
-    """Least root of z^3 - one z^2 + two z - three: Newton from 0, which rises to it and stops there."""
+    """Return the least root of z^3 - one z^2 + two z - three, by Newton's method from 0."""
     z = np.zeros_like(one)
     for _ in range(_NEWTON_STEPS):
         value = ((z - one) * z + two) * z - three
@@ -99,5 +102,5 @@ def _least_root(one: Reals, two: Reals, three: Reals) -> Reals:
 
 
 def _right_of_zero(z: Complex[np.ndarray, "*shape"]) -> Complex[np.ndarray, "*shape"]:
-    """A difference of roots that rounding made a negative real number, which has no square root."""
+    """Clip to 0 a difference of roots that rounding made negative."""
     return np.where((np.imag(z) == 0) & (np.real(z) < 0), 0, z)

@@ -1,7 +1,7 @@
-"""The two sides of a certificate, recomputed from a Cayley table without any irrep.
+"""Verification of a certificate from a Cayley table, without irreps.
 
-Whoever distrusts characters, irreps and linear programs needs only what is here: a table, a network
-and a distribution over wrong answers. Nothing in this file reads a character.
+The check is independent of characters, irreps and linear programs. It needs a table, a network and
+a distribution over wrong answers.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ Table = Int[np.ndarray, "element element"]
 
 @dataclass(frozen=True)
 class Verification(Displayed):
-    """What the recomputation found.
+    """Result of verifying a certificate: both bounds, recomputed.
 
     Attributes
     ----------
     lower
-        Normalized margin of the network over every row of its table: no more is needed to know that
-        the maximum margin is at least this.
+        Normalized margin of the network over every row of its table: proof that the maximum margin
+        is at least this.
     upper
-        Bound on what any neuron of norm one earns against the distribution, hence on the margin of
+        Bound on the gain of any neuron of norm one against the distribution, hence on the margin of
         every network.
     attained
-        The most that a neuron of the network earns, per unit of norm: a lower bound on ``upper``.
+        Greatest gain of a neuron of the network, per unit of norm: a lower bound on ``upper``.
     ideals
-        Dimension, least multiplicity N and kappa of each isotypic ideal that was found.
+        Dimension, least multiplicity N and kappa of each isotypic ideal.
     neurons, rows
-        Of the network, and of its table.
+        Number of neurons of the network, and number of rows of its table.
     residual
         Largest deviation of a quantity that should vanish exactly: of tau from a class function, of
         the convolution by tau from a scalar on an ideal.
@@ -71,7 +71,13 @@ class Verification(Displayed):
         return (self.upper - self.lower) / self.upper
 
     def holds(self, tolerance: float = 1e-9) -> bool:
-        """Whether both bounds, and the best neuron between them, meet to a relative tolerance."""
+        """Return whether both bounds and the best neuron's gain agree to a tolerance.
+
+        Parameters
+        ----------
+        tolerance
+            Greatest accepted relative difference.
+        """
         return (
             abs(self.gap) <= tolerance
             and abs(self.attained / self.upper - 1.0) <= tolerance
@@ -82,22 +88,23 @@ class Verification(Displayed):
 def verify_bounds(
     table: Table, weights: tuple[Weights, ...], distribution: Float[np.ndarray, " element"]
 ) -> Verification:
-    """Recompute a network's margin and the best neuron's value against a distribution.
+    """Recompute a network's margin and the best neuron's gain against a distribution.
 
     Parameters
     ----------
     table
-        The Cayley table; row a, column b holds a b.
+        Cayley table, shape (element, element); row a, column b holds a b.
     weights
-        u_1, ..., u_k and w of the network, each (element, neuron); the activation is x^k.
+        Weights u_1, ..., u_k and w of the network, each of shape (element, neuron); the activation
+        is x^k.
     distribution
-        tau: the probability of each element z of being what a wrong answer a_1 ... a_k z is off by.
+        Probability tau(z) that a wrong answer is a_1 ... a_k z, shape (element,).
 
     Raises
     ------
     ValueError
-        If the shapes do not belong together, a weight is not finite or all are zero, tau is not a
-        distribution on z != 1, or the table would take more work than ``GREATEST_WORK``.
+        The shapes are inconsistent, a weight is not finite, all weights are zero, tau is not a
+        distribution on z != 1, or the work exceeds ``GREATEST_WORK``.
 
     Notes
     -----
@@ -152,10 +159,20 @@ def verify_bounds(
 def require_work(n: int, inputs: int, neurons: int) -> None:
     """Refuse a network whose evaluation on every row would take too long.
 
+    Parameters
+    ----------
+    n
+        Order of the group.
+    inputs
+        Number k of factors of the product.
+    neurons
+        Number of neurons of the network.
+
     Raises
     ------
     ValueError
-        If it takes more multiplications than ``GREATEST_WORK``, with the number.
+        The evaluation takes more multiplications than ``GREATEST_WORK``; the message has their
+        number.
     """
     work = float(n) ** (inputs + 1) * neurons
     if work > GREATEST_WORK:
@@ -166,7 +183,15 @@ def require_work(n: int, inputs: int, neurons: int) -> None:
 
 
 def network_margin(table: Table, weights: tuple[Weights, ...]) -> float:
-    """Least lead of the right answer over every row (a_1, ..., a_k) and every wrong answer."""
+    """Return the least lead of the right answer over all rows and wrong answers.
+
+    Parameters
+    ----------
+    table
+        Cayley table, shape (element, element).
+    weights
+        Weights u_1, ..., u_k and w, each of shape (element, neuron).
+    """
     least = math.inf
     for hidden, answers in _rows(table, weights):
         logits = hidden @ weights[-1].T
@@ -180,9 +205,19 @@ def network_margin(table: Table, weights: tuple[Weights, ...]) -> float:
 def neuron_earnings(
     table: Table, weights: tuple[Weights, ...], distribution: Float[np.ndarray, " element"]
 ) -> Float[np.ndarray, " neuron"]:
-    """Mean over rows of (sum_j u_j)^k (w(answer) - sum_z tau(z) w(answer z)), per unit of norm.
+    """Return each neuron's mean gain against a distribution, per unit of norm.
 
-    A neuron whose weights are all zero earns nothing.
+    The gain is the mean over rows of (sum_j u_j)^k (w(answer) - sum_z tau(z) w(answer z)); it is 0
+    for a neuron of zero weights.
+
+    Parameters
+    ----------
+    table
+        Cayley table, shape (element, element).
+    weights
+        Weights u_1, ..., u_k and w, each of shape (element, neuron).
+    distribution
+        Probability tau(z) of each element z, shape (element,).
     """
     shifted = weights[-1] - sum(
         tau * weights[-1][table[:, z]] for z, tau in enumerate(distribution.tolist()) if tau > 0
@@ -199,17 +234,27 @@ def neuron_earnings(
 def best_neuron_bound(
     table: Table, distribution: Float[np.ndarray, " element"], *, inputs: int = 2
 ) -> tuple[float, tuple[tuple[int, int, float], ...], float]:
-    """Bound on what a neuron of norm one can earn against a class function tau.
+    """Return a bound on the gain of a neuron of norm one against a class function tau.
 
     The group algebra splits into ideals V on which convolution by 1 - tau is a scalar kappa_V. A
-    left convolution by u in V has Frobenius norm sqrt(n) ||u||, and commutes with right translations,
-    so that its singular values come at least N_V times, N_V being the least dimension of a right
-    ideal in V: its operator norm is at most sqrt(n / N_V) ||u||. A neuron therefore earns at most
+    left convolution by u in V has Frobenius norm sqrt(n) ||u||, and commutes with right
+    translations, so that its singular values come at least N_V times, N_V being the least dimension
+    of a right ideal in V: its operator norm is at most sqrt(n / N_V) ||u||. The gain of a neuron is
+    therefore at most
 
         k! ((k+1) n)^(-(k+1)/2) max_V kappa_V / N_V^((k-1)/2).
 
     The ideals are the eigenspaces of a random central element, N_V the least multiplicity among the
     eigenvalues of a random symmetric element on V: both need the table alone.
+
+    Parameters
+    ----------
+    table
+        Cayley table, shape (element, element).
+    distribution
+        Probability tau(z) of each element z, shape (element,).
+    inputs
+        Number k of factors of the product.
 
     Returns
     -------
@@ -257,7 +302,7 @@ def best_neuron_bound(
 def _rows(
     table: np.ndarray, weights: tuple[np.ndarray, ...]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(sum_j u_j(a_j))^k and the answers, for blocks of rows that share all inputs but the last."""
+    """Yield (sum_j u_j(a_j))^k and the answers, for blocks of rows with the same first inputs."""
     n, neurons = weights[-1].shape
     k = len(weights) - 1
     prefixes = n ** (k - 1)

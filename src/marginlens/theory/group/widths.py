@@ -1,4 +1,4 @@
-"""How many neurons the explicit maximum-margin networks need."""
+"""Number of neurons of the explicit maximum-margin networks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ _COMMUTANT = {"real": 1, "complex": 2, "quaternionic": 4}
 
 
 def commutant_dimension(kind: str) -> int:
-    """Dimension 1, 2 or 4 of the algebra that commutes with a real irrep of this type.
+    """Return the dimension 1, 2 or 4 of the algebra that commutes with a real irrep.
+
+    Parameters
+    ----------
+    kind
+        Type of the irrep: ``"real"``, ``"complex"`` or ``"quaternionic"``.
 
     Raises
     ------
     ValueError
-        If the type is not ``"real"``, ``"complex"`` or ``"quaternionic"``.
+        The type is unknown.
 
     Examples
     --------
@@ -40,16 +45,25 @@ def commutant_dimension(kind: str) -> int:
 
 
 def turning_applies(degree: int, kind: str, inputs: int) -> bool:
-    """Whether an irrep class takes the construction of turning phases.
+    """Return whether the construction of turning phases applies to an irrep class.
 
-    It is for characters of complex type, with two inputs or more; with two inputs its six neurons
-    are a simplex.
+    It applies to characters of complex type with two inputs or more; with two inputs its six
+    neurons are a simplex.
+
+    Parameters
+    ----------
+    degree
+        Degree d of the complex irrep.
+    kind
+        Type of the irrep: ``"real"``, ``"complex"`` or ``"quaternionic"``.
+    inputs
+        Number k of factors of the product.
     """
     return degree == 1 and kind == "complex" and inputs >= 2
 
 
 def simplex_neurons(degree: int, kind: str, inputs: int = 2) -> int:
-    """Neurons of the smallest construction known here on one irrep class.
+    """Return the number of neurons of the smallest known construction on one irrep class.
 
     With two inputs the simplex, N (N^2 / delta + 1), where N is the degree of the real irrep (d for
     real type, else 2 d) and delta the dimension of its commutant: d^3 + d (real), 4 d^3 + 2 d
@@ -59,11 +73,11 @@ def simplex_neurons(degree: int, kind: str, inputs: int = 2) -> int:
     Parameters
     ----------
     degree
-        d, the complex degree.
+        Degree d of the complex irrep.
     kind
-        ``"real"``, ``"complex"`` or ``"quaternionic"``.
+        Type of the irrep: ``"real"``, ``"complex"`` or ``"quaternionic"``.
     inputs
-        k, the number of factors.
+        Number k of factors of the product.
 
     Notes
     -----
@@ -86,9 +100,19 @@ def simplex_neurons(degree: int, kind: str, inputs: int = 2) -> int:
 
 
 def sign_neurons(degree: int, kind: str, inputs: int = 2) -> int:
-    """Neurons of the sign construction on one irrep class: 2^(k-1) N^(k+1) / delta with k inputs.
+    """Return the number of neurons of the sign construction on one irrep class.
 
-    With two inputs 2 d^3 (real), 8 d^3 (complex pair), 4 d^3 (quaternionic).
+    With k inputs it is 2^(k-1) N^(k+1) / delta; with two inputs 2 d^3 (real), 8 d^3 (complex pair),
+    4 d^3 (quaternionic).
+
+    Parameters
+    ----------
+    degree
+        Degree d of the complex irrep.
+    kind
+        Type of the irrep: ``"real"``, ``"complex"`` or ``"quaternionic"``.
+    inputs
+        Number k of factors of the product.
 
     Examples
     --------
@@ -109,18 +133,18 @@ def construction_width(
     inputs: int = 2,
     method: str = "simplex",
 ) -> int:
-    """Neurons of the network that :func:`marginlens.theory.group_weights` makes.
+    """Return the number of neurons that :func:`marginlens.theory.group_weights` returns.
 
     Parameters
     ----------
     irreps
-        The nontrivial irrep classes.
+        Nontrivial irrep classes of the group.
     masses
-        Of each; those below the threshold of a share count as zero.
+        Mass of each irrep class; those below the threshold of a share count as zero.
     inputs
-        k, the number of factors.
+        Number k of factors of the product.
     method
-        ``"simplex"`` or ``"signs"``.
+        Construction to use: ``"simplex"`` or ``"signs"``.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Best single neurons of other activations, found by search, and their waveforms."""
+"""Numerically best single neurons of other activations, and their waveforms."""

@@ -24,45 +24,45 @@ Inputs = Float[np.ndarray, " two_orders"]
 
 @dataclass(frozen=True)
 class Profile:
-    """The gain of a neuron as a function of its input weights y = (u, v) alone.
+    """Gain of a neuron as a function of its input weights y = (u, v).
 
     With h(c) = sum_{a+b=c} sigma(u(a) + v(b)) the best output weights are w ~ h - mean(h), and
 
         G(y) = sum_c (h(c) - mean(h))^2 / ||y||^(2 degree)
 
-    is what is left to maximise. The linear part of sigma has a constant h, so an activation of degree
-    1 is taken as |x|.
+    remains to be maximised. The linear part of sigma has a constant h, so an activation of degree 1
+    is replaced by |x|.
 
     Parameters
     ----------
     order
         Order n of the group.
     activation
-        sigma.
+        Activation sigma of the neuron.
     """
 
     order: int
     activation: Activation
 
     def gain(self, y: Inputs) -> float:
-        """Log G(y)."""
+        """Return the logarithm of the gain, log G(y)."""
         centred = self.sums(y)
         centred -= centred.mean()
         with np.errstate(divide="ignore"):
             return float(np.log(centred @ centred) - self.activation.degree * np.log(y @ y))
 
     def sums(self, y: Inputs) -> Float[np.ndarray, " order"]:
-        """h(c), the sum of sigma(u(a) + v(b)) over a + b = c."""
+        """Return h(c), the sum of sigma(u(a) + v(b)) over a + b = c."""
         return self._along(self._sigma(self.before(y), 0.0))
 
     def before(self, y: Inputs) -> Float[np.ndarray, "order order"]:
-        """Preactivations u(a) + v(b)."""
+        """Return the preactivations u(a) + v(b)."""
         return y[: self.order, None] + y[None, self.order :]
 
     def slope(
         self, y: Inputs, smoothing: float = 0.0
     ) -> tuple[float, Float[np.ndarray, " two_orders"]]:
-        """-log G and its gradient; with |x| in sigma smoothed to sqrt(x^2 + smoothing^2)."""
+        """Return -log G and its gradient, with |x| smoothed to sqrt(x^2 + smoothing^2)."""
         norm = float(np.sqrt(y @ y))
         z = y / norm
         x = self.before(z)
@@ -77,7 +77,7 @@ class Profile:
         return -float(np.log(gain)), (gradient - z * (z @ gradient)) / norm
 
     def on_pairs(self, values: Float[np.ndarray, " order"]) -> Float[np.ndarray, "order order"]:
-        """values(a + b) at (a, b), as a view."""
+        """Return values(a + b) at (a, b), as a view."""
         return np.lib.stride_tricks.sliding_window_view(np.tile(values, 2)[:-1], self.order)
 
     def _parts(self) -> tuple[float, float]:
@@ -123,18 +123,19 @@ def ascend(
 ) -> Inputs:
     """Climb from a start to a local maximum of the gain, of norm one.
 
-    L-BFGS on the logarithm of the gain, which does not depend on scale. Below degree 2 the bend at 0 is
+    L-BFGS on the logarithm of the gain, which does not depend on scale. Below degree 2 the bend at
+    0 is
     too sharp for it: there |x| is smoothed ever less. For degree 1, where maxima lie on kinks, the
     result is polished on its active set (:func:`_on_active_set`).
 
     Parameters
     ----------
     profile
-        What is climbed.
+        Gain to maximise, with its group and activation.
     start
-        (u, v), not zero.
+        Initial input weights (u, v), not zero.
     basis
-        Orthonormal columns: stay in their span. Without, all of (u, v) is free.
+        Orthonormal columns of the subspace to search; by default the whole space of (u, v).
     """
 
     def climb(y: np.ndarray, smoothing: float, change: float) -> np.ndarray:
@@ -166,20 +167,19 @@ def ascend(
 def stationarity(
     profile: Profile, y: Inputs, zeros: Bool[np.ndarray, "order order"] | None = None
 ) -> float:
-    """How far y is from a stationary point of log G: largest entry of its gradient, y of norm one.
+    """Return the largest entry of the gradient of log G at y of norm one.
 
-    On a kink of |x| the slope may be any s in [-1, 1] (Clarke's generalized gradient): of all choices
-    at the given zeros the one with the least largest entry counts, which is a linear program;
-    nan if no solver solves it.
+    On a kink of |x| the slope may be any s in [-1, 1] (Clarke's generalized gradient): the choice
+    with the least largest entry counts, which is a linear program; NaN if every solver fails.
 
     Parameters
     ----------
     profile
-        What was climbed.
+        Gain that was maximised.
     y
-        (u, v).
+        Input weights (u, v), shape (2 n,).
     zeros
-        Pairs (a, b) that lie on a kink; only for degree 1.
+        Mask of pairs (a, b) on a kink, shape (n, n); only for degree 1.
     """
     z = y / np.linalg.norm(y)
     if zeros is None or not zeros.any():

@@ -1,4 +1,4 @@
-"""The best single neuron of addition modulo a prime, for any activation: found, not proved."""
+"""Numerical search for the best single neuron of addition modulo a prime."""
 
 from __future__ import annotations
 
@@ -24,29 +24,32 @@ _ZERO = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class BestNeuron(Displayed):
-    """The best neuron that was found, with the evidence that it is one.
+    """Best neuron that a search found, with evidence of its optimality.
 
     Attributes
     ----------
     order
-        Order p of the cyclic group, a prime.
+        Prime order p of the cyclic group.
     activation
-        Name of sigma.
+        Name of the activation sigma.
     value
-        gamma*(sigma) if no better neuron exists: the normalized margin, in the norm L_{2,degree+1}, of
-        the network of all its images under translations and automorphisms. In any case a lower bound.
+        gamma*(sigma) if no better neuron exists: the normalized margin, in the norm L_{2,degree+1},
+        of
+        the network of all its images under translations and automorphisms. In any case a lower
+        bound.
     u, v, w
-        Weights, ||(u, v, w)|| = 1, at the powers 0, 1, ..., p - 1 of a generator. Of all images of the
-        neuron the one is shown whose u has frequency 1, with phases of u and v next to 0.
+        Weights at the powers 0, 1, ..., p - 1 of a generator, with ||(u, v, w)|| = 1. The
+        representative has frequency 1 in u and phases of u and v next to 0.
     starts, found
-        Ascents, and how many of them ended at ``value``, to 1e-9 of it.
+        Number of ascents, and number of them that ended at ``value`` to a relative 1e-9.
     values
-        Where each ascent ended; the first two start near a cosine and near a delta.
+        Value at the end of each ascent; the first two start near a cosine and near a delta.
     stationarity
         Largest entry of the gradient of the squared norm of the outputs, logarithmically, in (u, v)
         of norm one; at kinks the one nearest to 0 in Clarke's generalized gradient counts.
     kinks
-        Pairs (a, b) with preactivation exactly 0, on the kink of an activation of degree 1; else 0.
+        Number of pairs (a, b) with preactivation exactly 0, on the kink of an activation of degree
+        1; else 0.
     """
 
     order: int
@@ -67,7 +70,7 @@ class BestNeuron(Displayed):
         return min(self.values)
 
     def describe(self) -> str:
-        """What the value is, in words that promise no more than was done."""
+        """Describe the value and the evidence for it in a sentence."""
         return f"numerical: a maximum found by {self.found} of {self.starts} starts, not proved"
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,13 +82,14 @@ class BestNeuron(Displayed):
 def best_neuron(
     order: int, activation: Activation | str, *, starts: int | None = None, seed: int = 0
 ) -> BestNeuron:
-    """Maximise what one neuron earns against the uniform distribution on wrong answers.
+    """Search for the neuron of greatest gain against the uniform wrong answers.
 
     The maximum over ||(u, v, w)|| = 1 of
 
         mean_{a,b} sigma(u(a) + v(b)) (w(a + b) - mean of the other p - 1 entries of w)
 
-    is gamma*(sigma): translations and, p being prime, automorphisms make the adversary's distribution
+    is gamma*(sigma): translations and, p being prime, automorphisms make the adversary's
+    distribution
     uniform, and the network of all images of a best neuron has the same margin on every row and
     answer. Given (u, v) the best w is explicit, so that the ascent is over (u, v) alone, from many
     starts. **The value is a maximum found, not proved.**
@@ -93,18 +97,19 @@ def best_neuron(
     Parameters
     ----------
     order
-        A prime p.
+        Prime order p of the cyclic group.
     activation
-        sigma: any but x.
+        Activation sigma, any but x.
     starts
-        Number of ascents; by default :func:`default_starts`. Start i is the same whatever their number.
+        Number of ascents; by default :func:`default_starts`. Start i does not depend on their
+        number.
     seed
-        Of the random starts.
+        Seed of the random starts.
 
     Raises
     ------
     ValueError
-        If the order is not prime, the activation is x or unknown, or there is no start.
+        The order is not prime, the activation is x or unknown, or `starts` is 0.
 
     Notes
     -----
@@ -135,7 +140,12 @@ def best_neuron(
 
 
 def default_starts(order: int) -> int:
-    """Number of ascents: 40 on small groups, fewer where each takes longer, at least 12.
+    """Return the default number of ascents: 40 on small groups, at least 12.
+
+    Parameters
+    ----------
+    order
+        Prime order p of the cyclic group.
 
     Examples
     --------
@@ -146,14 +156,23 @@ def default_starts(order: int) -> int:
 
 
 def neuron_value(order: int, activation: Activation, gain: float) -> float:
-    """Value of the best neuron of norm one whose (u, v) has this logarithmic gain.
+    """Return the value of the best neuron of norm one with a given logarithmic gain.
 
     With q the degree, ||(u, v)||^2 = q / (q + 1) is best, and the value is
 
         p / (p - 1) * (q^q / (q + 1)^(q + 1))^(1/2) * ||h - mean(h)|| / p^2
 
-    where h belongs to (u, v) of norm one. The part of |x| in sigma is (1 + sigma(-1)) / 2 for degree
-    1, whose linear part earns nothing.
+    where h belongs to (u, v) of norm one. The part of |x| in sigma is (1 + sigma(-1)) / 2 for
+    degree 1, whose linear part has no gain.
+
+    Parameters
+    ----------
+    order
+        Prime order p of the cyclic group.
+    activation
+        Activation sigma of the neuron.
+    gain
+        Logarithm of the gain at the best (u, v).
     """
     q = activation.degree
     bend = (1.0 + activation.at_minus_one) / 2.0 if q == 1 else 1.0
@@ -210,7 +229,7 @@ def _start(order: int, index: int, seed: int) -> Float[np.ndarray, " two_orders"
 def _standard(
     u: np.ndarray, v: np.ndarray, profile: Profile
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The image with frequency 1 and phases near 0, with the best w and norm one in all."""
+    """Return the image with frequency 1, phases near 0, the best w, and norm one."""
     p, q = profile.order, profile.activation.degree
     transform = np.fft.rfft(u)
     k = int(np.abs(transform[1:]).argmax()) + 1

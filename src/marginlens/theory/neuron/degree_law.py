@@ -21,24 +21,24 @@ DEGREES = tuple(np.arange(1.0, 4.01, 0.25).tolist())
 
 @dataclass(frozen=True, eq=False)
 class DegreeLaw:
-    """Values of three neurons for sigma = |x|^q, against q, at one order p.
+    """Values of three neurons for sigma = |x|^q as functions of q, at one order p.
 
     Attributes
     ----------
     order
-        p.
+        Prime order p of the cyclic group.
     degrees
-        q.
+        Degrees q of the activations.
     best
-        The best neuron found (:func:`best_neuron`).
+        Value of the best neuron found (:func:`best_neuron`).
     fourier
-        The best with u and v of one frequency.
+        Value of the best neuron with one frequency in u and v.
     memorizing
-        The best whose u and v tell one element from all others.
+        Value of the best neuron whose u and v single out one element.
     concentration
         Share of the best neuron's energy in u and v, without their means, on one frequency.
     starts, found
-        Ascents to each best neuron, and how many of them found it.
+        Number of ascents per degree, and number of them that reached the best value.
     """
 
     order: int
@@ -52,7 +52,7 @@ class DegreeLaw:
 
     @property
     def crossing(self) -> float | None:
-        """Degree at which memorizing overtakes a single frequency, interpolated; None if it does not."""
+        """Degree at which memorizing overtakes a single frequency, or ``None``."""
         lead = np.log(self.memorizing / self.fourier)
         after = np.flatnonzero((lead[1:] >= 0) & (lead[:-1] < 0))
         if not len(after):
@@ -62,7 +62,7 @@ class DegreeLaw:
         return float(self.degrees[i] + share * (self.degrees[i + 1] - self.degrees[i]))
 
     def columns(self) -> dict[str, np.ndarray]:
-        """The law as columns of a table, one row a degree."""
+        """Return the law as columns of a table, one row per degree."""
         names = ("best", "fourier", "memorizing", "concentration", "found")
         return {"degree": self.degrees, **{name: getattr(self, name) for name in names}}
 
@@ -70,25 +70,27 @@ class DegreeLaw:
 def degree_law(
     order: int, degrees: Sequence[float] = DEGREES, *, starts: int = 20, seed: int = 0
 ) -> DegreeLaw:
-    """Value of the best neuron, of the best of one frequency, and of the memorizing one.
+    """Return the values of the best, the single-frequency and the memorizing neuron.
 
-    In the limit of large p a profile spread over all elements earns p^(-(q + 1) / 2) and a delta p^(-2),
-    whatever their shapes: below degree 3 Fourier features win, above it memorizing does. At a given p
-    the two cross somewhat below 3.
+    For large p the gain of a profile spread over all elements scales as p^(-(q + 1) / 2) and that
+    of a delta as p^(-2): below degree 3 Fourier features win, above it memorizing does. At a given
+    p the two cross somewhat below 3.
 
     Parameters
     ----------
     order
-        A prime p, at least 5: with fewer elements a delta is a cosine.
+        Prime order p of at least 5; with fewer elements a delta is a cosine.
     degrees
-        Real q from 1 to 16, ascending, of the activations |x|^q.
-    starts, seed
-        As for :func:`best_neuron`.
+        Real degrees q from 1 to 16, ascending, of the activations |x|^q.
+    seed
+        Seed of the random starts.
+    starts
+        Number of ascents per degree, as for :func:`best_neuron`.
 
     Raises
     ------
     ValueError
-        If the order is not a prime of at least 5, or the degrees are not ascending or out of range.
+        The order is not a prime of at least 5, or the degrees are not ascending or out of range.
 
     Notes
     -----
@@ -130,9 +132,16 @@ def degree_law(
 
 
 def fourier_neuron_value(order: int, activation: Activation) -> float:
-    """Value of the best neuron whose u and v are cosines of one frequency, with the best w.
+    """Return the value of the best neuron with cosines of one frequency as u and v.
 
-    Amplitudes and phases are found by ascent from a few starts.
+    Amplitudes and phases come from an ascent from a few starts.
+
+    Parameters
+    ----------
+    order
+        Prime order p of the cyclic group.
+    activation
+        Activation sigma of the neuron.
 
     Examples
     --------
@@ -144,10 +153,17 @@ def fourier_neuron_value(order: int, activation: Activation) -> float:
 
 
 def memorizing_neuron_value(order: int, activation: Activation) -> float:
-    """Value of the best neuron whose u has one value at one element and another elsewhere; so has v.
+    """Return the value of the best neuron whose u and v each single out one element.
 
-    It is the neuron of a network that memorizes the table: it tells the pair (a, b) it stands for from
-    the rest, and knows nothing of the group. w is the best for it.
+    It is the neuron of a memorizing network: it distinguishes one pair (a, b) from all others, and
+    does not depend on the group. Its w is optimal.
+
+    Parameters
+    ----------
+    order
+        Prime order p of the cyclic group.
+    activation
+        Activation sigma of the neuron.
 
     Examples
     --------

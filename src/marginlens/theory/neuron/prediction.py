@@ -19,7 +19,15 @@ LARGEST_ORDER = 127
 
 
 def searchable(task: Task, activation: Activation) -> bool:
-    """Whether the best single neuron gives the maximum margin, and is found in seconds."""
+    """Return whether a search for the best neuron gives the maximum margin within seconds.
+
+    Parameters
+    ----------
+    task
+        Task of the product of two elements.
+    activation
+        Activation sigma of the network.
+    """
     group = task.group
     return (
         group is not None
@@ -31,7 +39,17 @@ def searchable(task: Task, activation: Activation) -> bool:
 
 
 def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) -> Prediction:
-    """Prediction from the best single neuron that was found: a number, and no guarantee."""
+    """Return the prediction from the best neuron that a search found, without a guarantee.
+
+    Parameters
+    ----------
+    task
+        Task of addition modulo a prime.
+    activation
+        Activation sigma of the network.
+    penalty
+        Penalty of the training, or ``None`` for its limit.
+    """
     p = task.size
     neuron = best_neuron(p, activation)
     homogeneous = is_homogeneous(penalty, activation)
@@ -50,8 +68,8 @@ def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) 
         theorem=neuron.describe(),
         assumptions=assumptions(activation, penalty),
         note=(
-            f"The margin is that of the best single neuron found for {activation}, a lower bound of the "
-            "maximum; which features a network uses is not predicted."
+            f"The margin is that of the best single neuron found for {activation}, a lower "
+            "bound of the maximum; the features that a network uses are not predicted."
             + (
                 ""
                 if homogeneous
@@ -70,7 +88,7 @@ def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) 
 
 
 def symmetric_minimum(order: int, margin: float, strength: float) -> AtPenalty:
-    """The minimum of cross-entropy + strength * norm where all wrong answers can be made alike.
+    """Return the minimum at a penalty where all wrong answers can be treated alike.
 
     Averaged over the translations and automorphisms of C_p, a network of norm N leads by the same
     margin m <= gamma* N on every row and over every wrong answer, so that the minimum is that of
@@ -81,11 +99,11 @@ def symmetric_minimum(order: int, margin: float, strength: float) -> AtPenalty:
     Parameters
     ----------
     order
-        The prime p.
+        Prime order p of the cyclic group.
     margin
-        gamma*; whatever bounds it bounds the minimum.
+        Maximum margin gamma*, or a bound of it.
     strength
-        lambda, positive.
+        Penalty strength lambda, positive.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What a neuron's weights look like: harmonics of a frequency, and the limit for ReLU."""
+"""Waveforms of a neuron's weights: harmonics of a frequency, and the limit for ReLU."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ __all__ = ["Harmonics", "harmonics", "relu_limit", "relu_plateau"]
 
 @dataclass(frozen=True, eq=False)
 class Harmonics:
-    """A weight vector on C_p as a frequency k and its multiples.
+    """Decomposition of a weight vector on C_p into a frequency k and its multiples.
 
     Attributes
     ----------
     frequency
-        k, from 1 to (p - 1) / 2: the one with the most power.
+        Frequency k of greatest power, from 1 to (p - 1) / 2.
     constant
         Share of the energy in the mean.
     power
         Share of the energy at k, 2k, 3k, ... modulo p (a frequency is counted with its negative).
     phases
-        Their phases relative to that of k: theta_m - m theta_1 in (-pi, pi], which a translation does
+        Their phases relative to that of k: theta_m - m theta_1 in (-pi, pi], which a translation
+        does
         not change. Without a meaning where the power is 0.
     """
 
@@ -87,9 +88,10 @@ def harmonics(weights: Float[np.ndarray, " order"], frequency: int | None = None
 
 
 def relu_limit() -> float:
-    """The limit of p * gamma*_ReLU: sqrt(2) / (4 (sqrt(6) + arctan(sqrt(6) / 2))).
+    """Return the limit of p * gamma*_ReLU: sqrt(2) / (4 (sqrt(6) + arctan(sqrt(6) / 2))).
 
-    It is the value of the clipped sinusoid of :func:`relu_plateau`, the best among profiles that fall
+    It is the value of the clipped sinusoid of :func:`relu_plateau`, the best among profiles that
+    fall
     monotonically from their maximum to its negative; that no other profile is better is numerical.
 
     Notes

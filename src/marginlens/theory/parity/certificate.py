@@ -1,4 +1,4 @@
-"""Sparse parity by brute force: both bounds of the maximum margin without its theorem."""
+"""Brute-force certificate of the maximum margin of a sparse parity."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _GREATEST_MONOMIALS = 200_000
 
 @dataclass(frozen=True)
 class ParityVerification(Displayed):
-    """What brute force over all inputs found.
+    """Result of certifying a parity by brute force over all inputs.
 
     Attributes
     ----------
     lower
         Normalized margin of the explicit network, evaluated on all 2^n inputs.
     upper
-        Bound on what any neuron of norm one earns on average, hence on every network's margin.
+        Bound on the mean gain of any neuron of norm one, hence on every network's margin.
     neurons, rows
         Of the explicit network, and the number of inputs.
     monomials
@@ -48,22 +48,33 @@ class ParityVerification(Displayed):
         return (self.upper - self.lower) / self.upper
 
     def holds(self, tolerance: float = 1e-12) -> bool:
-        """Whether the bounds meet, and fewer neurons do not suffice."""
+        """Return whether the bounds meet, and fewer neurons do not suffice.
+
+        Parameters
+        ----------
+        tolerance
+            Greatest accepted relative difference of the bounds.
+        """
         return abs(self.gap) <= tolerance and self.necessary
 
 
 def certify_parity(bits: int, k: int) -> ParityVerification:
-    """Both bounds of the maximum L_{2,k+1} margin of (n, k)-sparse parity with x^k.
+    """Compute both bounds of the maximum L_{2,k+1} margin of (n, k)-sparse parity with x^k.
 
-    **Upper.** The mean margin of a neuron is sqrt(2) ||w|| at most times the mean of (u . x)^k y(x),
-    a polynomial in u: its coefficients are k! / (m_1! ... m_n!) times the mean of x^m y(x), which are
-    computed as integers over all 2^n inputs. Only prod_{i in S} u_i is left, with coefficient k!, and
+    **Upper.** The mean margin of a neuron is sqrt(2) ||w|| at most times the mean of (u . x)^k
+    y(x),
+    a polynomial in u: its coefficients are k! / (m_1! ... m_n!) times the mean of x^m y(x), which
+    are
+    computed as integers over all 2^n inputs. Only prod_{i in S} u_i is left, with coefficient k!,
+    and
     the inequality of arithmetic and geometric means bounds it on the unit sphere.
 
     **Lower.** The margin of the network of :func:`parity_weights` on every input.
 
-    **Fewer neurons.** A network of the maximum margin has neurons of the explicit shape, with masses
-    mu(s) on sign patterns s, and its margin at x is their convolution with h(t) = (sum t)^k prod t on
+    **Fewer neurons.** A network of the maximum margin has neurons of the explicit shape, with
+    masses
+    mu(s) on sign patterns s, and its margin at x is their convolution with h(t) = (sum t)^k prod t
+    on
     {1, -1}^k. All margins are equal, so mu has no Fourier coefficient where h has one, except the
     mean. If h has one on every nonempty subset of even size, mu is uniform on patterns up to an
     overall sign: all 2^(k-1) are needed. The coefficients are computed as integers.
@@ -71,12 +82,12 @@ def certify_parity(bits: int, k: int) -> ParityVerification:
     Parameters
     ----------
     bits, k
-        n and k; small, since everything is listed.
+        Number n of bits and number k of relevant bits; small, since all inputs are listed.
 
     Raises
     ------
     ValueError
-        If k is not 1 to n, or there is too much to list.
+        The number k is not in 1 to n, or the inputs are too many to list.
 
     Notes
     -----
@@ -134,7 +145,10 @@ def _bound(x: np.ndarray, y: np.ndarray, k: int) -> float:
 
 
 def _all_patterns_needed(k: int) -> bool:
-    """Whether h(t) = (sum t)^k prod t has a Fourier coefficient on every nonempty even subset."""
+    """Return whether h(t) = (sum t)^k prod t has all even Fourier coefficients.
+
+    The coefficients in question are those on nonempty subsets of even size.
+    """
     t = 1 - 2 * (np.arange(2**k)[:, None] >> np.arange(k) & 1).astype(object)
     h = t.sum(axis=1) ** k * t.prod(axis=1)
     return all(

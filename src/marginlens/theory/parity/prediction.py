@@ -22,7 +22,17 @@ _THEOREM_8 = "Morwani et al. 2024, Theorem 8"
 
 
 def predict_parity(task: Task, activation: Activation, penalty: Penalty | None) -> Prediction:
-    """Prediction for the product of k of the bits, with x^k."""
+    """Return the prediction for the product of k of the bits, with x^k.
+
+    Parameters
+    ----------
+    task
+        Task of a sparse parity.
+    activation
+        Activation x^k of the network.
+    penalty
+        Penalty of the training, or ``None`` for its limit.
+    """
     k = parity_size(task)
     shares = _shares(task)
     margin = parity_margin(k)
@@ -62,7 +72,15 @@ def predict_parity(task: Task, activation: Activation, penalty: Penalty | None) 
 
 
 def parity_at_penalty(task: Task, strength: float) -> AtPenalty:
-    """The minimum at a positive strength."""
+    """Return the minimum at a positive penalty strength.
+
+    Parameters
+    ----------
+    task
+        Task of a sparse parity.
+    strength
+        Penalty strength lambda, positive.
+    """
     k = parity_size(task)
     cross_entropy, norm = parity_minimum(k, strength)
     return AtPenalty(
@@ -87,12 +105,17 @@ def _shares(task: Task) -> list[float]:
 
 
 def parity_size(task: Task) -> int:
-    """Number k of coordinates that matter.
+    """Return the number k of relevant coordinates.
+
+    Parameters
+    ----------
+    task
+        Task of a sparse parity.
 
     Raises
     ------
     ValueError
-        If the task names none.
+        The task has no relevant coordinates.
     """
     if not task.subset:
         raise ValueError(

@@ -48,7 +48,12 @@ def parity_margin(k: int) -> float:
 
 
 def parity_width(k: int) -> int:
-    """Number of neurons 2^(k-1) of a maximum-margin network, sufficient and necessary.
+    """Return the width 2^(k-1) of a maximum-margin network, sufficient and necessary.
+
+    Parameters
+    ----------
+    k
+        Number of relevant bits.
 
     Notes
     -----
@@ -63,7 +68,12 @@ def parity_width(k: int) -> int:
 
 
 def parity_collapse_penalty(k: int) -> float:
-    """lambda_c = gamma* / 2: at this strength and above, the zero network is the minimum.
+    """Return the strength lambda_c = gamma* / 2 from which on the minimum is zero.
+
+    Parameters
+    ----------
+    k
+        Number of relevant bits.
 
     Examples
     --------

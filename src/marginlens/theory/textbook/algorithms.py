@@ -1,4 +1,4 @@
-"""Textbook algorithms for modular addition and group composition: executable, and as logits."""
+"""Textbook algorithms for modular addition and group composition, with their logits."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ Logits = Float[np.ndarray, "first second answer"]
 
 @dataclass(frozen=True, eq=False)
 class Algorithm:
-    """One way to compute the product of two elements.
+    """Algorithm that computes the product of two elements.
 
     Attributes
     ----------
     name
-        As in ``ALGORITHMS``.
+        Name of the algorithm, one of ``ALGORITHMS``.
     statement
-        What it does, in a sentence.
+        Sentence that describes the method.
     source
-        Where it is described.
+        Publication that describes the algorithm.
     run
-        From two elements to their product, by carrying the algorithm out.
+        Function of two elements that returns their product by executing the algorithm.
     logits
-        Logit of each answer c, (a, b, c); its largest entry over c is what ``run`` returns.
+        Logit of each answer c, shape (a, b, c); its largest entry over c is the result of ``run``.
     steps
-        From two elements to the steps of the calculation in words, for :meth:`worked`.
+        Function of two elements that returns the steps of the calculation in words, for
+        :meth:`worked`.
     """
 
     name: str
@@ -46,17 +47,17 @@ class Algorithm:
     steps: Callable[[int, int], tuple[str, ...]]
 
     def worked(self, a: int, b: int) -> tuple[str, ...]:
-        """Work one product out, step by step, in words.
+        """Return the calculation of one product, step by step, in words.
 
         Parameters
         ----------
         a, b
-            Elements, 0 to n - 1.
+            Element numbers from 0 to n - 1.
 
         Raises
         ------
         ValueError
-            If one of them is no element.
+            An element is out of range.
 
         Examples
         --------
@@ -84,24 +85,26 @@ def algorithm(
     frequencies: Sequence[int] | None = None,
     irreps: Sequence[str] | None = None,
 ) -> Algorithm:
-    """An algorithm on a group.
+    """Return an algorithm on a group.
 
     Parameters
     ----------
     name
-        One of ``ALGORITHMS``.
+        Name of the algorithm, one of ``ALGORITHMS``.
     group
-        The group; all but ``"memorizing"`` and ``"representations"`` are for cyclic groups.
+        Finite group; all algorithms but ``"memorizing"`` and ``"representations"`` need a cyclic
+        group.
     frequencies
-        Of the clock and the pizza: averaged over them; by default all of 1 to (n - 1) / 2.
+        Frequencies of the clock and the pizza, averaged over; by default 1 to (n - 1) / 2.
     irreps
-        Names of the classes of irreps used by ``"representations"``; by default all but the trivial.
+        Names of the classes of irreps used by ``"representations"``; by default all but the
+        trivial.
 
     Raises
     ------
     ValueError
-        If there is no such algorithm, it is not for this group, or the frequencies or irreps cannot
-        tell all elements apart.
+        The algorithm is unknown or inapplicable to the group, or the frequencies or irreps cannot
+        distinguish all elements.
 
     Examples
     --------
@@ -158,7 +161,7 @@ class _Options:
 
 
 def _integers(group: FiniteGroup, name: str) -> Int[np.ndarray, " element"]:
-    """The integer modulo n that each element stands for: g^j is j for the least generator g."""
+    """Return the integer modulo n of each element: j for g^j with the least generator g."""
     if group.generator is None:
         raise ValueError(
             f"the algorithm {name!r} adds integers modulo n, and {group.name} is not cyclic; "
@@ -420,7 +423,7 @@ def _number(numerator: int, denominator: int) -> str:
 
 
 def _best_answers(logits: Float[np.ndarray, " answer"], name: str) -> str:
-    """The answer with the largest logit, and the largest logit of the others."""
+    """Return the answer with the largest logit, and the largest logit of the others."""
     best = int(logits.argmax())
     others = np.delete(logits, best)
     second = f", at most {round(others.max(), 9) + 0.0:.3g} at the others" if len(others) else ""

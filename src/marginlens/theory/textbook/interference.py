@@ -15,18 +15,18 @@ __all__ = ["Interference", "averaged_cosine", "interference"]
 
 @dataclass(frozen=True, eq=False)
 class Interference:
-    """Lead of the right answer when cosines of several frequencies are averaged.
+    """Lead of the right answer for averaged cosines of several frequencies.
 
     Attributes
     ----------
     order
-        n.
+        Order n of the cyclic group.
     sizes
-        Numbers of frequencies.
+        Numbers of frequencies in a set.
     best, median, worst
         Lead 1 - max over wrong answers, over the sets of so many frequencies that were tried.
     best_sets
-        A best set for each size.
+        Best set of frequencies of each size.
     exhaustive
         Whether all sets of that size were tried.
     """
@@ -41,10 +41,18 @@ class Interference:
 
 
 def averaged_cosine(order: int, frequencies: Sequence[int]) -> Float[np.ndarray, " difference"]:
-    """(1/m) sum_k cos(2 pi k d / n) for each difference d = c - (a + b) of an answer.
+    """Return (1/m) sum_k cos(2 pi k d / n) for each difference d = c - (a + b).
 
-    It is 1 at the right answer. Over all frequencies 1 to (n - 1) / 2 of an odd n it is -1 / (n - 1)
+    It is 1 at the right answer. Over all frequencies 1 to (n - 1) / 2 of an odd n it is -1 / (n -
+    1)
     everywhere else.
+
+    Parameters
+    ----------
+    order
+        Order n of the cyclic group.
+    frequencies
+        Frequencies k of the m cosines.
 
     Examples
     --------
@@ -58,25 +66,25 @@ def averaged_cosine(order: int, frequencies: Sequence[int]) -> Float[np.ndarray,
 def interference(
     order: int, sizes: Sequence[int] | None = None, *, sets: int = 2000, seed: int = 0
 ) -> Interference:
-    """Lead of the right answer against the number of frequencies.
+    """Return the lead of the right answer for each number of frequencies.
 
     One frequency leads by 1 - cos(2 pi / n), of the order 1/n^2; all of them lead by n / (n - 1).
 
     Parameters
     ----------
     order
-        n, odd and at least 3.
+        Order n of the cyclic group, odd and at least 3.
     sizes
         Numbers of frequencies; by default 1, 2, 3, ... in growing steps to (n - 1) / 2.
     sets
-        How many sets of a size to try: all if there are no more, else so many random ones.
+        Number of sets to try per size: all if that many exist, else a random sample.
     seed
-        Of the random sets.
+        Seed of the random sets.
 
     Raises
     ------
     ValueError
-        If the order is even or below 3, or a size is not 1 to (n - 1) / 2.
+        The order is even or below 3, or a size is not in 1 to (n - 1) / 2.
 
     Examples
     --------
