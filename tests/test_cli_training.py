@@ -100,7 +100,7 @@ BAD = [
     ("C5 --optimizer sgd --beta1 0.8", "betas belong to adam, adamw and neuronwise-adam"),
     ("C5 --train-fraction 0.5 --stop-share 0.9", "leave it out"),
     ("C5 --batch 100", "choose at most 25"),
-    ("parity(6,2) --tied", "nothing to tie"),
+    ("parity(6,2) --tied", "cannot be tied"),
     ("parity(6,2) --network transformer", "a transformer reads two elements or more"),
     ("C5 --network transformer --memory 1e-9", "memory: "),
     ("C5 --network transformer --penalty homogeneous --strength 1e-3", "choose --penalty l2"),
