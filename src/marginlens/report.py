@@ -6,7 +6,6 @@ The page holds everything it needs, plotly.js included, and asks nothing of a ne
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -15,17 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from marginlens.display import residue
+from marginlens.figure_pages import figure_payload, plotly_script
 from marginlens.figures import DARK, FIGURES, LIGHT, template
-from marginlens.figures.style import SUPERSCRIPTS, number, title_text
+from marginlens.figures.style import SUPERSCRIPTS, number
 from marginlens.files import write_whole
 from marginlens.pages import inside_script, page_environment
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from marginlens.runs import Run
     from marginlens.theory import Prediction
     from marginlens.verdict import Claim
@@ -93,7 +90,7 @@ def report(run: Run) -> str:
             citation=CITATION,
             palettes=(LIGHT, DARK),
             payload=inside_script(json.dumps(payload, default=_plain_value)),
-            plotly=_script_source(),
+            plotly=plotly_script(),
         )
     )
 
@@ -125,29 +122,7 @@ def write_report(run: Run, path: str | Path) -> Path:
 def _payloads(run: Run) -> dict[str, dict[str, Any]]:
     """Every figure that the run has, by name."""
     drawn = {name: entry.draw(run) for name, entry in FIGURES.items() if entry.in_report}
-    return {name: _payload(figure) for name, figure in drawn.items() if figure is not None}
-
-
-def _payload(figure: go.Figure) -> dict[str, Any]:
-    """A figure's JSON with title, theme and player taken out: the page has its own."""
-    content = json.loads(figure.to_json() or "{}")
-    layout = content["layout"]
-    layout.pop("template", None)
-    title = layout.pop("title", {}).get("text", "")
-    if layout.pop("sliders", None):
-        layout["height"] -= 76
-        layout["margin"]["b"] = 56
-    layout.pop("updatemenus", None)
-    margin = layout.setdefault("margin", {})
-    lines_above = 36 if layout.get("showlegend", True) else 24
-    layout["height"] -= margin.get("t", 76) - lines_above
-    margin["t"] = lines_above
-    return {
-        "title": title_text(title),
-        "data": content["data"],
-        "layout": layout,
-        "frames": content.get("frames", []),
-    }
+    return {name: figure_payload(figure) for name, figure in drawn.items() if figure is not None}
 
 
 def _shown(run: Run, payloads: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -307,12 +282,6 @@ def _unbroken(written: Callable[..., str]) -> Callable[..., Markup]:
         return Markup('<span class="num">{}</span>').format(written(*arguments))
 
     return filtered
-
-
-@cache
-def _script_source() -> Markup:
-    """plotly.js, made safe for a script element."""
-    return Markup(re.sub(r"</(script)", r"<\\/\1", get_plotlyjs(), flags=re.IGNORECASE))
 
 
 @cache

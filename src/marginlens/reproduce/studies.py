@@ -47,6 +47,9 @@ class Study:
         From a run to the cells of its row in the page's table.
     draw
         From the runs to named figures.
+    page
+        From runs, verdict, figures by name and a folder to the page that it writes there; None: the
+        table of claims and the table of runs.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Study:
     judge: Callable[[Runs], list[Claim]]
     rows: Callable[[Run], dict[str, float | str]]
     draw: Callable[[Runs], Iterable[tuple[str, go.Figure]]]
+    page: Callable[[Runs, Verdict, Mapping[str, go.Figure], Path], Path] | None = None
 
     @property
     def toml(self) -> str:
@@ -72,7 +76,8 @@ class Study:
         data = tomllib.loads(self.toml)
         shared = data.get("recipe", {})
         result = {}
-        for label, own in data["runs"].items():
+        runs = data["runs"] | (data.get("only_full", {}) if full else {})
+        for label, own in runs.items():
             fields = shared | own | (data.get("full", {}) if full else {}) | changes
             fields = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
             spec = str(fields.pop("task"))
@@ -142,6 +147,13 @@ def write_study(
     study: Study, verdict: Verdict, runs: Runs, folder: Path, *, full: bool = False
 ) -> Path:
     """Write ``results.md`` (claims and a row for each run) and the figures beside it."""
+    drawn = dict(study.draw(runs))
+    if study.page is not None:
+        return study.page(runs, verdict, drawn, folder)
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for name, figure in drawn.items():
+        write_figure(figure, figures / f"{name}.html")
     option = " --full" if full else ""
     lines = [
         f"# {study.name}: {study.question}",
@@ -164,10 +176,6 @@ def write_study(
         cells = [_cell(row.get(name, "–")) for name in columns]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     write_whole(folder / "results.md", "\n".join(lines) + "\n")
-    figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
-    for name, figure in study.draw(runs):
-        write_figure(figure, figures / f"{name}.html")
     return folder / "results.md"
 
 

@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
-from marginlens.reproduce import mechanisms
+import plotly.graph_objects as go
+
+from marginlens.reproduce import mechanisms, morwani
+from marginlens.reproduce.item_page import write_item_page
 from marginlens.reproduce.studies import Study
+from marginlens.runs import Run
+from marginlens.verdict import Verdict
 
 __all__ = ["STUDIES"]
+
+
+def _article(
+    runs: Mapping[str, Run], verdict: Verdict, figures: Mapping[str, go.Figure], folder: Path
+) -> Path:
+    """Write the article's items, with the numbers of these runs."""
+    return write_item_page(
+        folder,
+        "A story of sinusoids and inductive biases, figure by figure",
+        "After Edelman et al. 2023, A story of sinusoids and inductive biases, and Morwani et al. 2024, "
+        "Feature emergence via margin maximization. Made by: marginlens reproduce morwani",
+        morwani.items(runs),
+        morwani.questions(verdict, runs),
+        figures,
+        morwani.neuron_table(runs["mod71"]),
+        {label: morwani.row(run) for label, run in runs.items()},
+    )
+
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         one.name: one
         for one in (
+            Study(
+                "morwani",
+                "Why do networks learn sinusoids and representations?",
+                "Morwani et al. 2024, *Feature emergence via margin maximization*",
+                morwani.claims,
+                morwani.row,
+                morwani.figures,
+                _article,
+            ),
             Study(
                 "power",
                 "Do networks generalise long after they have memorised?",

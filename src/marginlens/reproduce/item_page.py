@@ -1,0 +1,194 @@
+"""Pages of a paper's results, item by item: Markdown, and one HTML file with films that play."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+
+from marginlens.figure_pages import figure_payload, plotly_script
+from marginlens.figures import DARK, LIGHT, template
+from marginlens.files import write_whole
+from marginlens.films import write_film
+from marginlens.images import figure_images, missing, still
+from marginlens.pages import inside_script, page_environment
+from marginlens.reproduce.morwani import Item
+
+__all__ = ["write_item_page"]
+
+_WIDTH = 800
+"""Pixels of an image's width."""
+
+Cell = float | int | str
+
+
+def write_item_page(
+    folder: Path,
+    title: str,
+    lead: str,
+    items: Sequence[Item],
+    questions: Sequence[tuple[str, str]],
+    figures: Mapping[str, go.Figure],
+    table: Sequence[Mapping[str, Cell]],
+    runs: Mapping[str, Mapping[str, Cell]],
+) -> Path:
+    """Write ``results.md``, ``page.html`` and ``neurons.csv`` of a paper's results.
+
+    Where images can be drawn (``marginlens[images]`` and a Chrome), the figures that items name are
+    also written to ``figures/``, animated ones as GIF and others as PNG, and shown by ``results.md``.
+
+    Parameters
+    ----------
+    folder
+        Folder that the three files are written to.
+    title, lead
+        Heading, and the sentence below it, with the paper and the command.
+    items
+        Results in the paper's order.
+    questions
+        Pairs of a question and a paragraph that answers it.
+    figures
+        Figures by name; ``page.html`` draws those that an item names.
+    table
+        One row a neuron, for ``neurons.csv``.
+    runs
+        Cells of each run's row by its name.
+
+    Returns
+    -------
+    Path
+        ``results.md``.
+    """
+    images = _images(
+        folder / "figures",
+        {item.figure: figures[item.figure] for item in items if item.figure in figures},
+    )
+    write_whole(folder / "results.md", _markdown(title, lead, items, questions, images, runs))
+    write_whole(folder / "page.html", _html(title, lead, items, questions, figures, runs))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(table[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    write_whole(folder / "neurons.csv", text.getvalue())
+    return folder / "results.md"
+
+
+def _markdown(
+    title: str,
+    lead: str,
+    items: Sequence[Item],
+    questions: Sequence[tuple[str, str]],
+    images: Mapping[str, tuple[str, str]],
+    runs: Mapping[str, Mapping[str, Cell]],
+) -> str:
+    lines = [f"# {title}", "", lead, ""]
+    for question, answer in questions:
+        lines += [f"**{question}** {answer}", ""]
+    for number, item in enumerate(items, 1):
+        lines += [f"## {number}. {item.heading}", "", item.statement, "", "```"]
+        lines += [
+            item.command,
+            "```",
+            "",
+            "| quantity | ours | theirs | outcome |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {_cell(row.quantity)} | {_cell(row.ours)} | {_cell(row.theirs)} | {row.outcome} |"
+            for row in item.rows
+        ]
+        lines.append("")
+        if item.text:
+            lines += [item.text, ""]
+        if item.figure in images:
+            file, words = images[item.figure]
+            lines += [f"![{words}](figures/{file})", ""]
+        if item.play:
+            lines += [f"To play with it: {item.play}.", ""]
+    lines += ["## Runs", "", *_runs_table(runs)]
+    return "\n".join(lines) + "\n"
+
+
+def _images(folder: Path, figures: Mapping[str, go.Figure]) -> dict[str, tuple[str, str]]:
+    """Draw figures into a folder: file and alternative text by name; empty where they cannot be."""
+    if missing(".gif") is not None:
+        return {}
+    folder.mkdir(exist_ok=True)
+    result = {}
+    stills = {name: figure for name, figure in figures.items() if not figure.frames}
+    drawn = figure_images([still(one) for one in stills.values()], ".png", width=_WIDTH)
+    for name, content in zip(stills, drawn, strict=True):
+        write_whole(folder / f"{name}.png", content)
+        result[name] = (f"{name}.png", _words(figures[name]))
+    for name, figure in figures.items():
+        if figure.frames:
+            write_film(figure, folder / f"{name}.gif", width=_WIDTH)
+            result[name] = (f"{name}.gif", f"Film: {_words(figure)}")
+    return result
+
+
+def _words(figure: go.Figure) -> str:
+    """Title of a figure as plain text."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", figure.layout.title.text or "")).strip()
+
+
+def _runs_table(runs: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+    columns = list(next(iter(runs.values())))
+    lines = [f"| run | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for label, cells in runs.items():
+        values = (_cell(cells[name]) for name in columns)
+        lines.append(f"| {label} | {' | '.join(values)} |")
+    return lines
+
+
+def _html(
+    title: str,
+    lead: str,
+    items: Sequence[Item],
+    questions: Sequence[tuple[str, str]],
+    figures: Mapping[str, go.Figure],
+    runs: Mapping[str, Mapping[str, Cell]],
+) -> str:
+    drawn = {
+        item.figure: figure_payload(figures[item.figure])
+        for item in items
+        if item.figure in figures
+    }
+    payload = {
+        "figures": drawn,
+        "templates": {one.name: template(one).to_plotly_json() for one in (LIGHT, DARK)},
+    }
+    return (
+        page_environment()
+        .get_template("reproduce/item_page.html")
+        .render(
+            title=title,
+            lead=lead,
+            items=items,
+            questions=questions,
+            figures=drawn,
+            runs={
+                label: [_cell(value) for value in cells.values()] for label, cells in runs.items()
+            },
+            columns=list(next(iter(runs.values()))),
+            palettes=(LIGHT, DARK),
+            payload=inside_script(json.dumps(payload, default=_plain)),
+            plotly=plotly_script(),
+        )
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON of the graph objects inside a template."""
+    return value.to_plotly_json()
+
+
+def _cell(value: Cell) -> str:
+    text = value if isinstance(value, str) else f"{value:.6g}"
+    return text.replace("|", "\\|")
