@@ -21,19 +21,23 @@ if TYPE_CHECKING:
     from marginlens.training import Recipe
 
 
+_OTHER_NAMES = {"article": "morwani"}
+
+
 @app.command(
     examples=(
         "reproduce o61",
         "reproduce o59 --seeds 100",
         "reproduce o52 --device cuda --scheduler tcp://10.0.0.1:8786",
         "reproduce o61 --show > pilot.toml",
+        "reproduce morwani",
         "reproduce pizza",
         "reproduce nanda --full --device cuda",
     ),
     notes="Sweeps: o61 (pilot of the selection law), o54 (neurons by irrep), o59 (one frequency on C5), "
     "o52 (frequencies against p), o58 (exchangeability).\n\n"
-    "Systems of papers: power, nanda, pizza, chughtai, gromov, barak, lottery. Ctrl-C keeps the "
-    "finished runs; the same command continues with the rest.",
+    "Systems of papers: morwani (also: article), power, nanda, pizza, chughtai, gromov, barak, lottery. "
+    "Ctrl-C keeps the finished runs; the same command continues with the rest.",
 )
 def reproduce(
     name: Annotated[
@@ -82,6 +86,7 @@ def reproduce(
     as_json: AsJson = False,
 ) -> None:
     """Reproduce a published experiment and test its claims."""
+    name = _OTHER_NAMES.get(name.lower(), name)
     if name not in REPRODUCTION_NAMES:
         close = get_close_matches(name.lower(), REPRODUCTION_NAMES, n=1, cutoff=0.5)
         near = f"did you mean {close[0]}?" if close else "for example nanda"

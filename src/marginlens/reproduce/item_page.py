@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
+from markupsafe import Markup, escape
 
 from marginlens.figure_pages import figure_payload, plotly_script
 from marginlens.figures import DARK, LIGHT, template
@@ -171,7 +172,7 @@ def _html(
             title=title,
             lead=lead,
             items=items,
-            questions=questions,
+            questions=[(question, _code(answer)) for question, answer in questions],
             figures=drawn,
             runs={
                 label: [_cell(value) for value in cells.values()] for label, cells in runs.items()
@@ -181,6 +182,15 @@ def _html(
             payload=inside_script(json.dumps(payload, default=_plain)),
             plotly=plotly_script(),
         )
+    )
+
+
+def _code(text: str) -> Markup:
+    """Paragraph in which what stands between backticks is set as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(parts)
     )
 
 

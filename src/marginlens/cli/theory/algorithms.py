@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from marginlens.cli.completion import complete_task
 from marginlens.cli.console import styled
 from marginlens.cli.tables import Table
 from marginlens.cli.text_output import print_json
+from marginlens.errors import MarginLensError
 
 if TYPE_CHECKING:
     from marginlens.groups import FiniteGroup
@@ -31,7 +33,11 @@ Frequencies = Annotated[
 
 
 @theory_commands.command(
-    examples=("theory algorithms C23", "theory algorithms C59 --frequencies 3,15,17"),
+    examples=(
+        "theory algorithms C23",
+        "theory algorithms C12 --sum 9,5",
+        "theory algorithms C59 --frequencies 3,15,17",
+    ),
     notes="The algorithm that a trained network uses: marginlens analyze algorithms RUN.",
 )
 def algorithms(
@@ -42,6 +48,15 @@ def algorithms(
         ),
     ],
     frequencies: Frequencies = None,
+    sum_of: Annotated[
+        str | None,
+        typer.Option(
+            "--sum",
+            metavar="A,B",
+            help="Work out one product step by step by each algorithm, for example 9,5.",
+            show_default="all pairs are counted",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the textbook algorithms on a group and count the pairs that each answers correctly."""
@@ -50,6 +65,9 @@ def algorithms(
 
     on = group(spec)
     known, inapplicable = known_algorithms(on, frequencies_in(frequencies))
+    if sum_of is not None:
+        _work_out(known, on, _two_elements(sum_of), as_json=as_json)
+        return
     alike = [names for names in same_logits(known) if len(names) > 1]
     if as_json:
         rows = [
@@ -85,6 +103,32 @@ def algorithms(
         out.print(f"equal logits, different hidden layers: {', '.join(names)}")
     for reason in inapplicable.values():
         out.print(reason, style="dim")
+
+
+def _two_elements(text: str) -> tuple[int, int]:
+    """Read two elements such as ``9,5``."""
+    parts = re.split(r"[,+]", text)
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise MarginLensError(f"--sum: expected two elements, got {text[:40]!r}; for example 9,5")
+    return int(parts[0]), int(parts[1])
+
+
+def _work_out(
+    known: list[Algorithm], on: FiniteGroup, pair: tuple[int, int], *, as_json: bool
+) -> None:
+    """Print the steps by which each algorithm computes one product."""
+    worked = {one.name: (one.worked(*pair), one.run(*pair)) for one in known}
+    if as_json:
+        steps = {
+            name: {"steps": list(lines), "result": result}
+            for name, (lines, result) in worked.items()
+        }
+        print_json({"group": on.name, "pair": list(pair), "algorithms": steps})
+        return
+    for name, (lines, result) in worked.items():
+        out.print(styled((f"{name}: {pair[0]} and {pair[1]} give {result}", "bold")))
+        for line in lines:
+            out.print(f"  {line}", highlight=False)
 
 
 def known_algorithms(
