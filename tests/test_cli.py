@@ -74,7 +74,7 @@ BAD = [
     (["report", "missing"], "no such file or folder"),
     (["run", "C5", "--wide", "3"], "--wide"),
     (["learn", "C5"], "learn"),
-    (["run"], "say what to train: marginlens train C23"),
+    (["run"], "expected TASK or --resume FOLDER; for example marginlens train C23"),
 ]
 
 

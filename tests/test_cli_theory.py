@@ -110,7 +110,7 @@ def test_certify_replaces_a_file_and_spares_a_folder(call, tmp_path):
     (tmp_path / "folder.npz").mkdir()
     code, _, error = call("theory", "certify", "S3", "--out", "folder.npz")
     assert code == 2
-    assert "is a folder; choose another file" in error
+    assert "expected a file, got the folder" in error
     assert {path.name for path in tmp_path.iterdir()} == {"s3.npz", "folder.npz"}
 
 
@@ -275,9 +275,18 @@ def test_waveform_and_degrees(call):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["theory", "certify", "S3", "--out", "s3.txt"], "must end in .npz"),
-        (["theory", "certify", "S3", "--out", "no/s3.npz"], "does not exist"),
-        (["theory", "certify", "S3", "--out", "S3.NPZ/s3.npz"], "does not exist"),
+        (
+            ["theory", "certify", "S3", "--out", "s3.txt"],
+            "expected a file that ends in .npz, got 's3.txt'; for example s3.npz",
+        ),
+        (
+            ["theory", "certify", "S3", "--out", "no/s3.npz"],
+            "expected a file in a folder that exists",
+        ),
+        (
+            ["theory", "certify", "S3", "--out", "S3.NPZ/s3.npz"],
+            "expected a file in a folder that exists",
+        ),
         (["theory", "certify", "missing.npz"], "not a readable certificate"),
         (
             ["theory", "certify", "missing.npz", "--out", "copy.npz"],
@@ -290,7 +299,10 @@ def test_waveform_and_degrees(call):
         (["theory", "certify", "compose(A5,12)"], "multiplications; at most"),
         (["theory", "certify", "nope"], "unknown task 'nope'"),
         (["theory", "certify", "parity(20,4)"], "too many to list"),
-        (["theory", "path", "C5", "--strengths", "1e-3,x"], "is not a list of numbers"),
+        (
+            ["theory", "path", "C5", "--strengths", "1e-3,x"],
+            "expected numbers separated by commas, got '1e-3,x'",
+        ),
         (["theory", "path", "C5", "--strengths", "0"], "strengths must be finite positive"),
         (["theory", "path", "C5", "--strengths", "nan"], "strengths must be finite positive"),
         (["theory", "path", "C5", "--strengths", "inf,1e-3"], "strengths must be finite positive"),
@@ -299,13 +311,16 @@ def test_waveform_and_degrees(call):
         (["theory", "path", "C5", "--train", "--steps", "-1"], "steps: "),
         (["theory", "path", "C5", "--width", "50"], "add --train"),
         (["theory", "path", "C5", "--out", "runs"], "add --train"),
-        (["theory", "path", "C5", "--figure", "no/a.html"], "does not exist"),
+        (
+            ["theory", "path", "C5", "--figure", "no/a.html"],
+            "expected a file in a folder that exists",
+        ),
         (["theory", "path", "compose(S5,4)", "--train"], "with listed rows to train or measure"),
         (
             ["theory", "path", "compose(parity(4,2),2)"],
             "expected a group, got the task parity(4,2)",
         ),
-        (["theory", "path", "C5", "--figure", "a.bmp"], "must end in .html, .svg, .pdf or .png"),
+        (["theory", "path", "C5", "--figure", "a.bmp"], "that ends in .html, .svg, .pdf or .png"),
         (["theory", "path", "parity(50,3)", "--train"], "with listed rows to train or measure"),
         (["theory", "widths", "C5", "--widths", "a-b"], "--widths expected whole numbers, got"),
         (["theory", "widths", "C5", "--widths", "0"], "must be at least 1"),
@@ -320,7 +335,7 @@ def test_waveform_and_degrees(call):
         (["theory", "widths", "C5", "--widths", "2.5"], "--widths expected whole numbers, got"),
         (["theory", "widths", "C5", "--seeds", "0"], "--seeds"),
         (["theory", "widths", "C5", "--steps", "x"], "--steps"),
-        (["theory", "widths", "C5", "--figure", "a.txt"], "must end in .html"),
+        (["theory", "widths", "C5", "--figure", "a.txt"], "that ends in .html"),
         (["theory", "widths", "compose(S5,4)"], "with listed rows to train or measure"),
         (["theory", "memorizing", "C1"], "has one element"),
         (["theory", "memorizing", "nope"], "unknown group"),

@@ -114,7 +114,7 @@ BAD = [
     ("C5 --checkpoint-every 0", "--checkpoint-every"),
     ("C5 --track paper", "--track takes tensorboard, wandb or mlflow, got 'paper'"),
     ("C5 --track tensorbord --overwrite --out older", "--track takes"),
-    ("C5 --previous", "--previous goes with --resume FOLDER"),
+    ("C5 --previous", "--previous expects --resume, got a new run"),
     ("--resume missing", "'missing' holds no run (no recipe.toml)"),
     ("C5 --resume older", "leave TASK out"),
     ("--resume older --out other", "leave --out out"),
@@ -166,7 +166,7 @@ def test_a_resume_says_where_it_goes_on_and_what_it_changes(call, older):
     shutil.copytree(older, "older")
     code, printed, error = call("train", "--resume", "older", "--steps", "30")
     assert (code, error) == (0, "")
-    assert printed.startswith("going on with C5 from step 10 of 30\n")
+    assert printed.startswith("resuming C5 at step 10 of 30\n")
     assert "stopped: steps" in printed
     assert recipe("older")["steps"] == 30
     code, _, error = call("train", "--resume", "older")

@@ -228,7 +228,7 @@ def test_figures_are_listed_and_drawn_by_name(call, run, tmp_path):
             "expected RUN...; for example marginlens figure draw neurons runs/C23",
         ),
         (["phases", "RUN", "RUN", "--out", "a.html"], "figure phases expects one run, got 2"),
-        (["phases", "RUN", "--out", "a.bmp"], "must end in .html, .svg, .pdf or .png"),
+        (["phases", "RUN", "--out", "a.bmp"], "that ends in .html, .svg, .pdf or .png"),
         (["phases", "nowhere", "--out", "a.html"], "marginlens run C23"),
         (["atlas", "nowhere", "--out", "a.html"], "build one with: marginlens atlas"),
     ],

@@ -148,7 +148,7 @@ def test_a_signal_to_one_stops_both_and_two_go_on(tmp_path):
     assert load_run(folder).history["step"][-1] < 600
     ended = two("train", "--resume", folder, "--steps", "600")
     assert [(code, error) for code, _, error in ended] == [(0, ""), (0, "")]
-    assert "going on with C5 from step" in ended[0][1]
+    assert "resuming C5 at step" in ended[0][1]
     one("train", "C5", *long, "--out", alone)
     found, right = load_run(folder), load_run(alone)
     assert found.training.stopped == "steps"

@@ -68,7 +68,7 @@ ORDER = (
 """Names of commands in the order in which help pages list them."""
 
 DEBUG = "MARGINLENS_DEBUG"
-"""Environment variable: if set, failures come with their traceback."""
+"""Environment variable that adds tracebacks to failures."""
 
 
 class _Command(TyperCommand):
@@ -79,7 +79,7 @@ class _Command(TyperCommand):
         _literal_help(self)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse arguments; an empty name of a file or folder would be the working folder."""
+        """Parse arguments and refuse empty names, which would mean the working folder."""
         values, _, _ = self.make_parser(ctx).parse_args(list(args))
         for parameter in self.params:
             given = values.get(parameter.name or "")
@@ -101,7 +101,13 @@ class _Group(TyperGroup):
         _literal_help(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """List the names of the commands in the order in which a person needs them."""
+        """List the names of the commands in the order in which a person needs them.
+
+        Parameters
+        ----------
+        ctx
+            Context of the command line.
+        """
         return sorted(self.commands, key=ORDER.index)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -119,7 +125,7 @@ class _Group(TyperGroup):
 
 
 class _CarriedError(Exception):
-    """Exception that Typer does not understand, around one that it would."""
+    """Carrier of an exception that Typer would handle in its own way."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -127,7 +133,7 @@ class _CarriedError(Exception):
 
 
 def _literal_help(command: Any) -> None:
-    """Typer reads help as Rich markup: ``[images]`` would vanish."""
+    """Escape Rich markup in help texts, so that Typer prints ``[images]`` literally."""
     for thing in (command, *command.params):
         for name in ("help", "short_help", "epilog"):
             text = getattr(thing, name, None)
@@ -263,7 +269,7 @@ def _command() -> Any:
 
 
 def main() -> NoReturn:
-    """Run the command line; a failure is one line on standard error and an exit code.
+    """Run the command line and exit; a failure prints one line on standard error.
 
     The codes are 2 for wrong input and settings, 70 for an internal error, 130 after Ctrl-C and 141
     where the reader of the output has gone.
@@ -286,7 +292,7 @@ def main() -> NoReturn:
 
 
 def _fail(error: Exception, arguments: list[str], *, debug: bool) -> int:
-    """Print a failure in one line, after its traceback if that is wanted; give the exit code."""
+    """Print a failure in one line, after its traceback if wanted, and return the exit code."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -306,7 +312,7 @@ def _fail(error: Exception, arguments: list[str], *, debug: bool) -> int:
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
-    """Arguments without ``--debug``, wherever it stands, and whether it was there."""
+    """Arguments without ``--debug``, and whether tracebacks are wanted."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     kept = [word for word in arguments[:end] if word != "--debug"]
     wanted = len(kept) < end or os.environ.get(DEBUG, "") not in ("", "0")
@@ -314,7 +320,7 @@ def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
 
 
 def _require_streams() -> None:
-    """Standard streams that exist and write any character, escaped where their encoding lacks it."""
+    """Open closed standard streams, and escape characters that their encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the shell: >&-
@@ -324,7 +330,7 @@ def _require_streams() -> None:
 
 
 def _close_stdout() -> None:
-    """Send what is left of standard output nowhere: its reader has gone, or the disk is full."""
+    """Discard the rest of standard output if its reader has gone or the disk is full."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

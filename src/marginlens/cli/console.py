@@ -1,4 +1,4 @@
-r"""Consoles that print every text as it is: no markup, no emoji codes, no control characters.
+r"""Consoles that print every text literally, without markup, emoji codes or control characters.
 
 Names of tasks, files and folders come from users: ``a[bold]b.csv`` is printed with its brackets, and an
 escape sequence in a name as ``\x1b``. Colours of our own are :class:`rich.text.Text` (see ``styled``).
@@ -20,11 +20,16 @@ from marginlens.display import printable
 __all__ = ["BREAKS", "PlainConsole", "printable", "styled", "wrapped"]
 
 BREAKS = re.compile(r"(?<![±×]) +(?![±×%]|(?:s|ms|min|h|rad|kB|MB|GB|days)\b)")
-"""Spaces at which a line may end: none inside a number with error or unit: "0.1 ± 0.2", "3 %"."""
+"""Spaces at which a line may end; those inside a number with error or unit, "0.1 ± 0.2", may not."""
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
-    """Text of several parts, each a string or a pair of string and Rich style.
+    """Join parts, each a string or a pair of a string and a Rich style, to one text.
+
+    Parameters
+    ----------
+    *parts
+        Strings, or pairs of a string and a Rich style such as "bold".
 
     Examples
     --------
@@ -36,9 +41,14 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 
 def wrapped(text: Text, width: int) -> Text:
-    """Text with line ends between words, never inside a number; further lines are indented as the first.
+    """Wrap a text between words, with the indentation of the first line; longer words stay whole.
 
-    A word that is longer than the width stays whole.
+    Parameters
+    ----------
+    text
+        Text of one or several lines.
+    width
+        Width of the lines in characters.
 
     Examples
     --------
@@ -98,7 +108,7 @@ _SPELLED = {
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:
-    """Write characters that an encoding lacks by others, as names of signs or as escapes."""
+    """Replace characters that an encoding lacks by their names or by escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
@@ -109,13 +119,29 @@ codecs.register_error("marginlens", _spell)
 
 
 class PlainConsole(Console):
-    """Console that never reads markup or emoji codes in strings and never writes control characters."""
+    """Console that prints strings literally and never writes control characters.
+
+    Parameters
+    ----------
+    stderr
+        Whether to print on standard error in place of standard output.
+    """
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
-        """Print; texts end their lines between words, never inside a number, a name or a path."""
+        """Print objects; texts are wrapped between words.
+
+        Parameters
+        ----------
+        *objects
+            Texts, strings or tables.
+        soft_wrap
+            Whether to leave the wrapping of long lines to the terminal.
+        **options
+            Further options of :meth:`rich.console.Console.print`.
+        """
         if not soft_wrap and objects and all(isinstance(one, str | Text) for one in objects):
             texts = [Text(printable(one)) if isinstance(one, str) else one for one in objects]
             objects = tuple(wrapped(one, self.width) for one in texts)
@@ -123,12 +149,20 @@ class PlainConsole(Console):
         super().print(*objects, soft_wrap=soft_wrap, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Turn a string into text, literally, before widths are measured."""
+        """Turn a string into literal text.
+
+        Parameters
+        ----------
+        text
+            String that is printed literally.
+        **options
+            Further options of :meth:`rich.console.Console.render_str`.
+        """
         options |= {"markup": False, "emoji": False}
         return super().render_str(printable(text), **options)
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        """Write segments; also those of text that did not come as a string, such as a progress bar's."""
+        """Write segments with control characters escaped."""
         literal = (
             segment if segment.control else Segment(printable(segment.text), segment.style)
             for segment in buffer
@@ -136,5 +170,5 @@ class PlainConsole(Console):
         return super()._render_buffer(literal)
 
     def on_broken_pipe(self) -> None:
-        """Leave a reader that has gone, such as ``head``, to the application."""
+        """Raise BrokenPipeError if the reader of the output, such as ``head``, has gone."""
         raise BrokenPipeError

@@ -1,9 +1,9 @@
-"""Exit code and one line of advice for every way in which a command can fail.
+"""Exit code and message of every failure of a command.
 
-A ``MarginLensError`` is about the input, and its message says what was expected; so is a ``ValueError``
-(or arithmetic, runtime or system error) that this package raised itself. The same types from inside
-NumPy or PyTorch are bugs of ours, but for the kinds listed here: memory, processes, devices, disks,
-malformed files.
+A ``MarginLensError`` is about the input, and its message names the expected input; so is a
+``ValueError`` (or arithmetic, runtime or system error) that this package raised itself. The same types
+from inside NumPy or PyTorch are internal errors, except for the kinds listed here: memory, processes,
+devices, disks, malformed files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PROCESS_WORDS = (
     "address already in use",
     "eaddrinuse",
 )
-_SMALLER = "take a smaller --width, --seeds or --batch, or limit hidden activations by --memory"
+_SMALLER = "use a smaller --width, --seeds or --batch, or limit hidden activations by --memory"
 _MALFORMED = (
     UnicodeDecodeError,
     EOFError,
@@ -52,7 +52,7 @@ _MALFORMED_NAMES = ("SafetensorError", "UnpicklingError", "ArrowInvalid", "Arrow
 
 
 def failure_of(error: BaseException) -> tuple[int, str]:
-    """Exit code and message of a failure; an empty message where nothing is to be said.
+    """Exit code and message of a failure; the message of an interruption is empty.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def failure_of(error: BaseException) -> tuple[int, str]:
 
 
 def _advice(error: BaseException) -> str:
-    """Advice on a failure that is not a bug of ours; empty where it is one."""
+    """Advice on a failure; empty for an internal error."""
     said = " ".join(str(error).split())
     lower = said.lower()
     if isinstance(error, MemoryError) or (
@@ -94,9 +94,11 @@ def _advice(error: BaseException) -> str:
     if isinstance(error, (ValueError, ArithmeticError, RuntimeError)) and _raised_here(error):
         return said
     if isinstance(error, RecursionError):
-        return "the input is nested too deeply; write it with fewer brackets"
+        return "the input is nested too deeply; use fewer brackets"
     if isinstance(error, _MALFORMED) or type(error).__name__ in _MALFORMED_NAMES:
-        return f"a file is damaged or of another kind: {_first_sentence(said)}"
+        return (
+            f"expected a readable file, got a damaged one or another kind: {_first_sentence(said)}"
+        )
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):
         from marginlens.training.recipe import in_one_line
 
@@ -110,16 +112,16 @@ def _advice(error: BaseException) -> str:
                 "torchrun --nproc-per-node 2 --master-port 29501 -m marginlens train C97"
             )
         if any(word in lower for word in _DEVICE_WORDS):
-            return f"the GPU cannot be used ({_first_sentence(said)}): choose --device cpu"
+            return f"the GPU cannot be used ({_first_sentence(said)}); use --device cpu"
         if "interrupted" in lower:
             return said
     return ""
 
 
 def _raised_here(error: BaseException) -> bool:
-    """Whether a ``raise`` of this package raised it, or a worker process handed it on.
+    """Whether a ``raise`` of this package raised an error, here or in a worker process.
 
-    A library's own ValueError ends in its frame, or at an instruction of ours that is a call.
+    The traceback of a library's own ValueError ends in its frame, or at a call in this package.
     """
     if type(error.__cause__).__name__ in ("_RemoteTraceback", "RemoteTraceback"):
         return True
@@ -133,7 +135,7 @@ def _raised_here(error: BaseException) -> bool:
 
 
 def _system(error: OSError) -> str:
-    """Refusal of the operating system, with the file it is about."""
+    """Message about an error of the operating system, with the files that it names."""
     if error.strerror is None:
         return str(error)
     words = error.strerror.lower()
@@ -148,7 +150,7 @@ def _system(error: OSError) -> str:
 
 
 def _missing_package(error: ImportError) -> str:
-    """Advice on a package that an extra of ours installs; empty where none does."""
+    """Advice on a missing package that an extra installs; empty for other packages."""
     name = (error.name or "").partition(".")[0].replace("_", "-").lower()
     for line in metadata.requires("marginlens") or ():
         package, _, marker = line.partition(";")
@@ -168,7 +170,7 @@ def _internal(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The last line of this package that the failure passed."""
+    """File and line of this package in which a failure passed last."""
     place, last = error.__traceback__, ""
     while place is not None:
         file = place.tb_frame.f_code.co_filename
@@ -179,7 +181,7 @@ def _place(error: BaseException) -> str:
 
 
 def report_address() -> str:
-    """Where to report, with a preposition, from the installed package's metadata."""
+    """Address for reports from the installed package's metadata, with a preposition."""
     package = metadata.metadata("marginlens")
     known: dict[str, str] = {}
     for line in package.get_all("Project-URL") or ():
@@ -194,5 +196,5 @@ def report_address() -> str:
 
 
 def _first_sentence(said: str) -> str:
-    """The first sentence of a library's message, without its end, at most 200 characters."""
+    """First sentence of a library's message, at most 200 characters."""
     return said.split(". ")[0].rstrip(".")[:200]

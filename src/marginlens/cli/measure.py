@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 MOST_FEATURES = 8
-"""Rows of a table with a row for each feature."""
+"""Largest number of rows in a table with one row for each feature."""
 
 
 @app.command(
@@ -122,7 +122,7 @@ def measure(
 
 
 def _is_own_file(path: Path) -> bool:
-    """Whether it holds the parameters of a run, in the run's folder."""
+    """Whether a file has the parameters of a run, in the folder of the run."""
     return path.name == "parameters.safetensors" and (path.parent / "recipe.toml").is_file()
 
 
@@ -189,7 +189,7 @@ def _measure_file(
 
 
 def _print_warning(words: str) -> None:
-    """Say first what is odd about the network, if anything is."""
+    """Print a warning about the network, if it has one."""
     if words:
         out.print(styled(("warning: ", "bold"), words), soft_wrap=True)
 
@@ -233,7 +233,7 @@ def _measure_mechanism(finished: Weights, *, as_json: bool) -> None:
 
 
 def _little(accuracy: float, known: Task) -> str:
-    """Warning of a run that answers fewer than half the rows."""
+    """Warning about a run that answers fewer than half of the rows."""
     from marginlens.formats.answered_operation import NOT_TRAINED, few_answers
 
     words = few_answers(accuracy, known)
@@ -261,7 +261,7 @@ def _measure_run(measurement: Measurement, known: Task, *, as_json: bool) -> Non
 
 
 def _print_mechanism(seen: Mechanism, stored: dict[str, float], *, repeated: bool = False) -> None:
-    """Print the answer, unless it stands above already, the evidence, and all measures."""
+    """Print the summary (unless it was printed before), the evidence and all metrics."""
     if not repeated:
         out.print(styled((seen.learned.summary, "bold")))
     for sentence in seen.learned.evidence:
@@ -309,7 +309,7 @@ def _print_features(seen: Mechanism) -> None:
 def _print_columns(
     seen: Mechanism, chosen: list[int], columns: dict[str, np.ndarray], title: str
 ) -> None:
-    """A row for each of the strongest features, and one with the range of all others."""
+    """Print one row for each of the strongest features, and the range of all others."""
     strength = seen.spectrum.spectral_weights[0]
     ranked = sorted(chosen, key=lambda index: -strength[index])
     rows = sorted(ranked if len(ranked) <= MOST_FEATURES else ranked[: MOST_FEATURES - 1])

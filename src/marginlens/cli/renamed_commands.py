@@ -35,7 +35,7 @@ def current_command(arguments: list[str]) -> tuple[list[str], str]:
     Parameters
     ----------
     arguments
-        Words after ``marginlens``.
+        Words of the command line after ``marginlens``.
 
     Returns
     -------

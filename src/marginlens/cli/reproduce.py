@@ -14,7 +14,7 @@ from marginlens.cli.app import app, err, out
 from marginlens.cli.arguments import AsJson
 from marginlens.cli.completion import REPRODUCTION_NAMES, complete_reproduction
 from marginlens.cli.sweep.run import Scheduler, Slurm, Workers, print_summary, swept
-from marginlens.cli.text_output import print_json, print_verdict, progress
+from marginlens.cli.text_output import print_json, print_verdict, progress, quoted
 
 if TYPE_CHECKING:
     from marginlens.reproduce import Reproduction, Study
@@ -91,7 +91,7 @@ def reproduce(
         close = get_close_matches(name.lower(), REPRODUCTION_NAMES, n=1, cutoff=0.5)
         near = f"did you mean {close[0]}?" if close else "for example nanda"
         raise ValueError(
-            f"NAME expected an experiment of marginlens reproduce --help, got {name!r}; {near}"
+            f"NAME expected an experiment of marginlens reproduce --help, got {quoted(name)}; {near}"
         )
     from marginlens.reproduce import REPRODUCTIONS, STUDIES
 

@@ -1,4 +1,4 @@
-"""Verbs of the main job: predict, run, train, measure, verify, report."""
+"""The commands ``predict``, ``run``, ``train``, ``verify`` and ``report``."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def predict(
 
 
 def _training_command(with_report: bool) -> Callable[..., None]:
-    """`run` and `train` take the same options; `run` also writes the page."""
+    """Make the command ``run``, which writes a report, or ``train``, which has the same options."""
 
     def command(
         spec: OptionalTask = None,
@@ -186,7 +186,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
 
         if with_report and network == "transformer":
             raise ValueError(
-                "the page of run shows an MLP's neurons; for a transformer: "
+                "run expects an MLP, as its report shows neurons, got a transformer; for example "
                 f"marginlens train {quote(spec or 'C113')} --network transformer"
             )
         betas = None if beta1 is beta2 is None else (beta1, beta2)
@@ -244,9 +244,11 @@ def _training_command(with_report: bool) -> Callable[..., None]:
         }
         options: dict[str, Any] = {"checkpoint_every": checkpoint_every, "track": track}
         if dry_run and resume is not None:
-            raise ValueError("--dry-run shows a new run; leave --resume out")
+            raise ValueError(f"--dry-run expects a new run, got --resume {resume}; leave one out")
         if resume is None and previous:
-            raise ValueError("--previous goes with --resume FOLDER: the run whose checkpoint it is")
+            raise ValueError(
+                "--previous expects --resume, got a new run; for example --resume runs/C23"
+            )
         with process_group(device or _device_of(resume)) as ranks:
             quiet = as_json or not ranks.leads
             with _plain_warnings():
@@ -276,20 +278,20 @@ def _training_command(with_report: bool) -> Callable[..., None]:
 
 
 def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> tuple[Task, Recipe]:
-    """Task and recipe of a new run, checked."""
+    """Read and check the task and the recipe of a new run."""
     from marginlens.tasks import task
     from marginlens.training import check_trainable, recipe_for
     from marginlens.training.row_files import read_rows
 
     if spec is None:
-        raise ValueError("say what to train: marginlens train C23, or --resume runs/C23")
+        raise ValueError("expected TASK or --resume FOLDER; for example marginlens train C23")
     chosen = task(spec)
     if not fields["online"]:
         chosen.require_rows()
     if with_report and not chosen.features:
         raise ValueError(
-            f"the page of run shows the features that neurons hold, and {chosen.name} has none: "
-            f"marginlens train {quote(spec)}"
+            f"run expects a task with features, as its report shows them, got {chosen.name}; for "
+            f"example marginlens train {quote(spec)}"
         )
     for name, field in (("rows", "train_rows"), ("test_rows", "test_rows")):
         if fields[name] is not None:
@@ -305,7 +307,7 @@ def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> tup
 
 
 def _require_memory(task: Task, recipe: Recipe) -> None:
-    """Refuse a training on the CPU that needs more than twice the machine's memory."""
+    """Refuse a training on the CPU that needs more than twice the memory of the machine."""
     from marginlens.training.cost import estimated_megabytes
 
     if recipe.device != "cpu" or not hasattr(os, "sysconf"):
@@ -315,7 +317,7 @@ def _require_memory(task: Task, recipe: Recipe) -> None:
     if needed > 2 * present:
         raise ValueError(
             f"the training needs about {needed:.0f} GB of memory and this machine has {present:.0f} GB; "
-            "take a smaller --width or fewer --seeds, for example --width 500"
+            "use a smaller --width or fewer --seeds, for example --width 500"
         )
 
 
@@ -328,7 +330,7 @@ def _show_plan(
     *,
     as_json: bool,
 ) -> None:
-    """Print what a run would be: all of its recipe, prediction, expected time and folder."""
+    """Print recipe, prediction, expected time and folder of a run, without training."""
     from marginlens.runs import check_folder
     from marginlens.runs.prediction_for import prediction_for
     from marginlens.training.cost import estimated_megabytes, estimated_seconds
@@ -414,13 +416,13 @@ def _start(
 
 
 def _minimum_shown(recipe: Recipe, prediction: Prediction) -> float | None:
-    """The known minimum of the loss, where the progress bar is to show the excess over it."""
+    """Known minimum of the loss, if the progress bar is to show the excess over it."""
     is_known = recipe.until_optimal is not None and prediction.at_penalty is not None
     return prediction.at_penalty.loss if is_known and prediction.at_penalty else None
 
 
 def _device_of(folder: Path | None) -> str:
-    """The device of a run that is to go on: processes join before its recipe is checked."""
+    """Device of a run to resume, read before processes join and the recipe is checked."""
     try:
         recipe = {} if folder is None else tomllib.loads((folder / "recipe.toml").read_text())
     except (OSError, ValueError):
@@ -442,14 +444,14 @@ def _go_on(
             fixed[0], f"--{fixed[0].replace('_', '-')}"
         )
         raise ValueError(
-            f"--resume goes on with the run's own recipe: leave {name} out (--learning-rate, "
-            "--strength, --steps and --device may be changed)"
+            f"--resume keeps the recipe of the run: leave {name} out; only --learning-rate, "
+            "--strength, --steps and --device may change"
         )
     with ExitStack() as stack:
 
         def show(recipe: Recipe, prediction: Prediction, step: int) -> Any:
             if not quiet:
-                print_line(f"going on with {recipe.task} from step {step} of {recipe.steps}")
+                print_line(f"resuming {recipe.task} at step {step} of {recipe.steps}")
             minimum = _minimum_shown(recipe, prediction)
             shown = progress(recipe.steps, prediction.margin, minimum, quiet=quiet)
             return stack.enter_context(shown)
@@ -459,13 +461,13 @@ def _go_on(
 
 
 def print_line(words: str) -> None:
-    """Print a line for people."""
+    """Print one line on standard output."""
     out.print(words)
 
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Warnings as one line on the error stream, without Python's file and line."""
+    """Print warnings as one line on standard error, without file and line number."""
 
     def show(message: Warning | str, *details: object, **more: object) -> None:
         err.print(f"marginlens: {message}", style="yellow", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What other programs call our options: an unknown option suggests ours."""
+"""Messages about unknown options and wrong arguments, with suggestions from other programs' names."""
 
 from __future__ import annotations
 
@@ -163,18 +163,18 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "--version": ("v", "V"),
     "--help": ("h", "?", "usage"),
 }
-"""Well-known spellings, without dashes, of each of our options."""
+"""Names, without dashes, that other programs use for each option."""
 
 
 def usage_message(error: BaseException, arguments: Sequence[str] = ()) -> str:
-    """One line about arguments that the command line does not understand; empty for other errors.
+    """Write one line about arguments that cannot be parsed; empty for other errors.
 
     Parameters
     ----------
     error
         Exception that ended the command.
     arguments
-        Arguments of the command line, from which a refused value is quoted.
+        Arguments of the command line, to quote the refused value.
     """
     if not isinstance(error, TyperException) or type(error).__name__ == "NoArgsIsHelpError":
         return ""
@@ -198,7 +198,7 @@ def usage_message(error: BaseException, arguments: Sequence[str] = ()) -> str:
 
 
 def _missing(error: BaseException, context: Any) -> str:
-    """For a missing argument: its name and the first example of the command; or empty."""
+    """Message about a missing argument, with the first example of the command; or empty."""
     parameter = getattr(error, "param", None)
     if type(error).__name__ != "MissingParameter" or parameter is None or context is None:
         return ""
@@ -207,7 +207,7 @@ def _missing(error: BaseException, context: Any) -> str:
 
 
 def _as_written(unknown: str, arguments: Sequence[str]) -> str:
-    """The option as it was written: of -lr the parser names -l alone."""
+    """Unknown option as it was written; the parser reports only -l of -lr."""
     if unknown.startswith("--"):
         return unknown
     for word in arguments:
@@ -217,7 +217,7 @@ def _as_written(unknown: str, arguments: Sequence[str]) -> str:
 
 
 def _expected(error: BaseException, arguments: Sequence[str]) -> str:
-    """For a value of a wrong type or range: the option, what it takes and what it got; or empty."""
+    """Message about a value of a wrong type or range; empty for other errors."""
     details = getattr(error.__cause__, "errors", None)
     parameter = getattr(error, "param", None)
     if not callable(details) or parameter is None:
@@ -239,19 +239,19 @@ def _expected(error: BaseException, arguments: Sequence[str]) -> str:
 
 
 def shown_name(parameter: Any) -> str:
-    """Name of an option, or of an argument as the help shows it.
+    """Name of an option or argument as its help page shows it.
 
     Parameters
     ----------
     parameter
-        Parameter of a verb.
+        Option or argument of a command.
     """
     name = str(parameter.opts[-1])
     return name if name.startswith("-") else str(parameter.metavar or name.upper())
 
 
 def suggestion(unknown: str, known: list[str]) -> str | None:
-    """The option that somebody means who writes an unknown one, or None.
+    """Find the option that an unknown one stands for; only if one resembles it.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Tables for a terminal of any width: no number is broken, and nothing is left out.
+"""Tables for a terminal of any width, with all cells and with unbroken numbers.
 
-A table that does not fit, even with its texts wrapped, is printed turned: a line a column, with as many
-rows side by side as fit.
+A table that does not fit, even with wrapped texts, is printed turned: one line for each column, with as
+many rows side by side as fit.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Table:
     columns
         Headings of the columns.
     title
-        Line above the table, or none.
+        Line above the table; omitted by default.
     caption
-        Sentence below the table, or none.
+        Sentence below the table; omitted by default.
     row_name
-        Word for a row where the table is printed turned, such as "row"; it gets a number. By default
-        rows are told apart by their first column.
+        Word for a row of a turned table, such as "row", which gets a number. By default the first
+        column names the rows.
     """
 
     def __init__(
@@ -49,13 +49,27 @@ class Table:
         self.rows: list[tuple[list[Text], str]] = []
 
     def add_row(self, *cells: str | Text, style: str = "") -> None:
-        """Add a row: a cell for each column, and optionally a Rich style for all of them."""
+        """Add a row.
+
+        Parameters
+        ----------
+        *cells
+            One text for each column.
+        style
+            Rich style of the whole row.
+        """
         if len(cells) != len(self.columns):
             raise TypeError(f"a row has {len(self.columns)} cells, got {len(cells)}")
         self.rows.append(([_text(cell) for cell in cells], style))
 
     def fits(self, width: int) -> bool:
-        """Whether the table, with its texts wrapped, is at most so many characters wide."""
+        """Whether the table fits a width, with its texts wrapped.
+
+        Parameters
+        ----------
+        width
+            Width of the terminal in characters.
+        """
         return sum(self._least()) + self._borders() <= width
 
     def __rich_console__(
@@ -74,7 +88,7 @@ class Table:
         return [heading, *(row[index].plain for row, _ in self.rows)]
 
     def _least(self) -> list[int]:
-        """Least widths of the columns in which no word is broken, other than a very long one."""
+        """Least widths of the columns that break no word of ordinary length."""
         return [
             max(min(_longest_word(line), _LONGEST_NUMBER) for line in self._lines(index))
             for index in range(len(self.columns))
@@ -137,7 +151,13 @@ class Table:
 
 
 class Facts:
-    """Names and values, a line each, without borders."""
+    """Names and values, one pair on each line, without borders.
+
+    Parameters
+    ----------
+    rows
+        Pairs of a name and a value.
+    """
 
     def __init__(self, rows: Sequence[tuple[str, str]]) -> None:
         self.rows = [(_text(name), _text(value)) for name, value in rows]
@@ -169,7 +189,7 @@ def _longest_word(text: str) -> int:
 
 
 def _narrowed(most: Sequence[int], least: Sequence[int], room: int) -> list[int]:
-    """Widths that fit: the widest columns give way first, none below its least.
+    """Shrink widths to fit: the widest columns first, each at least its least width.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the terminal shows: predictions, verdicts, runs, progress."""
+"""Terminal output of predictions, verdicts, runs, JSON, figures and progress."""
 
 from __future__ import annotations
 
@@ -37,14 +37,30 @@ __all__ = [
     "print_run",
     "print_verdict",
     "progress",
+    "quoted",
     "text",
     "write_figure",
     "written",
 ]
 
+_MOST_ITEMS = 8
+_LONGEST_QUOTE = 60
+"""Limits of a user's word in an error message."""
+
 
 def file_name(name: str) -> str:
-    """Name of a task as a folder can have it."""
+    """Turn the name of a task into a name for a folder.
+
+    Parameters
+    ----------
+    name
+        Name of a task, such as ``x/y mod 97``.
+
+    Examples
+    --------
+    >>> file_name("x/y mod 97"), file_name("PSL(2,7)")
+    ('x-over-y-mod-97', 'PSL-2-7')
+    """
     if " mod " in name and not name.startswith("<"):  # x+y, x-y and x/y are three operations
         for sign, word in (("+", " plus "), ("-", " minus "), ("/", " over ")):
             name = name.replace(sign, word)
@@ -52,38 +68,83 @@ def file_name(name: str) -> str:
 
 
 def numbers(text: str) -> list[float]:
-    """Numbers separated by commas.
+    """Read numbers that are separated by commas.
+
+    Parameters
+    ----------
+    text
+        Numbers separated by commas, such as ``1e-3,1e-4``.
 
     Raises
     ------
     ValueError
-        If one of them is not a number.
+        If a part is not a number.
+
+    Examples
+    --------
+    >>> numbers("1e-3, 2")
+    [0.001, 2.0]
     """
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise ValueError(f"{text!r} is not a list of numbers; write e.g. 1e-3,1e-4") from None
+        raise ValueError(
+            f"expected numbers separated by commas, got {quoted(text)}; for example 1e-3,1e-4"
+        ) from None
+
+
+def quoted(text: str) -> str:
+    """Quote a word of the command line, shortened to 8 items and 60 characters.
+
+    Parameters
+    ----------
+    text
+        Word as the user wrote it.
+
+    Examples
+    --------
+    >>> quoted("1,2"), quoted("1,2,3,4,5,6,7,8,9,10")
+    ("'1,2'", "'1,2,3,4,5,6,7,8,...'")
+    """
+    items = text.split(",")
+    if len(items) > _MOST_ITEMS:
+        text = ",".join([*items[:_MOST_ITEMS], "..."])
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 3]}...")
 
 
 def check_file(path: Path, *, suffixes: tuple[str, ...] | None = None) -> None:
-    """Refuse a file that could not be written, before any work; by default, a figure's.
+    """Refuse a file that could not be written, before any work starts.
+
+    Parameters
+    ----------
+    path
+        File that a command is to write.
+    suffixes
+        Endings that the file may have; by default those of figures.
 
     Raises
     ------
     ValueError
-        If its folder does not exist, it is a folder itself, it has another ending than those
-        known, or the ending is an image's and images cannot be drawn here.
+        If the file has another ending, is a folder or lies in a missing folder, or if images cannot
+        be drawn on this machine.
     """
     if suffixes is None:
         from marginlens.images import IMAGES as suffixes  # noqa: N811  (plotly takes a while)
     suffix = path.suffix.lower()
     if suffix not in suffixes:
         known = " or ".join((", ".join(suffixes[:-1]), suffixes[-1])).removeprefix(" or ")
-        raise ValueError(f"{str(path)!r} must end in {known}")
+        raise ValueError(
+            f"expected a file that ends in {known}, got {str(path)!r}; for example "
+            f"{path.stem or 'file'}{suffixes[0]}"
+        )
     if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a folder; choose another file")
+        raise ValueError(
+            f"expected a file, got the folder {str(path)!r}; for example {path.stem}-1{suffix}"
+        )
     if not path.absolute().parent.is_dir():
-        raise ValueError(f"the folder {str(path.absolute().parent)!r} does not exist")
+        raise ValueError(
+            f"expected a file in a folder that exists, got {str(path)!r}; for example {path.name}"
+        )
     if suffix in (".svg", ".pdf", ".png", ".mp4", ".gif"):
         from marginlens.images import missing
 
@@ -93,7 +154,15 @@ def check_file(path: Path, *, suffixes: tuple[str, ...] | None = None) -> None:
 
 
 def write_figure(figure: go.Figure, path: Path) -> None:
-    """Write a figure as a page that needs nothing else, or as an image, by the file's ending."""
+    """Write a figure as a self-contained page or as an image, by the ending of the file.
+
+    Parameters
+    ----------
+    figure
+        Plotly figure to write.
+    path
+        File that ends in .html, .svg, .pdf or .png.
+    """
     from marginlens import images
 
     check_file(path)
@@ -101,23 +170,41 @@ def write_figure(figure: go.Figure, path: Path) -> None:
 
 
 def written(path: Path | None) -> None:
-    """Say where a figure is, if one was written."""
+    """Print the name of a file that was written.
+
+    Parameters
+    ----------
+    path
+        File that was written, if any.
+    """
     if path is not None:
         out.print(f"wrote {path}", soft_wrap=True)
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON for programs; NaN and infinite numbers become null."""
+    """Print a value as JSON for programs; NaN and infinite numbers become null.
+
+    Parameters
+    ----------
+    value
+        Value made of dictionaries, lists, texts and numbers.
+    """
     sys.stdout.write(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
 def print_exact(text: str) -> None:
-    """Print a document for programs to the character; on a terminal control characters are escaped."""
+    """Print a document unchanged; on a terminal control characters are escaped.
+
+    Parameters
+    ----------
+    text
+        Document with its line ends.
+    """
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
 
 
 def _finite(value: Any) -> Any:
-    """The value with null in place of numbers that JSON lacks: NaN and the infinities."""
+    """Replace NaN and infinite numbers, which JSON lacks, by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -126,7 +213,13 @@ def _finite(value: Any) -> Any:
 
 
 def text(value: Any) -> str:
-    """Write a value in a cell of a table; what is missing is a dash."""
+    """Write a value for a cell of a table; a missing value becomes a dash.
+
+    Parameters
+    ----------
+    value
+        Number or text, or None if the value is missing.
+    """
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -135,7 +228,15 @@ def text(value: Any) -> str:
 
 
 def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
-    """Print a prediction; ``brief`` leaves out the table of features."""
+    """Print a prediction with its table of features.
+
+    Parameters
+    ----------
+    prediction
+        Prediction for a task and a recipe.
+    brief
+        Whether to leave out the table of features.
+    """
     at = prediction.at_penalty
     rows: list[tuple[str, Any]] = [
         ("maximum margin γ*" if prediction.proved else "largest margin found", prediction.margin),
@@ -181,7 +282,13 @@ def print_prediction(prediction: Prediction, *, brief: bool = False) -> None:
 
 
 def print_verdict(verdict: Verdict) -> None:
-    """Print the summary, every claim with its outcome, and the premises that are not met."""
+    """Print the summary, each claim with its status, and the premises that are not met.
+
+    Parameters
+    ----------
+    verdict
+        Verdict on a run.
+    """
     from marginlens.verdict.record import MARKS
 
     styles = {"passes": "green", "contradicted": "red", "premise not met": "yellow"}
@@ -211,7 +318,13 @@ def print_verdict(verdict: Verdict) -> None:
 
 
 def members_lines(run: Run) -> list[str]:
-    """How each member of an ensemble ended, counted, and where all of them are."""
+    """Summarize an ensemble: members by end of training, accuracy and share of the margin.
+
+    Parameters
+    ----------
+    run
+        Run with two or more members.
+    """
     training, margin = run.training, run.prediction.margin
     lines = []
     for reason in dict.fromkeys(training.ends):
@@ -240,7 +353,15 @@ def members_lines(run: Run) -> list[str]:
 
 
 def print_last(run: Run, *, as_json: bool = False) -> None:
-    """Print the last row of the history, for a network whose neurons are not measured."""
+    """Print the last row of the history, for a network whose neurons are not measured.
+
+    Parameters
+    ----------
+    run
+        Run that has finished its training.
+    as_json
+        Whether to print JSON in place of a table.
+    """
     rows = {name: float(values[-1]) for name, values in run.history.items() if len(values)}
     last = {name: value for name, value in rows.items() if not math.isnan(value)}
     if as_json:
@@ -253,7 +374,19 @@ def print_last(run: Run, *, as_json: bool = False) -> None:
 
 
 def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
-    """Print how training ended, the verdict, and where everything is."""
+    """Print the end of the training, the verdict, and the folder of the run.
+
+    Parameters
+    ----------
+    run
+        Run that has finished its training.
+    folder
+        Folder of the run.
+    as_json
+        Whether to print JSON in place of text.
+    page
+        Whether the folder has a report.
+    """
     training = run.training
     if as_json:
         if run.measured is None:
@@ -283,7 +416,24 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
 def progress(
     steps: int, margin: float | None, minimum: float | None = None, *, quiet: bool
 ) -> Iterator[Callable[[int, dict[str, np.ndarray]], None] | None]:
-    """A live bar with loss, accuracy and margin (of the worst member), or the excess over a minimum."""
+    """Show a progress bar of a training with loss, accuracy and margin of the worst member.
+
+    Parameters
+    ----------
+    steps
+        Step limit of the training.
+    margin
+        Maximum margin γ*, in units of which margins are shown if it is known.
+    minimum
+        Known minimum of the loss; with it the relative excess of the loss is shown.
+    quiet
+        Whether to show no bar.
+
+    Yields
+    ------
+    function
+        Function of a step and a row of the history that updates the bar; None if quiet.
+    """
     if quiet:
         yield None
         return
@@ -312,14 +462,27 @@ def progress(
 
 @contextmanager
 def counting(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A live bar of what is done, of how much; none where there is no terminal."""
+    """Show a progress bar that counts finished items; on a terminal only.
+
+    Parameters
+    ----------
+    words
+        Plural of the items, such as "groups".
+    quiet
+        Whether to show no bar.
+
+    Yields
+    ------
+    function
+        Function of the number of finished items and of all items that updates the bar.
+    """
     with _bar(words, disable=quiet or not err.is_terminal) as bar:
         job = bar.add_task(words, total=None)
         yield lambda done, total: bar.update(job, completed=done, total=total)
 
 
 def _bar(words: str, *details: str, disable: bool = False) -> Progress:
-    """A bar with what is done, of how much, details, and the time that remains."""
+    """Progress bar with a count, details, and the time that remains."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

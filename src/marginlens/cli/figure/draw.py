@@ -13,7 +13,7 @@ import typer
 
 from marginlens.cli.app import figure_commands
 from marginlens.cli.completion import FIGURE_NAMES, complete_figure, complete_network
-from marginlens.cli.text_output import check_file, counting, print_json, written
+from marginlens.cli.text_output import check_file, counting, print_json, quoted, written
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -119,8 +119,8 @@ def _drawer(name: str) -> Callable[[list[str]], go.Figure]:
     close = get_close_matches(name, FIGURE_NAMES, n=3, cutoff=0.4)
     near = f"did you mean {' or '.join(close)}? " if close else ""
     raise ValueError(
-        f"NAME expected a figure, got {name!r}; {near}marginlens figure list shows all, for example "
-        "neurons"
+        f"NAME expected a figure, got {quoted(name)}; {near}marginlens figure list shows all, for "
+        "example neurons"
     )
 
 

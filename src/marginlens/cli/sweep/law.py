@@ -9,7 +9,7 @@ import typer
 from marginlens.cli.app import sweep_commands
 from marginlens.cli.arguments import AsJson, FigureFile, SweepFolder
 from marginlens.cli.sweep.sweep_tables import Where, open_results, print_table
-from marginlens.cli.text_output import check_file, print_json, write_figure, written
+from marginlens.cli.text_output import check_file, print_json, quoted, write_figure, written
 
 
 @sweep_commands.command(
@@ -79,7 +79,7 @@ def _columns(by: str, varying: tuple[str, ...]) -> tuple[str, str]:
     names = tuple(name.strip() for name in by.split(","))
     if len(set(names)) != 2 or len(names) != 2 or any(name not in varying for name in names):
         raise ValueError(
-            f"--by expected two columns that vary in the sweep, got {by!r}; columns: "
+            f"--by expected two columns that vary in the sweep, got {quoted(by)}; columns: "
             f"{', '.join(varying[:8])}"
         )
     return names[0], names[1]

@@ -148,15 +148,15 @@ def swept(
     Parameters
     ----------
     asked
-        Sweep to run.
+        Sweep with recipe, grid and seeds.
     folder
         Folder for the results.
     workers
-        Worker processes on this machine; None uses one for each core.
+        Worker processes on this machine; by default one for each core.
     scheduler
-        Address of a running Dask scheduler, or None.
+        Address of a running Dask scheduler, if one is used.
     slurm
-        TOML file of SLURM options, or None.
+        TOML file of SLURM options, if SLURM is used.
     quiet
         Whether to show no progress.
 
@@ -233,7 +233,7 @@ def duration(seconds: float) -> str:
     Parameters
     ----------
     seconds
-        Time in seconds.
+        Time to write, in seconds.
 
     Examples
     --------

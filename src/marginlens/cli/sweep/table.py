@@ -10,7 +10,7 @@ from marginlens.cli.app import sweep_commands
 from marginlens.cli.arguments import AsJson, SweepFolder
 from marginlens.cli.completion import complete_table
 from marginlens.cli.sweep.sweep_tables import Where, open_results, print_table
-from marginlens.cli.text_output import print_exact, print_json
+from marginlens.cli.text_output import print_exact, print_json, quoted
 
 
 @sweep_commands.command(
@@ -49,8 +49,8 @@ def table(
     for name in chosen:
         if name not in TABLES:
             raise ValueError(
-                f"TABLE expected {', '.join(list(TABLES)[:-1])} or {list(TABLES)[-1]}, got {name!r}; "
-                "for example counts"
+                f"TABLE expected {', '.join(list(TABLES)[:-1])} or {list(TABLES)[-1]}, got "
+                f"{quoted(name)}; for example counts"
             )
     results = open_results(folder)
     made = [TABLES[name](results, where) for name in chosen]

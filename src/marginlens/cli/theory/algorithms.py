@@ -13,7 +13,7 @@ from marginlens.cli.arguments import AsJson
 from marginlens.cli.completion import complete_task
 from marginlens.cli.console import styled
 from marginlens.cli.tables import Table
-from marginlens.cli.text_output import print_json
+from marginlens.cli.text_output import print_json, quoted
 from marginlens.errors import MarginLensError
 
 if TYPE_CHECKING:
@@ -141,9 +141,9 @@ def known_algorithms(
     on
         Group whose products the algorithms compute.
     frequencies
-        Frequencies of the clock and the pizza; None uses all.
+        Frequencies of the clock and the pizza; all by default.
     irreps
-        Irreps of the algorithms that use representations; None uses all.
+        Irreps of the algorithms that use representations; all by default.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def frequencies_in(text: str | None) -> list[int] | None:
     Parameters
     ----------
     text
-        Numbers separated by commas, or None.
+        Numbers separated by commas; None if the option is absent.
 
     Raises
     ------
@@ -199,5 +199,7 @@ def frequencies_in(text: str | None) -> list[int] | None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise ValueError(f"--frequencies expected whole numbers, got {text!r}; for example 3,15,17")
+        raise ValueError(
+            f"--frequencies expected whole numbers, got {quoted(text)}; for example 3,15,17"
+        )
     return [int(part) for part in parts]

@@ -9,7 +9,14 @@ import typer
 from marginlens.cli.app import out, theory_commands
 from marginlens.cli.arguments import AsJson, FigureFile, TaskSpec
 from marginlens.cli.tables import Table
-from marginlens.cli.text_output import check_file, counting, print_json, write_figure, written
+from marginlens.cli.text_output import (
+    check_file,
+    counting,
+    print_json,
+    quoted,
+    write_figure,
+    written,
+)
 
 _GREATEST_COUNT = 1000
 """Largest number of widths in one command."""
@@ -97,16 +104,18 @@ def _ranges(text: str) -> list[int]:
         low, dash, high = part.strip().partition("-")
         if not low.isdecimal() or (dash and not high.isdecimal()):
             raise ValueError(
-                f"--widths expected whole numbers, got {text!r}; for example 2,4,8 or 2-18"
+                f"--widths expected whole numbers, got {quoted(text)}; for example 2,4,8 or 2-18"
             )
         first, last = int(low), int(high or low)
         if last < first:
             raise ValueError(
-                f"--widths expected a rising range, got {part.strip()!r}; for example {last}-{first}"
+                f"--widths expected a rising range, got {quoted(part.strip())}; for example "
+                f"{last}-{first}"
             )
         if len(found) + last - first >= _GREATEST_COUNT:
             raise ValueError(
-                f"--widths expected at most {_GREATEST_COUNT} widths, got {text!r}; for example 2,4,8"
+                f"--widths expected at most {_GREATEST_COUNT} widths, got {quoted(text)}; for example "
+                "2,4,8"
             )
         found.extend(range(first, last + 1))
     return found
