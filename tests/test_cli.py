@@ -232,7 +232,7 @@ def test_the_exit_code_of_verify_is_the_verdict(call):
     assert code == 3
     first = printed.splitlines()[0]
     assert first.startswith("Not trained to the end: loss ")
-    assert "`marginlens train --resume untrained --steps 1500`" in first
+    assert "`marginlens train --resume untrained --steps 1000`" in first
     call("train", "C5", "--strength", "1e-3", "--learning-rate", "0.03", "--out", "trained")
     assert call("verify", "trained")[0] == 0
 

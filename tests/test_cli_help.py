@@ -123,8 +123,9 @@ def test_defaults_that_help_states_are_those_of_the_recipe():
         default = field.default
         if option.name in ("beta1", "beta2"):
             default = default[int(option.name[-1]) - 1]
-        if option.name in ("width", "strength", "learning_rate", "steps", "activation"):
-            continue  # by the task
+        by_task = ("width", "strength", "learning_rate", "steps", "activation")
+        if option.name in (*by_task, "optimizer", "exchange_every"):
+            continue
         said = re.split(r"[:;,]", option.show_default)[0]
         number = isinstance(default, int | float) and not isinstance(default, bool)
         assert said == default or (number and float(said) == default), option.name

@@ -30,7 +30,7 @@ NASTY = ["-1", "0", "1e9", "999999999999999", "x", "<b>", "../..", "\0", "1.5", 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     found = tmp_path_factory.mktemp("runs")
-    quick = {"steps": 40, "compile": "never", "snapshots": 3}
+    quick = {"steps": 40, "compile": "never", "snapshots": 3, "optimizer": "adam"}
     for seed in (0, 1):
         execute("C5", out=found / f"seed{seed}", seed=seed, **quick)
     execute("C5", out=found / "many", seed=1, members=3, **quick)

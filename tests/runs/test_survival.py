@@ -303,7 +303,7 @@ def test_where_no_checkpoint_is_whole_the_way_out_is_to_start_anew(copy):
     [
         ("seed = 0", "seed = 1", "says seed = 1, but checkpoint.safetensors was trained with 0"),
         ("width = 8", "width = 9", "says width = 9, but checkpoint.safetensors was trained with 8"),
-        ('optimizer = "adam"', 'optimizer = "sgd"', "says optimizer = 'sgd'"),
+        ('optimizer = "neuronwise-adam"', 'optimizer = "adam"', "says optimizer = 'adam'"),
         ('task = "C5"', 'task = "C6"', "says task = 'C6'"),
         ("width = 8", "width = 0", "recipe.toml' is damaged: width: input should be greater than"),
         ("width = 8", "wide = 8", "recipe.toml' is damaged: wide: extra inputs are not permitted"),

@@ -106,4 +106,33 @@ def test_what_is_chosen_is_kept_and_none_is_not_a_choice():
     recipe = recipe_for(task("C5"), width=7, strength=0.0, seed=3, activation="ReLU", steps=None)
     assert (recipe.width, recipe.strength, recipe.seed) == (7, 0.0, 3)
     assert recipe.activation == "relu"
-    assert recipe.steps == recipe_for(task("C5")).steps
+    assert recipe.steps == recipe_for(task("C5"), strength=0.0).steps
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "optimizer", "steps"),
+    [
+        ("C5", {}, "neuronwise-adam", 1000),
+        ("C5", {"strength": 1e-5, "width": 30, "learning_rate": 0.05}, "neuronwise-adam", 1000),
+        ("C5", {"betas": (0.9, 0.9)}, "neuronwise-adam", 1000),
+        ("S3", {}, "neuronwise-adam", 1500),
+        ("parity(5,3)", {}, "neuronwise-adam", 1000),
+        ("compose(C5,3)", {}, "neuronwise-adam", 1000),
+        ("C5", {"optimizer": "adam"}, "adam", 1500),
+        ("S3", {"members": 3}, "adam", 6000),
+        ("C5", {"batch": 5}, "adam", 1500),
+        ("C5", {"tied": True}, "adam", 1500),
+        ("C5", {"strength": 0.0}, "adam", 1500),
+        ("C5", {"penalty": "l2"}, "adam", 1500),
+        ("C5", {"train_fraction": 0.5}, "adam", 1500),
+        ("C5", {"step_size": "loss"}, "adam", 1500),
+        ("C5", {"loss_function": "squared"}, "adam", 1500),
+    ],
+)
+def test_single_networks_that_seek_the_known_minimum_exchange_neurons(
+    name, chosen, optimizer, steps
+):
+    recipe = recipe_for(task(name), **chosen)
+    assert (recipe.optimizer, recipe.steps) == (optimizer, steps)
+    assert recipe.exchange_every == (50 if optimizer == "neuronwise-adam" else 0)
+    assert chosen.items() <= recipe.model_dump().items()

@@ -265,7 +265,7 @@ Optimizer = Annotated[
     _option(
         _OPTIMIZER,
         "adam, adamw, sgd, muon or neuronwise-adam.",
-        "adam; adamw where no theorem applies",
+        "neuronwise-adam; adam for --seeds and other losses; adamw where no theorem applies",
     ),
 ]
 Rate = Annotated[
@@ -273,7 +273,7 @@ Rate = Annotated[
     _option(
         _OPTIMIZER,
         "Learning rate; --resume may change it.",
-        "0.01 or 0.03, by the task; 0.001 where no theorem applies",
+        "0.1; 0.01 or 0.03 with adam; 0.001 where no theorem applies",
         "--learning-rate",
     ),
 ]
@@ -319,7 +319,7 @@ ExchangeEvery = Annotated[
     _option(
         _OPTIMIZER,
         "Steps after which the least useful neurons are exchanged for the best ones; 0: never.",
-        "0",
+        "50 where --optimizer is left out and a theorem applies; else 0",
     ),
 ]
 WeightDecay = Annotated[
@@ -336,7 +336,7 @@ Steps = Annotated[
     _option(
         _STOPPING,
         "Step limit; --resume may change it.",
-        "1500 to 6000, by the task; 10000 where no theorem applies",
+        "1000 to 6000, by the task; 10000 where no theorem applies",
     ),
 ]
 Stop = Annotated[

@@ -197,7 +197,9 @@ class Sweep(BaseModel):
             if chosen.kind == "table" or not fields.get("online"):
                 chosen.require_rows()  # what a group's network selected is observed on its table
             given = {name: _plain(value) for name, value in fields.items() if name != "task"}
-            recipe = recipe_for(chosen, **{"snapshots": 0, **given})
+            # as an ensemble's: seeds are trained together, and many tiny ones in one kernel
+            recipe = recipe_for(chosen, **{"snapshots": 0, "members": 2, **given})
+            recipe = recipe.model_copy(update={"members": given.get("members", 1)})
             looked_at = recipe.stop_share is not None or (recipe.tolerance and not recipe.patience)
             if "record_every" not in given and not looked_at:  # no history is kept
                 every = max(recipe.record_every, recipe.steps // _RECORDS)

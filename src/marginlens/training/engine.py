@@ -25,6 +25,8 @@ __all__ = ["Engine", "Kept", "steps_for", "way_of"]
 _COMPILE_SECONDS = 3.0
 _MARGIN_OVERHEAD = 2.1e-3
 """Seconds of a step that compiled passes save where the margin is trained: of small operators."""
+_NEURONWISE_OVERHEAD = 1.2e-3
+"""Seconds of a neuron-wise step that compiled passes save: of small operators."""
 _OPERATIONS = 1e11
 """Floating-point operations a second, about, of which compiled passes save the time of a quarter."""
 
@@ -95,7 +97,9 @@ def _worthwhile(task: Task, recipe: Recipe, *, tiny: bool) -> Way:
     steps = 10**12 if recipe.compile == "always" else recipe.steps
     if tiny and worth_compiling(task, recipe.members, recipe.width, steps):
         return "steps"
-    overhead = _MARGIN_OVERHEAD if recipe.loss_function == "margin" else 0.2e-3
+    overhead = _NEURONWISE_OVERHEAD if recipe.optimizer == "neuronwise-adam" else 0.2e-3
+    if recipe.loss_function == "margin":
+        overhead = _MARGIN_OVERHEAD
     saved = overhead + 0.25 * step_operations(task, recipe) / _OPERATIONS
     return "passes" if steps * saved > _COMPILE_SECONDS else ""
 

@@ -568,11 +568,16 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     Width: 2.3 times the sufficient width on cyclic groups and 3.2 times on others, rounded up to
     hundreds; 5 times, and at least 40, for parity. Strength: the largest power of ten that is at
     most a quarter of the strength at which the network collapses on cyclic groups, a twentieth
-    elsewhere, where the margin at a finite strength stays below the limit; 1e-3 for parity. Adam at
-    rate .03 (.01 on cyclic groups of order 50 or more) for 1,500 steps on cyclic groups and, as
-    features differ and take longer to settle, for 6,000 on others (2,500 from order 100 on); for
-    parity at rate .01 for 3,000 steps from small weights (.1): from larger ones many neurons never
-    leave the irrelevant coordinates. Where no theorem applies: the recipe's own
+    elsewhere, where the margin at a finite strength stays below the limit; 1e-3 for parity, from
+    small weights (.1): from larger ones many neurons never leave the irrelevant coordinates.
+
+    A single network that is to reach the known minimum (cross-entropy with the homogeneous penalty on
+    the whole table, no optimizer chosen) is trained by neuron-wise Adam at rate .1 for 1,000 steps on
+    cyclic groups and parity and, as features differ and take longer to settle, for 1,500 on others (at
+    .05 for 2,500 from order 100 on), and neurons are exchanged every 50 steps. Ensembles, sweeps and
+    other settings have Adam at rate .03 (.01 on cyclic groups of order 50 or more, and for parity)
+    for 1,500 steps on cyclic groups, 6,000 on others (2,500 from order 100 on) and 3,000 for parity.
+    Where no theorem applies: the recipe's own
     defaults, but for the strength where the margin of a single neuron is known. Squared and hinge
     losses have no penalty unless one is chosen, and an MLP with biases has the L2 penalty. The margin
     objective has none: it is trained by the neuron-wise optimizer for 1,500 steps, at rate .03 that
@@ -635,11 +640,37 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     if checked.stop_share is not None and prediction.margin is None:
         raise ValueError(_no_margin(task, activation.name))
     suited = _suited(task, prediction)
-    if checked.optimizer == "neuronwise-adam":
+    if "optimizer" in given and checked.optimizer == "neuronwise-adam":
         suited.pop("learning_rate", None)
     if checked.loss_function not in ("cross_entropy", "logistic"):
         suited["strength"] = 0.0
-    return checked_recipe({**suited, **given})
+    full = checked_recipe({**suited, **given})
+    if prediction.collapse_penalty is not None and _seeks_the_minimum(full, given):
+        return checked_recipe({**suited, **_exchanging(task), **given})
+    return full
+
+
+def _seeks_the_minimum(recipe: Recipe, given: dict[str, Any]) -> bool:
+    """Whether a single network is to reach the known minimum, by no optimizer in particular."""
+    homogeneous = recipe.penalty == "homogeneous" and recipe.final_strength > 0
+    entropy = recipe.loss_function == "cross_entropy" and recipe.is_population
+    plain = not (recipe.biases or recipe.tied or recipe.online or recipe.batch)
+    plain = plain and recipe.step_size == "plain" and recipe.members == 1
+    return "optimizer" not in given and homogeneous and entropy and plain
+
+
+def _exchanging(task: Task) -> dict[str, Any]:
+    """Neuron-wise steps with exchanges, and how many of them suit a task."""
+    large = task.subset is None and task.size >= 100
+    cyclic = task.subset is not None or (
+        task.group is not None and task.group.generator is not None
+    )
+    return {
+        "optimizer": "neuronwise-adam",
+        "learning_rate": 0.05 if large and not cyclic else 0.1,
+        "steps": 1000 if cyclic else 2500 if large else 1500,
+        "exchange_every": 50,
+    }
 
 
 def _margin_recipe(task: Task, given: dict[str, Any]) -> Recipe:
