@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 from typer.main import get_command
 
@@ -67,16 +67,44 @@ ORDER = (
 )
 """Names of commands in the order in which help pages list them."""
 
+VALUE_NAMES: dict[Any, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+"""Names of values in help pages, by type."""
+
 DEBUG = "MARGINLENS_DEBUG"
 """Environment variable that adds tracebacks to failures."""
 
 
-class _Command(TyperCommand):
-    """Command with literal help that refuses empty names of files and folders."""
+class _PlainHelp:
+    """Mixin of commands and groups with literal help and short names of values."""
+
+    params: list[Any]
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        _literal_help(self)
+        for documented in (self, *self.params):  # Typer reads Rich markup: [images] would vanish
+            for name in ("help", "short_help", "epilog"):
+                text = getattr(documented, name, None)
+                if text:
+                    setattr(documented, name, escape(text))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """List the parameters, with ``N`` for Typer's ``<int range>`` and no value for a flag."""
+        parameters: list[Any] = super().get_params(ctx)  # pyright: ignore[reportAttributeAccessIssue]
+        for one in parameters:
+            if isinstance(one, TyperOption) and one.metavar is None:
+                kind = one.type_descriptor.annotation
+                one.metavar = "" if one.is_flag else VALUE_NAMES.get(kind)
+            elif isinstance(one, TyperArgument):  # its name says it; no <str>
+                one.display_type_rich = _no_type
+        return parameters
+
+
+def _no_type(ctx: Any) -> None:
+    """Leave out the type of an argument."""
+
+
+class _Command(_PlainHelp, TyperCommand):
+    """Command with literal help that refuses empty names of files and folders."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments and refuse empty names, which would mean the working folder."""
@@ -93,12 +121,8 @@ class _Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-class _Group(TyperGroup):
+class _Group(_PlainHelp, TyperGroup):
     """Group of commands with literal help, listed in the order of :data:`ORDER`."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        _literal_help(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """List the names of the commands in the order in which a person needs them.
@@ -132,15 +156,6 @@ class _CarriedError(Exception):
         self.error = error
 
 
-def _literal_help(command: Any) -> None:
-    """Escape Rich markup in help texts, so that Typer prints ``[images]`` literally."""
-    for thing in (command, *command.params):
-        for name in ("help", "short_help", "epilog"):
-            text = getattr(thing, name, None)
-            if text:
-                setattr(thing, name, escape(text))
-
-
 class _App(typer.Typer):
     """Application whose commands state their examples as command lines."""
 
@@ -171,8 +186,9 @@ class _App(typer.Typer):
 
 
 def _epilog(examples: Sequence[str], notes: str) -> str:
-    lines = ["Examples:", *(f"  marginlens {example}" for example in examples)]
-    return "\n\n".join([*lines, notes] if notes else lines)
+    lines = "\n".join(f"  marginlens {example}" for example in examples)
+    # the empty first line keeps Typer from removing the indentation of the examples
+    return "\n\n".join(filter(None, ["\nExamples:", lines, notes]))
 
 
 PANEL = "More commands, in groups"

@@ -18,7 +18,7 @@ def explore(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="[FOLDER]", help="Folder of the saved runs; new runs are written to it too."
+            metavar="FOLDER", help="Folder of the saved runs; new runs are written to it too."
         ),
     ] = Path("runs"),
     port: Annotated[
@@ -33,6 +33,7 @@ def explore(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="Further host name to accept, for example of a proxy; repeatable.",
             show_default="no other name",
         ),

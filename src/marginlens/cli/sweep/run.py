@@ -63,7 +63,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Run the sweep even if it is la
         "sweep run pilot.toml --slurm cluster.toml",
     ),
     notes="A file such as pilot.toml:\n\n"
-    '  seeds = 100\n\n  [recipe]\n\n  task = "C5"\n\n  [grid]\n\n  width = [2, 8]\n\n'
+    '  seeds = 100\n  [recipe]\n  task = "C5"\n  [grid]\n  width = [2, 8]\n'
     "  strength = [0.0, 1e-4, 1e-2]\n\n"
     "After an interruption the same command continues with the unfinished runs. Exit code 1 if runs "
     "failed.",

@@ -26,7 +26,7 @@ def table(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TABLE]...",
+            metavar="TABLE...",
             help="Names of the tables to print; all names are below.",
             show_default="convergence, counts, law",
             autocompletion=complete_table,

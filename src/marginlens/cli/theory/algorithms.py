@@ -109,7 +109,7 @@ def _two_elements(text: str) -> tuple[int, int]:
     """Read two elements such as ``9,5``."""
     parts = re.split(r"[,+]", text)
     if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise MarginLensError(f"--sum: expected two elements, got {text[:40]!r}; for example 9,5")
+        raise MarginLensError(f"--sum expected two elements, got {text[:40]!r}; for example 9,5")
     return int(parts[0]), int(parts[1])
 
 
