@@ -1,8 +1,11 @@
 """Every failure ends in one line and an exit code; a traceback is shown on request only."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,3 +210,29 @@ def test_debug_after_two_dashes_is_an_argument():
     arguments = ["predict", "--", "--debug"]
     assert without_debug(arguments) == (arguments, False)
     assert without_debug(["--debug", "predict", "C5"]) == (["predict", "C5"], True)
+
+
+def messages():
+    """Texts of the errors that the command line raises, with X for each inserted value."""
+    for file in sorted(Path(cli.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
+                continue
+            if ast.unparse(node.exc.func) not in ("ValueError", "MarginLensError"):
+                continue
+            for argument in node.exc.args:
+                parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+                if all(isinstance(one, ast.Constant | ast.FormattedValue) for one in parts):
+                    said = [one.value if isinstance(one, ast.Constant) else "X" for one in parts]
+                    yield file.name, "".join(map(str, said))
+
+
+def test_error_messages_are_short_and_name_what_was_expected():
+    texts = list(messages())
+    assert len(texts) > 30
+    for file, text in texts:
+        for sentence in re.split(r"[.;:] ", text):
+            assert len(sentence.split()) <= 25, (file, text)
+        # a usual error names the expected input; the others say what to add or leave out
+        grammar = r"expect(s|ed)? .*(; |see )|; (add|use) |leave .* out|choose"
+        assert text == "X" or re.search(grammar, text), (file, text)

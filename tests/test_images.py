@@ -225,7 +225,7 @@ def test_figures_are_listed_and_drawn_by_name(call, run, tmp_path):
         ),
         (
             ["phases", "--out", "a.svg"],
-            "expected RUN...; for example marginlens figure draw neurons runs/C23",
+            "expected RUN; for example marginlens figure draw neurons runs/C23",
         ),
         (["phases", "RUN", "RUN", "--out", "a.html"], "figure phases expects one run, got 2"),
         (["phases", "RUN", "--out", "a.bmp"], "that ends in .html, .svg, .pdf or .png"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -164,6 +165,7 @@ class _App(typer.Typer):
         name: str | None = None,
         *,
         examples: Sequence[str] = (),
+        run: str = "",
         notes: str = "",
         **settings: Any,
     ) -> Callable[[Callable[..., Any]], Any]:
@@ -175,22 +177,37 @@ class _App(typer.Typer):
             Name of the command; by default that of the function.
         examples
             Command lines after ``marginlens``, shown at the end of the help page.
+        run
+            Command line that trains a suitable run, for a command that examines one.
         notes
             Paragraphs below the examples, separated by empty lines.
         **settings
             Settings of Typer's own decorator.
         """
         settings.setdefault("cls", _Command)
-        settings.setdefault("epilog", _epilog(examples, notes))
+        settings.setdefault("epilog", _epilog(examples, notes, run))
         return super().command(name, **settings)
 
 
-def _epilog(examples: Sequence[str], notes: str) -> str:
-    lines = "\n".join(f"  marginlens {example}" for example in examples)
+def _epilog(examples: Sequence[str], notes: str = "", run: str = "") -> str:
+    lines = "\n".join(map(_example_line, examples))
+    suitable = f"A suitable run:\n\n{_example_line(run)}" if run else ""
     # the empty first line keeps Typer from removing the indentation of the examples
-    return "\n\n".join(filter(None, ["\nExamples:", lines, notes]))
+    return "\n\n".join(filter(None, ["\nExamples:", lines, suitable, notes]))
 
 
+def _example_line(words: str) -> str:
+    """Command line of an example, continued after a backslash where it is longer than a help page."""
+    line = ""
+    for option in re.split(r" (?=-|\")", f"  marginlens {words}"):
+        if line and len(line.rpartition("\n")[2]) + len(option) > _WIDTH:
+            line += " \\\n     "
+        line += f" {option}" if line else option
+    return line
+
+
+_WIDTH = 74
+"""Longest line of an example in a help page of 80 columns."""
 PANEL = "More commands, in groups"
 _HELP_OPTIONS = {"help_option_names": ["--help", "-h"]}
 
@@ -218,7 +235,7 @@ def _command_group(name: str, help: str, *examples: str) -> _App:
         no_args_is_help=True,
         context_settings=_HELP_OPTIONS,
         help=help,
-        epilog=_epilog(examples, ""),
+        epilog=_epilog(examples),
     )
     app.add_typer(group, name=name, rich_help_panel=PANEL)
     return group

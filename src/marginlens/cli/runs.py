@@ -504,7 +504,7 @@ app.command(
         "train C97 --train-fraction 0.4 --optimizer adamw --weight-decay 1",
         "train C113 --network transformer --train-fraction 0.3",
         'train "addition(10,2)" --network transformer --train-length 1',
-        'train "parity(50,3)" --online --batch 32 --loss hinge \\\n    --activation relu --biases '
+        'train "parity(50,3)" --online --batch 32 --loss hinge --activation relu --biases '
         "--optimizer sgd --learning-rate 0.1",
     ),
     notes="  torchrun --nproc-per-node 2 -m marginlens train C97 --out runs/C97\n\n" + _NOTES,

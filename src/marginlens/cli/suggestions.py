@@ -202,7 +202,8 @@ def _missing(error: BaseException, context: Any) -> str:
     parameter = getattr(error, "param", None)
     if type(error).__name__ != "MissingParameter" or parameter is None or context is None:
         return ""
-    example = re.search(r"^  (marginlens .*)", str(context.command.epilog or ""), re.MULTILINE)
+    lines = str(context.command.epilog or "").replace(" \\\n     ", "")
+    example = re.search(r"^  (marginlens .*)", lines, re.MULTILINE)
     return f"expected {shown_name(parameter)}" + (f"; for example {example[1]}" if example else "")
 
 

@@ -19,8 +19,7 @@ from marginlens.cli.text_output import check_file, print_json, text, write_figur
         "analyze grokking runs/C113 --figure grokking.html",
         "analyze grokking runs/C113 --threshold 0.95 --losses",
     ),
-    notes="A run that groks:\n\n  marginlens train C113 --network transformer --train-fraction 0.3 "
-    "--steps 20000",
+    run="train C113 --network transformer --train-fraction 0.3 --steps 20000",
 )
 def grokking(
     folder: RunFolder,

@@ -17,8 +17,8 @@ from marginlens.cli.text_output import check_file, print_json, write_figure, wri
         "analyze lottery runs/C23 --figure lottery.html",
         "analyze lottery runs/C23 --alone --json",
     ),
-    notes="A run that the theory covers:\n\n  marginlens train C23 --width 512 --init-scale 0.1 "
-    "--optimizer sgd --learning-rate 1 --schedule constant --strength 0 --steps 3000 --dtype float64",
+    run="train C23 --width 512 --init-scale 0.1 --optimizer sgd --learning-rate 1 "
+    "--schedule constant --strength 0 --steps 3000 --dtype float64",
 )
 def lottery(
     folder: RunFolder,

@@ -12,8 +12,7 @@ from marginlens.cli.text_output import print_json
 
 @analyze_commands.command(
     examples=("analyze progress runs/parity-50-3", "analyze progress runs/parity-50-3 --json"),
-    notes="A run of a sparse parity:\n\n"
-    '  marginlens train "parity(50,3)" --online --batch 32 --loss hinge --activation relu --biases '
+    run='train "parity(50,3)" --online --batch 32 --loss hinge --activation relu --biases '
     "--optimizer sgd --learning-rate 0.1",
 )
 def progress(folder: RunFolder, as_json: AsJson = False) -> None:

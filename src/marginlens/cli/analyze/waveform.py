@@ -10,8 +10,8 @@ from marginlens.cli.theory.waveform import print_waveform
 
 @analyze_commands.command(
     examples=("analyze waveform runs/relu", "analyze waveform runs/relu --figure waveform.html"),
-    notes="The run must be of addition modulo a prime with an activation other than x^2, for example: "
-    "marginlens run C23 --activation relu --out runs/relu",
+    run="run C23 --activation relu --out runs/relu",
+    notes="The run must be of addition modulo a prime with an activation other than x^2.",
 )
 def waveform(folder: RunFolder, figure: FigureFile = None, as_json: AsJson = False) -> None:
     """Compare the neurons of a run with the best neuron of its task and activation."""

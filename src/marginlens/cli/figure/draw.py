@@ -53,7 +53,7 @@ def draw(
     of: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Folder of a run. For margins: several runs. For plane: runs and networks' files. For "
             "atlas: folder of an atlas.",
             autocompletion=complete_network,

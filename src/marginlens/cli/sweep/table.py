@@ -19,14 +19,21 @@ from marginlens.cli.text_output import print_exact, print_json, quoted
         "sweep table sweeps/o61 law symmetry --where \"activation = 'x^2'\"",
         "sweep table sweeps/o61 same --markdown",
     ),
-    notes="Tables: convergence, counts, law, features, same, cooccurrence, symmetry.",
+    notes="Tables of all configurations:\n\n"
+    "  convergence   runs by the reason for their end\n"
+    "  counts        key features and live neurons of each network\n"
+    "  law           probability of each set of key features\n"
+    "  features      probability and share of each feature\n"
+    "  same          probability that all neurons hold the same feature\n"
+    "  cooccurrence  pairs of key features, compared with independence\n"
+    "  symmetry      tests of the symmetry of the law, with adjusted p-values",
 )
 def table(
     folder: SweepFolder,
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TABLE...",
+            metavar="TABLE",
             help="Names of the tables to print; all names are below.",
             show_default="convergence, counts, law",
             autocompletion=complete_table,

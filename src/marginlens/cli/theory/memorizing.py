@@ -22,7 +22,7 @@ def memorizing(
     specs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="GROUP...",
+            metavar="GROUP",
             help="Groups to compare, for example C5 S4 A5.",
             show_default="C_p for the odd primes p up to 71",
             autocompletion=complete_task,
