@@ -354,7 +354,7 @@ def _relu(run: Run) -> Item:
         "Modulo 71 with ReLU: almost sinusoids",
         "With ReLU and L2 regularization each neuron's embedding becomes periodic with one dominant "
         "frequency, but is not a pure sinusoid.",
-        "marginlens run C71 --activation relu --steps 5000",
+        "marginlens run C71 --activation relu",
         tuple(rows),
         text,
         "relu",
