@@ -1,4 +1,4 @@
-"""What a network learned, feature by feature and neuron by neuron."""
+"""Measurements of trained networks: margins, neurons, logits, dynamics and ensembles."""
 
 from marginlens.measures.dynamics.grokking import (
     Grokking,

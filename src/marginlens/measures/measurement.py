@@ -1,4 +1,4 @@
-"""Measurements of a network, a module, a function or a table of logits on a task."""
+"""Measurement of a network, a module, or logits on a task."""
 
 from __future__ import annotations
 
@@ -41,27 +41,28 @@ _FEW = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Measurement(Displayed):
-    """Everything that is measured of one function on a task; None where it is unknown.
+    """Measurement of one function on a task; unknown values are ``None``.
 
-    The numbers of the margin stand in the record itself; ``neurons``, ``logits`` and ``dynamics`` are
-    its other sections. What is None has its reason in ``unknown``, under the same name.
+    The margin's numbers are fields of the record; ``neurons``, ``logits`` and ``dynamics`` are
+    further sections. The reason for each ``None`` is in ``unknown``, under the same name.
 
     Attributes
     ----------
     task
         Name of the task.
     subject
-        Phrase that says what was measured and how it was read.
+        Phrase that describes the measured object and how it was read.
     features
         Names of the task's features.
     accuracy, cross_entropy, margin
-        Over the whole table, or a sample; the margin is the least lead of the right logit.
+        Share of right answers, mean cross-entropy and least lead of the right logit, over the whole
+        table or a sample.
     sampled
-        Number of rows of that sample, where the task's rows are not listed; 0: the whole table.
+        Number of rows of the sample if the task's rows are not listed; 0 for the whole table.
     activation, degree
-        Activation of the hidden layer; nu, the degree of homogeneity in the parameters.
+        Activation of the hidden layer; degree nu of homogeneity in the parameters.
     norm, normalized_margin
-        sum_i ||omega_i||^nu, and margin / norm.
+        Norm power sum sum_i ||omega_i||^nu, and margin / norm.
     neurons
         Weights of the neurons and the features that they hold (:class:`Neurons`). Its attributes
         (``live``, ``spectrum``, ``share`` ...) can be read from the measurement too; this raises
@@ -71,14 +72,14 @@ class Measurement(Displayed):
     uncovered
         Reason why no theorem covers the network, in a phrase; empty if one may.
     non_finite
-        Number of weights or logits that are NaN or infinite; where there are any, accuracy,
-        cross-entropy, margin and norm are NaN: such a network answers nothing.
+        Number of weights or logits that are NaN or infinite; if it is positive, accuracy,
+        cross-entropy, margin and norm are NaN.
     unknown
-        Reasons by the names of what is None.
+        Reasons for missing values, by their names.
     notes
-        Decisions of reading a module, in phrases.
+        Phrases on how a module was interpreted.
     network
-        The network that was measured, an ensemble of one in float64; None for a black box.
+        Measured network, an ensemble of one in float64; ``None`` for a black box.
     """
 
     task: str
@@ -148,32 +149,32 @@ class Measurement(Displayed):
 
     @property
     def phases(self) -> Float[np.ndarray, "neuron slot"] | None:
-        """Phases of each neuron's weights in radians; None where the group is not cyclic."""
+        """Phases of each neuron's weights in radians; ``None`` where the group is not cyclic."""
         return self._known.phases
 
     @property
     def phase_error(self) -> Float[np.ndarray, " neuron"] | None:
-        """Distance of the inputs' phases, added, from the output's; None as for ``phases``."""
+        """Distance of the inputs' phases, added, from the output's; ``None`` as for ``phases``."""
         return self._known.phase_error
 
     @property
     def cosine_fit(self) -> Float[np.ndarray, " neuron"] | None:
-        """Least share of variance that the best cosine explains; None as for ``phases``."""
+        """Least share of variance that the best cosine explains; ``None`` as for ``phases``."""
         return self._known.cosine_fit
 
     @property
     def subset_power(self) -> Float[np.ndarray, " neuron"] | None:
-        """Share of a parity neuron's input energy on the relevant coordinates; else None."""
+        """Share of a parity neuron's input energy on the relevant coordinates; else ``None``."""
         return self._known.subset_power
 
     @property
     def magnitude_ratio(self) -> Float[np.ndarray, " neuron"] | None:
-        """Least over largest relevant weight of a parity neuron; else None."""
+        """Least over largest relevant weight of a parity neuron; else ``None``."""
         return self._known.magnitude_ratio
 
     @property
     def signs_agree(self) -> Bool[np.ndarray, " neuron"] | None:
-        """True if a parity neuron's output sign is the product of its inputs'; else None."""
+        """True if a parity neuron's output sign is the product of its inputs'; else ``None``."""
         return self._known.signs_agree
 
     @property
@@ -186,7 +187,7 @@ class Measurement(Displayed):
         return self.neurons
 
     def objective(self, strength: float) -> float:
-        """Cross-entropy + strength * norm, what training minimises; NaN where the norm is unknown.
+        """Return cross-entropy + strength * norm, the training objective; NaN for unknown norm.
 
         Parameters
         ----------
@@ -225,7 +226,7 @@ class Measurement(Displayed):
         }
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Rows of :meth:`to_frame`: one a feature, with its share of the norm and its live neurons."""
+        """Return the rows of :meth:`to_frame`: one per feature, with norm share and live neurons."""
         return [
             {
                 "task": self.task,
@@ -237,7 +238,7 @@ class Measurement(Displayed):
         ]
 
     def shown(self) -> Shown:
-        """Heading, totals, a row for each feature, and what is unknown."""
+        """Return the notebook display: totals, a row for each feature, and unknown values."""
         values = self.to_dict()
         left_out = ("task", "features", "subject", "notes", "unknown")
         facts = [("measured", self.subject), *(("read", note) for note in self.notes)]
@@ -272,50 +273,54 @@ def measure(
     activation: str | Activation | Callable[..., Any] | None = None,
     logits: Any = None,
 ) -> Measurement:
-    """Measure a network, a module, any function or its logits on a task, in float64.
+    """Measure a network, a module, a function or logits on a task, in float64.
 
-    A ``nn.Module`` is evaluated on every row in evaluation mode, without gradients, and left as it was
-    (:mod:`marginlens.measures.logits.module_logits` lists the forms of rows that are tried).
-    If its tensors form a network with one hidden layer that has the same logits, it is measured like
-    one of ours (:func:`marginlens.measures.recognition.recognize`); else by its logits alone, and
-    what needs weights is None.
+    A ``nn.Module`` is evaluated on every row in evaluation mode, without gradients, and left as it
+    was (:mod:`marginlens.measures.logits.module_logits` lists the forms of rows that are tried). If
+    its tensors form a network with one hidden layer and the same logits, it is measured like a
+    network of this package (:func:`marginlens.measures.recognition.recognize`); otherwise by its
+    logits alone, and sections that need weights are ``None``.
 
     Parameters
     ----------
     x
         MLP, Factored or Transformer; ``nn.Module`` or callable: integer rows (n, k) -> logits
-        (n, classes); logits of the whole table as an array (row, class), (a, b, class) or (member, row,
+        (n, classes); logits of the whole table as an array (row, class), (a, b, class) or (member,
+        row,
         class); weights as a tuple (u, v, w) or a mapping by these names, each (element, neuron) or
         (member, element, neuron), with w (class, neuron); or a Training.
     task
-        What it learned, or its spec. Of logits alone by default addition modulo the number of classes.
+        Task that the network learned, or its spec. For logits alone the default is addition modulo
+        the number of classes.
     member
-        Member of an ensemble that is measured.
+        Index of the measured member of an ensemble.
     rows
-        Rows that accuracy, cross-entropy and margin are over, where the task's rows are not listed
+        Rows for accuracy, cross-entropy and margin if the task's rows are not listed
         (:func:`marginlens.training.recorded_rows`).
     train
-        Numbers of the rows that were trained on, for losses on the others in ``logits``.
+        Numbers of the training rows, for losses on the others in ``logits``.
     activation
-        Activation of a module or of weights; None: found by trial, and of weights the one that the
-        theory covers.
+        Activation of a module or of weights; ``None`` to find it by trial for a module, and to use
+        the theory's for weights.
     logits
-        The same as ``x``, by keyword: logits of the whole table.
+        Logits of the whole table, as a keyword instead of ``x``.
 
     Returns
     -------
     Measurement
-        The same record for all of them; ``unknown`` says why a section is None.
+        Measurement, the same record for every kind of ``x``; ``unknown`` has the reason for each
+        missing section.
 
     Raises
     ------
     MarginLensError
-        If the shapes do not belong to the task, logits in an array are not finite, or the task's rows
-        are not listed and none given.
+        The shapes differ from the task's, logits in an array are not finite, or the task's rows are
+        not listed and `rows` is not given.
 
     References
     ----------
-    Isotypic power of a weight vector: Chughtai, Chan and Nanda 2023, A toy model of universality. For
+    Isotypic power of a weight vector: Chughtai, Chan and Nanda 2023, A toy model of universality.
+    For
     cyclic groups it is the power at a frequency, cosine and sine together.
 
     Examples
@@ -355,7 +360,7 @@ def measure(
 
 
 def _task(x: Any, task: Task | str | None) -> Task:
-    """The task, or addition modulo the number of classes of logits."""
+    """Return the task, or addition modulo the number of classes of logits."""
     if isinstance(task, Task):
         return task
     if task is not None:
@@ -370,7 +375,7 @@ def _task(x: Any, task: Task | str | None) -> Task:
 
 
 def _array(x: Any) -> np.ndarray | None:
-    """Numbers of any library that NumPy can read; None if it is no array of numbers."""
+    """Return the numbers of any library that NumPy can read, else ``None``."""
     if isinstance(x, Tensor):
         x = x.detach().cpu()
         x = x.double() if x.is_floating_point() else x
@@ -640,7 +645,7 @@ def _of_logits(
     train: np.ndarray | None = None,
     uncovered: str = "",
 ) -> Measurement:
-    """Measure logits (row, class); more is known with a network whose neurons are not."""
+    """Measure logits (row, class), with a network whose neurons are unknown if given."""
     answers = task.answers if rows is None else rows.answers.cpu().numpy()
     non_finite = int((~np.isfinite(values)).sum())
     unknown: dict[str, str] = {name: why for name in _OF_WEIGHTS}  # noqa: C420 (its type)
@@ -696,7 +701,7 @@ def _why_no_logits(task: Task) -> str:
 
 
 def _with_dynamics(found: Measurement, training: Training) -> Measurement:
-    """The measurement of a training's network with the training's stages."""
+    """Return the measurement of a training's network with the training's stages."""
     unknown = {name: why for name, why in found.unknown.items() if name != "dynamics"}
     if "test_accuracy" not in training.history or not len(training.steps):
         unknown["dynamics"] = "no rows were held back from training"
@@ -705,7 +710,7 @@ def _with_dynamics(found: Measurement, training: Training) -> Measurement:
 
 
 def _totals(neurons: Neurons | None) -> dict[str, Any]:
-    """Numbers of all live neurons together; None where they are unknown."""
+    """Return totals of all live neurons; ``None`` where they are unknown."""
     names = (
         "live_neurons",
         "dead_neurons",

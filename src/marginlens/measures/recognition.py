@@ -1,4 +1,4 @@
-"""One-hidden-layer networks inside modules: found by shapes, confirmed by their logits."""
+"""Recognition of one-hidden-layer networks in modules, by shapes and logits."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _MOST_READ = 500
 
 @dataclass(frozen=True, eq=False)
 class Recognition:
-    """A module as a network with one hidden layer.
+    """Module interpreted as a network with one hidden layer.
 
     Attributes
     ----------
     network
-        The same function in float64, an ensemble of one; None where no candidate has the module's
-        logits.
+        Network of the same function in float64, an ensemble of one; ``None`` if no candidate has
+        the module's logits.
     words
-        Phrase with the tensors that it consists of; the reason where ``network`` is None.
+        Phrase with the tensors that it consists of, or the reason if ``network`` is ``None``.
     factored
         Whether an input's weights are a product of two of the module's tensors.
     """
@@ -74,32 +74,36 @@ def recognize(
 ) -> Recognition:
     r"""Find the network $f(a, b) = \sum_i \sigma(u_i(a) + v_i(b)) w_i$ that a module computes.
 
-    Candidates are built from the module's tensors by their shapes alone. With n elements, k inputs, m
-    neurons and c classes the unembedding w is (c, m) or (m, c); an input's weights are (n, m) or (m,
+    Candidates are built from the module's tensors by their shapes alone. With n elements, k inputs,
+    m
+    neurons and c classes the unembedding w is (c, m) or (m, c); an input's weights are (n, m) or
+    (m,
     n), as of ``nn.Embedding`` and of ``nn.Linear`` on one-hot vectors; all inputs' weights together
     are (k n, m), (m, k n) or (k, n, m); one table may serve all inputs. An embedding (n, d) may be
-    followed by a matrix (d, m), or by one (k d, m) on the concatenated embeddings. A vector of length
+    followed by a matrix (d, m), or by one (k d, m) on the concatenated embeddings. A vector of
+    length
     m may be the neurons' bias. Every known activation is tried. A candidate is accepted if it has
-    the module's logits on every row, to the rounding of the module's precision: names of modules, and
+    the module's logits on every row, to the rounding of the module's precision: names of modules,
+    and
     the order in which they are called, do not matter.
 
     Parameters
     ----------
     module
-        Module, of any architecture.
+        Module of any architecture.
     task
         Task that its logits are on.
     seen
-        Logits of the module.
+        Logits of the module on the rows, shape (row, class).
     activation
-        Activation of the hidden layer; None: the known ones are tried.
+        Activation of the hidden layer; ``None`` to try all known ones.
     inputs
-        Rows (row, slot) that the logits are on; all of the task's by default.
+        Rows of the logits, shape (row, slot); all of the task's by default.
 
     Returns
     -------
     Recognition
-        With the reason in ``words`` where the module is no such network.
+        Recognition, with the reason in ``words`` if the module is not such a network.
 
     Examples
     --------
@@ -161,26 +165,27 @@ def recognize_weights(
     task: Task,
     activation: str | Activation | Callable[..., Any] | None = None,
 ) -> Recognition:
-    """Find a network with one hidden layer among tensors whose module is not at hand.
+    """Find a network with one hidden layer among tensors of an unknown module.
 
     The candidates are those of :func:`recognize`. No logits confirm one of them, but the task does:
     the one that answers most rows is taken, if it answers at least half of them and a tenth of
-    them more than every candidate of other tensors. Of activations that answer as many, the one that
+    them more than every candidate of other tensors. Of activations that answer as many, the one
+    that
     the theory covers is taken: say another by ``activation``.
 
     Parameters
     ----------
     tensors
-        Tensors or arrays by name, as of ``module.state_dict()``.
+        Tensors or arrays by name, as from ``module.state_dict()``.
     task
         Task that the network learned.
     activation
-        Activation of the hidden layer; None: the known ones are tried.
+        Activation of the hidden layer; ``None`` to try all known ones.
 
     Returns
     -------
     Recognition
-        With the reason in ``words`` where no candidate clearly answers the task.
+        Recognition, with the reason in ``words`` if no candidate clearly answers the task.
     """
     named = {
         str(name): torch.as_tensor(value)
@@ -289,7 +294,7 @@ class _Candidate:
 
 
 def _tensors(module: nn.Module) -> dict[str, np.ndarray]:
-    """Floating tensors of a module by name, shared ones once; parametrized ones as they are used."""
+    """Return a module's floating tensors by name, shared ones once, parametrized ones as used."""
     named: dict[str, torch.Tensor] = {}
     for place, one in module.named_modules():
         for name in ("weight", "bias"):
@@ -302,7 +307,7 @@ def _tensors(module: nn.Module) -> dict[str, np.ndarray]:
 
 
 def _arrays(named: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """Floating tensors as arrays in float64, shared ones once, without a leading axis of length one."""
+    """Return floating tensors as float64 arrays, shared ones once, without a leading axis 1."""
     found: dict[str, np.ndarray] = {}
     met: set[int] = set()
     for name, value in named.items():
@@ -363,7 +368,7 @@ def _layers(tensors: Mapping[str, np.ndarray], task: Task) -> Iterator[_Layer]:
 
 
 def _combined(single: Sequence[tuple[str, Matrix]], slots: int) -> Iterator[_Layer]:
-    """A table for each slot, all of one width; or one for all of them."""
+    """Return a table for each slot, all of one width; or one table for all of them."""
     for chosen in itertools.permutations(single, slots):
         names = tuple(name for name, _ in chosen)
         if len(set(names)) == slots and len({table.shape for _, table in chosen}) == 1:
@@ -385,7 +390,7 @@ def _biases(
 def _activations(
     module: nn.Module | None, task: Task, chosen: str | Activation | Callable[..., Any] | None
 ) -> tuple[Activation, ...]:
-    """The chosen activation, or the known ones, the task's own first."""
+    """Return the given activation, or the known ones, the task's own first."""
     if chosen is not None:
         return (parse_activation(chosen),)
     names = [default_activation(task).name, *_ACTIVATIONS]

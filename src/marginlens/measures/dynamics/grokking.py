@@ -23,22 +23,23 @@ Curve = Float[np.ndarray, " record"]
 
 @dataclass(frozen=True)
 class Stages:
-    """When one member's stages begin and end, in steps; None: not within the steps trained.
+    """First and last steps of one member's stages; ``None`` for stages outside the training.
 
     Attributes
     ----------
     memorised, generalised
         First step at which train and test accuracy are held (:func:`first_held`).
     formation
-        Where memorisation ends and circuit formation begins: ``memorised``, or with the excluded loss at
-        hand the step at which that is least before the clean-up.
+        Step at which memorisation ends and circuit formation begins: ``memorised``, or, given the
+        excluded loss, the step of its minimum before the clean-up.
     clean_up
-        Where the steep fall of the test cross-entropy begins (:func:`onset_of_fall`); clean-up ends at
-        ``generalised``. None where the network does not generalise, or not after it memorised.
+        Step at which the steep fall of the test cross-entropy begins (:func:`onset_of_fall`);
+        clean-up ends at ``generalised``. ``None`` if the network does not generalise after it
+        memorised.
     circuit
-        Where the restricted loss begins to fall, if it was given.
+        Step at which the restricted loss begins to fall, if it is given.
     last
-        The last step looked at.
+        Last step of the curves.
     """
 
     memorised: int | None
@@ -57,16 +58,16 @@ class Stages:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as many steps generalising took as memorising."""
+        """Ratio of the steps until generalisation to the steps until memorisation."""
         if self.memorised is None or self.generalised is None or self.memorised == 0:
             return None
         return self.generalised / self.memorised
 
     def spans(self) -> list[tuple[str, int, int]]:
-        """Name, first and last step of each stage that was seen; the last may still be going on.
+        """Name, first and last step of each observed stage; the last may be unfinished.
 
-        Memorisation alone where both accuracies were held at once: nothing is to be told apart then.
-        What follows it is called circuit formation only once the network has generalised.
+        If both accuracies are held at the same time, the only stage is memorisation. Circuit
+        formation is named only once the network has generalised.
         """
         ends = [
             ("memorisation", self.formation),
@@ -88,7 +89,7 @@ class Stages:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return the stages as plain values for JSON."""
         return {
             "memorised": self.memorised,
             "generalised": self.generalised,
@@ -103,18 +104,18 @@ class Stages:
 
 @dataclass(frozen=True, eq=False)
 class Grokking:
-    """Stages of every member, and what can be said of all.
+    """Stages of every member, with statistics over the members.
 
     Attributes
     ----------
     stages
-        A member each.
+        Stages of each member.
     threshold
-        Accuracy that counts.
+        Accuracy that counts as learned.
     grokked
         Whether the member both memorised and generalised within the steps.
     share
-        Share that did, and its 95 % interval (Clopper and Pearson).
+        Share of members that grokked, and its 95 % interval (Clopper and Pearson).
     delay, ratio
         Median over members and its 95 % interval, from order statistics: a member that did not
         generalise counts as one whose delay is longer than all seen, so a median or bound may be
@@ -129,7 +130,7 @@ class Grokking:
     ratio: tuple[float, float, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it; infinite is null, with the number of steps beside it."""
+        """Return plain values for JSON; infinity is null, with the number of steps beside it."""
         names = ("median", "low", "high")
         return {
             "members": len(self.stages),
@@ -146,10 +147,21 @@ class Grokking:
 def first_held(
     steps: Steps, accuracy: Curve, *, threshold: float = THRESHOLD, hold: int = HOLD
 ) -> int | None:
-    """First recorded step at which an accuracy is held: at least ``threshold`` for ``hold`` records.
+    """Return the first step from which an accuracy stays above a threshold for some records.
 
-    Towards the end of training as many as there are. A single record above it is luck, and one below
-    it long afterwards (a spike of the loss, as Adam has them) does not undo what was learned.
+    Towards the end of training the remaining records suffice. A single record above the threshold
+    may be luck; a later one below it (such as a spike of Adam's loss) does not count as forgetting.
+
+    Parameters
+    ----------
+    steps
+        Steps of the records, shape (record,).
+    accuracy
+        Accuracy at each record, shape (record,).
+    threshold
+        Least accuracy that counts as learned.
+    hold
+        Number of consecutive records above the threshold.
 
     Examples
     --------
@@ -171,22 +183,24 @@ def first_held(
 def onset_of_fall(
     steps: Steps, loss: Curve, *, start: int = 0, end: int | None = None
 ) -> int | None:
-    r"""Step at which the steep fall of a loss begins: the tangent method for the lag of a growth curve.
+    r"""Return the step at which the steep fall of a loss begins, by the tangent method.
 
-    With $y = \log$ loss between ``start`` and ``end``: the tangent where y falls fastest, its slope
-    taken over a hundredth of the records to either side (at least one), is followed back to the height
-    of the greatest y before it. It is no earlier than that.
+    The tangent method estimates the lag of a growth curve. With $y = \log$ loss between ``start``
+    and ``end``: the tangent where y falls fastest, its slope taken over a hundredth of the records
+    to either side (at least one), is followed back to the height of the greatest y before it. It is
+    no earlier than that.
 
     Parameters
     ----------
     steps, loss
-        A curve; the loss above 0.
+        Steps and values of the curve, shape (record,); the loss is above 0.
     start, end
-        Steps between which to look; all by default.
+        First and last step of the search; all steps by default.
 
     Returns
     -------
-    The step, or None where the loss never falls or fewer than three records are finite.
+    int or None
+        Step, or ``None`` if the loss never falls or fewer than three records are finite.
 
     Examples
     --------
@@ -224,27 +238,30 @@ def find_stages(
     excluded: Curve | None = None,
     restricted: Curve | None = None,
 ) -> Stages:
-    """Memorisation, circuit formation, clean-up of one network (Nanda et al. 2023, section 5.2).
+    """Return memorisation, circuit formation and clean-up of one network.
 
-    Memorisation lasts until the train accuracy is held; clean-up is the steep fall of the test
-    cross-entropy up to where the test accuracy is held; circuit formation lies between. With the
-    excluded loss, circuit formation is where that rises: from its least value before the clean-up on.
+    The stages are those of Nanda et al. 2023, section 5.2. Memorisation lasts until the train
+    accuracy is held; clean-up is the steep fall of the test cross-entropy up to where the test
+    accuracy is held; circuit formation lies between. With the excluded loss, circuit formation is
+    where that rises: from its least value before the clean-up on.
 
     Parameters
     ----------
     steps
-        Of the records.
+        Steps of the records, shape (record,).
     train_accuracy, test_accuracy, test_loss
-        The history's ``accuracy``, ``test_accuracy``, ``test_cross_entropy``.
+        Curves ``accuracy``, ``test_accuracy`` and ``test_cross_entropy`` of the history, shape
+        (record,).
     threshold, hold
         As for :func:`first_held`.
     excluded, restricted
-        Progress measures at the same steps, if at hand; nan where they were not computed.
+        Progress measures at the same steps, shape (record,), or ``None``; NaN where they were not
+        computed.
 
     Raises
     ------
     ValueError
-        If the curves have different lengths, or none.
+        The curves are empty or have different lengths.
 
     Examples
     --------
@@ -290,19 +307,19 @@ def grokking(
     threshold: float = THRESHOLD,
     hold: int = HOLD,
 ) -> Grokking:
-    """Stages of every member of a training with rows held back (Power et al. 2022, Nanda et al. 2023).
+    """Return the stages of every member of a training with held-out rows.
 
     Parameters
     ----------
     steps, history
-        A :class:`marginlens.training.Training`'s.
+        Steps and history of a :class:`marginlens.training.Training`, shape (record, member) each.
     threshold, hold
         As for :func:`first_held`.
 
     Raises
     ------
     ValueError
-        If no rows were held back, or nothing was recorded.
+        The training held out no rows, or recorded no step.
 
     Examples
     --------

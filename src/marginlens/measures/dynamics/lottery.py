@@ -1,4 +1,4 @@
-"""Which frequency each neuron ends with, told from its initial weights: the lottery of frequencies."""
+"""Lottery of frequencies: final frequency of each neuron, predicted from its start."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Reals = Float[np.ndarray, "*shape"]
 
 @dataclass(frozen=True, eq=False)
 class Tickets:
-    """What each neuron holds of each frequency before training.
+    """Initial magnitudes and misalignment of each frequency in each neuron.
 
     Attributes
     ----------
@@ -45,10 +45,10 @@ class Tickets:
     misalignment
         D = theta_u + theta_v - theta_w in (-pi, pi]; 2 phi - psi with tied embeddings.
     time
-        When the frequency would be infinite under gradient flow of the mean cross-entropy, if the
-        neuron were alone and the logits small (:func:`marginlens.theory.growth_time`). Learning rate
-        times step for x^2 and plain SGD; for other activations only the order within a neuron means
-        something.
+        Time at which the frequency becomes infinite under gradient flow of the mean cross-entropy,
+        for an isolated neuron and small logits (:func:`marginlens.theory.growth_time`). It is
+        learning rate times step for x^2 and plain SGD; for other activations only its order within
+        a neuron is meaningful.
     """
 
     magnitude: Float[np.ndarray, "neuron feature slot"]
@@ -57,16 +57,21 @@ class Tickets:
 
     @property
     def product(self) -> Float[np.ndarray, "neuron feature"]:
-        """|û| |v̂| |ŵ|."""
+        """Product of the magnitudes, |û| |v̂| |ŵ|."""
         return self.magnitude.prod(axis=-1)
 
     def winner(self, rule: str) -> Int[np.ndarray, " neuron"]:
-        """Frequency, as an index among the task's features, that a rule of ``RULES`` predicts.
+        """Return the frequency that a rule predicts, as an index among the task's features.
+
+        Parameters
+        ----------
+        rule
+            Name of the rule, one of ``RULES``.
 
         Raises
         ------
         ValueError
-            If there is no such rule.
+            The rule is unknown.
         """
         if rule not in RULES:
             raise ValueError(f"unknown rule {rule!r}; there are {', '.join(RULES)}")
@@ -90,9 +95,10 @@ start, |û||v̂||ŵ| cos D: large and well aligned. ``"magnitude"`` and ``"phase
 
 @dataclass(frozen=True)
 class RuleScore:
-    """How often a rule was right: a count, its share, and the share's 95 % interval.
+    """Success of a rule: count, share, and the share's 95 % interval.
 
-    The interval is Clopper and Pearson's, as if neurons were independent; those of one network compete.
+    The interval is Clopper and Pearson's and assumes independent neurons, although those of one
+    network compete.
     """
 
     right: int
@@ -103,25 +109,27 @@ class RuleScore:
 
 @dataclass(frozen=True, eq=False)
 class Lottery:
-    """Predictions from the start, held against the trained network.
+    """Frequencies predicted from the start, compared with the trained network.
 
     Attributes
     ----------
     task, order, tied, frequencies
-        The task; n; whether embeddings are shared; the frequencies, in the order of the features.
+        Name of the task; order n; whether embeddings are shared; frequencies in the order of the
+        features.
     tickets
-        Of the neurons of all members scored, one after the other.
+        Tickets of the neurons of all scored members, one member after the other.
     final
-        Dominant feature of each after training, -1 where the neuron is dead.
+        Dominant feature of each neuron after training, -1 for a dead neuron.
     purity
         Median share of a live neuron's energy at that feature: a mixed neuron has no clear winner.
     scores
-        By rule of ``RULES`` (and ``"alone"``, if asked for), over live neurons; empty if none is.
+        Scores by rule of ``RULES`` (and ``"alone"``, if requested), over live neurons; empty if all
+        are dead.
     chance
         Share that a guess at random gets right, 1 / number of frequencies: 2 / (p - 1).
     commonest
-        Share of the commonest final frequency of each member: what one guess for all would get right,
-        had one known it.
+        Share of the most common final frequency of each member: the success of the best constant
+        guess.
     """
 
     task: str
@@ -141,7 +149,7 @@ class Lottery:
         return int((self.final >= 0).sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """A summary that JSON can hold."""
+        """Return a summary as plain values for JSON."""
         return {
             "task": self.task,
             "frequencies": len(self.frequencies),
@@ -159,7 +167,14 @@ class Lottery:
 
 
 def why_no_lottery(task: Task, activation: Activation) -> str:
-    """Why a task or activation has no lottery of frequencies, in a line; empty where it has one.
+    """Return the reason why a task or activation has no lottery; empty if it has one.
+
+    Parameters
+    ----------
+    task
+        Task that the networks learn.
+    activation
+        Activation of the networks.
 
     Examples
     --------
@@ -183,7 +198,12 @@ def why_no_lottery(task: Task, activation: Activation) -> str:
 
 
 def departures(recipe: Recipe) -> list[str]:
-    """What a recipe does that the rule ``"time"`` is not derived for, in words; nothing if all fits.
+    """Return the recipe's differences from the setting of the rule ``"time"``, as phrases.
+
+    Parameters
+    ----------
+    recipe
+        Recipe of the training.
 
     Examples
     --------
@@ -207,22 +227,24 @@ def departures(recipe: Recipe) -> list[str]:
 
 
 def draw_tickets(network: MLP, task: Task, *, member: int = 0) -> Tickets:
-    """Read the tickets off one member's weights.
+    """Return the tickets in one member's initial weights.
 
     Parameters
     ----------
     network
-        An MLP before training, with an even part of its activation: gradient flow from small weights
-        sees of sigma(h) what goes as h^2. That is all of x^2. Of another sigma, with h = u(a) + v(b)
-        about normal over the table, it is the second Hermite coefficient, the same for all
-        frequencies of a neuron.
+        MLP before training, with an even part of its activation: gradient flow from small weights
+        depends only on the quadratic part of sigma(h). For x^2 it is everything. For another sigma,
+        with h = u(a) + v(b) approximately normal over the table, it is the second Hermite
+        coefficient, the same for all frequencies of a neuron.
     task
-        Composition of two elements of a cyclic group.
+        Task of the product of two elements of a cyclic group.
+    member
+        Index of the member of the ensemble.
 
     Raises
     ------
     ValueError
-        If the task is another one, the activation is odd, or the shapes do not belong together.
+        The task is another one, the activation is odd, or the shapes are inconsistent.
 
     Examples
     --------
@@ -259,17 +281,18 @@ def draw_tickets(network: MLP, task: Task, *, member: int = 0) -> Tickets:
 def ticket_time(
     u: Reals, v: Reals, w: Reals, misalignment: Reals, *, order: int, tied: bool = False
 ) -> Reals:
-    """Time of gradient flow until a frequency of a neuron on C_n is infinite, sigma(x) = x^2.
+    """Return the time of gradient flow until a frequency on C_n is infinite, for x^2.
 
-    n^2/2 times :func:`marginlens.theory.growth_time`. Tied embeddings move twice as fast, which is as
+    n^2/2 times :func:`marginlens.theory.growth_time`. Tied embeddings move twice as fast, which is
+    as
     with u = v of size |û| / sqrt 2 and everything at twice the speed.
 
     Parameters
     ----------
     u, v, w, misalignment
-        |û|, |v̂|, |ŵ| and D, of any one shape.
+        Magnitudes |û|, |v̂|, |ŵ| and misalignment D in radians, all of one shape.
     order
-        n.
+        Order n of the cyclic group.
     tied
         Whether u and v are the same weights.
 
@@ -286,24 +309,25 @@ def ticket_time(
 def score_tickets(
     start: MLP, final: MLP, task: Task, *, members: Sequence[int] | None = None, alone: bool = False
 ) -> Lottery:
-    """Predict every neuron's frequency by every rule, and count how often each is right.
+    """Predict every neuron's frequency by every rule, and count the successes.
 
     Parameters
     ----------
     start, final
-        A network before and after training.
+        Network before and after training.
     task
-        Composition of two elements of a cyclic group.
+        Task of the product of two elements of a cyclic group.
     members
-        Which to score together; all by default.
+        Indices of the members to score together; all by default.
     alone
-        Also score ``"alone"``: each neuron's own gradient flow, integrated (:func:`grow_alone`). It
-        takes seconds; for x^2 it is ``"time"``, for others what that approximates.
+        Whether to score ``"alone"`` too: each isolated neuron's gradient flow, integrated
+        (:func:`grow_alone`). It takes seconds; for x^2 it equals ``"time"``, for other activations
+        it is the exact rule.
 
     Raises
     ------
     ValueError
-        If :func:`draw_tickets` refuses, the two networks differ in size, or a member is not there.
+        :func:`draw_tickets` refuses, the two networks differ in size, or a member does not exist.
 
     Examples
     --------

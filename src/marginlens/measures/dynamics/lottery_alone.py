@@ -1,4 +1,4 @@
-"""Which frequency each neuron would end with if it were alone, by integrating its gradient flow."""
+"""Final frequency of each isolated neuron, by integration of its gradient flow."""
 
 from __future__ import annotations
 
@@ -20,33 +20,35 @@ _ENTRIES = 1 << 21  # of the table, times neurons, at a time
 
 
 def grow_alone(network: MLP, task: Task, *, member: int = 0) -> Int[np.ndarray, " neuron"]:
-    r"""Dominant frequency of each neuron after growing alone from its start.
+    r"""Return the dominant frequency of each neuron after growing alone from its start.
 
     While logits are small, the mean cross-entropy is minus the correlation with the right answers,
     and neurons do not see each other: each climbs
 
     $$\frac{1}{n^2} \sum_{a,b} \sigma(u(a) + v(b))\,\big(w(a \circ b) - \bar w\big).$$
 
-    250 explicit steps of .04 of the neuron's norm are taken along the gradient, which is gradient flow
-    up to the pace. For x^2 that is what :func:`marginlens.theory.growth_time` solves; for other
-    activations frequencies drive each other, and this is the exact rule that the closed form
-    approximates.
+    The method takes 250 explicit steps of .04 of the neuron's norm along the gradient, which is
+    gradient flow up to the pace. For x^2 :func:`marginlens.theory.growth_time` is the solution; for
+    other activations frequencies interact, and the closed form only approximates this rule.
 
     Parameters
     ----------
     network
-        An MLP before training.
+        MLP before training.
     task
-        Composition of two elements of a cyclic group.
+        Task of the product of two elements of a cyclic group.
+    member
+        Index of the member of the ensemble.
 
     Returns
     -------
-    Index among the task's features.
+    Int[np.ndarray, " neuron"]
+        Index of the frequency among the task's features.
 
     Raises
     ------
     ValueError
-        If the task is not cyclic, or the shapes do not belong together.
+        The task is not cyclic, or the shapes are inconsistent.
 
     Examples
     --------
@@ -76,7 +78,7 @@ def grow_alone(network: MLP, task: Task, *, member: int = 0) -> Int[np.ndarray, 
 
 
 def _step(part: dict[str, Tensor], network: MLP) -> None:
-    """One step along the gradient, in place; rows are the powers of the generator."""
+    """Take one step along the gradient, in place; rows are the powers of the generator."""
     leaves = {name: p.requires_grad_() for name, p in part.items()}
     u, w = leaves["u"], leaves["w"]
     n = len(u)

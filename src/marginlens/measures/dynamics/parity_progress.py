@@ -1,4 +1,4 @@
-r"""Hidden progress on sparse parity: what grows in the first layer before accuracy does."""
+r"""Hidden progress on sparse parity: growth in the first layer before accuracy rises."""
 
 from __future__ import annotations
 
@@ -32,30 +32,32 @@ LEARNED = 0.99
 def threshold_coefficient(
     signs: Int[np.ndarray, " coordinate"], bias: float, chosen: tuple[int, ...]
 ) -> float:
-    r"""Fourier coefficient of a threshold neuron of ±1 weights, in closed form.
+    r"""Return a Fourier coefficient of a threshold neuron with ±1 weights, in closed form.
 
     With f(x) = [<w, x> + b > 0], x uniform on ±1 vectors of length n and t = |T|,
 
     .. math:: \hat f(T) = E f(x) \prod_{i \in T} x_i
               = 2^{-n} \prod_{i \in T} w_i \sum_{m: n - 2m + b > 0} K_m(t),
 
-    where the Krawtchouk polynomial K_m(t) = sum_j (-1)^j C(t, j) C(n - t, m - j) adds up the characters
-    of all vectors with m coordinates -1. For odd n and b = 0 it is half that of majority, the case of
+    where the Krawtchouk polynomial K_m(t) = sum_j (-1)^j C(t, j) C(n - t, m - j) adds up the
+    characters
+    of all vectors with m coordinates -1. For odd n and b = 0 it is half that of majority, the case
+    of
     Barak et al. 2022; a neuron's gradient on parity has these coefficients for its coordinates.
 
     Parameters
     ----------
     signs
-        w.
+        Weights w of the neuron, each 1 or -1, shape (coordinate,).
     bias
-        b.
+        Bias b of the neuron.
     chosen
-        T, coordinates from 0.
+        Coordinates T of the coefficient, from 0.
 
     Raises
     ------
     ValueError
-        If the weights are not all 1 or -1.
+        A weight is not 1 or -1.
 
     Examples
     --------
@@ -79,24 +81,25 @@ def threshold_coefficient(
 def neuron_gradients(
     network: MLP, task: Task, *, rows: Rows | None = None
 ) -> Float[Tensor, "member coordinate neuron"]:
-    r"""What each neuron's input weights see of the parity: g_i = E[y x_i sigma'(<u, x> + b)].
+    r"""Return the gradient signal g_i = E[y x_i sigma'(<u, x> + b)] of each input weight.
 
     y = prod_{j in S} x_j = ±1. It is the gradient of E[y sigma(<u, x> + b)], and but for the factor
     w_1 - w_0 the population gradient of a network whose output is still small (hinge and logistic
-    losses there are linear in y f). Since y x_i is a character, it is the Fourier coefficient of sigma'
+    losses there are linear in y f). Since y x_i is a character, it is the Fourier coefficient of
+    sigma'
     at S without i for a relevant coordinate and at S with i for another one.
 
     Parameters
     ----------
     network, task
-        An MLP on sparse parity.
+        MLP, and its sparse parity task.
     rows
-        A sample to average over; None: all 2^n inputs, exactly.
+        Sample of inputs to average over; ``None`` for all 2^n inputs, exactly.
 
     Raises
     ------
     ValueError
-        If it is another task, or there are too many inputs to list and no sample is given.
+        The task is another one, or the inputs are too many to list and no sample is given.
 
     Examples
     --------
@@ -130,21 +133,24 @@ def neuron_gradients(
 def fourier_gaps(
     network: MLP, task: Task, *, rows: Rows | None = None
 ) -> Float[np.ndarray, "member neuron"]:
-    r"""Fourier gap of each neuron: min_{i in S} |g_i| - max_{i not in S} |g_i|.
+    r"""Return the Fourier gap of each neuron: min_{i in S} |g_i| - max_{i not in S} |g_i|.
 
-    Where it is positive, the gradient :func:`neuron_gradients` moves every relevant coordinate by more
-    than any other, which SGD amplifies long before the accuracy moves. Without other coordinates it is
-    min |g_i|.
+    If it is positive, the gradient :func:`neuron_gradients` moves every relevant coordinate by more
+    than any other, which SGD amplifies long before the accuracy rises. Without irrelevant
+    coordinates it is min |g_i|.
 
     Parameters
     ----------
     network, task, rows
-        As for :func:`neuron_gradients`. From a sample of N rows each g_i is off by some N^(-1/2).
+        MLP, task and sample, as for :func:`neuron_gradients`. For a sample of N rows the error of
+        each g_i is about N^(-1/2).
 
     Notes
     -----
-    Barak et al. 2022 (arXiv 2207.08799), section 4: sigma' has a Fourier gap gamma at S if each of its
-    coefficients at a (k-1)-subset of S exceeds those at all (k+1)-supersets by gamma in absolute value.
+    Barak et al. 2022 (arXiv 2207.08799), section 4: sigma' has a Fourier gap gamma at S if each of
+    its
+    coefficients at a (k-1)-subset of S exceeds those at all (k+1)-supersets by gamma in absolute
+    value.
 
     Examples
     --------
@@ -162,30 +168,31 @@ def fourier_gaps(
 
 @dataclass(frozen=True, eq=False)
 class ParityProgress:
-    """Member 0 of a training on sparse parity, snapshot by snapshot.
+    """Progress of member 0 of a training on sparse parity, snapshot by snapshot.
 
     Attributes
     ----------
     steps
-        Of the snapshots.
+        Steps of the snapshots, shape (snapshot,).
     accuracy
-        At the latest record up to each.
+        Accuracy of the latest record up to each snapshot.
     gaps
         Fourier gap of each neuron (:func:`fourier_gaps`).
     shares
-        Share of each neuron's energy sum_j u_j^2 on the relevant coordinates; 0 where it has none.
+        Share of each neuron's energy sum_j u_j^2 on the relevant coordinates; 0 for a neuron of
+        zero energy.
     total_share
-        The same of all neurons' energy together: k / n to expect of random weights.
+        Same share of all neurons together: k / n is expected of random weights.
     hidden_step
-        The first snapshot at which the total share has come half of the way from its first value to its
-        largest; None if it does not grow.
+        First snapshot at which the total share is halfway from its first value to its largest;
+        ``None`` if it does not grow.
     neuron_step
-        The same of the largest share of one neuron: a few neurons are enough for the accuracy, and turn
-        to the relevant coordinates first.
+        First snapshot at which the largest share of one neuron is halfway: a few neurons suffice
+        for the accuracy, and they align first.
     accuracy_step
-        The first record with an accuracy above ``threshold``; None if there is none.
+        First record with an accuracy above ``threshold``, or ``None``.
     threshold
-        .9 unless chosen otherwise.
+        Accuracy that counts as risen, .9 by default.
     """
 
     steps: Int[np.ndarray, " snapshot"]
@@ -202,22 +209,22 @@ class ParityProgress:
 def parity_progress(
     task: Task, training: Training, *, rows: Rows | None = None, threshold: float = 0.9
 ) -> ParityProgress:
-    """Fourier gaps and weight on the relevant coordinates through a training, beside its accuracy.
+    """Return Fourier gaps and relevant energy through a training, with its accuracy.
 
     Parameters
     ----------
     task, training
-        An MLP's training on sparse parity, with snapshots.
+        Sparse parity task, and the training of an MLP on it with snapshots.
     rows
-        A sample for the gaps where the inputs are too many to list
+        Sample of inputs for the gaps if the inputs are too many to list
         (:func:`marginlens.training.recorded_rows`).
     threshold
-        Accuracy that counts as having risen.
+        Accuracy that counts as risen.
 
     Raises
     ------
     ValueError
-        If the task is no parity, the network no MLP, or there are no snapshots.
+        The task is not a parity, the network is not an MLP, or the training has no snapshots.
 
     Examples
     --------
@@ -256,17 +263,24 @@ def parity_progress(
 
 
 def _halfway(steps: np.ndarray, values: np.ndarray) -> int | None:
-    """The first step at which values are halfway from the first to the largest; None if they fall."""
+    """Return the first step halfway from the first value to the largest, or ``None``."""
     if values.max() <= values[0]:
         return None
     return int(steps[np.flatnonzero(values >= (values[0] + values.max()) / 2)[0]])
 
 
 def time_to_learn(training: Training, *, accuracy: float = LEARNED) -> Float[np.ndarray, " member"]:
-    """The first recorded step of each member with at least this accuracy; nan if there is none.
+    """Return each member's first recorded step with a given accuracy; NaN without one.
 
-    On held-out rows where there are some, else over what the history is recorded on: the whole table,
-    or the fixed sample of an online training.
+    The accuracy is that of held-out rows if the training has some, else that of the history: over
+    the whole table, or over the fixed sample of an online training.
+
+    Parameters
+    ----------
+    training
+        Training with a recorded history.
+    accuracy
+        Least accuracy that counts as learned.
 
     Examples
     --------
@@ -283,5 +297,5 @@ def time_to_learn(training: Training, *, accuracy: float = LEARNED) -> Float[np.
 
 def _subset(task: Task) -> list[int]:
     if not task.subset:
-        raise ValueError(f"{task.name} is no sparse parity: take one such as parity(10,4)")
+        raise ValueError(f"expected a sparse parity, got {task.name}; for example parity(10,4)")
     return list(task.subset)

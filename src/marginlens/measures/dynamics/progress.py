@@ -1,4 +1,4 @@
-r"""Progress measures of grokking: restricted and excluded loss, and the embedding's Gini coefficient."""
+r"""Progress measures of grokking: restricted and excluded loss, Gini coefficient."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ __all__ = ["Progress", "embedding_gini", "gini", "progress", "progress_path"]
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    r"""Losses with the key features of the logits alone, and without them.
+    r"""Losses with only the key features of the logits, and without them.
 
-    With $\bar\ell(g, c)$ the mean of the logits of class c over the pairs with product g, less their
-    mean, and $P_\rho$ the projection onto the matrix elements of $\rho$ as functions of g (cosine and
+    With $\bar\ell(g, c)$ the mean of the logits of class c over the pairs with product g, less
+    their
+    mean, and $P_\rho$ the projection onto the matrix elements of $\rho$ as functions of g (cosine
+    and
     sine of w(a + b) on a cyclic group),
 
     * the *restricted* (or *trig*) loss is the cross-entropy of $\sum_{\rho\ \mathrm{key}} (P_\rho
-      \bar\ell)(ab, c)$ plus the mean logits, over all rows: low once the features compute the answer;
-    * the *excluded* loss is that of $\ell - P_\rho\bar\ell$: high once the answers on the rows trained
+      \bar\ell)(ab, c)$ plus the mean logits, over all rows: low once the features compute the
+      answer;
+    * the *excluded* loss is that of $\ell - P_\rho\bar\ell$: high once the answers on the rows
+      trained
       on no longer come from memory. One feature at a time, as the authors, and for all together.
 
     Attributes
@@ -37,12 +41,13 @@ class Progress:
     restricted, excluded
         With all key features, and without them.
     excluded_each
-        Without one feature at a time; the excluded losses are over the rows trained on where these are
-        known, else over all.
+        Excluded loss of each single feature; excluded losses are over the training rows if these
+        are given, else over all rows.
 
     Notes
     -----
-    Nanda, Chan, Lieberum, Smith and Steinhardt 2023, *Progress measures for grokking via mechanistic
+    Nanda, Chan, Lieberum, Smith and Steinhardt 2023, *Progress measures for grokking via
+    mechanistic
     interpretability*, section 5.
     """
 
@@ -57,16 +62,18 @@ def progress(
     key: Bool[np.ndarray, " feature"],
     train: Int[np.ndarray, " chosen"] | None = None,
 ) -> Progress:
-    """The progress measures of a table of logits.
+    """Return the progress measures of a table of logits.
 
     Parameters
     ----------
     logits
-        In the task's row order.
+        Logits in the task's row order, shape (row, class).
     key
-        The key features.
+        Mask of the key features, shape (feature,).
     train
-        Rows trained on; None: all.
+        Numbers of the training rows; ``None`` for all rows.
+    task
+        Group task of the logits.
 
     Examples
     --------
@@ -90,22 +97,22 @@ def progress(
 def progress_path(
     task: Task, training: Training, train: Int[np.ndarray, " chosen"] | None = None
 ) -> dict[str, Float[np.ndarray, " record"]]:
-    """Restricted and excluded loss of member 0 at its snapshots, as columns beside the history's.
+    """Return restricted and excluded loss of member 0 at its snapshots, as history columns.
 
-    The key features are those of the last snapshot. A snapshot's values stand at the latest record up to
-    it; elsewhere they are nan.
+    The key features are those of the last snapshot. A snapshot's values are at the latest record up
+    to it; other records are NaN.
 
     Parameters
     ----------
     task, training
-        A group's table, and a training on it with snapshots.
+        Group task, and a training on it with snapshots.
     train
-        Rows trained on; None: all.
+        Numbers of the training rows; ``None`` for all rows.
 
     Raises
     ------
     ValueError
-        If the task is no group's table, or there are no snapshots.
+        The task is not a group's table, or the training has no snapshots.
 
     Examples
     --------
@@ -135,9 +142,14 @@ def progress_path(
 
 
 def gini(values: Float[np.ndarray, " value"]) -> float:
-    r"""Gini coefficient of values that are not negative: 0 if all are equal, near 1 if one has it all.
+    r"""Return the Gini coefficient of nonnegative values: 0 if equal, near 1 if concentrated.
 
     $\frac{\sum_i (2i - m - 1) x_{(i)}}{m \sum_i x_i}$, with the m values in rising order.
+
+    Parameters
+    ----------
+    values
+        Values of at least 0, shape (value,).
 
     Examples
     --------
@@ -153,9 +165,17 @@ def gini(values: Float[np.ndarray, " value"]) -> float:
 
 
 def embedding_gini(network: Network, task: Task) -> float:
-    """Gini coefficient of the embedding's norms along every vector of the features' bases.
+    """Return the Gini coefficient of the embedding's norms along the features' bases.
 
-    On C_p these are the cosines and sines, the constant left out; with a table for each slot, the mean.
+    On C_p the bases are the cosines and sines without the constant. With separate tables the result
+    is the mean over slots.
+
+    Parameters
+    ----------
+    network
+        Ensemble of one network.
+    task
+        Group task of the network.
     """
     tables = element_tables(network, task)
     basis = np.concatenate([feature.basis for feature in task.features], axis=1)

@@ -1,4 +1,4 @@
-"""Intervals of confidence for proportions and means."""
+"""Confidence intervals of proportions, means and medians."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Bounds = tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]
 
 
 def clopper_pearson(count: Counts, runs: int, *, confidence: float = 0.95, sets: int = 1) -> Bounds:
-    r"""Exact interval of a proportion: it covers the truth with at least the confidence.
+    r"""Return the exact interval of a proportion, which has at least the confidence.
 
     The bounds are quantiles of beta distributions, $B_{\alpha/2}(x, n - x + 1)$ and
     $B_{1-\alpha/2}(x + 1, n - x)$ (Clopper & Pearson 1934).
@@ -21,16 +21,16 @@ def clopper_pearson(count: Counts, runs: int, *, confidence: float = 0.95, sets:
     Parameters
     ----------
     count, runs
-        x successes, each of n runs.
+        Number x of successes, and number n of runs.
     confidence
-        1 - alpha.
+        Confidence level, 1 - alpha.
     sets
-        Number of proportions that are to be covered all at once: alpha is divided by it (Bonferroni).
+        Number of proportions to be covered simultaneously: alpha is divided by it (Bonferroni).
 
     Raises
     ------
     ValueError
-        If there are no runs, a count is not one of 0 to runs, or the confidence is impossible.
+        The runs are 0, a count is not in 0 to runs, or the confidence is invalid.
 
     Examples
     --------
@@ -52,10 +52,17 @@ def clopper_pearson(count: Counts, runs: int, *, confidence: float = 0.95, sets:
 
 
 def wilson(count: Counts, runs: int, *, confidence: float = 0.95) -> Bounds:
-    r"""Interval of a proportion by inverting the normal test (Wilson 1927).
+    r"""Return the interval of a proportion from inverting the normal test (Wilson 1927).
 
     $\big(\hat p + z^2/2n \pm z\sqrt{\hat p(1-\hat p)/n + z^2/4n^2}\big) / (1 + z^2/n)$: narrower
     than Clopper and Pearson's, and right on average, not always.
+
+    Parameters
+    ----------
+    count, runs
+        Number of successes, and number n of runs.
+    confidence
+        Confidence level, 1 - alpha.
 
     Examples
     --------
@@ -75,14 +82,21 @@ def wilson(count: Counts, runs: int, *, confidence: float = 0.95) -> Bounds:
 def mean_interval(
     values: Float[np.ndarray, " run"] | Int[np.ndarray, " run"], *, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Mean, and Student's interval of it; the bounds are nan for a single run.
+    """Return a mean with its Student interval; the bounds are NaN for a single run.
 
-    Of values that are all the same it has no width: they tell nothing of how far a mean may be off.
+    The interval of identical values has width 0, although their mean may be uncertain.
+
+    Parameters
+    ----------
+    values
+        One value per run, shape (run,).
+    confidence
+        Confidence level, 1 - alpha.
 
     Raises
     ------
     ValueError
-        If there are no runs, or the confidence is impossible.
+        The values are empty, or the confidence is invalid.
 
     Examples
     --------
@@ -104,16 +118,24 @@ def mean_interval(
 def median_interval(
     values: Float[np.ndarray, " run"], *, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Median, and an exact interval for it from order statistics, whatever the distribution.
+    """Return a median with an exact, distribution-free interval from order statistics.
 
-    The k-th least and k-th greatest value, with the largest k for which P(Bin(n, 1/2) < k) is at most
-    half of what the confidence leaves. Values may be infinite: what did not happen in time counts as
-    later than all that did. With fewer than 6 runs there is no 95 % interval: its ends are nan.
+    The k-th least and k-th greatest value, with the largest k for which P(Bin(n, 1/2) < k) is at
+    most half of 1 - confidence. Values may be infinite: an event outside the training counts as
+    later than all others. With fewer than 6 runs the 95 % interval does not exist: its ends are
+    NaN.
+
+    Parameters
+    ----------
+    values
+        One value per run, shape (run,); infinity for an event outside the training.
+    confidence
+        Confidence level, 1 - alpha.
 
     Raises
     ------
     ValueError
-        If there are no runs, one is nan, or the confidence is impossible.
+        The values are empty, one is NaN, or the confidence is invalid.
 
     Examples
     --------
@@ -123,7 +145,8 @@ def median_interval(
     runs = len(values)
     if runs == 0 or np.isnan(values).any():
         raise ValueError(
-            "a median needs at least one run, and none of them nan; inf is: not in time"
+            "expected values of at least one run without NaN; for an event outside the "
+            "training give inf"
         )
     _check_confidence(confidence)
     ordered = np.sort(values)

@@ -1,4 +1,4 @@
-r"""What selection laws are about: which features a network's logits and neurons are made of."""
+r"""Observables of selection laws: features of a network's logits and neurons."""
 
 from __future__ import annotations
 
@@ -74,20 +74,20 @@ class Observables:
     features
         Names of the task's features.
     spectral_weights
-        b of each feature, see :class:`marginlens.measures.LogitSpectrum`.
+        Spectral weight b of each feature, see :class:`marginlens.measures.LogitSpectrum`.
     key
         Whether b is at least the key threshold.
     spectral_count
-        The fewest features whose b^2 add up to (1 - delta) sum b^2; 0 where all b are 0.
+        Least number of features whose b^2 add up to (1 - delta) sum b^2; 0 if all b are 0.
     spectral_total
-        sum b^2.
+        Sum of the squared spectral weights, sum b^2.
     collapsed
         Whether the logits count as zero (``COLLAPSED``): all b are 0, and no feature is key.
     pure
-        Index of the feature that a neuron is pure for, -1 for none; None for a transformer, whose
+        Index of the feature that a neuron is pure for, or -1; ``None`` for a transformer, whose
         neurons have no weight for each element.
     dead
-        Whether a neuron's energy counts as zero (``DEAD``); it is pure for none.
+        Whether a neuron's energy counts as zero (``DEAD``); a dead neuron is never pure.
 
     Notes
     -----
@@ -131,7 +131,14 @@ class Observables:
 
 
 def key_set_name(features: Sequence[str], mask: Bool[np.ndarray, " feature"]) -> str:
-    """How a set of features is written.
+    """Return the notation of a set of features, such as ``{k=1, k=2}``.
+
+    Parameters
+    ----------
+    features
+        Names of the task's features.
+    mask
+        Mask of the features in the set, shape (feature,).
 
     Examples
     --------
@@ -146,27 +153,29 @@ def observe(
 ) -> Observables:
     r"""Observe all members of a network on the whole table of a group, in float64.
 
-    With u°, v°, w° a neuron's weight vectors less their means and $E = \|u°\|^2+\|v°\|^2+\|w°\|^2$ its
-    energy (a term for each factor), it is pure for a feature if $E > 0$ and the isotypic part of its
+    With u°, v°, w° a neuron's weight vectors less their means and $E = \|u°\|^2+\|v°\|^2+\|w°\|^2$
+    its
+    energy (a term for each factor), it is pure for a feature if $E > 0$ and the isotypic part of
+    its
     weights has energy at least $(1-\delta) E$. Of a `Factored` network u and v are the products.
     Members are taken in chunks, so memory does not grow with their number.
 
     Parameters
     ----------
     network
-        Of any kind.
+        Network or ensemble of any kind.
     task
-        A group's table with any number of factors.
+        Group task with any number of factors.
     key
-        Least b of a key feature.
+        Least spectral weight b of a key feature.
     count, pure
-        delta of the spectral count and of purity.
+        Tolerance delta of the spectral count, and of purity.
 
     Raises
     ------
     ValueError
-        If the task is no group's table, the network is another task's, a threshold is impossible, or
-        a member's logits are not finite.
+        The task is not a group's table, the network is another task's, a threshold is invalid, or a
+        member's logits are not finite.
 
     Examples
     --------
@@ -210,9 +219,16 @@ def observe(
 def spectral_count(
     weights: Float[np.ndarray, "member feature"], delta: float = COUNT
 ) -> Int[np.ndarray, " member"]:
-    """The fewest features whose b^2 add up to (1 - delta) sum b^2.
+    """Return the least number of features whose b^2 add up to (1 - delta) sum b^2.
 
     A sum that misses it by 1e-12 of itself, by rounding, has reached it.
+
+    Parameters
+    ----------
+    weights
+        Spectral weights b, shape (member, feature).
+    delta
+        Share of sum b^2 that may be missing.
 
     Examples
     --------
@@ -226,9 +242,10 @@ def spectral_count(
 
 
 def _chunks(network: Network, task: Task) -> Iterator[tuple[slice, list[slice]]]:
-    """Members to be taken together, and the rows to be taken together for them.
+    """Return the members, and the rows, that are evaluated together.
 
-    Rows are cut as if a member were alone, so that it is added up alike whatever its neighbours.
+    Blocks of rows do not depend on the number of members, so that a member's sums do not depend on
+    the others.
     """
     row_bytes = 8 * (network.numbers_of_row(task) + 5 * task.classes)
     count = len(task.answers)

@@ -20,21 +20,21 @@ _MOST_FEATURES = 200  # 2^f sets; beyond, a tail of 1e-62 is as good as none
 
 @dataclass(frozen=True)
 class KeySet:
-    """A set of features, and how often it is the key set.
+    """Set of features, with the frequency at which it is the key set.
 
     Attributes
     ----------
     features
-        Their positions among the task's features.
+        Positions of its features among the task's features.
     name
-        ``"{k=1, k=2}"``.
+        Notation of the set, ``"{k=1, k=2}"``.
     count, probability
-        Runs of which it is the key set, and their share.
+        Number of runs of which it is the key set, and their share.
     low, high
-        Clopper and Pearson's interval, of this probability alone.
+        Bounds of Clopper and Pearson's interval of this probability.
     simultaneous_low, simultaneous_high
-        The same for all 2^f sets of f features at once (Bonferroni over their number, as which of
-        them are observed is chance too): these are for comparing sets.
+        Bounds for all 2^f sets of f features simultaneously (Bonferroni), for comparisons between
+        sets.
     """
 
     features: tuple[int, ...]
@@ -49,7 +49,7 @@ class KeySet:
 
 @dataclass(frozen=True, eq=False)
 class SelectionLaw:
-    """The distribution of the key set over seeds, as far as the runs tell it.
+    """Distribution of the key set over seeds, estimated from runs.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class SelectionLaw:
     runs, confidence
         Number of runs, and the confidence of every interval.
     sets
-        Every observed key set, the most frequent first.
+        Observed key sets, the most frequent first.
     feature_count, feature_probability, feature_low, feature_high
         Runs in which each feature is key, their share, and its interval (Clopper & Pearson).
     expected_count, expected_low, expected_high
@@ -86,7 +86,7 @@ class SelectionLaw:
 
     @property
     def lift(self) -> Float[np.ndarray, "feature feature"]:
-        """P(both key) / (P(one) P(other)): 1 where two features are independent; nan if one never is."""
+        """Ratio P(both key) / (P(one) P(other)): 1 for independent features; NaN if one never is."""
         expected = np.outer(self.feature_probability, self.feature_probability)
         seen = self.co_occurrence / self.runs
         return np.divide(seen, expected, out=np.full_like(expected, np.nan), where=expected > 0)
@@ -132,12 +132,21 @@ class SelectionLaw:
 def selection_law(
     key: Bool[np.ndarray, "run feature"], features: Sequence[str], *, confidence: float = 0.95
 ) -> SelectionLaw:
-    """Selection law from the key features of every run.
+    """Return the selection law of the key features of all runs.
+
+    Parameters
+    ----------
+    key
+        Whether each feature is key in each run, shape (run, feature).
+    features
+        Names of the features.
+    confidence
+        Confidence level of the intervals.
 
     Raises
     ------
     ValueError
-        If there are no runs, or the features are not as many as there are columns.
+        The runs are 0, or the number of features differs from the number of columns.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Is a selection law symmetric? Tests against what is proved, and against what is conjectured."""
+"""Tests of a selection law for proved and conjectured symmetries."""
 
 from __future__ import annotations
 
@@ -35,19 +35,20 @@ Chosen = tuple[int, ...]
 
 @dataclass(frozen=True)
 class SymmetryTest:
-    """A test of a hypothesis about a selection law.
+    """Test of a hypothesis about a selection law.
 
     Attributes
     ----------
     name, hypothesis
-        What is tested.
+        Short name of the test, and the hypothesis in a sentence.
     statistic, degrees_of_freedom
         Pearson's chi-squared, summed over the strata that are conditioned on.
     p_value
-        Share of the laws drawn under the hypothesis that are at least as far from it, the observed one
+        Share of the laws drawn under the hypothesis that are at least as far from it, the observed
+        one
         counted among them: (1 + hits) / (1 + draws). 1 where the test is not informative.
     informative
-        Whether any outcome could have spoken against the hypothesis.
+        Whether any outcome could contradict the hypothesis.
     """
 
     name: str
@@ -61,11 +62,24 @@ class SymmetryTest:
 def invariance_test(
     key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
 ) -> SymmetryTest:
-    """Return whether key sets that a symmetry takes to each other are equally likely.
+    """Test whether key sets that a symmetry maps to each other are equally likely.
 
-    Proved for the permutations that Out(G) induces: an automorphism permutes the coordinates of u, v
-    and w, which neither the Gaussian start, nor loss, penalty, gradient or Adam can see. Conditional
+    Proved for the permutations that Out(G) induces: an automorphism permutes the coordinates of u,
+    v
+    and w, which neither the Gaussian start, nor loss, penalty, gradient or Adam can see.
+    Conditional
     on how many runs fall in each orbit of sets, those of one orbit are then uniform.
+
+    Parameters
+    ----------
+    key
+        Whether each feature is key in each run, shape (run, feature).
+    permutations
+        Permutations of the features, shape (permutation, feature).
+    draws
+        Number of random laws under the hypothesis.
+    seed
+        Seed of the random laws.
 
     Examples
     --------
@@ -92,9 +106,21 @@ def invariance_test(
 def exchangeability_test(
     key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
 ) -> SymmetryTest:
-    """Return whether all sets with equally many features of each orbit are equally likely.
+    """Test whether all sets with equally many features of each orbit are equally likely.
 
-    Where all features form one orbit, as on C_p: whether the key set is uniform among k-sets, given k.
+    If all features form one orbit, as on C_p, the hypothesis is that the key set is uniform among
+    k-sets, given k.
+
+    Parameters
+    ----------
+    key
+        Whether each feature is key in each run, shape (run, feature).
+    permutations
+        Permutations of the features, shape (permutation, feature).
+    draws
+        Number of random laws under the hypothesis.
+    seed
+        Seed of the random laws.
     """
     orbits = feature_orbits(permutations)
     strata: dict[Chosen, Counter[Chosen]] = defaultdict(Counter)
@@ -110,16 +136,28 @@ def exchangeability_test(
 def orbit_exchangeability_test(
     key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
 ) -> SymmetryTest:
-    """Return whether sets of one size are equally likely *beyond* the proved symmetry.
+    """Test whether sets of one size are equally likely *beyond* the proved symmetry.
 
-    Given the sizes, each orbit of sets is hit in proportion to its number of sets. Where there is one
-    orbit for each size this follows from the symmetry, and the test is not informative: on C_p for p = 5
-    and 7, whose frequencies permute cyclically; from p = 11 on it can fail.
+    Under the hypothesis, given the sizes, the probability of an orbit of sets is proportional to
+    its number of sets. With one orbit for each size this follows from the symmetry, and the test is
+    not informative: on C_p for p = 5 and 7, whose frequencies permute cyclically; from p = 11 on it
+    can fail.
+
+    Parameters
+    ----------
+    key
+        Whether each feature is key in each run, shape (run, feature).
+    permutations
+        Permutations of the features, shape (permutation, feature).
+    draws
+        Number of random laws under the hypothesis.
+    seed
+        Seed of the random laws.
 
     Raises
     ------
     ValueError
-        If there are more than 20,000 sets of a size.
+        A size has more than 20,000 sets.
     """
     orbits = feature_orbits(permutations)
     strata: dict[Chosen, Counter[Chosen]] = defaultdict(Counter)
@@ -151,11 +189,23 @@ def orbit_exchangeability_test(
 def uniformity_test(
     key: Key, permutations: Permutations, *, draws: int = DRAWS, seed: int = 0
 ) -> SymmetryTest:
-    """Return whether features that a symmetry takes to each other are key equally often.
+    """Test whether features that a symmetry maps to each other are key equally often.
 
-    The statistic is sum (count - mean)^2 / mean over the features of each orbit. As the features of one
+    The statistic is sum (count - mean)^2 / mean over the features of each orbit. As the features of
+    one
     run are not independent, it is not compared with a chi-squared distribution but with laws in
     which each run's set is replaced by a random image of it under the symmetry.
+
+    Parameters
+    ----------
+    key
+        Whether each feature is key in each run, shape (run, feature).
+    permutations
+        Permutations of the features, shape (permutation, feature).
+    draws
+        Number of random laws under the hypothesis.
+    seed
+        Seed of the random laws.
     """
     orbits = [list(orbit) for orbit in feature_orbits(permutations) if len(orbit) > 1]
     rng = np.random.default_rng(seed)
@@ -205,12 +255,23 @@ SYMMETRY_TESTS: Mapping[str, Callable[[Key, Permutations], SymmetryTest]] = Mapp
 
 
 def feature_orbits(permutations: Permutations) -> list[Chosen]:
-    """Features that the permutations take to each other."""
+    """Return the sets of features that the permutations map to each other.
+
+    Parameters
+    ----------
+    permutations
+        Permutations of the features, shape (permutation, feature).
+    """
     return sorted({tuple(sorted(set(column.tolist()))) for column in permutations.T})
 
 
 def holm(p_values: Sequence[float]) -> Float[np.ndarray, " test"]:
-    """P-values adjusted for their number, step by step (Holm 1979).
+    """Return p-values adjusted for their number by Holm's method (1979).
+
+    Parameters
+    ----------
+    p_values
+        P-values of the tests.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which textbook algorithm a network's logits look like."""
+"""Comparison of a network's logits with those of textbook algorithms."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Logits = Float[np.ndarray, "first second answer"]
 
 @dataclass(frozen=True)
 class AlgorithmFit:
-    """How well one algorithm's logits describe others.
+    """Agreement of one algorithm's logits with given logits.
 
     Attributes
     ----------
     name
-        Of the algorithm.
+        Name of the textbook algorithm.
     cosine
         Cosine similarity of the two logit tensors, each centred over the answers.
     explained
@@ -88,14 +88,25 @@ def compare_logits(logits: Logits, algorithms: Sequence[Algorithm]) -> tuple[Alg
 
 
 def logit_table(network: Network, task: Task, *, member: int = 0) -> Logits:
-    """Logits of a network on a group's table, as (a, b, c), in float64.
+    """Return the logits of a network on a group's table, shape (a, b, c), in float64.
+
+    Parameters
+    ----------
+    network
+        Network or ensemble.
+    task
+        Group task with two factors.
+    member
+        Index of the member of the ensemble.
 
     Raises
     ------
     ValueError
-        If the task has not two factors.
+        The task does not have two factors.
     """
     if not task.is_whole or task.factors != 2:
-        raise ValueError(f"{task.name} is no table of pairs; take a group's task, e.g. C23")
+        raise ValueError(
+            f"expected a group's task with two factors, got {task.name}; for example C23"
+        )
     logits = network.member(member).logits(task)[0].double().cpu().numpy()
     return logits.reshape(task.size, task.size, task.classes)

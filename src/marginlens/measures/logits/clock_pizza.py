@@ -1,4 +1,4 @@
-r"""Clock or pizza: the measures of Zhong et al. 2023, and a verdict with its evidence."""
+r"""Clock and pizza measures of Zhong et al.: gradients, distances and circles."""
 
 from __future__ import annotations
 
@@ -52,24 +52,28 @@ SYMMETRIC, IRRELEVANT = (
 def distance_irrelevance(
     logits: Float[np.ndarray, "row class"], task: Task, *, runner_up: bool = False
 ) -> float:
-    r"""How little the right answer's logit depends on anything but the distance of a and b.
+    r"""Return the share of the right logit's deviation that distances do not explain.
 
-    With $Q_{ab}$ the logit of the right class of (a, b), and pairs sorted by their distance $ab^{-1}$
+    With $Q_{ab}$ the logit of the right class of (a, b), and pairs sorted by their distance
+    $ab^{-1}$
     (a - b on a cyclic group),
 
-    $$\frac{\operatorname{mean}_d\,\operatorname{std}\{Q_{ab} : ab^{-1} = d\}}{\operatorname{std}\,Q}$$
+    $$\frac{\operatorname{mean}_d\,\operatorname{std}\{Q_{ab} : ab^{-1} =
+    d\}}{\operatorname{std}\,Q}$$
 
-    0 if the logit is a function of the distance alone, as a pizza's is; towards 1 the distance says
-    nothing, as for a clock. nan where all Q are equal, as those of a sum of cosines of w(a + b - c).
+    The value is 0 if the logit is a function of the distance alone, as a pizza's is, and near 1 if
+    it is independent of the distance, as a clock's is. It is NaN if all Q are equal, as for a sum
+    of cosines of w(a + b - c).
 
     Parameters
     ----------
     logits
-        In the task's row order.
+        Logits in the task's row order, shape (row, class).
     task
-        A group's table of pairs.
+        Group task over pairs.
     runner_up
-        Take the largest logit of a wrong class instead, as the authors' training script did.
+        Whether to use the largest logit of a wrong class instead, as the authors' training script
+        did.
 
     Notes
     -----
@@ -103,16 +107,16 @@ def distance_irrelevance(
 
 @dataclass(frozen=True)
 class Symmetricity:
-    """Gradient symmetricity, with its uncertainty.
+    """Gradient symmetricity with its uncertainty.
 
     Attributes
     ----------
     mean, deviation
-        Of the cosines over triples (a, b, c).
+        Mean and standard deviation of the cosines over triples (a, b, c).
     triples
-        Their number.
+        Number of triples in the mean.
     exact
-        Whether they are all there are.
+        Whether the mean is over all triples.
     """
 
     mean: float
@@ -121,29 +125,35 @@ class Symmetricity:
     exact: bool
 
     def standard_error(self, triples: int) -> float:
-        """Of the mean over so many random triples."""
+        """Return the standard error of the mean over a number of random triples."""
         return self.deviation / triples**0.5
 
 
 def gradient_symmetricity(
     network: Network, task: Task, *, triples: int = TRIPLES, seed: int = 0
 ) -> Symmetricity:
-    r"""How alike the logits' gradients in the embeddings of both inputs are.
+    r"""Return the mean cosine between the logits' gradients in both inputs' embeddings.
 
     $$\operatorname{mean}_{a,b,c} \cos\!\left(\frac{\partial Q_{abc}}{\partial E_a},
       \frac{\partial Q_{abc}}{\partial E_b}\right)$$
 
     1 for a network that only sees the sum of both embeddings, as any MLP does in the inputs of its
-    neurons. The authors take 100 random triples; here they are all classes of all pairs, or, where there
-    are more than ``triples`` (above p = 59), of as many random pairs as they allow. A triple with a zero
+    neurons. The authors take 100 random triples; here they are all classes of all pairs, or, where
+    there
+    are more than ``triples`` (above p = 59), of as many random pairs as they allow. A triple with a
+    zero
     gradient counts as 0.
 
     Parameters
     ----------
     network
-        An ensemble of one.
+        Ensemble of one network.
     task
-        A table of pairs.
+        Task over pairs.
+    triples
+        Number of triples (a, b, c) up to which all are used.
+    seed
+        Seed of the random pairs.
 
     Notes
     -----
@@ -192,11 +202,17 @@ def _scaled(vectors: Tensor) -> Tensor:
 
 
 def circularity(network: Network) -> float:
-    r"""How nearly the embedding's first principal components are sinusoids.
+    r"""Return the share of the first principal components on single frequencies.
 
     With $v$ the first four principal components over the elements (unit vectors),
-    $\operatorname{mean}_v \max_k \frac2p |\sum_t v_t e^{2\pi i k t/p}|^2$: 1 if each is a cosine of one
-    frequency. The mean over the tables where every slot has its own. On C_p, with elements in order.
+    $\operatorname{mean}_v \max_k \frac2p |\sum_t v_t e^{2\pi i k t/p}|^2$: 1 if each is a cosine of
+    one frequency. With separate tables it is the mean over slots. The group is C_p, with elements
+    in order.
+
+    Parameters
+    ----------
+    network
+        Ensemble of one network with embeddings.
 
     Notes
     -----
@@ -234,7 +250,7 @@ def _components(table: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _power(vectors: Float[np.ndarray, "element vector"]) -> Float[np.ndarray, "frequency vector"]:
-    """2/p |sum_t v_t exp(2 pi i k t/p)|^2 from k = 1 on: shares of a unit vector; 1/p at k = p/2."""
+    """Return 2/p |sum_t v_t exp(2 pi i k t/p)|^2 from k = 1 on; 1/p at k = p/2."""
     p = len(vectors)
     power = 2 / p * np.abs(np.fft.rfft(vectors, axis=0)[1:]) ** 2
     if p % 2 == 0:
@@ -244,23 +260,25 @@ def _power(vectors: Float[np.ndarray, "element vector"]) -> Float[np.ndarray, "f
 
 @dataclass(frozen=True)
 class Circle:
-    r"""A frequency's two principal components of the embedding, and the logits that they alone give.
+    r"""Circle of a frequency in the embedding, and the logits that it alone gives.
 
-    Each explained share is $2r - 1$, with r the correlation over all (a, b, c) of the logits with the
-    form: one minus the variance of the difference, both scaled to variance 1 (the authors' definition;
+    Each explained share is $2r - 1$, with r the correlation over all (a, b, c) of the logits with
+    the
+    form: one minus the variance of the difference, both scaled to variance 1 (the authors'
+    definition;
     it may be negative). With $w = 2\pi k/p$,
 
     * ``clock``: $\cos w(a+b-c)$,
     * ``pizza``: $|\cos\tfrac w2(a-b)| \cos w(a+b-c)$,
-    * ``absolute``: $|\cos\tfrac w2(a-b)|\,(|\cos\tfrac w2(a+b-c)| - |\sin\tfrac w2(a+b-c)|)$, what
-      absolute values of the sum of both embeddings give.
+    * ``absolute``: $|\cos\tfrac w2(a-b)|\,(|\cos\tfrac w2(a+b-c)| - |\sin\tfrac w2(a+b-c)|)$, the
+      logits of absolute values of the sum of both embeddings.
 
     Attributes
     ----------
     frequency, components
-        k, and which principal components, from 0.
+        Frequency k, and indices of the two principal components, from 0.
     clock, pizza, absolute
-        Shares explained.
+        Share of the logits that each form explains.
     """
 
     frequency: int
@@ -280,7 +298,7 @@ class Circle:
 def circles(
     network: Network, task: Task, *, frequencies: list[int] | None = None
 ) -> tuple[Circle, ...]:
-    """Isolate each circle of the embedding, and hold its logits against the clock's and the pizza's.
+    """Isolate each circle of the embedding, and compare its logits with clock and pizza.
 
     A circle is the span of the first two principal components with the same largest frequency; the
     others are taken out of the embedding, whose mean stays.
@@ -288,11 +306,11 @@ def circles(
     Parameters
     ----------
     network
-        An ensemble of one with one embedding for both inputs.
+        Ensemble of one network with one embedding for both inputs.
     task
-        C_p, elements in order.
+        Task of C_p, with elements in order.
     frequencies
-        Those to look at; None: the key frequencies of the logits.
+        Frequencies of the circles; ``None`` for the key frequencies of the logits.
 
     Notes
     -----
@@ -320,14 +338,22 @@ def circles(
 
 
 def key_frequencies(task: Task, key: Bool[np.ndarray, " feature"]) -> list[int]:
-    """The frequencies of a cyclic group's key features."""
+    """Return the frequencies of a cyclic group's key features.
+
+    Parameters
+    ----------
+    task
+        Task of a cyclic group.
+    key
+        Mask of the key features, shape (feature,).
+    """
     return [f.frequency or 0 for f, is_key in zip(task.features, key, strict=True) if is_key]
 
 
 def _isolated(
     table: Tensor, part: tuple[np.ndarray, np.ndarray, np.ndarray], chosen: np.ndarray
 ) -> Tensor:
-    """The embedding of some components alone, and its mean."""
+    """Return the embedding of some components only, with its mean."""
     left, values, right = part
     kept = torch.as_tensor((left[:, chosen] * values[chosen]) @ right[chosen])
     return kept[None] + table.detach().double().cpu().mean(1, keepdim=True)

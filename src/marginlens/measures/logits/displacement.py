@@ -1,4 +1,4 @@
-r"""Logits by how far a class is from the right answer, and the part of them that characters give."""
+r"""Logits by displacement of the class from the answer, and their character parts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ _BYTES = 2**26
 
 @dataclass(frozen=True, eq=False)
 class Displacement:
-    r"""Centred logits of one network, by the displacement $g = ab\,c^{-1}$ of a class from the answer.
+    r"""Centred logits of a network by the displacement $g = ab\,c^{-1}$ of the class.
 
     Attributes
     ----------
     mean, deviation
-        Of the centred logits over all (a, b, c) with this displacement; the right answer's is the
-        identity. A deviation of 0 says that they are a function of the displacement alone.
+        Mean and deviation of the centred logits over all (a, b, c) with this displacement; the
+        right answer has the identity. A deviation of 0 means that the logits are a function of the
+        displacement.
     parts
-        The part of the mean that each feature's real character is,
-        $\frac{\langle m, \chi\rangle}{\langle\chi, \chi\rangle}\chi(g)$, (feature, element).
+        Part of the mean along each feature's real character, $\frac{\langle m,
+        \chi\rangle}{\langle\chi, \chi\rangle}\chi(g)$, shape (feature, element).
     explained
         Share of the variance of all centred logits that each of them explains.
     """
@@ -42,19 +43,21 @@ class Displacement:
 
 @torch.no_grad()
 def displacement(network: Network, task: Task, *, member: int = 0) -> Displacement:
-    """Average the logits of one member over the classes' displacement from the right answer.
+    """Average the logits of one member over the displacement from the right answer.
 
     Parameters
     ----------
     network
-        Any kind.
+        Network or ensemble of any kind.
     task
-        A group's table with any number of factors.
+        Group task with any number of factors.
+    member
+        Index of the member of the ensemble.
 
     Raises
     ------
     ValueError
-        If the task is no group's table, or too large to list.
+        The task is not a group's table, or is too large to list.
 
     Notes
     -----
@@ -95,7 +98,7 @@ def displacement(network: Network, task: Task, *, member: int = 0) -> Displaceme
 
 
 def _character(group: FiniteGroup, task: Task, index: int) -> Float[np.ndarray, " element"]:
-    """The real character of a feature: of both irreps, where they are a conjugate pair."""
+    """Return the real character of a feature: of both irreps for a conjugate pair."""
     irrep = task.features[index].irrep
     assert irrep is not None  # the task is a group's
     return group.characters[list(irrep.members)].sum(0).real[group.class_of]

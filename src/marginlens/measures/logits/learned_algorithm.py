@@ -1,4 +1,4 @@
-"""One answer to which algorithm a network learned, with the evidence that decides."""
+"""Decision which algorithm a network learned, with its evidence."""
 
 from __future__ import annotations
 
@@ -45,53 +45,61 @@ ABOVE_CHANCE = 1.5
 
 @dataclass(frozen=True, eq=False)
 class LearnedAlgorithm:
-    r"""One answer to which algorithm a network learned.
+    r"""Algorithm that a network learned, with the evidence that decides.
 
     The conditions, in this order:
 
-    1. ``"memorizing"``: it answers at least 90 % of the rows that it was trained on and fewer than half
-       of the others.
-    2. ``"none"``: it answers fewer than half of all rows, or fewer than 90 % of them and at least 90 %
+    1. ``"memorizing"``: it answers at least 90 % of the training rows and fewer than half of the
+       others.
+    2. ``"none"``: it answers fewer than half of all rows, or fewer than 90 % of them and at least
+       90 %
        of those of another simple operation.
-    3. ``"unclear"``: the group has one feature, or there is no hidden layer to decide. ``candidates``
-       holds what remains.
-    4. ``"subtracting"`` (or counting, which adds the same integers one by one): at least 90 % of the
-       hidden layer is a function of the integer a + b, from 0 to 2n - 2, and less of it, by a tenth or
+    3. ``"unclear"``: the group has one feature, or the hidden layer is unknown. ``candidates``
+       holds the remaining algorithms.
+    4. ``"subtracting"`` (or counting, which adds the same integers one by one): at least 90 % of
+       the
+       hidden layer is a function of the integer a + b, from 0 to 2n - 2, and less of it, by a tenth
+       or
        more, one of a + b modulo n.
     5. ``"memorizing"``: at least half of the neurons' interactions is at one pair each.
-    6. ``"clock"`` or ``"pizza"``: Zhong et al.'s measures say so, and so does the formula of most of the
+    6. ``"clock"`` or ``"pizza"``: Zhong et al.'s measures say so, and so does the formula of most
+       of the
        circles that are explained (by at least half), of which there is one or more.
     7. ``"representations"``, Fourier features on a cyclic group: the neurons' purity is at least
-       half-way from chance to one, the share of their interactions that is a function of ab is 1.5 times
-       chance or more, and removing one feature's neurons takes at most a tenth as much of the others'
+       half-way from chance to one, the share of their interactions that is a function of ab is 1.5
+       times
+       chance or more, and removing one feature's neurons takes at most a tenth as much of the
+       others'
        characters as of its own.
     8. ``"unclear"``.
 
     Attributes
     ----------
     algorithm
-        One of the above.
+        Name of the algorithm, one of the above.
     summary
         One sentence that gives the answer and what decides.
     evidence
-        Sentences with what was measured, each threshold, and its source.
+        Sentences with the measured values, their thresholds and sources.
     candidates
-        Names of the algorithms that the evidence does not exclude; one of them where it decides.
+        Names of the algorithms that the evidence does not exclude; a single one if it decides.
     same_logits
-        Names of the textbook algorithms whose logits these are (cosine of at least .999), which logits
+        Names of the textbook algorithms whose logits these are (cosine of at least .999), which
+        logits
         therefore cannot tell apart.
     compared
-        For each textbook algorithm, what distinguishes it in the hidden layer and whether that is so;
-        empty where there are logits alone, or no algorithm.
+        For each textbook algorithm, its distinguishing property of the hidden layer and whether it
+        holds; empty for logits alone and without an algorithm.
     hidden
-        What was measured of the hidden layer; None where there are logits alone.
+        Measurements of the hidden layer; ``None`` for logits alone.
 
     Notes
     -----
-    The measures are from the sources below; the thresholds of 1 to 5 and 7 are ours, set with the
-    networks of the documentation in view, and are no published values.
+    The measures are from the sources below; the thresholds of 1 to 5 and 7 are this package's,
+    chosen with the networks of the documentation, and are not published values.
 
-    Representations: Chughtai, Chan and Nanda 2023; on cyclic groups also Gromov 2023 and Morwani et al.
+    Representations: Chughtai, Chan and Nanda 2023; on cyclic groups also Gromov 2023 and Morwani et
+    al.
     2024. Clock: Nanda et al. 2023. Clock and pizza: Zhong et al. 2023. Memorizing:
     :mod:`marginlens.theory`, "Memorizing".
     """
@@ -114,30 +122,30 @@ def learned_algorithm(
     hidden: HiddenEvidence | None,
     train: Int[np.ndarray, " chosen"] | None = None,
 ) -> LearnedAlgorithm:
-    """Decide which algorithm a function on a group's table of pairs carries out.
+    """Decide which algorithm a function on a group's table of pairs implements.
 
     Parameters
     ----------
     logits
-        In the task's row order.
+        Logits in the task's row order, shape (row, class).
     task
-        A group's table of pairs.
+        Group task over pairs.
     spectrum
-        The logits' spectrum.
+        Spectrum of the logits.
     key
-        The key features of the logits.
+        Mask of the key features of the logits, shape (feature,).
     clock_pizza
         Zhong et al.'s measures of the same function.
     hidden
-        Evidence of the hidden layer; None where there are logits alone.
+        Evidence of the hidden layer; ``None`` for logits alone.
     train
-        Rows trained on, where they are known.
+        Numbers of the training rows, if known.
     """
     return _Decision(logits, task, spectrum, key, clock_pizza, hidden, train).answer()
 
 
 class _Decision:
-    """The measured numbers, and the sentences that they make."""
+    """Measured numbers, and the sentences that they support."""
 
     def __init__(
         self,
@@ -234,7 +242,7 @@ class _Decision:
         return own is None or others is None or abs(others) <= 0.1 * own
 
     def _by_circles(self) -> Literal["clock", "pizza"] | None:
-        """Clock or pizza, by Zhong et al.'s measures and by most of the circles that are explained."""
+        """Decide between clock and pizza by Zhong et al.'s measures and most explained circles."""
         verdict = self.clock_pizza.verdict
         if verdict not in ("clock", "pizza"):
             return None
@@ -268,7 +276,7 @@ class _Decision:
         )
 
     def _compared(self) -> dict[str, str]:
-        """What distinguishes each textbook algorithm in the hidden layer, and whether that is so."""
+        """Return each textbook algorithm's property of the hidden layer and whether it holds."""
         hidden, zhong = self.hidden, self.clock_pizza
         if hidden is None or self.accuracy < ANSWERS_HALF:
             return {}
@@ -301,7 +309,7 @@ class _Decision:
         return result
 
     def _split(self) -> str | None:
-        """The sentence on a network that knows the rows trained on alone."""
+        """Return the sentence on a network that answers only its training rows."""
         if self.train is None or len(self.train) == len(self.right):
             return None
         seen = float(self.right[self.train].mean())
@@ -314,7 +322,7 @@ class _Decision:
         )
 
     def _other_operation(self) -> str | None:
-        """What else the network's answers are, where they are something simple."""
+        """Return another simple operation that the network's answers are, if any."""
         table, inverses, n = self.group.table, self.group.inverses, self.task.size
         a, b = self.task.inputs.T
         given = self.logits.argmax(1)
@@ -340,7 +348,7 @@ class _Decision:
         return f"{_percent(shares[best])} of those of {best}"
 
     def _of_circles(self, name: str) -> str:
-        """Why the circles of the embedding make a clock or a pizza, or not."""
+        """Return the reasons for or against a clock or a pizza from the embedding's circles."""
         found = self.clock_pizza
         votes = [circle.form for circle in found.circles].count(name)
         formula = f"{votes} of {_many(len(found.circles), 'circle')} follow its formula"
@@ -514,7 +522,7 @@ def _same_logits(task: Task, spectrum: LogitSpectrum) -> tuple[str, ...]:
 def _pizza_share(
     logits: Float[np.ndarray, "row class"], task: Task, frequencies: Sequence[int]
 ) -> float | None:
-    """Share of the centred logits that |cos(pi k (a - b)/n)| cos(2 pi k (a + b - c)/n) explain."""
+    """Return the share of the centred logits that the pizza's formula explains."""
     n, group = task.size, task.group
     if group is None or group.generator is None or n % 2 == 0:
         return None
@@ -533,7 +541,7 @@ def _pizza_share(
 
 
 def _percent(share: float | None) -> str:
-    """A share as people read it: 100 %, 99.8 %, 4.3 %, 0.02 %."""
+    """Format a share for readers: 100 %, 99.8 %, 4.3 %, 0.02 %."""
     if share is None:
         return "an unknown share"
     percent = 100 * share

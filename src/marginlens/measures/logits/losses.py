@@ -1,4 +1,4 @@
-"""Cross-entropy of a table of logits, and what is left of it when parts are taken out."""
+"""Cross-entropy of a table of logits, with and without parts of the logits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ def mean_cross_entropy(
     answers: Int[np.ndarray, " row"],
     rows: Int[np.ndarray, " chosen"] | None = None,
 ) -> float:
-    """Mean over the rows, all by default, accurate at any margin.
+    """Return the mean cross-entropy over rows, accurate at any margin.
+
+    Parameters
+    ----------
+    logits
+        Logits in the task's row order, shape (row, class).
+    answers
+        Index of the right class of each row, shape (row,).
+    rows
+        Numbers of the rows in the mean; ``None`` for all rows.
 
     Examples
     --------
@@ -38,7 +47,15 @@ def mean_cross_entropy(
 def mean_by_product(
     values: Float[np.ndarray, "row other"], task: Task
 ) -> Float[np.ndarray, "element other"]:
-    """Mean of the rows with each answer, of which a group's table has equally many."""
+    """Return the mean of the rows with each answer, equally many in a group's table.
+
+    Parameters
+    ----------
+    values
+        Values of the rows, shape (row, other).
+    task
+        Group task of the rows.
+    """
     sums = np.zeros((task.size, values.shape[1]))
     np.add.at(sums, task.answers, values)
     return sums / (len(values) / task.size)
@@ -46,14 +63,14 @@ def mean_by_product(
 
 @dataclass(frozen=True, eq=False)
 class ProductAblation:
-    """Losses with parts of the logits that are functions of ab alone, and without them.
+    """Losses with only the parts of the logits that are functions of ab, and without them.
 
     Attributes
     ----------
     restricted, excluded
-        Of each part alone, over all rows; without it, over the rows trained on where they are known.
+        Loss of each part alone over all rows, and loss without it over the training rows if known.
     total_restricted, total_excluded
-        Of the key features' parts together.
+        Losses with only the key features' parts together, and without them.
     """
 
     restricted: Float[np.ndarray, " feature"]
@@ -70,10 +87,25 @@ def ablate_products(
     train: Int[np.ndarray, " chosen"] | None = None,
     kept: Float[np.ndarray, " class"] | float = 0.0,
 ) -> ProductAblation:
-    """Take a part for each feature out of the logits, or everything else but ``kept``.
+    """Remove the part of each feature from the logits, or everything else but ``kept``.
 
-    What is a function of ab is the same at all pairs with that product, so the losses of a part alone
-    are over one row for each element.
+    A function of ab is constant on the pairs of a product, so the losses of a part alone are over
+    one row for each element.
+
+    Parameters
+    ----------
+    logits
+        Logits in the task's row order, shape (row, class).
+    task
+        Group task of the logits.
+    parts
+        Part of the logits for each feature, shape (element, class).
+    key
+        Mask of the key features, shape (feature,).
+    train
+        Numbers of the training rows, if known.
+    kept
+        Part of the logits that always stays, shape (class,).
     """
     rows = np.arange(len(logits)) if train is None else train
     seen, asked = logits[rows], task.answers[rows]

@@ -1,4 +1,4 @@
-"""Everything that can be said about how a function composes: from its logits, and from its weights."""
+"""Mechanism of a function on a group: all measures of its logits and weights."""
 
 from __future__ import annotations
 
@@ -92,33 +92,34 @@ _NEEDS_WEIGHTS = "needs the weights, and there are logits alone"
 
 @dataclass(frozen=True)
 class ClockPizza:
-    """Clock, pizza, both or neither, and what says so.
+    """Verdict on clock, pizza, both or neither, with its evidence.
 
     Of the authors' 817 networks, those with attention rate below .1 have mean gradient symmetricity
-    .994 and distance irrelevance .289, those above .9 have .451 and .820. ``"pizza"``: by both measures
-    on the side of the former of the middle between these means; ``"clock"``: by both on the other side;
-    ``"mixed"``: they disagree, or the right answer's logit varies by less than 1 % of the logits'
-    deviation, so that distances say nothing. ``"neither"`` where fewer than 90 % of the rows are
-    answered, or characters are less than half of the logits (sum of b^2), or no circle of the embedding
-    is explained by either formula at all (2r - 1 above zero); ``"unknown"`` without weights, where each
-    input has an embedding of its own, in which gradients cannot be compared, and where the group is not
-    cyclic, of which nobody has said what a clock is.
+    .994 and distance irrelevance .289, those above .9 have .451 and .820. ``"pizza"``: by both
+    measures on the side of the former of the middle between these means; ``"clock"``: by both on
+    the other side; ``"mixed"``: they disagree, or the right answer's logit varies by less than 1 %
+    of the logits' deviation, so that distances are not informative. ``"neither"`` where fewer than
+    90 % of the rows are answered, or characters are less than half of the logits (sum of b^2), or
+    no circle of the embedding is explained by either formula (2r - 1 above zero); ``"unknown"``
+    without weights, with separate embeddings for the inputs, whose gradients cannot be compared,
+    and for groups that are not cyclic, for which a clock is undefined.
 
     Attributes
     ----------
     verdict
-        As above.
+        Name of the verdict, one of the above.
     gradient_symmetricity, symmetricity_error
-        The mean over the triples, and the standard error of a mean over 100 random ones, as the authors
-        take; None without weights.
+        The mean over the triples, and the standard error of a mean over 100 random ones, as the
+        authors
+        take; ``None`` without weights.
     distance_irrelevance, distance_irrelevance_runner_up
-        Of the right answer's logit, and of the largest wrong one.
+        Distance irrelevance of the right answer's logit, and of the largest wrong one.
     circularity
-        Of the embedding; None without weights or where the group is not cyclic.
+        Circularity of the embedding; ``None`` without weights or for a group that is not cyclic.
     circles
-        The key frequencies, isolated.
+        Circles of the key frequencies, isolated.
     evidence
-        Sentences.
+        Sentences with the deciding numbers.
     varies
         Whether the right answer's logit varies by at least 1 % of the logits' deviation, so that
         distance irrelevance means something.
@@ -137,16 +138,16 @@ class ClockPizza:
 
 @dataclass(frozen=True, eq=False)
 class Mechanism(Displayed):
-    """How a function on a group's table of pairs gets its answers, by the field's measures.
+    """Published interpretability metrics of one network on a group task.
 
     Attributes
     ----------
     task
         Name of the group.
     accuracy, loss, margin
-        Over all rows: share answered rightly, mean cross-entropy, least lead of the right logit.
+        Share of right answers, mean cross-entropy and least lead of the right logit, over all rows.
     train_loss, test_loss
-        Over the rows trained on and the others, where these are known.
+        Mean cross-entropy over the training rows and over the others, if known.
     spectrum
         Spectral weights and similarities of the logits.
     key, spectral_count
@@ -154,17 +155,17 @@ class Mechanism(Displayed):
     progress, ablations
         Losses with and without features (Nanda et al.; Chughtai et al.).
     learned
-        Which algorithm it learned: one answer, with the evidence that decides.
+        Algorithm that the network learned, with the evidence that decides.
     clock_pizza
-        The verdict of Zhong et al.'s measures.
+        Verdict of Zhong et al.'s measures.
     weights, hidden, gini, squared_weights
-        From the weights; None without them.
+        Measures of the weights; ``None`` if these are unknown.
     cosets
-        Largest coset concentration of a live neuron and the share of neurons below .1, of the left and
-        the right factor's weights; None without weights, for a transformer, and where there are no
-        subgroups.
+        Largest coset concentration of a live neuron and the share of neurons below .1, for the left
+        and the right factor's weights; ``None`` without weights, for a transformer, and for groups
+        without proper subgroups.
     unknown
-        What cannot be said, and why.
+        Reasons for missing measures, by name.
     """
 
     task: str
@@ -194,7 +195,7 @@ class Mechanism(Displayed):
         return tuple(n for n, is_key in zip(self.features, self.key, strict=True) if is_key)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold; what is unknown is null."""
+        """Return the measures as plain values for JSON; unknown ones are null."""
 
         def named(values: np.ndarray | None) -> dict[str, float] | None:
             if values is None:
@@ -265,23 +266,26 @@ def examine(
     train: Int[np.ndarray, " chosen"] | None = None,
     triples: int = TRIPLES,
 ) -> Mechanism:
-    """Measure a function on a group's table of pairs; more can be said where its weights are known.
+    """Measure a function on a group's table of pairs, with its weights if known.
 
     Parameters
     ----------
     logits
-        In the task's row order, from any code.
+        Logits in the task's row order, shape (row, class), from any code.
     network
-        The same function as an ensemble of one.
+        Network of the same function, as an ensemble of one.
     train
-        Rows trained on, where they are known.
+        Numbers of the training rows, if known.
     triples
-        Of the gradient symmetricity, which takes most of the time.
+        Number of triples of the gradient symmetricity, which takes most of the time.
+    task
+        Group task over pairs.
 
     Raises
     ------
     ValueError
-        If the task is no group's table of pairs, or the logits do not fit it or are not finite.
+        The task is not a group's table of pairs, or the logits have another shape or are not
+        finite.
 
     Examples
     --------
@@ -352,7 +356,20 @@ def examine_network(
     train: Int[np.ndarray, " chosen"] | None = None,
     triples: int = TRIPLES,
 ) -> Mechanism:
-    """The same of one member of a network of ours, in float64.
+    """Measure one member of a network on a group's table of pairs, in float64.
+
+    Parameters
+    ----------
+    network
+        Network or ensemble of this package.
+    task
+        Group task over pairs.
+    member
+        Index of the member of the ensemble.
+    train
+        Numbers of the training rows, if known.
+    triples
+        Number of triples of the gradient symmetricity.
 
     Examples
     --------
@@ -445,7 +462,7 @@ def _clock_pizza(
 
 
 def _of_circles(found: tuple[Circle, ...]) -> str:
-    """Sentence on what the formulas of clock and pizza explain of each circle's logits."""
+    """Return the sentence on the share of each circle's logits that clock and pizza explain."""
     which = f"k={found[0].frequency}" if len(found) == 1 else f"{len(found)} frequencies"
     forms = [circle.form for circle in found]
     if set(forms) == {"neither"}:
@@ -495,7 +512,13 @@ def _cosets(network: Network | None, task: Task) -> dict[str, float]:
 
 
 def finite(value: Any) -> Any:
-    """The same with null in place of numbers that JSON does not have."""
+    """Replace numbers that JSON lacks by null.
+
+    Parameters
+    ----------
+    value
+        Plain value of any nesting.
+    """
     if isinstance(value, dict):
         return {name: finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -113,7 +113,13 @@ def module_logits(
 
 
 def floating_dtype(module: Callable[..., Any]) -> torch.dtype:
-    """Precision of a module's first floating parameter or buffer; the default one of a callable."""
+    """Return the precision of a module's first floating tensor, or the default one.
+
+    Parameters
+    ----------
+    module
+        Module or callable to evaluate.
+    """
     for tensor in _tensors(module):
         if tensor.is_floating_point():
             return tensor.dtype
@@ -121,12 +127,20 @@ def floating_dtype(module: Callable[..., Any]) -> torch.dtype:
 
 
 def has_equals_sign(module: Callable[..., Any], task: Task) -> bool:
-    """Return whether a parameter has one row more than the task has elements, as for an equals sign."""
+    """Return whether a parameter has a row for an equals sign beside the task's elements.
+
+    Parameters
+    ----------
+    module
+        Module or callable to evaluate.
+    task
+        Task of the module.
+    """
     return task.kind == "table" and any(task.size + 1 in one.shape for one in _tensors(module))
 
 
 def _modules(function: Callable[..., Any]) -> list[nn.Module]:
-    """The module itself; of a function those that it is bound to, closes over, or names."""
+    """Return a module, or the modules that a function is bound to, closes over, or names."""
     if isinstance(function, nn.Module):
         return [function]
     held: list[Any] = [getattr(function, "__self__", None), *getattr(function, "args", ())]
@@ -173,7 +187,7 @@ def _restore(modes: list[tuple[nn.Module, bool]]) -> None:
 def _accepted(
     module: Callable[..., Any], task: Task, probe: np.ndarray
 ) -> tuple[Callable[[np.ndarray], Any], tuple[str, ...]]:
-    """The first form of rows that the module accepts, and a note where that is another."""
+    """Return the first form of rows that the module accepts, with a note on conversions."""
     device, dtype = _device(module), floating_dtype(module)
 
     def rows(part: np.ndarray) -> Tensor:
@@ -295,7 +309,7 @@ def _place(items: list[Any] | tuple[Any, ...], item: Any) -> int:
 
 
 def _left_out(values: np.ndarray, task: Task) -> tuple[str, ...]:
-    """Note on classes that are no answers, such as an equals sign."""
+    """Return a note on classes that are not answers, such as an equals sign."""
     extra = values.shape[1] - task.classes
     if not extra:
         return ()

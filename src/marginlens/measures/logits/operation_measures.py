@@ -1,4 +1,4 @@
-"""Measures of a function on the table of an operation that is not a group's product as it stands."""
+"""Measures of a function on the table of any binary operation."""
 
 from __future__ import annotations
 
@@ -29,27 +29,28 @@ _NO_GROUP = "the operation is no group's product, on all elements or on the unit
 
 @dataclass(frozen=True, eq=False)
 class OperationMeasures(Displayed):
-    """How a function answers an operation's table, and how it composes in group coordinates.
+    """Measures on an operation's table, and on its group in other coordinates.
 
     Attributes
     ----------
     task
         Name of the operation.
     accuracy, loss, margin
-        Over all rows for which the operation is defined: share answered rightly, mean cross-entropy,
-        least lead of the right logit.
+        Share of right answers, mean cross-entropy and least lead of the right logit, over all rows
+        of the operation.
     train_loss, test_loss
-        Mean cross-entropy over the rows trained on and the others; None where these are not known.
+        Mean cross-entropy over the training rows and over the others; ``None`` if unknown.
     symmetricity
-        Gradient symmetricity over all rows; None without weights.
+        Gradient symmetricity over all rows; ``None`` without weights.
     circularity
-        Of the embedding, elements 0, 1, 2, ... in order; None without weights or for other elements.
+        Circularity of the embedding, elements 0, 1, 2, ... in order; ``None`` without weights or
+        for other elements.
     coordinates
-        The group that the operation is in other coordinates; None where it is none.
+        Group of the operation in other coordinates, or ``None``.
     on_group
         Measures of the same function on that group's table.
     unknown
-        What cannot be said, and why.
+        Reasons for missing measures, by name.
     """
 
     task: str
@@ -65,7 +66,7 @@ class OperationMeasures(Displayed):
     unknown: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold; what is unknown is null."""
+        """Return the measures as plain values for JSON; unknown ones are null."""
         known = self.symmetricity
         values = {
             "task": self.task,
@@ -101,20 +102,20 @@ def examine_operation(
     Parameters
     ----------
     logits
-        In the task's row order, from any code.
+        Logits in the task's row order, shape (row, class), from any code.
     task
-        Table of pairs, such as ``xy mod 59``.
+        Task over pairs, such as ``xy mod 59``.
     network
-        The same function as an ensemble of one; None: measures of the logits alone.
+        Network of the same function, as an ensemble of one; ``None`` for the logits alone.
     train
-        Numbers of the rows trained on, where they are known.
+        Numbers of the training rows, if known.
     triples
         Triples (a, b, c) of the gradient symmetricity.
 
     Raises
     ------
     ValueError
-        If the task is no table of pairs, or the logits do not fit it or are not finite.
+        The task is not a table of pairs, or the logits have another shape or are not finite.
 
     Examples
     --------
@@ -175,12 +176,12 @@ def examine_table(
     network: Network | None = None,
     train: Int[np.ndarray, " chosen"] | None = None,
 ) -> Mechanism | OperationMeasures:
-    """Measure a function on a group's table by :func:`examine`, on another by `examine_operation`.
+    """Measure a function by :func:`examine` on a group, by `examine_operation` elsewhere.
 
     Parameters
     ----------
     logits, task, network, train
-        As for :func:`examine_operation`.
+        Logits, task, network and training rows, as for :func:`examine_operation`.
     """
     of = examine if task.group is not None or task.kind != "table" else examine_operation
     return of(logits, task, network=network, train=train)
@@ -202,7 +203,7 @@ def _on_group(
     train: np.ndarray | None,
     triples: int,
 ) -> Mechanism:
-    """The measures on the group's table, rows and classes in its order."""
+    """Return the measures on the group's table, with rows and classes in its order."""
     from marginlens.tasks import task as task_of
 
     left, right, classes = coordinates.left, coordinates.right, coordinates.classes

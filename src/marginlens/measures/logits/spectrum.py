@@ -1,4 +1,4 @@
-r"""How much of a table of logits is the character of each class of irreps."""
+r"""Spectrum of logits: correlations with the characters of a group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _ROUNDING = 64 * np.finfo(np.float64).eps
 class LogitSpectrum:
     r"""Correlations of centred logits with characters, of all members at once.
 
-    With $\tilde\ell$ the logits centred over the classes and $\psi_\rho(a, b, c) = \chi_\rho(abc^{-1})$
+    With $\tilde\ell$ the logits centred over the classes and $\psi_\rho(a, b, c) =
+    \chi_\rho(abc^{-1})$
     (with k factors, of their product),
 
     $$\beta_\rho = \frac{\langle\tilde\ell, \psi_\rho\rangle}{\|\tilde\ell\|\,\|\psi_\rho\|},\qquad
@@ -36,13 +37,14 @@ class LogitSpectrum:
     features
         Names of the task's features.
     beta
-        Of the first irrep of each feature; that of its conjugate is the complex conjugate.
+        Correlation beta with the first irrep of each feature; its conjugate has the complex
+        conjugate.
     spectral_weights
-        b.
+        Spectral weight b of each feature.
     similarity
-        The cosine of the centred logits with the feature's real character, with its sign: the trace
-        similarity of Chughtai et al. 2023. For a complex pair that character is 2 Re chi, and
-        b >= abs(similarity), with equality where beta is real.
+        Signed cosine of the centred logits with the feature's real character: the trace similarity
+        of Chughtai et al. 2023. For a complex pair that character is 2 Re chi, and b >=
+        abs(similarity), with equality where beta is real.
     deviation
         Root mean square of the centred logits.
 
@@ -69,20 +71,20 @@ class LogitSpectrum:
 
 
 def logit_spectrum(logits: Float[np.ndarray, "member row class"], task: Task) -> LogitSpectrum:
-    """Hold logits of any function against the characters of a group.
+    """Return the correlations of a function's logits with the characters of a group.
 
     Parameters
     ----------
     logits
-        A row for each of the task's, in its order (the last factor fastest), and a column for each
-        element, in any floating-point precision.
+        Logits with a row for each of the task's, in its order (the last factor fastest), and a
+        column for each element, in any floating-point precision.
     task
-        A group's table with any number of factors.
+        Group task with any number of factors.
 
     Raises
     ------
     ValueError
-        If the task is no group's table, the logits have another shape than it, or some are not finite.
+        The task is not a group's table, the logits have another shape, or some are not finite.
 
     Examples
     --------
@@ -114,16 +116,22 @@ def logit_spectrum(logits: Float[np.ndarray, "member row class"], task: Task) ->
 
 
 def group_of(task: Task) -> FiniteGroup:
-    """The group of a task whose logits have a spectrum.
+    """Return the group of a task whose logits have a spectrum.
+
+    Parameters
+    ----------
+    task
+        Group task with any number of factors.
 
     Raises
     ------
     ValueError
-        If the task is no group's table, or too large to list.
+        The task is not a group's table, or is too large to list.
     """
     if task.kind == "parity" or (task.is_listed and task.group is None):
         raise ValueError(
-            f"{task.name} is no group's table, so its logits have no characters: take e.g. C5 or S3"
+            f"expected a group's table for a spectrum of characters, got {task.name}; for "
+            "example C5 or S3"
         )
     task.require_rows()
     assert task.group is not None
@@ -132,7 +140,7 @@ def group_of(task: Task) -> FiniteGroup:
 
 @dataclass(eq=False)
 class Correlation:
-    """Sums over rows from which spectra follow, so that rows can come in pieces.
+    """Sums over rows from which spectra follow, so that rows can be added in blocks.
 
     Attributes
     ----------
@@ -143,7 +151,7 @@ class Correlation:
     squares, raw_squares
         Sums of squares of the centred logits, and of the logits.
     count
-        Rows so far.
+        Number of rows so far.
     """
 
     group: FiniteGroup
@@ -155,7 +163,7 @@ class Correlation:
 
     @classmethod
     def zero(cls, group: FiniteGroup, members: int) -> Correlation:
-        """Before the first row."""
+        """Return the sums of zero rows."""
         return cls(
             group,
             torch.as_tensor(group.table[group.inverses].T.copy()),
@@ -167,7 +175,7 @@ class Correlation:
     def add(
         self, logits: Float[Tensor, "member row class"], answers: Int[np.ndarray, " row"]
     ) -> None:
-        """Take in rows with their right answers."""
+        """Add rows with their right answers."""
         centred = logits - logits.mean(2, keepdim=True)
         columns = self.quotients[torch.as_tensor(answers)].to(logits.device)
         sorted_ = centred.gather(2, columns.expand(len(logits), -1, -1))
@@ -177,7 +185,7 @@ class Correlation:
         self.count += len(answers)
 
     def spectrum(self, task: Task, scale: Float[np.ndarray, " member"]) -> LogitSpectrum:
-        """What the rows so far, which were divided by the scale, have in common with characters."""
+        """Return the spectrum of all rows so far, which were divided by the scale."""
         zero = self.squares <= _ROUNDING**2 * self.raw_squares
         irreps = [feature.irrep for feature in task.features]
         first = np.array([irrep.members[0] for irrep in irreps if irrep is not None])
@@ -197,7 +205,15 @@ class Correlation:
 
 
 def joined(task: Task, parts: list[LogitSpectrum]) -> LogitSpectrum:
-    """Spectra of some members after those of others."""
+    """Concatenate spectra of different members.
+
+    Parameters
+    ----------
+    task
+        Group task of the spectra.
+    parts
+        Spectra of consecutive members.
+    """
     count = len(task.features)
     start = LogitSpectrum(
         features=tuple(feature.name for feature in task.features),

@@ -1,4 +1,4 @@
-"""How far neurons are functions of the cosets of a subgroup."""
+"""Coset concentration: variance of neurons within cosets of a subgroup."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ __all__ = ["CosetConcentration", "coset_concentration"]
 
 @dataclass(frozen=True, eq=False)
 class CosetConcentration:
-    r"""Of each neuron, its variance within the cosets of a subgroup over its variance, at the least.
+    r"""Least share of each neuron's variance within the cosets of a subgroup.
 
-    $$\min_H \frac{\operatorname{mean}_{aH}\operatorname{var}\{u(x) : x \in aH\}}{\operatorname{var} u}$$
+    $$\min_H \frac{\operatorname{mean}_{aH}\operatorname{var}\{u(x) : x \in aH\}}{\operatorname{var}
+    u}$$
 
-    over the subgroups H that are neither trivial nor the whole group: 0 for a function of the cosets of
-    one, 1 for one that no subgroup says anything about. Of a neuron's weights u for the left factor the
-    left cosets aH count, of v for the right factor the right cosets Hb, for which $ab = (ah)(h^{-1}b)$.
+    over the proper nontrivial subgroups H: 0 for a function of the cosets of one subgroup, 1 for a
+    function unrelated to all subgroups. Of a neuron's weights u for the left factor the left cosets
+    aH count, of v for the right factor the right cosets Hb, for which $ab = (ah)(h^{-1}b)$.
 
     Attributes
     ----------
     left, right
-        Of the left and the right factor's weights; nan for a constant neuron.
+        Concentration of the left and of the right factor's weights; NaN for a constant neuron.
     left_order, right_order
         Order of the subgroup with the least value; 0 for a constant neuron.
 
@@ -46,12 +47,21 @@ def coset_concentration(
     v: Float[np.ndarray, "element neuron"],
     group: FiniteGroup,
 ) -> CosetConcentration:
-    """Hold neurons' weights against the cosets of every subgroup.
+    """Compare neurons' weights with the cosets of every subgroup.
+
+    Parameters
+    ----------
+    u
+        Weights of the left factor, shape (element, neuron).
+    v
+        Weights of the right factor, shape (element, neuron).
+    group
+        Finite group of at most 200 elements.
 
     Raises
     ------
     ValueError
-        If the group is larger than 200, or has no subgroup but itself and the trivial one.
+        The group is larger than 200, or has only trivial subgroups.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-r"""Evidence of the hidden layer for one algorithm or another, where logits cannot tell them apart."""
+r"""Evidence of the hidden layer that distinguishes algorithms with equal logits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class HiddenEvidence:
 
     The *interaction* of a neuron h is the part that depends on a and b together,
     $I(a, b) = h(a, b) - \bar h(a, \cdot) - \bar h(\cdot, b) + \bar h$. Means over neurons have the
-    weights $\|I\|^2 \|w\|^2$, with w the neuron's centred outgoing weights: the effect that it can have
+    weights $\|I\|^2 \|w\|^2$, with w the neuron's centred outgoing weights: the effect that it can
+    have
     on the logits (the weights are $\|I\|^2$ where layer norm stands between).
 
     Attributes
@@ -42,32 +43,38 @@ class HiddenEvidence:
         Names of the features that neurons with at least 1 % of that weight hold.
     purity, chance_purity
         Mean share of the interaction's energy that is in one feature, $\rho \otimes \rho$: of this
-        network, and of neurons u(a) v(b) with random u and v. One for neurons of one frequency each.
+        network, and of neurons u(a) v(b) with random u and v. One for neurons of one frequency
+        each.
     product, left, right, pairs
         Shares of the centred hidden layer: functions of ab, of a alone, of b alone, and all others
         (cos(a - b), for example). They add up to one.
     product_of_interaction, chance_product
-        Share of the interactions that is a function of ab: of this network, and of random functions of
-        pairs, 1/(n - 1). A neuron of one frequency with x^2 has 1/2, of a real irrep of degree d 1/d.
+        Share of the interactions that is a function of ab: of this network, and of random functions
+        of
+        pairs, 1/(n - 1). A neuron of one frequency with x^2 has 1/2, of a real irrep of degree d
+        1/d.
     largest_pair
-        Mean share of the interaction's energy at the one pair where it is largest: $(1 - 1/n)^2$ for a
+        Mean share of the interaction's energy at the one pair where it is largest: $(1 - 1/n)^2$
+        for a
         neuron that stands for one pair.
     integer_sum
-        Share of the centred hidden layer that is a function of the integer a + b, from 0 to 2n - 2; None
-        where the group is not cyclic.
+        Share of the centred hidden layer that is a function of the integer a + b, from 0 to 2n - 2;
+        ``None`` for a group that is not cyclic.
     removed
         Names of the features whose neurons were removed in turn.
     lost_own, lost_others
         Mean over these: share of the feature's own character that the logits lose, and of all other
-        characters together. One and zero where each neuron serves one feature, equal where neurons serve
-        all alike. None without a linear map to the logits, or without a second feature.
+        characters together. One and zero where each neuron serves one feature, equal where neurons
+        serve
+        all alike. ``None`` without a linear map to the logits, or without a second feature.
     phase_error
-        Median over the live neurons of $|\theta_u + \theta_v - \theta_w|$ in radians; None but for MLPs
-        with x^2 on cyclic groups.
+        Median over the live neurons of $|\theta_u + \theta_v - \theta_w|$ in radians; ``None``
+        except for MLPs with x^2 on cyclic groups.
 
     Notes
     -----
-    Shares of the hidden layer: Chughtai, Chan and Nanda 2023, section 5. Neurons of one frequency: Nanda
+    Shares of the hidden layer: Chughtai, Chan and Nanda 2023, section 5. Neurons of one frequency:
+    Nanda
     et al. 2023, section 4. Phases: Gromov 2023; Morwani et al. 2024, Theorem 7.
     """
 
@@ -100,13 +107,13 @@ def hidden_evidence(
     Parameters
     ----------
     network
-        An ensemble of one, in float64.
+        Ensemble of one network, in float64.
     task
-        A group's table of pairs, of at least two elements.
+        Group task over pairs of at least two elements.
     layer
-        The network's hidden layer, where it is at hand.
+        Hidden layer of the network, if already computed.
     spectrum
-        The spectrum of the network's logits, where it is at hand.
+        Spectrum of the network's logits, if already computed.
 
     Examples
     --------
@@ -186,7 +193,7 @@ def _of_integer_sum(table: Float[np.ndarray, "a b neuron"], task: Task) -> float
 def _without_each(
     layer: HiddenLayer, task: Task, dominant: Int[np.ndarray, " neuron"], spectrum: LogitSpectrum
 ) -> tuple[tuple[str, ...], float | None, float | None]:
-    """Remove the neurons of one feature at a time; compare what characters the logits lose."""
+    """Remove the neurons of one feature at a time; compare the characters that logits lose."""
     if layer.out is None or len(task.features) < 2:
         return (), None, None
     amount = spectrum.similarity[0] * spectrum.deviation[0]

@@ -16,18 +16,18 @@ _REAL_RANK = {1: 1, 0: 2, -1: 4}
 def coefficient_matrix(
     weights: Float[np.ndarray, " element"], irrep: IrrepClass
 ) -> Float[np.ndarray, "row column"]:
-    r"""Coefficients of a weight vector in an irrep: $A = \frac{d}{n} \sum_g f(g) R(g)$.
+    r"""Return coefficients of a weight vector in an irrep: $A = \frac{d}{n} \sum_g f(g) R(g)$.
 
-    R is the real irrep, ρ itself where it is of real type; else A stands for a matrix of complex numbers
-    or quaternions. The part of f in the irrep is then $f_\rho(g) = \operatorname{tr}(R(g)^T A)$ (real
-    type; for the others up to a constant).
+    R is the real irrep, equal to ρ for real type; otherwise A represents a matrix of complex
+    numbers or quaternions. The part of f in the irrep is then $f_\rho(g) = \operatorname{tr}(R(g)^T
+    A)$ (real type; for the others up to a constant).
 
     Parameters
     ----------
     weights
-        f, by element.
+        Weight vector f, shape (element,).
     irrep
-        With matrices, so of a group with a Cayley table.
+        Irrep class with matrices, of a group with a Cayley table.
 
     Examples
     --------
@@ -43,12 +43,22 @@ def coefficient_matrix(
 
 
 def rank_one_share(matrix: Float[np.ndarray, "row column"], irrep: IrrepClass) -> float:
-    r"""Share of a coefficient matrix's energy that is one of rank one; nan for a zero matrix.
+    r"""Return the share of a coefficient matrix's energy of rank one; NaN for a zero matrix.
 
-    The largest squared singular value (over complex numbers or quaternions: the two or four equal ones
-    of the real matrix) over the sum of all. A neuron of a maximum-margin network has rank one in u, v
-    and w: the trilinear form is $\operatorname{tr}(ABC)$ up to a constant, on unit matrices at most 1,
+    The largest squared singular value (over complex numbers or quaternions: the two or four equal
+    ones
+    of the real matrix) over the sum of all. A neuron of a maximum-margin network has rank one in u,
+    v
+    and w: the trilinear form is $\operatorname{tr}(ABC)$ up to a constant, on unit matrices at most
+    1,
     with equality for $A = xy^*, B = yz^*, C = zx^*$ alone.
+
+    Parameters
+    ----------
+    matrix
+        Coefficient matrix A, shape (row, column).
+    irrep
+        Irrep class of the matrix.
 
     Notes
     -----

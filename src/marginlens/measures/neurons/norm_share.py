@@ -1,4 +1,4 @@
-"""How the norm of every member is shared out among the features."""
+"""Shares of the norm on each feature, for all members of an ensemble."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ __all__ = ["norm_shares"]
 
 
 def norm_shares(network: MLP, task: Task) -> Float[np.ndarray, "member feature"]:
-    """Share of sum ||omega_i||^nu on the live neurons whose dominant feature it is, of all members.
+    """Return the share of sum ||omega_i||^nu on each dominant feature, of all members.
 
-    As ``measure(network, task, member=i).share`` on a group's table, for all members at once.
+    Only live neurons count. The result equals ``measure(network, task, member=i).share`` on a
+    group's table, for all members at once.
+
+    Parameters
+    ----------
+    network
+        MLP ensemble on the task.
+    task
+        Group task of the network.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the neurons of a parity network look like."""
+"""Shapes of the neurons of a parity network."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ __all__ = ["measure_parity"]
 
 
 def measure_parity(task: Task, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Energy on the relevant coordinates, equality of magnitudes there, and agreement of signs.
+    """Return relevant energy, equality of magnitudes, and agreement of signs.
 
-    In a maximum-margin network |u_j| is the same for all j in S and zero elsewhere, and the output
-    (w_0 - w_1) has the sign of the product of the u_j (Morwani et al. 2024, Theorem 8).
+    In a maximum-margin network |u_j| is the same for all relevant j in S and zero elsewhere, and
+    the output (w_0 - w_1) has the sign of the product of the u_j (Morwani et al. 2024, Theorem 8).
+
+    Parameters
+    ----------
+    task
+        Sparse parity task.
+    weights
+        Weights by name, shape (coordinate or class, neuron).
     """
     chosen = weights["u"][list(task.subset or ())]
     magnitudes = np.abs(chosen)

@@ -20,12 +20,26 @@ def cyclic_phases(
     live: np.ndarray,
     spectrum: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Phases at each neuron's dominant frequency, whether they add up, and the best cosine's fit.
+    """Return phases at each neuron's dominant frequency, their error, and the cosine fit.
 
     With the elements in the order of the generator's powers, u(g^j) ~ A cos(2 pi k j / n + theta),
     theta is the argument of sum_j u(g^j) exp(-2 pi i k j / n). In a maximum-margin network
-    the phases of the inputs add up to that of w modulo 2 pi (theta_u + theta_v = theta_w in Morwani et
+    the phases of the inputs add up to that of w modulo 2 pi (theta_u + theta_v = theta_w in Morwani
+    et
     al. 2024, Theorem 7).
+
+    Parameters
+    ----------
+    task
+        Task of a cyclic group.
+    weights
+        Weights by slot, shape (element, neuron).
+    dominant
+        Dominant feature of each neuron, shape (neuron,).
+    live
+        Mask of the live neurons, shape (neuron,).
+    spectrum
+        Power spectra by slot, shape (neuron, feature).
     """
     group = task.group
     if group is None or group.generator is None:
@@ -48,12 +62,17 @@ def cyclic_phases(
 
 
 def generator_powers(group: FiniteGroup) -> Int[np.ndarray, " element"]:
-    """Elements of a cyclic group as the powers 1, g, g^2, ... of its generator.
+    """Return the elements of a cyclic group as the powers 1, g, g^2, ... of its generator.
+
+    Parameters
+    ----------
+    group
+        Cyclic group with a Cayley table.
 
     Raises
     ------
     ValueError
-        If the group is not cyclic.
+        The group is not cyclic.
     """
     if group.generator is None:
         raise ValueError(f"{group.name} is not cyclic: no element has all others for its powers")

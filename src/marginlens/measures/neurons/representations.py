@@ -1,4 +1,4 @@
-r"""How a network composes in a group: what irreps explain, and what is left without them."""
+r"""Representation measures: energy of irreps in weights and neurons, and ablations."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class LogitAblations:
-    r"""Losses with one character of the logits alone, and without it.
+    r"""Losses with only one character of the logits, and without it.
 
-    With $\tilde\ell$ the centred logits and $\psi_\rho(a,b,c)$ the real character of $abc^{-1}$, the
-    part of a feature is $P_\rho = \frac{\langle\tilde\ell, \psi_\rho\rangle}{\|\psi_\rho\|^2}\psi_\rho$.
+    With $\tilde\ell$ the centred logits and $\psi_\rho(a,b,c)$ the real character of $abc^{-1}$,
+    the
+    part of a feature is $P_\rho = \frac{\langle\tilde\ell,
+    \psi_\rho\rangle}{\|\psi_\rho\|^2}\psi_\rho$.
 
     Attributes
     ----------
     restricted, excluded
-        Cross-entropy of $P_\rho$ alone, over all rows; of $\ell - P_\rho$, over the rows trained on
-        where they are known, else over all.
+        Cross-entropy of $P_\rho$ alone over all rows, and of $\ell - P_\rho$ over the training rows
+        if known, else over all rows.
     total_restricted, total_excluded
-        Of the sum over the key features, and without it. The logits of the first are the network's best
-        fit by one cosine or character each.
+        Cross-entropy of the sum over the key features, and without it. The logits of the first are
+        the network's best fit by one cosine or character each.
 
     Notes
     -----
@@ -62,18 +64,20 @@ def logit_ablations(
     *,
     spectrum: LogitSpectrum | None = None,
 ) -> LogitAblations:
-    """Take characters out of the logits, or everything else.
+    """Remove characters from the logits, or everything else.
 
     Parameters
     ----------
     logits
-        In the task's row order.
+        Logits in the task's row order, shape (row, class).
     key
-        Which features the totals are over.
+        Mask of the features in the totals, shape (feature,).
     train
-        Rows that the excluded losses are over; None: all.
+        Numbers of the rows for the excluded losses; ``None`` for all rows.
     spectrum
-        The logits' spectrum, where it is at hand.
+        Spectrum of the logits, if already computed.
+    task
+        Group task of the logits.
     """
     group = group_of(task)
     found = logit_spectrum(logits[None], task) if spectrum is None else spectrum
@@ -109,11 +113,19 @@ def _real_character(group: FiniteGroup, irrep: IrrepClass) -> Float[np.ndarray, 
 
 
 def weight_shares(network: Network, task: Task) -> dict[str, Float[np.ndarray, " feature"]]:
-    r"""Share of the energy of embeddings and unembedding in each irrep, $\|Q^T W\|^2/\|W\|^2$.
+    r"""Return the energy share of embeddings and unembedding in each irrep.
 
-    Q is an orthonormal basis of the irrep's matrix elements; the mean, which no feature has, counts in
-    the whole. Of a transformer ``"embed"`` and ``"unembed"``; of an MLP the weights of its neurons,
-    ``"u"``, ``"v"`` (products, where embeddings are factored) and ``"w"``.
+    The share is $\|Q^T W\|^2/\|W\|^2$. Q is an orthonormal basis of the irrep's matrix elements;
+    the mean, which no feature has, counts in the whole. Of a transformer ``"embed"`` and
+    ``"unembed"``; of an MLP the weights of its neurons, ``"u"``, ``"v"`` (products, where
+    embeddings are factored) and ``"w"``.
+
+    Parameters
+    ----------
+    network
+        Ensemble of one network.
+    task
+        Group task of the network.
 
     Notes
     -----
@@ -127,9 +139,17 @@ def weight_shares(network: Network, task: Task) -> dict[str, Float[np.ndarray, "
 def element_tables(
     network: Network, task: Task
 ) -> dict[str, Float[np.ndarray, "element coordinate"]]:
-    """What each element is turned into: a transformer's embedding; of an MLP its neurons' weights.
+    """Return each element's embedding: a transformer's, or an MLP's weights.
 
-    Where an MLP's embeddings are factored these are the products; a slot each, also where they are tied.
+    For factored embeddings these are the products; each slot has a table, even with tied
+    embeddings.
+
+    Parameters
+    ----------
+    network
+        Ensemble of one network.
+    task
+        Task of the network.
     """
     if not network.neurons_are_measured:
         return {name: _as_array(table[0]) for name, table in network.embeddings().items()}
@@ -149,17 +169,18 @@ def _shares(weights: Float[np.ndarray, "element other"], task: Task) -> np.ndarr
 
 @dataclass(frozen=True, eq=False)
 class HiddenLayer:
-    r"""The hidden neurons of one network on a group's table of pairs.
+    r"""Hidden neurons of one network on a group's table of pairs.
 
     Attributes
     ----------
     table
-        Activations at each pair (a, b), each neuron's mean over all pairs taken away.
+        Activations at each pair (a, b), with each neuron's mean over all pairs removed.
     power
-        Squared coefficients of ``table`` in products of an orthonormal basis of functions of a and one
+        Squared coefficients of ``table`` in products of an orthonormal basis of functions of a and
+        one
         of functions of b: the constant first, then the matrix elements of each feature.
     out
-        From the neurons to the logits; None where layer norm stands between them.
+        Map from the neurons to the logits; ``None`` if layer norm stands between them.
     """
 
     table: Float[np.ndarray, "a b neuron"]
@@ -190,17 +211,18 @@ def hidden_layer(network: Network, task: Task) -> HiddenLayer:
 
 @dataclass(frozen=True, eq=False)
 class HiddenShares:
-    r"""What the hidden neurons' variance over the table consists of, by irrep.
+    r"""Shares of the hidden neurons' variance over the table, by irrep.
 
     Attributes
     ----------
     left, right, product
         Shares that functions $\rho(a)$, $\rho(b)$ and $\rho(ab)$ explain, of all neurons together.
     restricted, excluded
-        Cross-entropy of the logits that $\rho(ab)$ of the hidden layer alone gives, over all rows, and
+        Cross-entropy of the logits that $\rho(ab)$ of the hidden layer alone gives, over all rows,
+        and
         of the logits without it, over the rows trained on where they are known.
     total_restricted, total_excluded
-        Of the key features together.
+        Same losses for the key features together.
     frequency
         For each neuron the feature with most of its variance in $\{1, \rho\}^{\otimes 2}$ (of a
         frequency $\{1, \cos, \sin\}^{\otimes 2}$), -1 for a constant neuron.
@@ -237,22 +259,22 @@ def hidden_shares(
     Parameters
     ----------
     network
-        An ensemble of one, in any precision.
+        Ensemble of one network, in any precision.
     task
-        A group's table of pairs.
+        Group task over pairs.
     logits
-        The network's logits, in the task's row order.
+        Logits of the network in the task's row order, shape (row, class).
     key
-        Which features the totals are over.
+        Mask of the features in the totals, shape (feature,).
     train
-        Rows that the excluded losses are over; None: all.
+        Numbers of the rows for the excluded losses; ``None`` for all rows.
     layer
-        The network's hidden layer, where it is at hand.
+        Hidden layer of the network, if already computed.
 
     Raises
     ------
     ValueError
-        If layer norm stands between the neurons and the logits, which are then no linear map of them.
+        Layer norm stands between the neurons and the logits, which are then not linear in them.
     """
     layer = hidden_layer(network, task) if layer is None else layer
     if layer.out is None:
@@ -284,7 +306,7 @@ def hidden_shares(
 def _frequencies(
     power: Float[np.ndarray, "i j neuron"], task: Task
 ) -> tuple[Int[np.ndarray, " neuron"], Float[np.ndarray, " neuron"]]:
-    """Of each neuron the feature with most of its energy in {1, rho} x {1, rho}, and its share."""
+    """Return each neuron's feature of most energy in {1, rho} x {1, rho}, and its share."""
     whole = power.sum((0, 1))
     starts = np.cumsum([1] + [f.dimension for f in task.features])
     energy = np.stack(

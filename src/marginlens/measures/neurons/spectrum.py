@@ -17,11 +17,20 @@ def power_spectra(
     weights: Mapping[str, Float[np.ndarray, "element neuron"]],
     live: Bool[np.ndarray, " neuron"],
 ) -> dict[str, Float[np.ndarray, "neuron feature"]]:
-    """Share of the energy of u, v, w, and of all together, in each feature.
+    """Return the share of the energy of u, v, w, and of all together, in each feature.
 
     For feature F with orthonormal basis B_F the power is ||B_F^T u||^2; shares are of the sum over
     features (on a group: the energy without the mean). Dead neurons are nan. For parity only the
     inputs have coordinates, and ``"all"`` is ``"u"``.
+
+    Parameters
+    ----------
+    task
+        Task whose features are used.
+    weights
+        Weights by slot, shape (element, neuron).
+    live
+        Mask of the live neurons, shape (neuron,).
     """
     bases = np.concatenate([feature.basis for feature in task.features], axis=1)
     starts = np.cumsum([0] + [feature.dimension for feature in task.features[:-1]])
@@ -42,5 +51,11 @@ def power_spectra(
 def side_by_side(
     weights: Mapping[str, Float[np.ndarray, "member element neuron"]],
 ) -> dict[str, Float[np.ndarray, "element both"]]:
-    """The neurons of all members beside each other, member by member."""
+    """Concatenate the neurons of all members, member by member.
+
+    Parameters
+    ----------
+    weights
+        Weights by slot, shape (member, element, neuron).
+    """
     return {name: w.transpose(1, 0, 2).reshape(w.shape[1], -1) for name, w in weights.items()}

@@ -1,4 +1,4 @@
-"""How much of each trained neuron the predicted waveform explains."""
+"""Fit of the predicted waveform to each trained neuron."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ _BLOCK = 1 << 22  # correlations held at a time
 
 @dataclass(frozen=True, eq=False)
 class WaveformFit:
-    """The predicted neuron beside each trained one, moved on to it.
+    """Predicted neuron fitted to each trained neuron.
 
     Attributes
     ----------
     live
         Whether the neuron is live; the fits of the others are nan (frequency and shifts 0).
     explained
-        Share of the variance of (u, v, w) that the predicted neuron explains after its one frequency,
+        Share of the variance of (u, v, w) that the predicted neuron explains after its one
+        frequency,
         two translations, one amplitude and, where the activation allows, sign are chosen.
     cosine
-        Share that three cosines of the neuron's dominant frequency explain, each with an amplitude and
-        a phase of its own.
+        Share that three cosines of the neuron's dominant frequency explain, with separate
+        amplitudes and phases.
     frequency
         k in 1, ..., p - 1: at position j stands the predicted weight of position k j + shift.
     shifts
-        Of u, v and w; that of w is the sum of the others.
+        Shifts of u, v and w; that of w is the sum of the others.
     exchanged
-        Whether the predicted u stands for v and the other way round.
+        Whether the predicted u is fitted to v and the predicted v to u.
     signs
-        Of u, v and w: 1, or -1 for u and v (and w too, if the activation is odd).
+        Signs of u, v and w: 1, or -1 for u and v (and w too, if the activation is odd).
     amplitude
-        Factor of the predicted neuron, of norm one.
+        Factor of the predicted neuron, which has norm one.
     measured, fitted
-        Weights of u, v and w at the powers of the generator, (slot, position, neuron): trained, and the
-        predicted neuron moved on to them. Means are left in; they do not count for the shares.
+        Weights of u, v and w at the powers of the generator, shape (slot, position, neuron):
+        trained, and predicted after the fit. Means are included; they do not count for the shares.
     """
 
     live: Bool[np.ndarray, " neuron"]
@@ -59,9 +60,14 @@ class WaveformFit:
     fitted: Float[np.ndarray, "slot position neuron"]
 
     def total(self, which: str = "explained") -> float:
-        """Share of the variance of all live neurons together, ``"explained"`` or by ``"cosine"``.
+        """Return the explained share of the variance of all live neurons together.
 
-        nan if none is live.
+        It is NaN if every neuron is dead.
+
+        Parameters
+        ----------
+        which
+            Fit to use: ``"explained"`` for the predicted waveform, or ``"cosine"``.
         """
         if which not in ("explained", "cosine"):
             raise ValueError(f'which must be "explained" or "cosine", got {which!r}')
@@ -71,10 +77,15 @@ class WaveformFit:
         return float(shares @ variance / variance.sum()) if self.live.any() else float("nan")
 
     def in_frame(self, neuron: int) -> Float[np.ndarray, "slot position"]:
-        """Trained weights u, v, w of a live neuron, moved, exchanged and scaled on to the prediction's.
+        """Return trained weights u, v, w of a live neuron in the prediction's frame.
 
-        At position j stands what the predicted neuron has at j, so that neurons of all frequencies and
-        phases look alike.
+        They are shifted, exchanged and scaled like the prediction, so that neurons of all
+        frequencies and phases look alike.
+
+        Parameters
+        ----------
+        neuron
+            Index of a live neuron.
         """
         p = self.measured.shape[1]
         inverse = pow(int(self.frequency[neuron]), -1, p)
@@ -85,29 +96,29 @@ class WaveformFit:
 
 
 def fit_waveform(network: MLP, task: Task, neuron: BestNeuron, *, member: int = 0) -> WaveformFit:
-    """Move the predicted neuron on to each live one of a network, and say what it explains.
+    """Fit the predicted neuron to each live neuron, and return the explained variance.
 
     All images of the neuron under automorphisms that have the trained neuron's dominant frequency,
-    translations of u and v (w follows), exchange of u and v, and a change of sign that the activation
-    allows are compared by their correlation with the trained weights, u, v and w together, each
-    without its mean. A sign (u, v, w) -> (-u, -v, w) is allowed for even activations and those of
-    degree 1 (up to their linear part, which earns nothing), (-u, -v, -w) for odd ones.
+    translations of u and v (w follows), exchange of u and v, and a change of sign that the
+    activation allows are compared by their correlation with the trained weights, u, v and w
+    together, each without its mean. A sign (u, v, w) -> (-u, -v, w) is allowed for even activations
+    and those of degree 1 (up to their linear part, which has no gain), (-u, -v, -w) for odd ones.
 
     Parameters
     ----------
     network
-        Trained on the task.
+        Network trained on the task.
     task
-        Addition modulo the neuron's prime order, the elements in any order.
+        Task of addition modulo the neuron's prime order, the elements in any order.
     neuron
-        The prediction, such as ``predict(task, "relu").waveform``.
+        Predicted neuron, such as ``predict(task, "relu").waveform``.
     member
-        Network of the ensemble.
+        Index of the network in the ensemble.
 
     Raises
     ------
     ValueError
-        If the task is not composition of two elements of a cyclic group of the neuron's order.
+        The task is not the product of two elements of a cyclic group of the neuron's order.
 
     Notes
     -----
@@ -202,7 +213,7 @@ def _aligned(trained: np.ndarray, neuron: BestNeuron) -> tuple[np.ndarray, ...]:
 
 
 def _images(neuron: BestNeuron) -> list[tuple[np.ndarray, bool, np.ndarray]]:
-    """The neuron as it is and with u and v exchanged, with each change of sign that costs nothing."""
+    """Return the neuron, exchanged and not, with each admissible change of sign."""
     activation = parse_activation(neuron.activation)
     negative = activation.at_minus_one
     signs = [np.array([1, 1, 1])]

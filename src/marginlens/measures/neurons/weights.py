@@ -1,4 +1,4 @@
-"""What each neuron of a network holds, read from its weights alone: quick enough to be watched."""
+"""Features of each neuron of a network, read from its weights alone."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class Neurons:
 
 
 def neurons_of(network: MLP, task: Task, member: int = 0) -> Neurons:
-    """Spectra, dominant features and shares of one member, in float64; no row is evaluated.
+    """Return spectra, dominant features and shares of one member, from its weights alone.
 
     Parameters
     ----------
     network, task, member
-        An MLP, what it learned, and which of its members. The task has features.
+        MLP, its task with features, and the index of the member.
 
     Notes
     -----
