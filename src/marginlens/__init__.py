@@ -1,4 +1,4 @@
-"""MarginLens: predict which features a network learns, train it, measure it, give a verdict.
+"""MarginLens: predict the features a network learns, train it, measure it, compare.
 
 Examples
 --------

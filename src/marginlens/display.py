@@ -1,7 +1,6 @@
-"""How records show themselves in a notebook: a heading, facts and a table, as HTML and as text.
+"""Display of records in notebooks and terminals: heading, facts and a table.
 
-The HTML has no colours of its own but those that are readable on white and on dark, loads nothing,
-and escapes everything it is given.
+The HTML is readable on white and on dark, loads no resources, and escapes all values.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _LINE = "border-bottom: 1px solid rgba(128, 138, 155, 0.35)"
 
 
 def short(value: Any) -> str:
-    """A value in a few characters, as people read it.
+    """Format a value in a few characters for readers.
 
     Examples
     --------
@@ -71,12 +70,12 @@ _DIRECTIONS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 
 def printable(text: str) -> str:
-    r"""Text with control characters, lone surrogates and changes of direction written as escapes.
+    r"""Escape control characters, lone surrogates and changes of direction in a text.
 
     Parameters
     ----------
     text
-        Any text; line ends and tabs stay.
+        Text of any characters; line ends and tabs stay.
 
     Examples
     --------
@@ -97,20 +96,20 @@ def _escape(character: str) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of a record.
+    """Display of a record: heading, facts, a table and sentences.
 
     Attributes
     ----------
     heading
-        One line.
+        Heading in one line.
     facts
-        Names and values.
+        Names and values of single numbers.
     columns, rows
-        Of a table.
+        Names of the table's columns, and its rows.
     sentence
-        Sentence below all.
+        Sentence below the table.
     lead
-        Sentence between the heading and the facts: the outcome.
+        Sentence with the outcome, between the heading and the facts.
 
     Examples
     --------
@@ -133,7 +132,7 @@ class Shown:
     lead: str = field(default="")
 
     def text(self) -> str:
-        """Lines for where there is no HTML; of long tables the first rows."""
+        """Return the display as lines of text, with the first rows of a long table."""
         lines = [self.heading, *textwrap.wrap(self.lead, 100)]
         lines += _aligned([[name, short(value)] for name, value in self.facts])
         rows = [[short(cell) for cell in row] for row in self.rows[:MOST_ROWS]]
@@ -143,7 +142,7 @@ class Shown:
         return printable("\n".join([*lines, self.sentence] if self.sentence else lines))
 
     def html(self) -> str:
-        """The same as HTML that loads nothing."""
+        """Return the display as HTML without external resources."""
         facts = "".join(
             f'<tr><th style="{_CELL}; font-weight: normal; opacity: 0.75">{_safe(name)}</th>'
             f"{_cell(value)}</tr>"
@@ -202,10 +201,10 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 class Displayed:
-    """A record that prints as a table, shows itself in notebooks, and converts to plain values."""
+    """Base of records that print as a table, display in notebooks, and convert to values."""
 
     def shown(self) -> Shown:
-        """Heading, facts and table that ``print`` and notebooks show: by default all single values."""
+        """Return heading, facts and table of the display: by default all single values."""
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower()
         single = (str, int, float)
         facts = [
@@ -242,7 +241,7 @@ class Displayed:
 
 
 def _cell(value: Any) -> str:
-    """A cell with a value; a number is not broken across lines."""
+    """Return a table cell; a number is not broken across lines."""
     style = f"{_CELL}; white-space: nowrap" if isinstance(value, int | float) else _CELL
     return f'<td style="{style}">{_safe(short(value))}</td>'
 

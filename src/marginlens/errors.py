@@ -1,13 +1,13 @@
-"""The base class of errors about what a caller passed."""
+"""Base class of errors about a caller's input."""
 
 __all__ = ["MarginLensError"]
 
 
 class MarginLensError(ValueError):
-    """Error about an argument, option or file; its message says what was expected.
+    """Error about an argument, option or file; its message has the expected value.
 
-    A bug of this package or of a library has another type, so that ``except MarginLensError`` hides
-    none.
+    A bug of this package or of a library has another type, so that ``except MarginLensError`` does
+    not hide it.
 
     Examples
     --------

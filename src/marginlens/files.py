@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ __all__ = ["write_whole"]
 
 
 def write_whole(path: Path, content: str | bytes, *, previous: Path | None = None) -> None:
-    """Write a file: whole, or not at all; an older file there is replaced.
+    """Write a file atomically; an older file at the path is replaced.
 
-    With ``previous`` the older file gets that name, and the new one is on the disk before it has one.
+    With ``previous`` the older file is renamed to that path, and the new file is synchronised to
+    disk first.
+
+    Parameters
+    ----------
+    path
+        Path of the file to write.
+    content
+        Text or bytes of the file.
+    previous
+        Path that the older file is renamed to.
 
     Raises
     ------
     OSError
-        If the folder does not exist or cannot be written to.
+        The folder does not exist or is not writable.
     """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -1,4 +1,4 @@
-"""Animated figures as films: pages, MP4 and GIF; written whole or not at all."""
+"""Animated figures as pages, MP4 and GIF files."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ PACE = 0.15
 
 
 def at_frame(figure: go.Figure, index: int, *, prefix: str = "training step ") -> go.Figure:
-    """One frame of an animated figure as a figure of its own, with its name below the plot.
+    """Return one frame of an animated figure, with its name below the plot.
 
     Parameters
     ----------
     figure
-        With frames, each naming the traces that it changes.
+        Figure with frames, each naming the traces that it changes.
     index
-        Which frame.
+        Index of the frame.
     prefix
-        Said before the frame's name.
+        Text before the frame's name.
 
     Examples
     --------
@@ -78,29 +78,30 @@ def write_film(
     scale: float = 1.0,
     progress: Progress | None = None,
 ) -> None:
-    """Write an animated figure as a film: whole, or not at all.
+    """Write an animated figure as a film, atomically.
 
     Parameters
     ----------
     figure
-        With frames.
+        Figure with at least two frames.
     path
-        Ends in .html (a page with a slider and a play button), .mp4 or .gif.
+        File to write, ending in .html (a page with a slider and a play button), .mp4 or .gif.
     seconds
-        How long it takes; by default 0.15 seconds a frame. The last frame stands a second longer.
+        Duration in seconds; by default 0.15 seconds per frame. The last frame stays a second
+        longer.
     width, scale, progress
-        As in :func:`figure_images`.
+        Width in pixels, scale and progress callback, as in :func:`figure_images`.
 
     Raises
     ------
     ValueError
-        If there are no frames, the ending is another, or images cannot be drawn here.
+        The figure has no frames, the ending is another, or images cannot be drawn here.
     """
     suffix = suffix_of(path, FILMS)
     frames: Any = figure.frames
     count = len(frames)
     if not count:
-        raise ValueError("the figure has no frames, so there is nothing to animate")
+        raise ValueError("expected a figure with frames to animate, got one without")
     if suffix == ".html":
         if seconds is not None:
             figure = _paced(figure, 1000 * seconds / count)
@@ -118,7 +119,7 @@ def write_film(
 
 
 def _paced(figure: go.Figure, milliseconds: float) -> go.Figure:
-    """The figure with another pace of its play button."""
+    """Return the figure with another speed of its play button."""
     paced = go.Figure(figure)
     for menu in paced.layout.updatemenus:
         for button in menu.buttons:
@@ -138,7 +139,7 @@ def _pictures(drawn: Sequence[bytes]) -> list[Image.Image]:
 
 
 def _gif(drawn: Sequence[bytes], each: float) -> bytes:
-    """A film that repeats; all frames share the colours of three, so that nothing flickers."""
+    """Write a repeating film; all frames share the colours of three, to avoid flicker."""
     from PIL import Image
 
     pictures = _pictures(drawn)

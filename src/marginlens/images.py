@@ -1,7 +1,7 @@
 """Figures as files: pages, SVG, PDF and PNG.
 
-Images are drawn by the Chrome or Chromium that is there, through Kaleido: the extra
-``marginlens[images]``. Nothing is asked of a network, and every file is written whole or not at all.
+Images are drawn by an installed Chrome or Chromium through Kaleido, the extra
+``marginlens[images]``. Drawing needs no network access, and files are written atomically.
 """
 
 from __future__ import annotations
@@ -48,7 +48,12 @@ Progress = Callable[[int, int], None]
 
 
 def missing(suffix: str) -> str | None:
-    """Why files of this ending cannot be written here, and what to do; None where they can.
+    """Return the reason why files of an ending cannot be written here, or ``None``.
+
+    Parameters
+    ----------
+    suffix
+        Ending of the file name, such as ``".svg"``.
 
     Examples
     --------
@@ -76,7 +81,7 @@ def missing(suffix: str) -> str | None:
 
 
 def _browser() -> str | None:
-    """Where a browser that can draw is, by the search that Kaleido makes."""
+    """Return the path of a browser that can draw, found by Kaleido's search."""
     from choreographer.browsers.chromium import Chromium
 
     try:
@@ -87,7 +92,12 @@ def _browser() -> str | None:
 
 
 def still(figure: go.Figure) -> go.Figure:
-    """A figure without what only a page can do: its slider and its buttons, and their room.
+    """Return a figure without a page's slider and buttons.
+
+    Parameters
+    ----------
+    figure
+        Figure with or without a player.
 
     Examples
     --------
@@ -107,7 +117,14 @@ def still(figure: go.Figure) -> go.Figure:
 
 
 def fitted(figure: go.Figure, width: int) -> go.Figure:
-    """The figure with its title broken into lines that fit a width, and room for them.
+    """Return the figure with its title broken into lines that fit a width.
+
+    Parameters
+    ----------
+    figure
+        Figure with a title.
+    width
+        Width of the column in pixels.
 
     Examples
     --------
@@ -152,20 +169,20 @@ def figure_images(
     Parameters
     ----------
     figures
-        To be drawn, without players.
+        Figures without players to draw.
     suffix
-        ``".svg"``, ``".pdf"`` or ``".png"``.
+        Ending of the file name: ``".svg"``, ``".pdf"`` or ``".png"``.
     width, height
-        Pixels; the figures' own, or 900 wide, by default.
+        Size in pixels; by default the figures' own, or 900 wide.
     scale
-        Pixels of a PNG to each of these.
+        Number of pixels of a PNG per pixel of the figure.
     progress
-        Called with the number of figures drawn, and of all.
+        Function called with the numbers of drawn figures and of all.
 
     Raises
     ------
     ValueError
-        If the extra is not installed, no browser is there, or it could not draw.
+        The extra is not installed, or no browser can draw.
     """
     reason = missing(suffix)
     if reason is not None:
@@ -177,7 +194,7 @@ def figure_images(
 
 
 class _Drawing:
-    """Figures being drawn in a thread of their own: also where a loop already runs, as in a notebook.
+    """Thread that draws figures, which also works under a running event loop.
 
     Kaleido waits for a page that is being drawn when it is cancelled, and may wait for ever. So an
     interrupted drawing is not cancelled: its browser is ended, and its thread left behind.
@@ -250,21 +267,21 @@ def write_figure(
     height: int | None = None,
     scale: float = 2.0,
 ) -> None:
-    """Write a figure by the ending of the file's name: whole, or not at all.
+    """Write a figure by the ending of the file's name, atomically.
 
     Parameters
     ----------
     figure
-        What to write; the size may be given where it is not a page, which fits its window.
+        Figure to write; a page fits its window, other files have the given size.
     path
-        Ends in .html (a page that needs nothing else), .svg, .pdf or .png.
+        File to write, ending in .html (a self-contained page), .svg, .pdf or .png.
     width, height, scale
-        As in :func:`figure_images`; a page has no scale.
+        Size in pixels and scale, as in :func:`figure_images`; a page has no scale.
 
     Raises
     ------
     ValueError
-        If the ending is another, or images cannot be drawn here; the message says what to do.
+        The ending is another, or images cannot be drawn here; the message has a remedy.
     """
     suffix = suffix_of(path, IMAGES)
     if suffix != ".html":
@@ -277,12 +294,19 @@ def write_figure(
 
 
 def suffix_of(path: Path, known: tuple[str, ...]) -> str:
-    """The ending of a file's name, which has to be one of those known.
+    """Return the ending of a file's name if it is one of those supported.
+
+    Parameters
+    ----------
+    path
+        Path of the file to write.
+    known
+        Supported endings of file names.
 
     Raises
     ------
     ValueError
-        If it is another.
+        The ending is another.
     """
     suffix = path.suffix.lower()
     if suffix not in known:

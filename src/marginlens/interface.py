@@ -1,4 +1,4 @@
-"""Functions of the top level that combine several packages: certify, draw, sweep."""
+"""Top-level functions of the package."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def best_neuron(
     starts: int | None = None,
     seed: int = 0,
 ) -> BestNeuron:
-    """Find the best single neuron of addition modulo a prime, for any activation.
+    """Search for the best single neuron of addition modulo a prime, for any activation.
 
     Parameters
     ----------
     task
-        Addition modulo a prime p, as ``"C7"``; or p itself.
+        Task of addition modulo a prime p, such as ``"C7"``; or p itself.
     activation
         Activation of the neuron, any but x.
     starts
@@ -91,12 +91,12 @@ def best_neuron(
     Returns
     -------
     BestNeuron
-        The largest value found, with the weights u, v, w; it is not proved to be the maximum.
+        Largest value found, with the weights u, v, w; it is not proved to be the maximum.
 
     Raises
     ------
     MarginLensError
-        If the task is not addition modulo a prime.
+        The task is not addition modulo a prime.
 
     Examples
     --------
@@ -114,14 +114,15 @@ def best_neuron(
 
 
 def optimal_network(task: Task | Spec, *, method: str = "simplex") -> MLP:
-    """Build a network with the maximum margin, in closed form.
+    """Return a network with the maximum margin, in closed form.
 
     Parameters
     ----------
     task
-        A group's table or a parity, with the activation that the theory covers.
+        Group task or parity, with the activation that the theory covers.
     method
-        ``"simplex"`` for the fewest neurons known, or another of ``marginlens.theory.METHODS``.
+        Construction to use: ``"simplex"`` for the fewest neurons known, or another of
+        ``marginlens.theory.METHODS``.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def optimal_network(task: Task | Spec, *, method: str = "simplex") -> MLP:
     Raises
     ------
     MarginLensError
-        If no theorem gives such a network.
+        No theorem gives such a network.
 
     Examples
     --------
@@ -200,7 +201,7 @@ def sweep(
     progress: Callable[[SweepProgress], None] | None = None,
     **recipe: Any,
 ) -> Results:
-    """Train many networks, every combination of a grid from every seed, and tabulate them.
+    """Train every combination of a grid from every seed, and tabulate the networks.
 
     Parameters
     ----------
@@ -209,11 +210,12 @@ def sweep(
     grid
         Lists of values by the name of a recipe's field: every combination is trained.
     seeds, seed
-        Number of networks of each combination, and the first one's seed.
+        Number of networks of each combination, and seed of the first one.
     out
-        Folder of the sweep, in which it can be resumed; None: a temporary one.
+        Folder of the sweep, in which it can be resumed; ``None`` for a temporary one.
     workers
-        Processes that train; None: this process alone, which needs no guard in a script.
+        Number of processes that train; ``None`` for this process alone, which needs no guard in a
+        script.
     progress
         Function that is called with the state of the sweep after each piece.
     recipe
@@ -222,13 +224,13 @@ def sweep(
     Returns
     -------
     Results
-        ``members`` (one row a network, with the maximum margin and the share of it), ``features`` and
-        ``query`` for SQL; ``to_frame()`` is the members' table.
+        Tables ``members`` (one row per network, with the maximum margin and the share of it) and
+        ``features``, and ``query`` for SQL; ``to_frame()`` is the members' table.
 
     Raises
     ------
     MarginLensError
-        If a field is unknown or impossible; nothing is trained then.
+        A field is unknown or invalid; no network is trained then.
 
     Examples
     --------

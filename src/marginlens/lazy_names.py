@@ -1,4 +1,4 @@
-"""Public names of a package that import their module when first used, and not before."""
+"""Lazy imports of the public names of a package."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ __all__ = ["lazy_names"]
 def lazy_names(
     package: str, modules: dict[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package whose names are imported when first used.
+    """Return ``__getattr__`` and ``__dir__`` that import a package's names at first use.
 
-    A command that needs one light module of a package then does not wait for PyTorch, which the others
+    A command that needs one light module of a package then does not wait for PyTorch, which the
+    others
     import.
 
     Parameters
@@ -23,7 +24,7 @@ def lazy_names(
     package
         ``__name__`` of the package.
     modules
-        From the name of each module of the package to the public names in it, separated by blanks.
+        Public names, separated by blanks, by the name of each module of the package.
 
     Examples
     --------

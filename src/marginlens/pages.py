@@ -1,4 +1,4 @@
-"""What every page shares: templates, safe script contents, figures as pages of their own."""
+"""HTML pages: templates, script contents, and figures as separate pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["inside_script", "page_environment", "write_figure"]
 
 
 def page_environment() -> Environment:
-    """Templates of the package, with everything escaped and nothing undefined."""
+    """Return the templates of the package, which escape values and refuse undefined ones."""
     return Environment(
         loader=PackageLoader("marginlens", package_path="."),
         autoescape=select_autoescape(default=True),
@@ -28,14 +28,28 @@ def page_environment() -> Environment:
 
 
 def inside_script(text: str) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot end the surrounding script element.
+
+    Parameters
+    ----------
+    text
+        JSON text of the script.
+    """
     for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(character, escape)
     return Markup(text)
 
 
 def write_figure(figure: go.Figure, path: Path) -> None:
-    """Write a figure as a page that needs nothing else: whole, or not at all."""
+    """Write a figure as a self-contained page, atomically.
+
+    Parameters
+    ----------
+    figure
+        Figure to write as a page.
+    path
+        Page to write, ending in .html.
+    """
     page = figure.to_html(include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
     behind = figure.layout.template.layout.paper_bgcolor or "#ffffff"
     head = (

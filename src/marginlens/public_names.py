@@ -1,4 +1,4 @@
-"""Public names that stay what they are when a module of the same name is imported."""
+"""Public names that submodules of the same name do not replace."""
 
 from __future__ import annotations
 

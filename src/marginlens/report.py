@@ -1,6 +1,6 @@
-"""One self-contained page a run: prediction, training, measurement, verdict.
+"""Report of a run as one self-contained page: prediction, training, measurement, verdict.
 
-The page holds everything it needs, plotly.js included, and asks nothing of a network.
+The page includes all it needs, plotly.js too, and needs no network access.
 """
 
 from __future__ import annotations
@@ -56,17 +56,18 @@ CITATION = """\
 
 
 def report(run: Run) -> str:
-    """Render the page of a run.
+    """Return the report of a run as HTML.
 
     Parameters
     ----------
     run
-        A finished run.
+        Finished run to report.
 
     Returns
     -------
-    HTML that loads nothing from anywhere: figures are drawn by plotly.js inside the page, light or
-    dark as the reader's system is.
+    str
+        HTML without external resources; figures are drawn by plotly.js inside the page, light or
+        dark as the reader's system is.
     """
     payload = {
         "figures": _payloads(run),
@@ -96,23 +97,24 @@ def report(run: Run) -> str:
 
 
 def write_report(run: Run, path: str | Path) -> Path:
-    """Write the page of a run: whole, or not at all.
+    """Write the report of a run, atomically.
 
     Parameters
     ----------
     run
-        A finished run.
+        Finished run to report.
     path
-        Where the page goes; an older page there is replaced.
+        File of the page; an older page there is replaced.
 
     Returns
     -------
-    The path.
+    Path
+        Path of the page.
 
     Raises
     ------
     OSError
-        If the folder does not exist or cannot be written to.
+        The folder does not exist or is not writable.
     """
     target = Path(path)
     write_whole(target, report(run))
@@ -120,13 +122,13 @@ def write_report(run: Run, path: str | Path) -> Path:
 
 
 def _payloads(run: Run) -> dict[str, dict[str, Any]]:
-    """Every figure that the run has, by name."""
+    """Return every figure of the run, by name."""
     drawn = {name: entry.draw(run) for name, entry in FIGURES.items() if entry.in_report}
     return {name: figure_payload(figure) for name, figure in drawn.items() if figure is not None}
 
 
 def _shown(run: Run, payloads: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the page says around each figure."""
+    """Return the texts around each figure of the page."""
     return [
         {
             "name": name,
@@ -141,7 +143,7 @@ def _shown(run: Run, payloads: dict[str, dict[str, Any]]) -> list[dict[str, Any]
 
 
 def described(run: Run) -> str:
-    """The task in a phrase."""
+    """Return the task as a phrase."""
     task = run.task
     if task.kind == "parity":
         chosen = len(task.subset or ())
@@ -155,7 +157,7 @@ def described(run: Run) -> str:
 
 
 def headlines(run: Run) -> list[dict[str, str]]:
-    """The few numbers to see first: label, value, and what it is held against."""
+    """Return the main numbers: label, value, and reference."""
     prediction, measured, verdict = run.prediction, run.measurement, run.verdict
     at_penalty = prediction.at_penalty
     result = []
@@ -211,7 +213,7 @@ def _headline(label: str, value: str, against: str) -> dict[str, str]:
 
 
 def feature_summary(prediction: Prediction) -> str:
-    """The predicted use of features in a sentence."""
+    """Return the predicted use of features as a sentence."""
     counts = Counter(feature.status for feature in prediction.features)
     total = len(prediction.features)
     if counts["unknown"] == total:
@@ -237,7 +239,7 @@ def _between(low: str, high: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Write a share in per cent; what falls short by more than rounding errors is not 100 %.
+    """Format a share in per cent; shares below 1 by more than rounding are not 100 %.
 
     Examples
     --------
@@ -251,7 +253,7 @@ def percent(share: float | None) -> str:
 
 
 def claim_value(value: Any) -> str:
-    """A claim's predicted or measured value as text."""
+    """Format a claim's predicted or measured value."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -266,7 +268,7 @@ def claim_value(value: Any) -> str:
 
 
 def outcome(claim: Claim) -> str:
-    """Return the outcome of a claim in words."""
+    """Return the outcome of a claim as a word."""
     return claim.status
 
 
@@ -276,7 +278,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _unbroken(written: Callable[..., str]) -> Callable[..., Markup]:
-    """The filter that writes a number where no line ends within it, however narrow the page."""
+    """Return the filter that formats a number without line breaks."""
 
     def filtered(*arguments: Any) -> Markup:
         return Markup('<span class="num">{}</span>').format(written(*arguments))

@@ -1,4 +1,4 @@
-"""Bytes of a safetensors file that depend on nothing but its content."""
+"""Deterministic bytes of a safetensors file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALIGNMENT = 8  # of the data, which begins after the header and its length
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Return a safetensors file: equal bytes for equal tensors and metadata.
+    """Return a safetensors file with equal bytes for equal tensors and metadata.
 
     The library writes metadata in the order of a hash that differs from call to call; here they are
     in the order of their names.
@@ -22,9 +22,9 @@ def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
     Parameters
     ----------
     tensors
-        Tensors by name.
+        Tensors of the file by name.
     metadata
-        Texts for the header.
+        Texts of the file's header.
 
     Examples
     --------

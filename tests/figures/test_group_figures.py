@@ -236,9 +236,9 @@ def test_the_plane_has_every_network_by_verdict_and_the_thresholds():
     lines = {(shape.x0, shape.y0) for shape in figure.layout.shapes}
     assert lines == {(SYMMETRIC, 0), (0, IRRELEVANT)}
     assert "<b>a" not in json.dumps(json.loads(figure.to_json()))
-    with pytest.raises(ValueError, match="b is known by its logits alone"):
+    with pytest.raises(ValueError, match="b: expected a network with weights"):
         plane_figure([("b", measured(None, 0.2, "unknown"))])
-    with pytest.raises(ValueError, match="there are none to draw"):
+    with pytest.raises(ValueError, match="expected at least one network to draw"):
         plane_figure([])
 
 

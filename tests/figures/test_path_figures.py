@@ -96,7 +96,7 @@ def test_axes_are_named_logarithmic_and_fall_from_the_collapse(path):
     assert path.limit.task in layout.title.text
     edge = path.limit.collapse_penalty
     assert {shape.x0 for shape in layout.shapes} == {edge}
-    words, *_ = [a for a in layout.annotations if "nothing is learned" in a.text]
+    words, *_ = [a for a in layout.annotations if "the minimum is zero" in a.text]
     assert words.x == pytest.approx(np.log10(edge))  # an annotation stands at the logarithm
 
 

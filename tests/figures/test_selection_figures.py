@@ -244,7 +244,7 @@ def test_settings_need_not_form_a_grid_nor_be_numbers():
 
 
 def test_laws_of_different_tasks_are_not_mixed(laws):
-    with pytest.raises(ValueError, match="there is no law"):
+    with pytest.raises(ValueError, match="expected at least one selection law"):
         laws_by_setting_figure({}, "width", "strength", "C5")
     with pytest.raises(ValueError, match="different features"):
         laws_by_setting_figure({**laws, (2, 1.0): random_law()}, "width", "strength", "C5")
@@ -329,7 +329,7 @@ def test_names_of_tasks_features_and_rules_are_shown_not_interpreted():
 def test_a_rule_of_another_task_is_refused():
     with pytest.raises(ValueError, match="S3: d² law has 3 shares of 2 features"):
         Multiplicities.of_seeds("S3", ["1b", "2a"], np.ones((2, 2)) / 2, {"d² law": np.ones(3)})
-    with pytest.raises(ValueError, match="no multiplicities to draw"):
+    with pytest.raises(ValueError, match="expected at least one record of multiplicities"):
         multiplicities_figure([], "none")
 
 
@@ -388,7 +388,7 @@ def test_one_seed_and_one_order_are_drawn_without_interval():
 
 
 def test_impossible_counts_are_refused():
-    with pytest.raises(ValueError, match="no counts to draw"):
+    with pytest.raises(ValueError, match="expected counts of at least one order"):
         spectral_counts_figure([], "C_p")
     with pytest.raises(ValueError, match="1 arrays of counts for 2 orders"):
         SpectralCounts((5, 7), (np.array([1]),), "key")

@@ -197,7 +197,7 @@ def test_the_group_named_on_the_command_line_stands_above_the_settings(tmp_path)
     found = read_network(path, "pizza", attention=1.0)
     assert '--group "xy mod 7"' in found.warning
     (tmp_path / "config_x.json").write_text("{broken")
-    with pytest.raises(ValueError, match=r"no JSON file.*; or say --group and --attention"):
+    with pytest.raises(ValueError, match=r"expected a JSON file.*; or say --group and --attention"):
         read_network(path, "pizza", group="xy mod 7")
     found = read_network(path, "pizza", group="xy mod 7", attention=1.0)
     assert (found.task.name, found.warning) == ("xy mod 7", "")

@@ -188,7 +188,7 @@ def test_time_to_learn_is_the_first_record_and_of_held_out_rows_if_there_are_any
 def test_what_has_no_hidden_progress_is_refused():
     of = task("C5")
     training = train(of, recipe_for(of, width=8, steps=2, compile="never"))
-    with pytest.raises(ValueError, match="C5 is no sparse parity"):
+    with pytest.raises(ValueError, match="expected a sparse parity, got C5"):
         parity_progress(of, training)
     parity = task("parity(4,2)")
     bare = train(parity, recipe_for(parity, steps=2, snapshots=0, compile="never"))

@@ -1,7 +1,7 @@
-"""Figures: one function a figure, from records to a Plotly figure.
+"""Figures: one function per figure, from records to a Plotly figure.
 
-``FIGURES`` lists them by name, in the order of a report. To add one, write its functions in a file
-of its own and add an entry here.
+``FIGURES`` lists them by name, in the order of a report. To add one, write its functions in a new
+file and add an entry here.
 
 Examples
 --------
@@ -104,20 +104,20 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FigureEntry:
-    """A figure as a report shows it.
+    """Figure in the report, with its heading and caption.
 
     Attributes
     ----------
     heading
-        What it shows, in a few words.
+        Heading in a few words.
     draw
-        From a run to the figure, or to None where the run has no such figure.
+        Function from a run to the figure, or to ``None`` if the run has no such figure.
     caption
-        From a run to what to look for, and how it is computed.
+        Function from a run to the expected pattern, and the method.
     needs
-        What a run has to have for it.
+        Property that a run needs for this figure.
     in_report
-        Whether the page of a run shows it.
+        Whether the report of a run includes it.
     """
 
     heading: str

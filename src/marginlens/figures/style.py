@@ -1,4 +1,4 @@
-"""One visual language for every figure and page: colours, type, light and dark.
+"""Style of every figure and page: colours, fonts, light and dark themes.
 
 Elements that only carry text, axes or a reference leave their colour unset: the template supplies
 it, so that a page can turn light figures dark by exchanging the template alone. Colours of features
@@ -103,7 +103,7 @@ DARK = Palette(
 
 
 def contrast(first: str, second: str) -> float:
-    """Contrast ratio of two colours by WCAG 2: 1 for the same, 21 for black on white.
+    """Return the contrast ratio of two colours by WCAG 2: 1 if equal, 21 for black on white.
 
     Examples
     --------
@@ -161,12 +161,18 @@ def feature_color(index: int, total: int) -> str:
 
 
 def feature_colorscale(total: int) -> list[tuple[float, str]]:
-    """Colours of all features, first to last, as a Plotly colour scale."""
+    """Return the colours of all features, first to last, as a Plotly colour scale."""
     return [(step / 20, feature_color(round(step / 20 * (total - 1)), total)) for step in range(21)]
 
 
 def template(palette: Palette) -> go.layout.Template:
-    """Build the Plotly template of a theme."""
+    """Build the Plotly template of a theme.
+
+    Parameters
+    ----------
+    palette
+        Colours of the theme.
+    """
     axis = {
         "gridcolor": palette.line,
         "linecolor": palette.muted,
@@ -257,7 +263,7 @@ def reference_line(
     row: int = 1,
     logarithmic: bool = False,
 ) -> None:
-    """Draw a labelled horizontal line across a row of a figure, in the theme's own colours."""
+    """Draw a labelled horizontal line across a row of a figure, in the theme's colours."""
     axis = "" if row == 1 else str(row)
     height = float(np.log10(value)) if logarithmic else value
     figure.add_shape(
@@ -285,7 +291,7 @@ def reference_line(
 
 
 def decades(low: float, high: float) -> dict[str, Any]:
-    """Ticks of a logarithmic axis that people can read: 1, 2, 5 over few decades, else powers of 10.
+    """Return readable ticks of a logarithmic axis: 1, 2, 5 or powers of 10.
 
     Examples
     --------
@@ -301,7 +307,7 @@ def decades(low: float, high: float) -> dict[str, Any]:
 
 
 def number(value: float | None, digits: int = 5) -> str:
-    """Write a number as people read it, with spaces that do not break.
+    """Format a number for readers, with spaces that do not break.
 
     Examples
     --------
@@ -323,7 +329,7 @@ def number(value: float | None, digits: int = 5) -> str:
 
 
 def plain(text: object) -> str:
-    """Text that Plotly shows as it is: its labels understand a few HTML tags.
+    """Escape a text for Plotly, whose labels understand a few HTML tags.
 
     Examples
     --------

@@ -1,6 +1,7 @@
-"""Networks that other projects trained, read as networks of this one.
+"""Reader of networks that other projects trained, without executing their files.
 
-To add a format: a function from a file's tensors to a :class:`Foreign`, in a file here, and a line in
+To add a format: a function from a file's tensors to a :class:`Foreign`, in a file here, and a line
+in
 ``FORMATS``.
 """
 

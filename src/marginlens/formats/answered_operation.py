@@ -1,4 +1,4 @@
-"""Readings of a file held against the network's own answers: which one fits, and what is odd."""
+"""Choice between readings of a file, by the network's own answers."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ _OPERATIONS = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to read a file, and how many rows it then answers.
+    """Reading of a file, with the share of rows that it answers.
 
     Attributes
     ----------
     words
-        Name of the reading, as a user may choose it.
+        Name of the reading, as a user may select it.
     found
-        The network that it gives.
+        Network that the reading gives.
     """
 
     words: str
@@ -73,14 +73,14 @@ class Candidate:
 
 
 def accuracy(logits: Float[np.ndarray, "row class"], known: Task) -> float:
-    """Share of the rows whose right logit is greater than every other.
+    """Return the share of rows whose right logit exceeds every other.
 
     Parameters
     ----------
     logits
-        In the task's row order.
+        Logits in the task's row order, shape (row, class).
     known
-        Task whose answers are the right ones.
+        Task with the right answers.
     """
     rows = np.arange(len(logits))
     others = logits.copy()
@@ -89,23 +89,23 @@ def accuracy(logits: Float[np.ndarray, "row class"], known: Task) -> float:
 
 
 def clear_winner(candidates: Sequence[Candidate], what: str, how: str, name: str) -> Candidate:
-    """The reading that answers at least half the rows, and clearly more than each other one.
+    """Return the reading that answers at least half the rows and clearly the most.
 
     Parameters
     ----------
     candidates
         Readings of the file, at least one.
     what
-        Name of what is open, such as ``"the activation"``.
+        Name of the open choice, such as ``"the activation"``.
     how
-        Advice on how to say it, such as ``"--activation relu"``.
+        Example of an option that decides it, such as ``"--activation relu"``.
     name
-        Name of the file.
+        Name of the file in the message.
 
     Raises
     ------
     ValueError
-        Naming each reading's share of rows, if none clearly wins.
+        No reading clearly wins; the message has each one's share of rows.
     """
     ordered = sorted(candidates, key=lambda one: -one.accuracy)
     best = ordered[0]
@@ -114,35 +114,36 @@ def clear_winner(candidates: Sequence[Candidate], what: str, how: str, name: str
     ):
         return best
     raise MarginLensError(
-        f"{name} does not say {what}, and its answers do not: {shares(candidates)}; say it, "
+        f"expected {what} for {name}, which its answers do not decide: {shares(candidates)}; "
         f"for example {how}"
     )
 
 
 def shares(candidates: Sequence[Candidate]) -> str:
-    """Each reading's share of rows, ``"4.3 % of the rows with relu, 4.5 % with x^2"``."""
+    """Return each reading's share of rows, ``"4.3 % of the rows with relu, 4.5 % with x^2"``."""
     first, *others = candidates
     words = [f"{first.accuracy:.1%} of the rows with {first.words}"]
     return ", ".join(words + [f"{one.accuracy:.1%} with {one.words}" for one in others])
 
 
 def settled(found: Foreign, choices: Choices, *, stated: bool) -> Foreign:
-    """The network with its elements in its own order, where its answers form a group's table.
+    """Return the network with its elements in its own order, if its answers form a group.
 
     Parameters
     ----------
     found
-        Network as it was read, on the group that the file or the user names, or on C_n.
+        Network on the group that the file or the user names, or on C_n.
     choices
-        What the user said.
+        Choices of the user.
     stated
-        Whether the file says which operation it learned.
+        Whether the file states the operation that the network learned.
 
     Returns
     -------
     Foreign
-        The same where all rows are right already, or the answers are no table. Tables of two groups
-        may agree in three rows of four, so that a share of the rows decides nothing.
+        Network on the group of its answers; unchanged if all rows are right already or the answers
+        form no group. Tables of two groups may agree in three rows of four, so that a share of the
+        rows does not decide.
     """
     known = found.task
     if known.group is None or accuracy(found.logits, known) == 1:
@@ -165,12 +166,12 @@ def settled(found: Foreign, choices: Choices, *, stated: bool) -> Foreign:
 
 
 def warned(found: Foreign) -> Foreign:
-    """The network with a warning, if it answers fewer than half the rows, or all rows of another task.
+    """Add a warning if the network answers fewer than half the rows, or another task.
 
     Parameters
     ----------
     found
-        Network with its logits on the task it is measured as.
+        Network with its logits on the measured task.
     """
     right = accuracy(found.logits, found.task)
     words = few_answers(right, found.task)
@@ -184,14 +185,14 @@ def warned(found: Foreign) -> Foreign:
 
 
 def few_answers(right: float, known: Task) -> str:
-    """Words that say that fewer than half the rows are right; empty if at least half are.
+    """Return a phrase if fewer than half the rows are right, else an empty text.
 
     Parameters
     ----------
     right
-        Share of the rows that are answered rightly.
+        Share of right answers.
     known
-        Task that the rows are of.
+        Task of the rows.
     """
     if right >= HALF:
         return ""
@@ -200,7 +201,7 @@ def few_answers(right: float, known: Task) -> str:
 
 
 def _other_operation(found: Foreign, least: float = HALF) -> str:
-    """What else the answers agree with, in at least this share of the rows."""
+    """Return another operation that the answers agree with in a given share of the rows."""
     known, given = found.task, found.logits.argmax(1)
     if known.factors != 2 or known.kind != "table":
         return ""

@@ -1,4 +1,4 @@
-"""Logits alone, in an .npz file: of any network or function."""
+"""Logits in plain arrays."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def _task(tensors: Mapping[str, Tensor], order: int, choices: Choices) -> Task:
         return task_of_order(order, choices)
     table = take(tensors, "table", order, order).numpy()
     if not np.array_equal(table, table.astype(np.int64)):
-        raise MarginLensError(
-            "table holds numbers that are no elements; expected 0 to its order - 1"
-        )
+        raise MarginLensError("expected elements from 0 to the order - 1 in the table")
     return task(FiniteGroup(table.astype(np.int64), choices.group or "table"))
 
 

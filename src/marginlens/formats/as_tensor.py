@@ -1,4 +1,4 @@
-"""Conversion of stored numbers to tensors that can be computed with."""
+"""Conversion of stored numbers to dense tensors."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ _RAW = "bytes without a type ({})"
 def as_tensor(value: Tensor | np.ndarray) -> tuple[Tensor | Unreadable, str | None]:
     """Convert numbers of any stored type to a dense tensor of a type that arithmetic supports.
 
-    Floating-point types below 32 bits become float32, long doubles float64, unsigned integers int64.
+    Floating-point types below 32 bits become float32, long doubles float64, unsigned integers
+    int64.
 
     Parameters
     ----------
     value
-        Tensor or array as the file holds it.
+        Tensor or array from the file.
 
     Returns
     -------
     tuple
-        The tensor, or why it has none; and the name of the stored type if it was converted.
+        Tensor, or reason why it cannot be converted; and the name of the stored type if it was
+        converted.
     """
     if isinstance(value, np.ndarray):
         return _from_array(value)

@@ -31,27 +31,27 @@ _LARGEST_DEGREE = 6
 
 
 def stated_group(stated: Stated, order: int) -> Task | None:
-    """The group that cfg.json names; None if it names none.
+    """Return the group that cfg.json names, or ``None``.
 
     Parameters
     ----------
     stated
-        Settings ``group`` and ``group_parameter``.
+        Settings ``group`` and ``group_parameter`` of cfg.json.
     order
         Number of elements in the network's tables.
 
     Raises
     ------
     ValueError
-        If the group is unknown, or has another order.
+        The group is unknown, or has another order.
     """
     name = stated.get("group")
     if name is None:
         return None
     if not isinstance(name, str) or name not in _LETTERS:
         raise MarginLensError(
-            f"{stated.where('group')}, which is not known; expected {', '.join([*_LETTERS][:4])} or "
-            f"{[*_LETTERS][4]}, or say it with --group, for example --group C{order}"
+            f"{stated.where('group')}: expected {', '.join([*_LETTERS][:4])} or "
+            f"{[*_LETTERS][4]}, or a group by --group; for example --group C{order}"
         )
     have = f"the tables have {order} elements"
     if "group_parameter" not in stated:
@@ -73,24 +73,24 @@ def stated_group(stated: Stated, order: int) -> Task | None:
 
 
 def in_their_order(found: Foreign, choices: Choices, *, stated: bool) -> Foreign:
-    """The network on its group's table in the order of its elements.
+    """Return the network on its group's table in the authors' order of elements.
 
-    The network's own answers tell it, if they form the group's table; else the order here and that of
-    SymPy are tried, and the one is taken in which more rows are right.
+    The network's own answers determine the order if they form the group's table; otherwise the
+    order with more right rows is chosen from this package's and SymPy's.
 
     Parameters
     ----------
     found
-        Network on the group's table in the order of this project.
+        Network on the group's table in the order of this package.
     choices
-        What the user says.
+        Choices of the user.
     stated
         Whether cfg.json names the group.
 
     Raises
     ------
     ValueError
-        If the answers form the table of another group than cfg.json names.
+        The answers form the table of another group than cfg.json names.
     """
     start = found.task
     if start.group is None:
@@ -120,16 +120,16 @@ def in_their_order(found: Foreign, choices: Choices, *, stated: bool) -> Foreign
 
 
 def permutation_task(letter: str, degree: int) -> Task:
-    """S_n, A_n or D_n with its elements as SymPy generates them, the left factor applied first.
+    """Return S_n, A_n or D_n with elements in SymPy's order, the left factor applied first.
 
     A_5 is generated from (0 1 2 3 4) and (1 2)(3 4), as by the authors.
 
     Parameters
     ----------
     letter
-        ``"S"``, ``"A"`` or ``"D"``.
+        Family letter ``"S"``, ``"A"`` or ``"D"``.
     degree
-        Number of points.
+        Number of permuted points.
     """
     from sympy.combinatorics import Permutation, PermutationGroup, named_groups
 

@@ -1,4 +1,4 @@
-"""Kinds of files that hold no network, told by their content."""
+"""Kinds of files that hold no network, for error messages."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ _POINTERS = (
 
 
 def describe_content(path: Path) -> tuple[str, str] | None:
-    """Name the kind of a file that holds no network in a format that is read here.
+    """Return the kind of a file that holds no network in a known format.
 
     Parameters
     ----------
     path
-        An existing file.
+        Path of an existing file.
 
     Returns
     -------
     tuple of str, or None
-        Continuation of "FILE is", and advice; None if the content is of none of these kinds.
+        Continuation of "FILE is", and advice; ``None`` for content of another kind.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -92,7 +92,7 @@ def describe_content(path: Path) -> tuple[str, str] | None:
 
 
 def _text(path: Path, head: bytes) -> tuple[str, str] | None:
-    """A web page, an error in JSON, or another text."""
+    """Return the kind of a text: a web page, an error in JSON, or another text."""
     for encoding in (
         ("utf-8-sig", "utf-16") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",)
     ):

@@ -1,4 +1,4 @@
-"""Tensors of a file, read without executing anything in it."""
+"""File of a network: tensors and settings, with JSON files beside it."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ class File:
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Name of the file."""
         return self.path.name
 
     def beside(self, *names: str) -> dict[str, Any]:
-        """Read the first of these JSON files in the same folder; empty if none exists.
+        """Read the first of some JSON files in the same folder; empty without one.
 
         Parameters
         ----------
         names
-            Names of files, the preferred ones first.
+            Names of JSON files in order of preference.
 
         Raises
         ------
         ValueError
-            If it is no JSON object, or holds an integer of more than 64 bits; the file and the key
-            are named.
+            The file is not a JSON object, or holds an integer of more than 64 bits; the message
+            names both.
         """
         for name in names:
             file = self.path.parent / name
@@ -83,13 +83,16 @@ def _json_object(path: Path, words: str) -> dict[str, Any]:
         values = json.loads(path.read_text("utf-8-sig"), parse_int=_integer)
     except (ValueError, OSError, RecursionError) as error:
         detail = " ".join(str(error).split())[:80]
-        raise MarginLensError(f"{words} is no JSON file ({detail})") from None
+        raise MarginLensError(f"{words}: expected a JSON file ({detail})") from None
     if not isinstance(values, dict):
-        raise MarginLensError(f'{words} is no JSON object; expected settings such as {{"p": 113}}')
+        raise MarginLensError(
+            f'{words}: expected a JSON object with settings, for example {{"p": 113}}'
+        )
     for key, value in _leaves(values):
         if isinstance(value, _TooLong):
             raise MarginLensError(
-                f"{words}: {key} is an integer of {value.digits} digits; expected one of 64 bits"
+                f"{words}: expected an integer of 64 bits for {key}, got one of {value.digits} "
+                "digits"
             )
     return values
 
@@ -100,7 +103,7 @@ class _TooLong:
 
 
 def _integer(text: str) -> int | _TooLong:
-    """An integer of 64 bits; Python refuses to read those of thousands of digits."""
+    """Parse an integer of up to 64 bits; Python refuses those of thousands of digits."""
     digits = len(text.lstrip("-"))
     value = int(text) if digits < 20 else 2**63
     return value if -(2**63) <= value < 2**63 else _TooLong(digits)
@@ -122,24 +125,23 @@ def read_file(
 ) -> File:
     """Read a network's file: tensors by name, and plain values.
 
-    The content decides how it is read, not the name's ending. Of a pickle, nothing is called:
-    :mod:`marginlens.formats.safe_unpickler`.
+    The content decides the format, not the name's ending. A pickle is read without calling its
+    functions: :mod:`marginlens.formats.safe_unpickler`.
 
     Parameters
     ----------
     path
         Path of a .pt, .pth, .ckpt, .bin, .safetensors or .npz file.
     largest
-        Greatest size in bytes, both packed and unpacked.
+        Greatest accepted size in bytes, packed and unpacked.
     marks
-        Sets of tensors' names, by each of which a format is recognised: a prefix is removed, and one of
-        several mappings of tensors is chosen, so that a set is contained.
+        Sets of tensor names that identify a format: a prefix is removed, and one of several
+        mappings is chosen, so that it contains a set.
 
     Raises
     ------
     ValueError
-        In one line, if the file is missing, truncated, damaged, too large, something else, or would
-        execute code.
+        The file is missing, truncated, damaged, too large, of another kind, or would execute code.
     """
     path = Path(path)
     _require_file(path, largest)
@@ -154,19 +156,19 @@ def read_file(
 
 
 def file_of(tensors: Mapping[Any, Any], *, marks: Iterable[frozenset[str]] = ()) -> File:
-    """Tensors in memory, as those of a file without others beside it.
+    """Return tensors in memory as a file without others beside it.
 
     Parameters
     ----------
     tensors
         Tensors or arrays by name, or a checkpoint that holds them.
     marks
-        As for :func:`read_file`.
+        Sets of tensor names that identify a format, as for :func:`read_file`.
 
     Raises
     ------
     ValueError
-        In one line, if it holds no tensors.
+        The mapping holds no tensors.
     """
     path = Path(os.devnull) / "state_dict"  # which has no neighbours
     try:
@@ -197,7 +199,7 @@ def _require_file(path: Path, largest: int) -> None:
 def _converted(
     path: Path, found: Mapping[str, Any], largest: int
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """All as dense tensors of plain types, and a note on what was converted."""
+    """Return dense tensors of plain types, and a note on conversions."""
     tensors: dict[str, Tensor] = {}
     stored: dict[str, list[str]] = {}
     size = 0

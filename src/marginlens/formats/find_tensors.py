@@ -1,4 +1,4 @@
-"""Search for the network among everything that a checkpoint holds."""
+"""Search for a network's tensors in nested mappings."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _MOST_VISITS = 20_000
 
 @dataclass(frozen=True)
 class FoundTensors:
-    """The tensors of one network.
+    """Tensors of one network.
 
     Attributes
     ----------
     tensors
-        Tensors, arrays and unreadable values by name, without the prefixes.
+        Tensors, arrays and unreadable values by name, without prefixes.
     notes
-        What was chosen and left out.
+        Phrases on choices and omissions.
     """
 
     tensors: Mapping[str, Any]
@@ -68,28 +68,28 @@ class _Candidate:
 
 
 def find_tensors(content: Any, marks: Sequence[frozenset[str]] = ()) -> FoundTensors:
-    """Find the mapping that holds a network's tensors, and remove the prefix that all names share.
+    """Find the mapping with a network's tensors, and remove the prefix that names share.
 
-    Searched are a checkpoint's mappings, however deep; of a list of mappings the last is taken. A
-    mapping fits if its names, less a common prefix, contain one of ``marks``.
+    The search covers a checkpoint's mappings at any depth, and takes the last of a list. A mapping
+    fits if its names without a common prefix contain one of ``marks``.
 
     Parameters
     ----------
     content
         Nested mappings and lists of tensors, arrays and plain values.
     marks
-        Sets of names, by each of which a format is recognised.
+        Sets of tensor names that identify a format.
 
     Returns
     -------
     FoundTensors
-        The network that fits; if none does, the mapping with the most tensors.
+        Mapping that fits, or else the one with the most tensors.
 
     Raises
     ------
     ValueError
-        As a continuation of the file's name, if it holds no tensor, two networks of equal standing, or
-        one name with and without a prefix.
+        The content holds no tensor, two equally suitable networks, or one name with and without a
+        prefix.
     """
     if isinstance(content, Tensor | np.ndarray):
         lengths = [*content.shape]
@@ -150,7 +150,7 @@ def _is_within(path: str, other: str) -> bool:
 
 
 def _by_common_prefix(container: _Candidate) -> Iterator[_Candidate]:
-    """The mapping as it is, and less each dotted prefix that all names share."""
+    """Yield the mapping unchanged, and without each dotted prefix that all names share."""
     _require_one_name(container)
     names = [*container.tensors]
     common = os.path.commonprefix(names)  # noqa: RUF071  # of characters, as names have no parts
@@ -162,7 +162,7 @@ def _by_common_prefix(container: _Candidate) -> Iterator[_Candidate]:
 
 
 def _by_wrappers(container: _Candidate) -> Iterator[_Candidate]:
-    """The part under one wrapper, beside modules of other names; or less every name's own wrapper."""
+    """Return the part under one wrapper, or the names without their own wrappers."""
     if container.nested:
         return
     prefixes = {name[: len(name) - len(_unwrapped(name))] for name in container.tensors}
@@ -200,14 +200,14 @@ def _require_one_name(container: _Candidate) -> None:
 
 @dataclass
 class _Search:
-    """Walk through nested mappings and lists, of bounded length: parts may be shared many times."""
+    """Bounded walk through nested mappings and lists, whose parts may be shared."""
 
     visited: int = 0
 
     def containers(
         self, value: Any, path: str = "", sequence: tuple[str, str, int] | None = None
     ) -> Iterator[_Candidate]:
-        """Every mapping that holds tensors, outer ones first: its own, then with those of its parts."""
+        """Yield mappings with tensors, outer ones first: direct ones, then with their parts'."""
         self._count()
         if isinstance(value, Mapping):
             if not _is_optimizer(value):

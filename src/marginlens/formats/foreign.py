@@ -1,4 +1,4 @@
-"""The noun `Foreign`: a network that other code trained, as this project sees it."""
+"""Network of another project, its format, and the user's choices."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["Choices", "Foreign", "Format"]
 
 @dataclass(frozen=True)
 class Choices:
-    """What a file may leave open, and a user may say.
+    """Settings that a file may leave open and a user may choose.
 
     Attributes
     ----------
     group
-        The group whose table the network learned, as ``tasks.task`` reads it; None: what the file or
-        its sizes say.
+        Group whose table the network learned, as ``tasks.task`` reads it; ``None`` for the file's
+        or the one of its sizes.
     activation
-        None: the file's, or the one of its project.
+        Name of the activation; ``None`` for the file's or its project's.
     attention
         Attention rate of a transformer, for ``pizza``.
     layer_norm
-        ``"none"`` or ``"pre"``: whether a transformer normalizes what its parts read, where the file
-        does not say; None: as the file says, or as its answers clearly do.
+        Layer norm ``"none"`` or ``"pre"`` of a transformer whose file does not state it; ``None``
+        for the file's, or the one that its answers clearly support.
     """
 
     group: str | None = None
@@ -41,27 +41,26 @@ class Choices:
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """A network of another project, or a table of logits alone.
+    """Network of another project, or a table of logits.
 
     Attributes
     ----------
     form
-        Name of the format it was read from.
+        Name of the format of the file.
     task
-        The table it learned, with its elements in the network's own order.
+        Task that it learned, with its elements in the network's own order.
     logits
-        Of every row of the task, in float64.
+        Logits of every row of the task, in float64, shape (row, class).
     network
-        The same function as one of our networks, an ensemble of one, in float64; None where there are
-        logits alone.
+        Network of the same function, an ensemble of one, in float64; ``None`` for logits alone.
     train
-        Rows that it was trained on, where the file or its project say which.
+        Numbers of the training rows, if the file or its project state them.
     stored
-        Numbers that its authors stored beside it.
+        Numbers that its authors stored with it.
     notes
-        What had to be decided to read it.
+        Phrases on decisions made in reading it.
     warning
-        Sentence that says that it answers fewer than half the rows, and why that may be; else empty.
+        Sentence with a possible reason if it answers fewer than half the rows; else empty.
     """
 
     form: str
@@ -76,20 +75,20 @@ class Foreign:
 
 @dataclass(frozen=True)
 class Format:
-    """A way in which other projects store networks.
+    """Storage format of another project's networks.
 
     Attributes
     ----------
     name
-        What ``--as`` takes.
+        Value of the option ``--as``.
     words
-        What it is, and whose.
+        Description of the format and its project.
     marks
-        Names of tensors that only such files have; by them a file is recognised.
+        Tensor names that identify the format.
     read
-        From the file to the network.
+        Function from the file to the network.
     other_marks
-        Sets of names that files of the same project may have instead.
+        Alternative sets of tensor names of the same project.
     """
 
     name: str
@@ -100,7 +99,7 @@ class Format:
 
     @property
     def all_marks(self) -> tuple[frozenset[str], ...]:
-        """The sets of names by which a file is recognised."""
+        """Sets of names that identify the format."""
         return (self.marks, *self.other_marks)
 
     def fits(self, names: Collection[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Two linear layers on one-hot pairs: state dicts of ``nn.Sequential`` and modules with fc1 and fc2."""
+"""State dicts of two linear layers on one-hot pairs, such as ``nn.Sequential``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ _ACTIVATIONS = ("relu", "x^2")
 
 
 def _read(file: File, choices: Choices) -> Foreign:
-    """Read logits W2 sigma(W1 [onehot(a), onehot(b)] + b1); W1 is (neuron, 2 n), W2 (n, neuron)."""
+    """Read logits W2 sigma(W1 [onehot(a), onehot(b)] + b1) of two layers.
+
+    W1 is (neuron, 2 n), and W2 is (n, neuron).
+    """
     first, second = next(
         names for names in _LAYERS if {f"{name}.weight" for name in names} <= set(file.tensors)
     )

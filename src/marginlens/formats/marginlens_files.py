@@ -19,7 +19,13 @@ _FILES = ("parameters", "snapshots", "checkpoint", "checkpoint.previous")
 
 
 def is_own(file: File) -> bool:
-    """Tell whether this program wrote the file into a run's folder."""
+    """Return whether this package wrote the file into a run's folder.
+
+    Parameters
+    ----------
+    file
+        File of a network.
+    """
     beside = (file.path.parent / _RECIPE).is_file() and file.path.suffix == ".safetensors"
     return set(file.metadata) >= _METADATA or (beside and file.path.stem in _FILES)
 

@@ -62,7 +62,7 @@ def _read_chughtai(file: File, choices: Choices) -> Foreign:
 
 
 def _stated_activation(stated: Stated) -> str:
-    """The activation that the settings name; ReLU, as in the project, where they name none."""
+    """Return the activation of the settings; ReLU, as in the project, without one."""
     name = stated.get("act_fn", "act_type")
     if name is None:
         return "relu"
@@ -93,7 +93,7 @@ def _check_chughtai(file: File, stated: Stated, coordinates: int, neurons: int) 
 
 
 def _require_known(file: File, known: Collection[str], *sizes: int) -> None:
-    """Refuse tensors that are not read and may be parameters: one of their axes is one of ``sizes``."""
+    """Refuse unknown tensors that may be parameters: an axis is one of ``sizes``."""
     strange = [
         name
         for name, tensor in file.tensors.items()
@@ -139,7 +139,7 @@ def _read_yagent(file: File, choices: Choices) -> Foreign:
 
 
 def _named(path: Path) -> list[str]:
-    """The activation in the name of a run's folder, such as p_23_dmlp_512_ReLU_random."""
+    """Return the activation in a folder's name, such as p_23_dmlp_512_ReLU_random."""
     words = f"_{path.absolute().parent.name}_{path.stem}_".lower()
     return [name for word, name in (("_relu_", "relu"), ("_quad_", "x^2")) if word in words]
 

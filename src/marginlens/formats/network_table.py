@@ -1,4 +1,4 @@
-"""The group that a network's own answers form."""
+"""Group of a network's own answers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MOST_IMAGES = 20_000
 
 
 def own_group(answers: Float[np.ndarray, "row class"], name: str) -> FiniteGroup | None:
-    """The group whose Cayley table the largest logits are; None where they are no group's table.
+    """Return the group whose Cayley table the answers form, or ``None``.
 
     Parameters
     ----------
     answers
         Logits on all pairs of elements, the second one fastest.
     name
-        Name that the group gets.
+        Name for the group in reports.
     """
     n = answers.shape[1]
     if len(answers) != n * n:
@@ -76,7 +76,7 @@ def same_group(first: FiniteGroup, second: FiniteGroup) -> bool:
 
 
 def _words(group: FiniteGroup) -> list[tuple[int, int, int]]:
-    """For each element but the identity, in the order of a search: element, one before, generator."""
+    """Yield each element but the identity with its predecessor and generator, breadth first."""
     seen, queue = {group.identity}, [group.identity]
     found = []
     for element in queue:

@@ -1,4 +1,4 @@
-"""Plain data that a pickle's objects become when it is read without being run."""
+"""Plain values that stand for a pickle's objects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NUMPY_KINDS = "biufcSUVmM"
 
 
 class UnsafePickleError(ValueError):
-    """The pickle calls names that are not allowed; ``names`` lists them.
+    """Error for a pickle that calls names that are not allowed.
 
     Attributes
     ----------
@@ -46,14 +46,14 @@ class UnsafePickleError(ValueError):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A value that holds no plain numbers: a meta or quantized tensor, an array of objects.
+    """Value without plain numbers: a meta or quantized tensor, or an array of objects.
 
     Attributes
     ----------
     why
         Continuation of "NAME is", for example "a quantized tensor".
     advice
-        What to do instead.
+        Action that makes the file readable.
     """
 
     why: str
@@ -64,7 +64,7 @@ OBJECTS = Unreadable("an array of Python objects", "save it as an array of numbe
 
 
 class Collected:
-    """What a pickle builds; no state from the pickle reaches anything else."""
+    """Base of the objects that a pickle builds, isolated from everything else."""
 
     def __setstate__(self, state: object) -> None:
         raise pickle.UnpicklingError("a state for a value that has none")
@@ -72,7 +72,7 @@ class Collected:
 
 @dataclass(frozen=True, eq=False)
 class StorageType(Collected):
-    """Type of a storage's numbers; None for untyped bytes."""
+    """Type of a storage's numbers; ``None`` for untyped bytes."""
 
     dtype: torch.dtype | None
 
@@ -108,13 +108,13 @@ class Sparse(Collected):
 
 @dataclass(frozen=True, eq=False)
 class Held(Collected):
-    """A constant that is only passed on: a layout, a device, a tensor's class."""
+    """Constant that is only passed on: a layout, a device, a tensor's class."""
 
     value: Any
 
 
 class Function(Collected):
-    """A function of this module that a pickle may call."""
+    """Function of this module that a pickle may call."""
 
     __slots__ = ("_call",)
 
@@ -127,7 +127,7 @@ class Function(Collected):
 
 
 class Record:
-    """What becomes of an object: its arguments, attributes and items, and nothing else."""
+    """Record of an object's arguments, attributes and items."""
 
     named = ""
     called: set[str] = set()  # of the file that is read, where the name is not allowed  # noqa: RUF012
@@ -156,18 +156,18 @@ class Record:
         self.mapped[key] = value
 
     def append(self, value: object) -> None:
-        """Collect an item."""
+        """Collect one item of the object."""
         self.items.append(value)
 
     add = append
 
     def extend(self, values: list[object]) -> None:
-        """Collect items."""
+        """Collect several items of the object."""
         self.items.extend(values)
 
 
 class Dtype:
-    """A NumPy dtype: its code and byte order."""
+    """NumPy dtype: its code and byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
         named = getattr(code, "named", "")
@@ -182,7 +182,7 @@ class Dtype:
         self.compound = state[3] is not None or state[4] is not None
 
     def resolved(self) -> np.dtype | None:
-        """The dtype, or None if it is no plain one."""
+        """Return the dtype, or ``None`` if it is not plain."""
         if not isinstance(self.code, str) or self.compound or self.code[:1] not in _NUMPY_KINDS:
             return None
         dtype = np.dtype(self.code)
@@ -190,7 +190,7 @@ class Dtype:
 
 
 class Array:
-    """A NumPy array: shape, dtype and bytes."""
+    """NumPy array: shape, dtype and bytes."""
 
     def __init__(self, shape: object = (0,), dtype: object = None, data: object = b"") -> None:
         self.shape, self.dtype, self.data, self.fortran = shape, dtype, data, False
@@ -202,7 +202,7 @@ class Array:
         self.fortran = bool(fortran)
 
     def resolved(self) -> np.ndarray | Unreadable:
-        """The array; a copy in memory."""
+        """Return the array as a copy in memory."""
         dtype = self.dtype.resolved() if isinstance(self.dtype, Dtype) else None
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
         if dtype is None or not isinstance(data, bytes | bytearray):

@@ -1,4 +1,4 @@
-"""Readers of the containers that networks are stored in, chosen by a file's first bytes."""
+"""Content of a file in any supported container, without executing it."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ _COPY = "copy or download it again"
 
 @dataclass(frozen=True)
 class Content:
-    """What a reader found, before the network in it is looked for."""
+    """Content that a reader returned, before the search for a network."""
 
     value: Any
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_content(path: Path, largest: int) -> Content:
-    """Read everything that a file holds, without running any of it.
+    """Read everything in a file without executing any of it.
 
     Parameters
     ----------
     path
-        An existing file.
+        Path of an existing file.
     largest
-        Greatest size in bytes that it may unpack to.
+        Greatest accepted size in bytes after unpacking.
 
     Raises
     ------
     ValueError
-        In one line, if it is of another kind, damaged, too large, or would execute code.
+        The file is of another kind, damaged, too large, or would execute code.
     """
     reader = _reader(path)
     if reader is None:
@@ -61,7 +61,7 @@ _Reading = Callable[[Path, int], Content]
 
 
 def _reader(path: Path) -> _Reading | None:
-    """The reader that the first bytes ask for."""
+    """Return the reader for the first bytes of a file."""
     with path.open("rb") as file:
         head = file.read(9)
     if head.startswith(b"PK") or (head and zipfile.is_zipfile(path)):
@@ -124,7 +124,7 @@ def _first(error: Exception) -> str:
 
 
 def _archive(path: Path, largest: int) -> Content:
-    """A zip archive: PyTorch's, NumPy's, or another."""
+    """Read a zip archive: PyTorch's, NumPy's, or another."""
     if not zipfile.is_zipfile(path):
         raise _RefusedError(f"is truncated (the end of its zip archive is missing); {_COPY}")
     with zipfile.ZipFile(path) as archive:
@@ -156,7 +156,7 @@ def _archive(path: Path, largest: int) -> Content:
 
 
 def _arrays(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """The arrays of an .npz file; text without a shape is a plain value."""
+    """Read the arrays of an .npz file; text without a shape is a plain value."""
     found: dict[str, Any] = {}
     for name in archive.namelist():
         with archive.open(name) as member:
@@ -209,7 +209,7 @@ def _safetensors(path: Path, largest: int) -> Content:
 
 
 def _require_whole(header: Any, stored: int) -> None:
-    """Refuse a header that promises other bytes than there are."""
+    """Refuse a header that contradicts the number of stored bytes."""
     if not isinstance(header, dict):
         raise _RefusedError(f"is damaged (its header is no JSON object); {_COPY}")
     ends = 0
@@ -228,7 +228,7 @@ def _require_whole(header: Any, stored: int) -> None:
 
 
 def _pickled(path: Path, largest: int) -> Content:
-    """A pickle: of PyTorch before version 1.6, or a plain one."""
+    """Read a pickle: of PyTorch before version 1.6, or a plain one."""
     with path.open("rb") as file:
         first = file.read(32)
         file.seek(0)

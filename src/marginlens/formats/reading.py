@@ -1,4 +1,4 @@
-"""What several formats share: finding tensors, groups, and a network's own Cayley table."""
+"""Helpers of several formats: tensors, groups, and the rows trained on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["finished", "require_finite", "require_memory", "take", "task_of_orde
 
 
 def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor:
-    """A tensor in float64; None in ``shape`` is any length.
+    """Return a tensor in float64 with a checked shape; ``None`` is any length.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def take(tensors: Mapping[str, Tensor], name: str, *shape: int | None) -> Tensor
 
 
 def _not_finite(tensor: Tensor) -> str:
-    """The first number that is not finite, its place, and their count."""
+    """Return the first number that is not finite, its place, and the count."""
     bad = ~torch.isfinite(tensor)
     place = torch.nonzero(bad)[0].tolist()
     return (
@@ -60,12 +60,12 @@ def _not_finite(tensor: Tensor) -> str:
 
 
 def task_of_order(order: int, choices: Choices, *, default: str | None = None) -> Task:
-    """The chosen group's task, C_n by default.
+    """Return the chosen group's task, C_n by default.
 
     Raises
     ------
     ValueError
-        If the group has another order than the network's tables.
+        The group has another order than the network's tables.
     """
     spec = choices.group or default or f"C{order}"
     found = task(spec)
@@ -76,19 +76,19 @@ def task_of_order(order: int, choices: Choices, *, default: str | None = None) -
         )
     if found.kind != "table" or found.size != order:
         raise MarginLensError(
-            f"the network's tables have {order} elements, but {spec} has {found.size}; "
-            f"name a group of order {order}, e.g. --group C{order}"
+            f"{spec}: expected a group of order {order}, the size of the network's tables, got "
+            f"order {found.size}; for example --group C{order}"
         )
     return found
 
 
 def require_memory(problem: Task) -> None:
-    """Refuse a table whose logits would take more than 2 GB, of which several copies are needed.
+    """Refuse a table whose logits exceed 2 GB, since several copies are needed.
 
     Raises
     ------
     ValueError
-        Naming its size.
+        The table is too large; the message has its size.
     """
     if len(problem.answers) * problem.classes > _GREATEST_LOGITS:
         raise MarginLensError(
@@ -100,9 +100,10 @@ def require_memory(problem: Task) -> None:
 def trained_on(
     config: Mapping[str, Any], count: int, order: Callable[[int], Sequence[int]], words: str
 ) -> tuple[Int[np.ndarray, " row"] | None, list[str]]:
-    """The rows that a project's split trains on, from the first ones of its order, and a note on it.
+    """Return the rows that a project's split trains on, and a note on it.
 
-    ``order`` takes the seed. None where the settings do not say fraction and seed, or it leaves no row.
+    The split takes the first rows of ``order``, a function of the seed. The rows are ``None`` if
+    the settings lack fraction or seed, or the split is empty.
     """
     fraction, seed = config.get("frac_train"), config.get("seed")
     if not isinstance(fraction, float) or not isinstance(seed, int) or isinstance(seed, bool):
@@ -124,12 +125,12 @@ def require_finite(logits: np.ndarray, file: File) -> None:
 
 
 def finished(form: str, network: Network, problem: Task, file: File, **others: object) -> Foreign:
-    """The network with its logits.
+    """Return the network with its logits.
 
     Raises
     ------
     ValueError
-        If the network is none of the task, or its logits are not finite.
+        The network is not one of the task, or its logits are not finite.
     """
     network.require_task(problem)
     require_memory(problem)

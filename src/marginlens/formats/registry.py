@@ -1,4 +1,4 @@
-"""The formats by name, and the reading of a file."""
+"""Registry of formats, and reading of a network in any of them."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def read_network(
     layer_norm: str | None = None,
     largest: int | None = None,
 ) -> Foreign:
-    """Read a network that other code trained; nothing in its file is executed.
+    """Read a network that other code trained, without executing its file.
 
     Parameters
     ----------
     path
-        A .pt, .pth, .ckpt, .bin, .safetensors or .npz file, told by its content.
+        Path of a .pt, .pth, .ckpt, .bin, .safetensors or .npz file, identified by its content.
     form
-        One of ``FORMATS``; None: the only one whose tensors the file has.
+        Name of the format, one of ``FORMATS``; ``None`` for the only one that fits the tensors.
     group, activation, attention, layer_norm
-        What the file leaves open (:class:`Choices`).
+        Settings that the file leaves open (:class:`Choices`).
     largest
-        Bytes that the file may have, packed and unpacked; by default 2 GiB.
+        Greatest accepted size in bytes, packed and unpacked; by default 2 GiB.
 
     Raises
     ------
     ValueError
-        In one line, if the file is missing, truncated, would execute code, or holds something else.
+        The file is missing, truncated, would execute code, or holds something else.
 
     Examples
     --------
@@ -86,14 +86,14 @@ def read_state_dict(
     Parameters
     ----------
     tensors
-        Tensors or arrays by name, as of ``module.state_dict()``; or a checkpoint that holds them.
+        Tensors or arrays by name, as from ``module.state_dict()``; or a checkpoint that holds them.
     form, group, activation, attention, layer_norm
-        As for :func:`read_network`.
+        Format and open settings, as for :func:`read_network`.
 
     Raises
     ------
     ValueError
-        In one line, if it is of no known format or does not fit the group.
+        The format is unknown, or the tensors do not fit the group.
     """
     choices = Choices(group, activation, attention, layer_norm)
     marks = _checked_marks(form, choices)
@@ -111,7 +111,7 @@ def _checked_marks(form: str | None, choices: Choices) -> list[frozenset[str]]:
 
 
 def _finished(name: str, read: Callable[[], File], form: str | None, choices: Choices) -> Foreign:
-    """The network, with a warning where it answers little; errors name the file, in one line."""
+    """Return the network, with a warning if it answers few rows; name the file in errors."""
     try:
         file = read()
         found = warned(_read(file, form, choices))
@@ -122,7 +122,7 @@ def _finished(name: str, read: Callable[[], File], form: str | None, choices: Ch
 
 
 def _printable(text: str) -> str:
-    """One line: a file may call its tensors anything."""
+    """Return a name in one printable line."""
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )
@@ -137,7 +137,7 @@ def _read(file: File, form: str | None, choices: Choices) -> Foreign:
 
 
 def _form(file: File, form: str | None, attention: float | None) -> str:
-    """The format that is asked for, or the only one that fits."""
+    """Return the chosen format, or the only one that fits."""
     names = set(file.tensors)
     fitting = [one.name for one in FORMATS.values() if one.fits(names)]
     if form is None:
@@ -145,7 +145,7 @@ def _form(file: File, form: str | None, attention: float | None) -> str:
     elif form not in fitting:
         hint = f"; it looks like --as {fitting[0]}" if fitting else f"; it has {_first(file)}"
         missing = ", ".join(sorted(FORMATS[form].marks - names))
-        raise MarginLensError(f"{file.name} is no {form} file: it has no {missing}{hint}")
+        raise MarginLensError(f"{file.name}: expected a {form} file with {missing}{hint}")
     if attention is not None and form != "pizza":
         raise MarginLensError(
             f"an attention rate belongs to pizza files, and {file.name} is read as {form}"
@@ -167,14 +167,14 @@ def _only(fitting: list[str], file: File, attention: float | None) -> str:
 
 
 def _first(file: File) -> str:
-    """The first tensors with their shapes."""
+    """Return the first tensors with their shapes."""
     names = [f"{name} {tuple(tensor.shape)}" for name, tensor in file.tensors.items()]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + more
 
 
 def _nearest(file: File) -> str:
-    """The format with the largest share of its tensors in the file, and those that it lacks."""
+    """Return the format that shares most tensors with the file, and the missing ones."""
     lacks = {
         (form.name, marks): [mark for mark in sorted(marks) if not _has(file, mark)]
         or sorted(marks - set(file.tensors))  # the ends of longer names are not the format's

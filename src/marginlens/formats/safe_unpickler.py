@@ -1,8 +1,8 @@
-"""Unpickler that calls nothing that a file names.
+"""Unpickler that never calls functions that a file names.
 
-Pickles name functions and classes to be called. Here each allowed name stands for a function of this
-module, which only collects plain data; any other name stands for an empty record, and a file that would
-call it is refused with that name. So no global of a file is ever imported, let alone run.
+Pickles name functions and classes to be called. Here each allowed name is bound to a function of
+this module, which only collects plain data; any other name is bound to an empty record, and a file
+that would call it is refused with that name. So a global of a file is never imported or run.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _of_type(function: object, kind: object, arguments: object, *_: object) -> o
 
 
 def _dense(storage: object, offset: object, size: object, stride: object, *others: object) -> Dense:
-    """The common start of ``_rebuild_tensor``, ``_v2`` and ``_v3``."""
+    """Return the common start of ``_rebuild_tensor``, ``_v2`` and ``_v3``."""
     kinds = [other for other in others if isinstance(other, torch.dtype)]
     tags = [other for other in others if isinstance(other, dict) and other.get("neg")]
     return Dense(storage, offset, size, stride, kinds[0] if kinds else None, bool(tags))
@@ -226,7 +226,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[attr-defined]  # in C, a
         self.called: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a global's name stands for; nothing is imported."""
+        """Return the stand-in for a global's name, without an import."""
         full = f"{_OLD_NAMES.get(module, module)}.{name}"
         if full in _ALLOWED:
             return Function(_ALLOWED[full])
@@ -254,19 +254,19 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[attr-defined]  # in C, a
         return self._classes[full]
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return the storage that an identifier of PyTorch's means."""
+        """Return the storage of one of PyTorch's identifiers."""
         if isinstance(pid, tuple) and pid and pid[0] in ("module", b"module"):
             self.called.add(str(getattr(pid[1], "named", "a module's class")))
             return None
         return self._storage(pid)
 
     def read(self) -> Any:
-        """The next pickle of the stream.
+        """Return the next pickle of the stream.
 
         Raises
         ------
         UnsafePickleError
-            If it calls what is not allowed.
+            The pickle calls a forbidden name.
         """
         try:
             value = self.load()

@@ -1,4 +1,4 @@
-"""Settings that a file or a JSON file beside it states, held against the tables."""
+"""Settings stated in a file and in JSON files beside it."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ class Stated:
         return name in self.values
 
     def get(self, *names: str, default: Any = None) -> Any:
-        """Value of the first of these settings that is stated, ``default`` if none is.
+        """Return the value of the first stated setting, or ``default``.
 
         Parameters
         ----------
         names
             Names that projects give the setting.
         default
-            Value where none is stated.
+            Value without such a setting.
         """
         return next((self.values[name][0] for name in names if name in self.values), default)
 
     def where(self, *names: str) -> str:
-        """Words that name the first of these settings and its place, ``"config_x.json says C = 9"``."""
+        """Return a phrase with the first stated setting and its place: ``"cfg.json says C = 9"``."""
         name = next(name for name in names if name in self.values)
         value, place = self.values[name]
         return f"{place} says {name} = {_short(value)}"
 
     def agree(self, have: int, what: str, *names: str) -> None:
-        """Refuse a number that is stated and is not that of the tables.
+        """Refuse a stated number that contradicts the tables.
 
         Parameters
         ----------
         have
-            Number that the tables have.
+            Number in the tables.
         what
-            What it is the number of, such as ``"embed.W_E has 11 tokens"``.
+            Phrase with that number, such as ``"embed.W_E has 11 tokens"``.
         names
             Names that projects give the setting.
 
         Raises
         ------
         ValueError
-            Naming both numbers.
+            The numbers differ; the message has both.
         """
         for name in names:
             if name in self.values and self.values[name][0] is not None:
@@ -74,22 +74,23 @@ class Stated:
 
     @classmethod
     def of(cls, file: File, *beside: str) -> Stated:
-        """The settings inside a file and in JSON files beside it.
+        """Return the settings inside a file and in JSON files beside it.
 
-        Those inside the file stand above ``beside``, these above cfg.json and config.json.
+        Settings inside the file take precedence over ``beside``, and these over cfg.json and
+        config.json.
 
         Parameters
         ----------
         file
-            The file, with the values at its top.
+            File with the values at its top level.
         beside
-            Names of JSON files that are this file's alone.
+            Names of JSON files that belong to this file alone.
 
         Raises
         ------
         ValueError
-            If cfg.json and config.json both state a setting that nothing above them states, and
-            differ.
+            The files cfg.json and config.json state different values of a setting that is stated
+            nowhere else.
         """
         values: dict[str, tuple[Any, str]] = {}
         for key, value, name in _flat(file.values):
@@ -112,7 +113,7 @@ class Stated:
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
-    """Settings in the mappings that are called so, and plain ones beside them: name, value, mapping."""
+    """Yield settings in known mappings, and plain ones beside them: name, value, mapping."""
     for name in _INSIDE:
         inside = values.get(name)
         inside = vars(inside) if isinstance(inside, argparse.Namespace) else inside
@@ -130,23 +131,23 @@ def _short(value: Any) -> str:
 
 
 def whole(value: Any, words: str, what: str, good: int = 4) -> int:
-    """A whole number of at least 1.
+    """Return a stated value as a whole number of at least 1.
 
     Parameters
     ----------
     value
-        What is stated, of any type.
+        Stated value of any type.
     words
-        Words that name the setting with its value and place.
+        Phrase with the setting, its value and place.
     what
-        What the tables have instead.
+        Phrase with the number in the tables.
     good
-        Number that a refusal gives as an example.
+        Number for the example in the message.
 
     Raises
     ------
     ValueError
-        If it is a truth value, a text, a fraction or less than 1.
+        The value is a truth value, a text, a fraction or less than 1.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise MarginLensError(f"{words}, but {what}; expected a whole number, for example {good}")

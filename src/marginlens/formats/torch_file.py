@@ -1,4 +1,4 @@
-"""Files of PyTorch, and plain pickles, as tensors, arrays and plain values."""
+"""Reader of files of PyTorch, without calling what they name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _unpickler(stream: io.BufferedIOBase, storage: Callable[[Any], object]) -> S
 
 
 def _storage_in_bytes(data: object) -> object:
-    """A storage as plain pickles hold it: a file of PyTorch's, in bytes."""
+    """Return a storage that a plain pickle holds as a file of PyTorch in bytes."""
     if not isinstance(data, bytes | bytearray):
         raise pickle.UnpicklingError("a storage of no bytes")
     return _legacy_object(io.BytesIO(bytes(data)))
@@ -53,14 +53,14 @@ def _storage_in_bytes(data: object) -> object:
 
 @dataclass
 class _Conversion:
-    """Turns what a pickle built into tensors, arrays and plain values.
+    """Conversion of a pickle's values to tensors, arrays and plain values.
 
     Attributes
     ----------
     largest
-        Bytes that all tensors together may have.
+        Greatest accepted size of all tensors in bytes.
     swap
-        Whether the file's numbers have the other byte order.
+        Whether the byte order of the file's numbers differs.
     """
 
     largest: int
@@ -71,7 +71,7 @@ class _Conversion:
     _storages: dict[int, Tensor] = field(default_factory=dict)
 
     def convert(self, value: Any, path: str = "", depth: int = 0) -> Any:
-        """The value at a dotted path of the file."""
+        """Return the value at a dotted path of the file."""
         if id(value) in self._seen:
             return self._seen[id(value)][1]
         self._objects += 1
@@ -117,7 +117,7 @@ class _Conversion:
         return found
 
     def _record(self, value: Record, path: str, depth: int) -> Any:
-        """A path's text, a sequence's items, or a mapping of attributes and items."""
+        """Return a path's text, a sequence's items, or a mapping of attributes and items."""
         if value.named.startswith("pathlib"):
             return "/".join(str(part) for part in value.arguments)
         attributes: dict[Any, Any] = {}
@@ -143,7 +143,7 @@ class _Conversion:
         return -found if value.negative else found
 
     def _flat(self, storage: Storage) -> Tensor:
-        """All numbers of a storage, read once."""
+        """Return all numbers of a storage, read once."""
         if id(storage.load) not in self._storages:
             data = bytearray(storage.load())
             width = storage.dtype.itemsize // (2 if storage.dtype.is_complex else 1)
@@ -195,7 +195,7 @@ _KNOWN = (
 
 
 def _at(path: str, error: Exception) -> Exception:
-    """The failure, with the tensor's name before it."""
+    """Return the failure with the tensor's name before it."""
     words = str(error).splitlines()[0] if str(error) else type(error).__name__
     kind = type(error) if isinstance(error, EOFError | zipfile.BadZipFile) else ValueError
     return kind(f"{path}: {words}" if path else words)
@@ -264,23 +264,23 @@ def _legacy_object(stream: io.BufferedIOBase, swapped: list[bool] | None = None)
 
 
 def read_zip(archive: zipfile.ZipFile, pickled: str, largest: int) -> Any:
-    """Read a file of ``torch.save``; every member of the archive is read once, its checksum compared.
+    """Read a file of ``torch.save``, with the checksum of every member.
 
     Parameters
     ----------
     archive
-        The open archive.
+        Open archive of the file.
     pickled
-        Name of its member ``data.pkl``, in the folder of all the others.
+        Name of its member ``data.pkl``, in the folder of all others.
     largest
-        Bytes that all tensors together may have.
+        Greatest accepted size of all tensors in bytes.
 
     Raises
     ------
     ValueError
-        If a member is damaged, with the name of the tensor that it holds.
+        A member is damaged; the message has the name of its tensor.
     UnsafePickleError
-        If the pickle calls what is not allowed.
+        The pickle calls a forbidden name.
     """
     top = pickled.removesuffix("data.pkl")
     names = set(archive.namelist())

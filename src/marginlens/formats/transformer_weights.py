@@ -37,12 +37,14 @@ class TransformerWeights:
     Attributes
     ----------
     parameters
-        ``embed`` (token, width), ``position`` (position, width), ``unembed`` (class, width); in each
-        layer ``query``, ``key``, ``value`` and ``output`` (head, channel, width), ``up`` and ``down``
+        ``embed`` (token, width), ``position`` (position, width), ``unembed`` (class, width); in
+        each
+        layer ``query``, ``key``, ``value`` and ``output`` (head, channel, width), ``up`` and
+        ``down``
         (neuron, width), and biases and gains where the file has them. From the second layer on the
         names end in ``_2`` and so on.
     layers
-        Number of layers.
+        Number of layers of attention.
     names
         Names of embedding, positions and unembedding in the file, for messages.
     is_lens
@@ -61,17 +63,17 @@ class TransformerWeights:
 
     @property
     def positions(self) -> int:
-        """Number of positions."""
+        """Number of positions of the sequence."""
         return len(self.parameters["position"])
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
+        """Number of classes of the unembedding."""
         return len(self.parameters["unembed"])
 
     @property
     def norms(self) -> bool:
-        """True if there are gains of layer norm."""
+        """True if layer norm has gains."""
         return "final_norm" in self.parameters or "attention_norm" in self.parameters
 
 
@@ -85,14 +87,14 @@ def transformer_weights(
     tensors
         Tensors of the file by name.
     stated
-        Settings, for the number of heads where the axes do not show it.
+        Settings with the number of heads if the axes do not show it.
     others
-        Names that the caller knows and reads itself.
+        Names that the caller reads itself.
 
     Raises
     ------
     ValueError
-        If a tensor is missing, has another shape, or is none that is understood.
+        A tensor is missing, has another shape, or is not understood.
     """
     reader = _Bridge(tensors, stated) if "embed.weight" in tensors else _Lens(tensors, stated)
     parameters = reader.all()
@@ -120,7 +122,7 @@ def _is_parameter(name: str) -> bool:
 
 
 def _may_be_parameter(tensor: Tensor, sizes: set[int]) -> bool:
-    """Return whether an array beside the modules has an axis of the network's, and is not zero."""
+    """Return whether an unread array is nonzero and has an axis of the network's sizes."""
     return tensor.is_floating_point() and bool(set(tensor.shape) & sizes) and bool(tensor.any())
 
 
@@ -159,12 +161,12 @@ class _Reader:
         self.width = 0
 
     def take(self, name: str, *shape: int | None) -> Tensor:
-        """A tensor that must be there."""
+        """Return a required tensor."""
         self.used.add(name)
         return take(self.tensors, name, *shape)
 
     def bias(self, name: str, *shape: int) -> Tensor | None:
-        """A bias; None where it is missing or zero."""
+        """Return a bias, or ``None`` if it is missing or zero."""
         if name not in self.tensors:
             return None
         self.used.add(name)
@@ -174,7 +176,7 @@ class _Reader:
         return found if bool(found.any()) else None
 
     def all(self) -> dict[str, Tensor]:
-        """All parameters."""
+        """Return all parameters of the network."""
         parameters = self.ends()
         for number in range(self.layers):
             suffix = "" if number == 0 else f"_{number + 1}"
@@ -189,7 +191,7 @@ class _Reader:
         raise NotImplementedError
 
     def norm(self, name: str, gain: str, bias: str) -> dict[str, Tensor | None]:
-        """Gain and bias of a layer norm; nothing where the file has none."""
+        """Return the gain and bias of a layer norm that the file has."""
         ours = _NORMS[name.split(".")[-1]]
         if f"{name}.{gain}" not in self.tensors:
             return {}
@@ -277,7 +279,7 @@ class _Bridge(_Reader):
         }
 
     def _oriented(self, name: str, first: int | None, second: int) -> Tensor:
-        """A matrix (first, second), turned where the file has it as (second, first).
+        """Return a matrix (first, second), transposed if the file stores (second, first).
 
         A square one has PyTorch's axes, (out, in) and (token, width), unless another matrix of the
         file has (in, out).
@@ -319,7 +321,7 @@ class _Bridge(_Reader):
         return whole(self.stated.get("n_heads", "num_heads"), where, words)
 
     def _projection(self, name: str, heads: int) -> Tensor:
-        """A head's map from the stream, (head, channel, width)."""
+        """Return a head's map from the stream, shape (head, channel, width)."""
         found = self.tensors.get(name)
         if found is not None and found.ndim == 3:
             if found.shape[1] == found.shape[2]:

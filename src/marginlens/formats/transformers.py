@@ -94,20 +94,20 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class _Form:
-    """Parts of a transformer that are the project's, not the tensors'.
+    """Settings of a transformer that belong to the project, not to the tensors.
 
     Attributes
     ----------
     name
-        Name of the format.
+        Name of the format in messages.
     separate
-        Whether each input has a vocabulary.
+        Whether each input has a separate vocabulary.
     attention
-        Attention rate.
+        Attention rate of the project.
     causal
-        Whether a position sees those before alone.
+        Whether a position attends only to earlier ones and itself.
     without_norm
-        Whether the project has no layer norm, so that nothing need be tried.
+        Whether the project never uses layer norm.
     """
 
     name: str
@@ -265,7 +265,7 @@ def _network(
     norm: str,
     stated: Stated,
 ) -> Transformer:
-    """The network on ``order`` elements; ``equals`` is the token of the equals sign."""
+    """Return the network on ``order`` elements, with the token of the equals sign."""
     p = dict(weights.parameters)
     table = p.pop("embed")
     sign = table[:0] if equals is None else table[equals : equals + 1]
@@ -378,9 +378,9 @@ def _read(
     notes: Sequence[str] = (),
     **kept: Any,
 ) -> Foreign:
-    """The network and its task, as the file, the settings and the user say.
+    """Return the network and its task, from the file, the settings and the user.
 
-    ``learned`` gives the task that the settings name on so many elements, None if they name none.
+    ``learned`` returns the task that the settings name for a number of elements, or ``None``.
     """
     weights = transformer_weights(file.tensors, stated, others=others)
     _check(stated, weights)
@@ -430,7 +430,7 @@ def _left_out(weights: TransformerWeights, order: int) -> str:
 
 
 def _by_norm(candidates: list[Candidate], file: File) -> Foreign:
-    """The reading without layer norm, unless another clearly answers more."""
+    """Return the reading without layer norm, unless another clearly answers more."""
     best = max(candidates, key=lambda one: one.accuracy)
     first = candidates[0]
     if len(candidates) == 1 or best.accuracy < HALF or (best is first and best.accuracy >= _EVERY):
@@ -455,7 +455,7 @@ def _says_activation(stated: Stated) -> bool:
 
 
 def _by_activation(found: Foreign, made: Callable[[str], Foreign]) -> Foreign:
-    """The reading with the project's activation, unless it answers little and another clearly more."""
+    """Return the reading with the project's activation, unless another is clearly better."""
     first = accuracy(found.logits, found.task)
     if first >= HALF:
         return found
@@ -479,7 +479,7 @@ def _of_fewer(
     problem: Task,
     file: File,
 ) -> Foreign:
-    """The network on a group that the user names, of fewer elements than there are tokens."""
+    """Return the network on a group of the user's with fewer elements than tokens."""
     readings = {
         "no equals sign" if sign is None else f"token {sign} as =": [
             Candidate(f"layer norm {norm}", made(sign, norm, problem)) for norm in norms
@@ -511,7 +511,7 @@ def _refuse_more_signs(
     order: int,
     file: File,
 ) -> None:
-    """Refuse a network that answers as one with more tokens that are no elements."""
+    """Refuse a network that answers like one with more tokens that are not elements."""
     for fewer in range(order - 1, max(order - 3, 2), -1):
         smaller = task(f"C{fewer}")
         for sign in range(fewer, weights.tokens):
@@ -558,7 +558,7 @@ def _read_pizza(file: File, choices: Choices) -> Foreign:
 
 
 def _pizza_or_told(file: File, choices: Choices) -> tuple[Stated, list[str]]:
-    """The settings; none where they cannot be read and the user says all that they would."""
+    """Return the settings, empty if they are unreadable and the user gives them all."""
     try:
         return _pizza_stated(file), []
     except ValueError as error:
@@ -573,7 +573,7 @@ def _shown(value: Any) -> str:
 
 
 def _pizza_task(stated: Stated, order: int) -> Task | None:
-    """The operation that the settings name, by the text of a function or by a name."""
+    """Return the operation in the settings, from a function's text or a name."""
     text = stated.get("funcs", default=stated.get("func"))
     if text is None:
         name = stated.get("name")
@@ -634,7 +634,7 @@ def _read_nanda(file: File, choices: Choices) -> Foreign:
 
 
 def _nanda_task(stated: Stated, file: File, order: int) -> Task | None:
-    """The operation that ``fn_name`` names; None where the file says nothing."""
+    """Return the operation of ``fn_name``, or ``None`` without one."""
     function = stated.get("fn_name")
     if function is None:
         return None
@@ -668,19 +668,19 @@ def _is_number(value: object) -> bool:
 
 
 def read_chughtai_transformer(file: File, choices: Choices) -> Foreign:
-    """Read a transformer of Chughtai et al.; the elements' order is that of its own answers.
+    """Read a transformer of Chughtai et al.; its answers determine the elements' order.
 
     Parameters
     ----------
     file
-        The file, with cfg.json beside it.
+        File with cfg.json beside it.
     choices
-        What the user says.
+        Choices of the user.
 
     Raises
     ------
     ValueError
-        If its tables do not agree with cfg.json, or two inputs have different embeddings.
+        Its tables contradict cfg.json, or two inputs have different embeddings.
     """
     stated = Stated.of(file, "cfg.json")
     tensors = file.tensors
@@ -713,12 +713,12 @@ def read_chughtai_transformer(file: File, choices: Choices) -> Foreign:
 
 
 def permuted_rows(count: int, seed: int) -> list[int]:
-    """Numbers of rows in Chughtai et al.'s order, PyTorch's permutation of all pairs.
+    """Return row numbers in Chughtai et al.'s order, PyTorch's permutation of all pairs.
 
     Parameters
     ----------
     count
-        Number of rows.
+        Number of rows to permute.
     seed
         Seed of the permutation.
     """

@@ -1,1 +1,1 @@
-"""Compiled parts of a training step: C++ beside the Python that builds and calls it."""
+"""Compiled parts of a training step: C++ sources and their Python callers."""

@@ -1,8 +1,9 @@
-"""A C++ compiler, and libraries built by it once and kept for later processes.
+"""Compilation of C++ libraries, cached for later processes.
 
 Building a kernel takes 2 to 3 seconds (g++ 12); loading one that was built before takes 5 to 10
 milliseconds, in any later process. Libraries are kept in ``$XDG_CACHE_HOME/marginlens``
-(``~/.cache/marginlens``), under a name that is a digest of the source, the sizes, the compiler and the
+(``~/.cache/marginlens``), under a name that is a digest of the source, the sizes, the compiler and
+the
 processor: what was built for another machine is never loaded.
 """
 
@@ -32,12 +33,12 @@ _FLAGS = (
 
 
 def compiler() -> str | None:
-    """Command of the C++ compiler: ``$CXX``, or the first of g++, clang++ and c++ that is there.
+    """Return the command of the C++ compiler: ``$CXX``, or g++, clang++ or c++.
 
     Returns
     -------
     str or None
-        The command, which may have arguments of its own (``"ccache g++"``); None if there is none.
+        Command, which may have arguments (``"ccache g++"``); ``None`` without a compiler.
     """
     for command in (os.environ.get("CXX", ""), "g++", "clang++", "c++"):
         words = shlex.split(command)
@@ -49,21 +50,21 @@ def compiler() -> str | None:
 def build(
     source: Path, sizes: Mapping[str, str | int | float], *, flags: Sequence[str] = ()
 ) -> tuple[ctypes.CDLL, float]:
-    """The kernel for these sizes, and the seconds it took to compile: 0 if it was built before.
+    """Return the kernel for some sizes, and its compile time in seconds (0 if cached).
 
     Parameters
     ----------
     source
-        A file in C++.
+        Source file in C++.
     sizes
-        The macros that it lists.
+        Values of the macros that it lists.
     flags
-        More flags for the compiler.
+        Further flags for the compiler.
 
     Raises
     ------
     RuntimeError
-        If there is no compiler, or it fails; its first complaint is repeated.
+        A compiler is missing, or it fails; the message has its first error.
     """
     command = compiler()
     if command is None:
@@ -92,7 +93,7 @@ def build(
 
 
 def _folder() -> Path:
-    """Where libraries are kept: the user's cache, or for this process alone where it is read-only."""
+    """Return the cache folder of libraries, or a temporary one if it is read-only."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = base / "marginlens"
     try:
@@ -110,14 +111,14 @@ def _own_folder() -> Path:
 
 @cache
 def _version(command: str) -> str:
-    """What the compiler says it is."""
+    """Return the compiler's version text."""
     words = [*shlex.split(command), "--version"]
     return subprocess.run(words, capture_output=True, text=True).stdout
 
 
 @cache
 def _processor() -> str:
-    """What instructions the processor has, as far as the system tells."""
+    """Return the processor's instruction sets, as far as the system lists them."""
     known = [platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability()]
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Training steps of many small networks, compiled for one task: seeds are the lanes of a register.
+"""Compiled full-batch steps of whole ensembles of small MLPs.
 
 A step of a tiny network is too little work for one PyTorch operator, so that a loop over seeds, or
 over the operators of an ensemble, spends its time between operators. Here all of it (forward,
@@ -20,8 +20,10 @@ torch.compile, seeds last, 4 steps a call   105-125   –         –
 this kernel                                 38        60        3,800
 ==========================================  ========  ========  ======================
 
-``torch.compile`` also needs 9 seconds to compile one step and 17 for four; g++ needs 2 for any number.
-A call adds the metrics and its own overhead, some .1 to .2 ms for 100 members of width 8: at 10 steps
+``torch.compile`` also needs 9 seconds to compile one step and 17 for four; g++ needs 2 for any
+number.
+A call adds the metrics and its own overhead, some .1 to .2 ms for 100 members of width 8: at 10
+steps
 a call, a step takes 50 to 75 us on C5. Two threads took C23 to 2,400.
 """
 
@@ -87,8 +89,10 @@ class Metrics:
 class EnsembleSteps:
     """Full-batch steps on mean cross-entropy + penalty, for all members at once, on the CPU.
 
-    The arithmetic is that of ``MLPEvaluator`` and ``torch.optim.Adam`` (or SGD), in another order: after
-    1,000 steps in float64 the weights agree to 1e-9. A member's weights do not depend on the others.
+    The arithmetic is that of ``MLPEvaluator`` and ``torch.optim.Adam`` (or SGD), in another order:
+    after
+    1,000 steps in float64 the weights agree to 1e-9. A member's weights do not depend on the
+    others.
 
     Parameters
     ----------
@@ -101,7 +105,8 @@ class EnsembleSteps:
         neuron), in float32 or float64. They are copied; ``unload`` gives them back.
     state
         Adam's moments for each parameter, as ``torch.optim.Adam`` keeps them: ``"exp_avg"``,
-        ``"exp_avg_sq"`` and, if steps were taken before, their number ``"step"``; neuron-wise the last
+        ``"exp_avg_sq"`` and, if steps were taken before, their number ``"step"``; neuron-wise the
+        last
         two under ``"neuron"``. Empty at the start.
     rows
         Indices of the rows to train on; all of them by default.
@@ -110,7 +115,7 @@ class EnsembleSteps:
     convergence
         What an earlier call of :meth:`convergence` gave, to go on from.
     betas
-        Of Adam's moments.
+        Decay rates beta_1 and beta_2 of Adam's moments.
 
     Attributes
     ----------
@@ -122,7 +127,8 @@ class EnsembleSteps:
     Raises
     ------
     ValueError
-        If the parameters are not those of a network of the task, in one precision, on the CPU, or the
+        If the parameters are not those of a network of the task, in one precision, on the CPU, or
+        the
         optimizer is unknown.
     RuntimeError
         If there is no C++ compiler, or it fails.
@@ -286,7 +292,7 @@ class EnsembleSteps:
         return Metrics(*metrics.transpose(0, 1).flatten(1)[:, : self.members])
 
     def convergence(self) -> dict[str, Float[Tensor, " member"]]:
-        """What is remembered of each member's convergence; nothing without patience."""
+        """Return the convergence quantities of each member; empty without patience."""
         if self._still is None:
             return {}
         whole = self._still.transpose(0, 1).flatten(1)[:, : self.members]
@@ -371,9 +377,10 @@ def _multiply_adds(task: Task, width: int, rows: int) -> int:
 
 
 def kernel_seconds(task: Task, members: int, width: int, rows: int) -> float:
-    """What a step of whole blocks takes on one core, to about a fifth where it was measured.
+    """Return the estimated seconds of a step of whole blocks on one core.
 
-    .05 ns a multiply-add and .68 ns for each logit and each weight: 33 us for C5 and 53 us for S3 at
+    .05 ns a multiply-add and .68 ns for each logit and each weight: 33 us for C5 and 53 us for S3
+    at
     104 members of width 8, 4.0 ms for C23 at 16 members of width 128.
     """
     weights = (task.factors * task.size + task.classes) * width
@@ -382,7 +389,7 @@ def kernel_seconds(task: Task, members: int, width: int, rows: int) -> float:
 
 
 def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
-    """Return whether compiled steps are expected to save more time than compiling them takes.
+    """Return whether compiled steps are expected to save more time than compiling takes.
 
     An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a
     compiled step what ``kernel_seconds`` says (for whole registers of members), and the other

@@ -1,11 +1,11 @@
-"""The passes between a step's matrix products, compiled: one walk through memory for each.
+"""Compiled passes between a step's matrix products: one memory walk for each.
 
 PyTorch does them operator by operator, each through memory of its own, which costs as much as the
-products do where few classes or neurons meet many rows. The kernels in ``passes.cpp`` are compiled by
-the C++ compiler that is there (2.5 s, once for a machine and all sizes) and share PyTorch's threads.
-Results are the same, bit by bit, at each call with the same number of threads; PyTorch's operators round
-otherwise, so that nothing is compiled unless a training asks for it (:func:`compiled_passes`). Without
-a compiler, or on a GPU, it is PyTorch's operators in any case.
+products do where few classes or neurons meet many rows. The kernels in ``passes.cpp`` are compiled
+by the installed C++ compiler (2.5 s, once for a machine and all sizes) and share PyTorch's threads.
+Results are the same, bit by bit, at each call with the same number of threads; PyTorch's operators
+round otherwise, so that nothing is compiled unless a training asks for it
+(:func:`compiled_passes`). Without a compiler, or on a GPU, it is PyTorch's operators in any case.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _seconds = 0.0
 
 @contextmanager
 def compiled_passes(wanted: bool = True) -> Iterator[float]:
-    """Use the kernels inside, if wanted; gives the seconds that it took to compile them, if it did."""
+    """Use the kernels inside the context; yield the seconds that compiling took."""
     global _active
     before, compiled = _active, _seconds
     _active = wanted and _library() is not None
@@ -76,7 +76,7 @@ def can_activate(activation: Activation) -> bool:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """The compiled kernels; None where there is no compiler, or it fails, which is warned of."""
+    """Return the compiled kernels, or ``None`` with a warning if compilation fails."""
     global _seconds
     if compiler() is None:
         return None
@@ -165,9 +165,10 @@ def cross_entropy(
 
 
 class EmbeddedRows:
-    """Rows whose hidden layer is sigma of a sum of embeddings, one looked up in each slot's table.
+    """Rows whose hidden layer is sigma of a sum of embeddings, one from each slot's table.
 
-    A step is one call: each thread takes its share of the rows, block by block, through all passes and
+    A step is one call: each thread takes its share of the rows, block by block, through all passes
+    and
     through PyTorch's own matrix products, and its sums are added to the others'.
 
     Parameters
@@ -175,13 +176,18 @@ class EmbeddedRows:
     inputs, answers
         Elements of each row, and its right class.
     weights
-        Of each row in the mean; None where all have the same.
+        Of each row in the mean; ``None`` where all have the same.
     names
         The parameter that each slot looks up; slots may share one.
     activation
-        sigma.
+        Activation sigma of the hidden layer.
     memory
         Bytes of hidden activations held at a time.
+
+    Attributes
+    ----------
+    activation
+        Activation sigma of the hidden layer.
     """
 
     def __init__(
@@ -246,15 +252,15 @@ class EmbeddedRows:
         Parameters
         ----------
         parameters
-            Stacked over members.
+            Parameters by name, stacked over members.
         gradients
-            Overwritten by those of the sum divided by beta, in the same units; None for none.
+            Overwritten by those of the sum divided by beta, in the same units; ``None`` for none.
         sharpness
             beta of each member.
         multiplicity
-            Logarithm of how often each row counts; None where each counts once.
+            Logarithm of how often each row counts; ``None`` where each counts once.
         adversary
-            To which the terms are added by (asked answer, wrong class); None for none.
+            To which the terms are added by (asked answer, wrong class); ``None`` for none.
         squares
             Whether the squared margins are summed.
 
@@ -302,7 +308,7 @@ class EmbeddedRows:
     def _of_member(
         self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor] | None, i: int
     ) -> tuple[object, ...]:
-        """First arguments of a step: the product, and where tables, rows, gradients and answers lie."""
+        """Return the first arguments of a member's step: product and data addresses."""
         w = parameters["w"]
         tables = _pointers([parameters[name][i] for name in self.names])
         back, last = None, None
@@ -400,7 +406,7 @@ def neuronwise_adam(
     correction
         The second moment's, 1 - beta_2^t.
     betas
-        beta_1 and beta_2.
+        Decay rates beta_1 and beta_2 of the moments.
     """
     tensors = list(parameters.values())
     members, _, width = tensors[0].shape
@@ -447,7 +453,7 @@ def to_tangent(
     totals
         Sums in the gradients' units.
     homogeneity
-        Exponent nu.
+        Degree nu of homogeneity of the network.
 
     Returns
     -------
@@ -483,7 +489,10 @@ def to_sphere(
     *,
     homogeneity: float | int,
 ) -> None:
-    """Scale each member to sum_i ||omega_i||^nu = 1, in place; arguments as for :func:`to_tangent`."""
+    """Scale each member to sum_i ||omega_i||^nu = 1, in place.
+
+    Arguments are those of :func:`to_tangent`.
+    """
     tensors = list(parameters.values())
     members, _, width = tensors[0].shape
     counts = (ctypes.c_int64 * len(tensors))(*[x.shape[1] for x in tensors])

@@ -1,4 +1,4 @@
-"""Criterion by which a member of an ensemble has converged, and the quantities it is judged by."""
+"""Convergence criterion of ensemble members, and its quantities."""
 
 from __future__ import annotations
 

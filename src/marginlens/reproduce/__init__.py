@@ -1,7 +1,9 @@
-"""Recipes for the field's questions and systems, each with what is expected of its results.
+"""Reproductions of published results: sweeps and runs with expected claims.
 
-To add a question about many seeds: a TOML file of a sweep here, a function from its results to claims,
-and a line in ``REPRODUCTIONS``. To add another paper's system: a TOML file of runs, functions from the
+To add a question about many seeds: a TOML file of a sweep here, a function from its results to
+claims,
+and a line in ``REPRODUCTIONS``. To add another paper's system: a TOML file of runs, functions from
+the
 runs to claims and rows in ``mechanisms.py``, and a line in ``STUDIES``.
 """
 

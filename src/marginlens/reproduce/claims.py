@@ -1,4 +1,4 @@
-"""What is expected of each reproduction's results, as claims."""
+"""Expected results of each reproduction's sweep, as claims."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SYMMETRY = "automorphisms permute the weights' coordinates (marginlens.groups.a
 
 
 def _symmetric(results: Results, kind: str, where: str | None, *, promised: bool) -> Claim:
-    """The least p-value of one kind of test, adjusted for their number: 0 to 0.01 speaks against it."""
+    """Return the claim on the least adjusted p-value of one kind of symmetry test."""
     found = []
     for members in results.configurations(where).values():
         found += [t for t in symmetry_tests(results, members, [kind]) if t.informative]
@@ -50,7 +50,7 @@ def _symmetric(results: Results, kind: str, where: str | None, *, promised: bool
 
 
 def pilot(results: Results) -> list[Claim]:
-    """Of o61: everything ran; the law has the symmetry that is proved."""
+    """Return the claims of o61: every run finished, and the law has the proved symmetry."""
     members = results.members
     return [
         claim(
@@ -78,7 +78,7 @@ def pilot(results: Results) -> list[Claim]:
 
 
 def same_frequency(results: Results) -> list[Claim]:
-    """Of o59: how often both neurons take one frequency, against the best network of two neurons."""
+    """Return the claims of o59: how often both neurons share one frequency."""
     found = train_narrow(task("C5"), [2], seeds=16)
     best = float(found.best_counts[0, 0] == 2)
     claims = []
@@ -102,7 +102,7 @@ def same_frequency(results: Results) -> list[Claim]:
 
 
 def exchangeability(results: Results) -> list[Claim]:
-    """Of o58: whether sets of one size are equally likely."""
+    """Return the claims of o58: whether sets of one size are equally likely."""
     return [
         _symmetric(results, "invariance", None, promised=True),
         _symmetric(results, "uniformity", None, promised=True),
@@ -112,7 +112,7 @@ def exchangeability(results: Results) -> list[Claim]:
 
 
 def counts_of(results: Results) -> SpectralCounts:
-    """Of o52: number of key frequencies of each p, with a line in ln p through all networks."""
+    """Return the numbers of key frequencies of o52 by p, with a line in ln p."""
     members = results.members
     orders = {name: task(name).size for name in members["task"].unique().to_pylist()}
     names = sorted(orders, key=orders.__getitem__)
@@ -135,7 +135,7 @@ def counts_of(results: Results) -> SpectralCounts:
 
 
 def counts_against_order(results: Results) -> list[Claim]:
-    """Of o52: fewer than the maximum margin's (p - 1) / 2, and how the number grows."""
+    """Return the claims of o52: fewer frequencies than (p - 1) / 2, and their growth."""
     record = counts_of(results)
     claims = [
         claim(
@@ -167,7 +167,7 @@ def counts_against_order(results: Results) -> list[Claim]:
 
 
 def multiplicities_of(results: Results) -> list[Multiplicities]:
-    """Of o54: shares of the pure neurons by irrep, against d^2, d^3 and the linear program's shares."""
+    """Return the shares of pure neurons of o54 by irrep, with d^2, d^3 and program shares."""
     records = []
     for members in results.configurations().values():
         problem = task(members["task"][0].as_py())
@@ -202,7 +202,7 @@ def multiplicities_of(results: Results) -> list[Multiplicities]:
 
 
 def sharing_rules(results: Results) -> list[Claim]:
-    """Of o54: the total variation distance from each rule, and the norm shares from the program's."""
+    """Return the claims of o54: distances from each rule, and the program's norm shares."""
     claims = []
     for record in multiplicities_of(results):
         for rule, shares in record.predictions.items():

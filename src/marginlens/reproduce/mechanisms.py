@@ -1,4 +1,4 @@
-"""What is expected of the runs of other papers' systems, as claims and as rows of their pages."""
+"""Expected results of other papers' systems, as claims and table rows."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ _NAMES_OF_S5 = {
 
 
 def nothing(runs: Runs) -> Iterable[tuple[str, go.Figure]]:
-    """No figures."""
+    """Return an empty list of figures."""
     return []
 
 
 def curves(runs: Runs) -> Iterable[tuple[str, go.Figure]]:
-    """Train and test curves of each run with rows held back."""
+    """Yield train and test curves of each run with held-out rows."""
     for label, run in runs.items():
         figure = grokking_figure(run)
         if figure is not None:
@@ -97,7 +97,7 @@ def _mechanism(run: Run) -> Mechanism:
 
 
 def grokked_row(run: Run) -> Row:
-    """Accuracies, and when they were reached."""
+    """Return accuracies, and the steps at which they were reached."""
     assert run.grokking is not None  # systems that grok hold rows back
     stages = run.grokking.stages[0]
     steps = {
@@ -113,7 +113,7 @@ def grokked_row(run: Run) -> Row:
 
 
 def power(runs: Runs) -> list[Claim]:
-    """Of Power et al.: memorised first, then understood."""
+    """Return the claims of Power et al.: memorisation first, generalisation later."""
     claims = []
     for label, run in runs.items():
         claims.append(
@@ -141,7 +141,7 @@ def power(runs: Runs) -> list[Claim]:
 
 
 def nanda_row(run: Run) -> Row:
-    """Progress measures at the end."""
+    """Return the progress measures at the end of training."""
     found = _mechanism(run)
     return {
         **grokked_row(run),
@@ -157,7 +157,7 @@ def nanda_row(run: Run) -> Row:
 
 
 def nanda(runs: Runs) -> list[Claim]:
-    """Of Nanda et al.: most seeds generalise, and it is the key frequencies that answer."""
+    """Return the claims of Nanda et al.: seeds generalise by key frequencies."""
     groks = [label for label, run in runs.items() if _final(run, "test_accuracy") == 1]
     claims = [
         at_least(
@@ -203,7 +203,7 @@ def nanda(runs: Runs) -> list[Claim]:
 
 
 def pizza_row(run: Run) -> Row:
-    """The plane of the two measures."""
+    """Return the two measures of the clock and pizza plane."""
     found = _mechanism(run)
     clock = found.clock_pizza
     return {
@@ -218,7 +218,7 @@ def pizza_row(run: Run) -> Row:
 
 
 def pizza(runs: Runs) -> list[Claim]:
-    """Of Zhong et al.: a pizza without attention, a clock with it."""
+    """Return the claims of Zhong et al.: a pizza without attention, a clock with it."""
     claims = []
     for label, run in runs.items():
         found, rate = _mechanism(run).clock_pizza, run.recipe.attention
@@ -261,7 +261,7 @@ def pizza(runs: Runs) -> list[Claim]:
 
 
 def names_of_s5(problem: Task) -> list[str]:
-    """What the authors call each feature of S5, told by its degree and value at a transposition."""
+    """Return the authors' names of the features of S5, by degree and character."""
     group = problem.group
     if group is None or group.order != 120:
         raise ValueError(f"{problem.name} is not S5")
@@ -279,7 +279,7 @@ def _key_of_s5(run: Run, found: Mechanism) -> set[str]:
 
 
 def chughtai_row(run: Run) -> Row:
-    """Key irreps and what they explain."""
+    """Return the key irreps and the variance that they explain."""
     found = _mechanism(run)
     hidden = found.hidden
     return {
@@ -296,7 +296,7 @@ def chughtai_row(run: Run) -> Row:
 
 
 def chughtai(runs: Runs) -> list[Claim]:
-    """Of Chughtai et al.: S5 is learned, by a set of irreps that their seeds have too."""
+    """Return the claims of Chughtai et al.: S5 is learned by a published set of irreps."""
     claims = []
     for label, run in runs.items():
         found = _mechanism(run)
@@ -336,7 +336,7 @@ def chughtai(runs: Runs) -> list[Claim]:
 
 
 def gromov_row(run: Run) -> Row:
-    """Errors and accuracies."""
+    """Return the errors and accuracies of a run."""
     row = grokked_row(run) if "test_accuracy" in run.history else {}
     measured = run.measured
     purity = np.nan if measured is None else float(np.nanmedian(measured.measurement.max_power))
@@ -349,7 +349,7 @@ def gromov_row(run: Run) -> Row:
 
 
 def gromov_claims(runs: Runs) -> list[Claim]:
-    """Of Gromov, and of Doshi et al. with corrupted labels."""
+    """Return the claims of Gromov, and of Doshi et al. with corrupted labels."""
     claims = []
     for label, run in runs.items():
         source = "Doshi et al. 2023" if run.recipe.corrupt else "Gromov 2023"
@@ -402,7 +402,7 @@ def _at(step: float | None) -> str:
 
 
 def barak_row(run: Run) -> Row:
-    """When it was learned, and when the weights had moved half of their way."""
+    """Return the steps of learning, and of half of the weights' movement."""
     found = _hidden_progress(run)
     return {
         "bits": float(run.task.size),
@@ -418,7 +418,7 @@ def barak_row(run: Run) -> Row:
 
 
 def barak(runs: Runs) -> list[Claim]:
-    """Of Barak et al.: learned, with progress that the accuracy does not show."""
+    """Return the claims of Barak et al.: hidden progress precedes accuracy."""
     source = "Barak et al. 2022"
     claims = []
     for label, run in runs.items():
@@ -457,7 +457,7 @@ def _scored(run: Run) -> Lottery:
 
 
 def lottery_row(run: Run) -> Row:
-    """Shares of neurons whose frequency each rule tells."""
+    """Return the share of neurons whose frequency each rule predicts."""
     found = _scored(run)
     return {
         "activation": str(run.recipe.activation),
@@ -469,7 +469,7 @@ def lottery_row(run: Run) -> Row:
 
 
 def lottery(runs: Runs) -> list[Claim]:
-    """Of He et al.: the initial weights tell the frequency."""
+    """Return the claims of He et al.: initial weights predict the frequency."""
     claims = []
     for label, run in runs.items():
         found = _scored(run)
@@ -497,6 +497,6 @@ def lottery(runs: Runs) -> list[Claim]:
 
 
 def lottery_figures(runs: Runs) -> Iterable[tuple[str, go.Figure]]:
-    """Magnitudes against misalignments, each run."""
+    """Yield the magnitudes against misalignments of each run."""
     for label, run in runs.items():
         yield label, lottery_chart(_scored(run))

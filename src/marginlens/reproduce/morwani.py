@@ -47,7 +47,7 @@ class Row:
     ours, theirs
         Values as text; ``NOT_STATED`` where the authors give none.
     claim
-        Claim that holds the two against each other; None for a quantity that is only reported.
+        Claim that holds the two against each other; ``None`` for a quantity that is only reported.
     """
 
     quantity: str

@@ -1,4 +1,4 @@
-"""What the pages of sweeps and studies share."""
+"""Shared parts of the result pages of sweeps and studies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["claim_lines"]
 
 
 def claim_lines(verdict: Verdict) -> list[str]:
-    """Claims as a section of Markdown."""
+    """Return the claims as a section of Markdown."""
     lines = [
         "## Expectations",
         "",

@@ -1,4 +1,4 @@
-"""The reproductions by name."""
+"""Registry of the reproductions by name."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ Figures = Iterable[tuple[str, go.Figure]]
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A question of the field, as a sweep with expectations.
+    """Open question as a sweep with expected results.
 
     Attributes
     ----------
     name, question, source
-        ``"o61"``; what is asked, and by whom.
+        Name such as ``"o61"``, the question, and its source.
     judge
-        From the sweep's results to claims.
+        Function from the sweep's results to claims.
     tables
-        The tables (``marginlens.sweeps.TABLES``) that answer it.
+        Names of the tables (``marginlens.sweeps.TABLES``) that answer it.
     draw
-        From the results to named figures.
+        Function from the results to named figures.
     """
 
     name: str
@@ -52,18 +52,18 @@ class Reproduction:
 
     @property
     def toml(self) -> str:
-        """The sweep's file."""
+        """Text of the sweep's TOML file."""
         return resources.files("marginlens.reproduce").joinpath(f"{self.name}.toml").read_text()
 
     def sweep(self, **changes: Any) -> Sweep:
-        """The sweep; ``seeds`` and ``seed`` may be changed, other fields are the recipe's."""
+        """Return the sweep with changed fields, usually ``seeds`` and ``seed``."""
         data = tomllib.loads(self.toml)
         top = {name: value for name, value in changes.items() if name in ("seeds", "seed")}
         recipe = {name: value for name, value in changes.items() if name not in top}
         return read_sweep({**data, **top, "recipe": {**data.get("recipe", {}), **recipe}})
 
     def verdict(self, results: Results) -> Verdict:
-        """The results, held against what is expected of them."""
+        """Return the comparison of the results with the expected ones."""
         return Verdict(self.name, None, None, tuple(self.judge(results)))
 
 

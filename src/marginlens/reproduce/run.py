@@ -1,4 +1,4 @@
-"""A reproduction from its sweep to its page."""
+"""Execution of a reproduction, from its sweep to its page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ __all__ = ["reproduce", "write_page"]
 
 
 def reproduce(what: Reproduction, out: str | Path, **options: Any) -> Verdict:
-    """Run a reproduction's sweep (``run_sweep``'s options), and judge its results.
+    """Run a reproduction's sweep and compare its results with the expected ones.
+
+    Parameters
+    ----------
+    what
+        Reproduction to run, from the registry.
+    out
+        Folder of the sweep.
+    options
+        Options that :func:`marginlens.sweeps.run_sweep` accepts.
 
     Raises
     ------
     ValueError
-        As :func:`marginlens.sweeps.run_sweep`.
+        The sweep is refused by :func:`marginlens.sweeps.run_sweep`.
     """
     sweep = options.pop("sweep", None) or what.sweep()
     run_sweep(sweep, out, **options)
@@ -29,9 +38,19 @@ def reproduce(what: Reproduction, out: str | Path, **options: Any) -> Verdict:
 
 
 def write_page(what: Reproduction, verdict: Verdict, results: Results) -> Path:
-    """Write ``results.md`` (claims and tables; no times, so that it is the same again) and figures.
+    """Write ``results.md`` with claims and tables, and the figures beside it.
 
-    They lie in the sweep's folder; the figures, each a page that needs nothing else, in ``figures/``.
+    They lie in the sweep's folder; the figures, each a page that needs nothing else, in
+    ``figures/``.
+
+    Parameters
+    ----------
+    what
+        Reproduction that was run.
+    verdict
+        Claims on the results.
+    results
+        Results of the sweep, whose folder receives the files.
     """
     folder = results.folder
     lines = [

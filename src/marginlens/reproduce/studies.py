@@ -1,4 +1,4 @@
-"""Systems of other papers as runs with expectations, and the running of them."""
+"""Studies: systems of other papers as runs with expected results."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Shown = Callable[[str, Recipe], Callable[[int, dict[str, np.ndarray]], None] | N
 
 
 class StudyInterrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a study: what was trained is kept."""
+    """Interruption of a study by Ctrl-C; finished training is kept."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """A system of another paper: runs, and what is expected of them.
+    """System of another paper: its runs and their expected results.
 
     Its TOML file has a table ``recipe`` of what all runs share, a table ``runs`` with one table of
     changes for each run, and a table ``full`` of what the paper has larger.
@@ -40,16 +40,16 @@ class Study:
     Attributes
     ----------
     name, question, source
-        ``"nanda"``; what is asked, and whose system it is.
+        Name such as ``"nanda"``, the question, and the paper.
     judge
-        From the runs by name to claims.
+        Function from the runs by name to claims.
     rows
-        From a run to the cells of its row in the page's table.
+        Function from a run to the cells of its table row.
     draw
-        From the runs to named figures.
+        Function from the runs to named figures.
     page
-        From runs, verdict, figures by name and a folder to the page that it writes there; None: the
-        table of claims and the table of runs.
+        From runs, verdict, figures by name and a folder to the page that it writes there; ``None``:
+        the table of claims and the table of runs.
     """
 
     name: str
@@ -62,16 +62,16 @@ class Study:
 
     @property
     def toml(self) -> str:
-        """The study's file."""
+        """Text of the study's TOML file."""
         return resources.files("marginlens.reproduce").joinpath(f"{self.name}.toml").read_text()
 
     def recipes(self, *, full: bool = False, **changes: Any) -> dict[str, Recipe]:
-        """Every run's recipe; ``full`` has the paper's sizes, and changes are other fields.
+        """Return every run's recipe; ``full`` uses the paper's sizes.
 
         Raises
         ------
         ValueError
-            If a field is impossible.
+            A field is invalid.
         """
         data = tomllib.loads(self.toml)
         shared = data.get("recipe", {})
@@ -85,7 +85,7 @@ class Study:
         return result
 
     def verdict(self, runs: Runs) -> Verdict:
-        """The runs, held against what is expected of them."""
+        """Return the comparison of the runs with the expected results."""
         return Verdict(self.name, None, None, tuple(self.judge(runs)))
 
 
@@ -97,25 +97,25 @@ def run_study(
     progress: Shown | None = None,
     **changes: Any,
 ) -> dict[str, Run]:
-    """Train what is not there yet; finished runs are read, interrupted ones go on.
+    """Train the missing runs of a study; finished runs are read, interrupted ones resumed.
 
     Parameters
     ----------
     study
-        What to run.
+        Study to run, with its recipes.
     out
-        A folder with one folder for each run.
+        Folder with one subfolder per run.
     full, changes
-        As for :meth:`Study.recipes`.
+        Paper's sizes and changed fields, as for :meth:`Study.recipes`.
     progress
-        Given a run's name and recipe, returns what is called at each record.
+        Function from a run's name and recipe to a callback for its records.
 
     Raises
     ------
     ValueError
-        If a folder holds a run by another recipe.
+        A folder holds a run by another recipe.
     StudyInterrupted
-        After Ctrl-C; the same call goes on from there.
+        Ctrl-C was pressed; the same call resumes the study.
     """
     runs = {}
     for label, recipe in study.recipes(full=full, **changes).items():
@@ -146,7 +146,21 @@ def _one(folder: Path, recipe: Recipe, shown: Any) -> Run:
 def write_study(
     study: Study, verdict: Verdict, runs: Runs, folder: Path, *, full: bool = False
 ) -> Path:
-    """Write ``results.md`` (claims and a row for each run) and the figures beside it."""
+    """Write ``results.md`` (claims and a row for each run) and the figures beside it.
+
+    Parameters
+    ----------
+    study
+        Study that was run.
+    verdict
+        Claims on the runs.
+    runs
+        Runs of the study by name.
+    folder
+        Folder that receives the files.
+    full
+        Whether the runs have the paper's sizes.
+    """
     drawn = dict(study.draw(runs))
     if study.page is not None:
         return study.page(runs, verdict, drawn, folder)

@@ -1,4 +1,4 @@
-"""The systems of other papers by name."""
+"""Registry of the studies by name."""
 
 from __future__ import annotations
 

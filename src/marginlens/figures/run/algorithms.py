@@ -1,4 +1,4 @@
-"""Which textbook algorithm the logits of a network look like."""
+"""Figure of the textbook algorithms that a network's logits resemble."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ __all__ = ["algorithms_figure"]
 
 
 def algorithms_figure(fits: Sequence[AlgorithmFit], title: str) -> go.Figure:
-    """Draw the share of the logits' variance that each algorithm explains."""
+    """Draw the share of the logits' variance that each algorithm explains.
+
+    Parameters
+    ----------
+    fits
+        Fit of each textbook algorithm.
+    title
+        Title of the figure.
+    """
     shown = sorted(fits, key=lambda fit: fit.explained)
     figure = go.Figure(
         go.Bar(

@@ -29,35 +29,35 @@ LABELLED = 12
 
 
 def plane_figure(networks: Sequence[tuple[str, ClockPizza]]) -> go.Figure:
-    """Draw networks by gradient symmetricity (across) and distance irrelevance (up), with the verdict.
+    """Draw networks by gradient symmetricity (across) and distance irrelevance (up).
 
-    Dotted lines are the thresholds between pizza and clock, the middle of the published means of both
+    Dotted lines are the thresholds between pizza and clock, the middle of the published means of
+    both
     ends; grey rings joined by a line are the published means of 817 transformers by attention rate,
     from 0 (a pizza) to 1 (a clock).
 
     Parameters
     ----------
     networks
-        Their names and what was measured (:class:`marginlens.measures.Mechanism.clock_pizza`).
+        Names of the networks, with their measures
+        (:class:`marginlens.measures.Mechanism.clock_pizza`).
 
     Raises
     ------
     ValueError
-        If there are none, or one has no gradient symmetricity because its weights are unknown.
+        The networks are empty, or the weights of one are unknown.
 
     Notes
     -----
     Zhong, Liu, Tegmark and Andreas 2023, *The clock and the pizza*, Figure 6.
     """
     if not networks:
-        raise ValueError(
-            "the plane needs one network or more, such as runs/C59; there are none to draw"
-        )
+        raise ValueError("expected at least one network to draw, for example runs/C59")
     for name, found in networks:
         if found.gradient_symmetricity is None:
             raise ValueError(
-                f"{name} is known by its logits alone, and gradient symmetricity needs its weights; "
-                "leave it out"
+                f"{name}: expected a network with weights for gradient symmetricity, got "
+                "logits alone; leave it out"
             )
     figure = go.Figure()
     rates, across, up = zip(*PUBLISHED_MEANS, strict=True)

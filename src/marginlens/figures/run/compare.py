@@ -27,16 +27,16 @@ _MARKS = 7  # symbols along a line
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """One network among those that are compared: a run's member, and what it is called.
+    """One network of a comparison: a run's member and its label.
 
     Attributes
     ----------
     label
-        What legends call it.
+        Label of the network in legends.
     run
-        The run.
+        Run that the network belongs to.
     member
-        Which of its members.
+        Index of the member of the run.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Compared:
         return np.asarray(self.run.training.steps)
 
     def curve(self, column: str) -> Float[np.ndarray, " record"]:
-        """A column of the member's history, such as ``loss``."""
+        """Return a column of the member's history, such as ``loss``."""
         return np.asarray(self.run.training.history[column], dtype=float)[:, self.member]
 
     @property
@@ -60,7 +60,7 @@ class Compared:
 
     @cached_property
     def measurement(self) -> Measurement | None:
-        """What the member's neurons hold; None where they are not measured."""
+        """Measurement of the member's neurons, or ``None``."""
         run = self.run
         if run.measured is None or self.member == 0:
             return None if run.measured is None else run.measured.measurement
@@ -71,9 +71,14 @@ class Compared:
 def margins_figure(compared: Sequence[Compared]) -> go.Figure | None:
     """Draw each network's normalized margin as a share of gamma* against training step.
 
-    Where the margin itself was trained, a dotted line of the same colour is the upper bound of gamma*
-    that its adversary has proved. None where gamma* is known for none of them; networks for which it
-    is unknown are left out.
+    Where the margin itself was trained, a dotted line of the same colour is the upper bound of
+    gamma* that its adversary has proved. Networks with unknown gamma* are left out; the figure is
+    ``None`` if it is unknown for all.
+
+    Parameters
+    ----------
+    compared
+        Networks to compare, with their labels.
     """
     figure, lowest, highest = go.Figure(), 0.0, 1.0
     for index, one in enumerate(compared):
@@ -97,7 +102,13 @@ def margins_figure(compared: Sequence[Compared]) -> go.Figure | None:
 
 
 def losses_figure(compared: Sequence[Compared]) -> go.Figure:
-    """Draw what each network minimises, its penalty included, against training step."""
+    """Draw each network's training objective, penalty included, against the step.
+
+    Parameters
+    ----------
+    compared
+        Networks to compare, with their labels.
+    """
     figure, seen = go.Figure(), []
     for index, one in enumerate(compared):
         steps, loss = one.steps, one.curve("loss")
@@ -114,7 +125,7 @@ def losses_figure(compared: Sequence[Compared]) -> go.Figure:
 
 
 def shares_by_run_figure(compared: Sequence[Compared], colors: Sequence[int]) -> go.Figure | None:
-    """Draw each feature's share of the norm, a bar a network, with the prediction where it is one.
+    """Draw each feature's share of the norm, one bar per network, with a common prediction.
 
     Ticks are the range of shares at the maximum margin, if it is the same for all.
 
@@ -123,16 +134,17 @@ def shares_by_run_figure(compared: Sequence[Compared], colors: Sequence[int]) ->
     compared
         Networks of one task.
     colors
-        Places of their colours, those of the other figures.
+        Indices of their colours, equal to those of the other figures.
 
     Returns
     -------
-    The figure, or None where no neurons are measured or the task has no features.
+    Figure or None
+        Figure, or ``None`` if no neurons are measured or the task has no features.
 
     Raises
     ------
     ValueError
-        If the tasks differ.
+        The tasks differ.
     """
     names = {one.run.task.name for one in compared}
     if len(names) > 1:
@@ -170,7 +182,7 @@ def shares_by_run_figure(compared: Sequence[Compared], colors: Sequence[int]) ->
 
 
 def _ranges(figure: go.Figure, compared: Sequence[Compared], axis: list[Any]) -> None:
-    """The least and greatest shares at the maximum margin, where all predictions have the same."""
+    """Return the range of shares at the maximum margin if all predictions agree."""
     ranges = [
         tuple((f.least_share, f.greatest_share) for f in one.run.prediction.features)
         for one in compared

@@ -1,4 +1,4 @@
-"""Train and test curves on a logarithmic axis of steps, with the stages of grokking marked."""
+"""Train and test curves over logarithmic steps, with the stages of grokking."""
 
 from __future__ import annotations
 
@@ -27,13 +27,19 @@ BANDS = {
 }
 FURTHER = {"restricted": style.CATEGORICAL[2], "excluded": style.CATEGORICAL[3]}
 NARROW = 0.2
-"""Width of a band, as a share of the axis, below which its name has a line of its own."""
+"Width of a band, as a share of the axis, below which its name has a separate line."
 MOST_POINTS = 1000
 """Points of a curve: evenly spread over the logarithm of the step."""
 
 
 def grokking_figure(run: Run) -> go.Figure | None:
-    """Draw a run's first member; None where no rows were held back."""
+    """Draw the curves of a run's first member, or return ``None`` without held-out rows.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
+    """
     if run.grokking is None:
         return None
     return grokking_chart(run.task.name, run.history, run.grokking.stages[0])
@@ -44,18 +50,18 @@ def grokking_chart(
     history: Mapping[str, Float[np.ndarray, " record"] | Int[np.ndarray, " record"]],
     stages: Stages,
 ) -> go.Figure:
-    """Draw cross-entropy (top) and accuracy (bottom) of train and test rows, and the stages as bands.
+    """Draw cross-entropy and accuracy of train and test rows, with the stages as bands.
 
     Parameters
     ----------
     name
-        Of the task.
+        Name of the task.
     history
         Columns ``step``, ``cross_entropy``, ``accuracy``, ``test_cross_entropy`` and
-        ``test_accuracy``, and if at hand ``restricted`` and ``excluded`` (losses; nan where they were
+        ``test_accuracy``, optionally ``restricted`` and ``excluded`` (losses; NaN where they were
         not computed).
     stages
-        Where the bands are.
+        Stages that the bands show.
     """
     steps = np.asarray(history["step"])
     kept = _thinned(steps)
@@ -179,7 +185,7 @@ def _short(values: np.ndarray) -> np.ndarray:
 
 
 def grokking_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     found = run.grokking
     if found is None:
         return "No rows were held back.", "Grokking is seen on rows held back from training."

@@ -1,4 +1,4 @@
-"""Every neuron's spectrum at once: neurons against features."""
+"""Heat map of neurons and features."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ _FULL = 999
 
 
 def sorted_neurons(measurement: Measurement) -> Int[np.ndarray, " neuron"]:
-    """Live neurons by their dominant feature, and within it by their power there, largest first.
+    """Return live neurons by dominant feature, and within it by descending power.
+
+    Parameters
+    ----------
+    measurement
+        Measurement of a network with neurons.
 
     Examples
     --------
@@ -42,13 +47,19 @@ def heatmap_figure(run: Run) -> go.Figure | None:
     """Draw the share of each neuron's energy in each feature, in the feature's colour.
 
     Rows are live neurons (all weights of each together; the input weights of a parity), sorted by
-    :func:`sorted_neurons`; columns are features. A cell is as opaque as its share, of the largest where
-    none comes near to all. Of more neurons than can be told apart, equally spaced ones of that order are
-    drawn; the title says how many, and what full colour is.
+    :func:`sorted_neurons`; columns are features. The opacity of a cell is its share, relative to
+    the largest if all are small. Of too many neurons, equally spaced ones in that order are drawn;
+    the title has their number and the meaning of full colour.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
 
     Returns
     -------
-    The figure, or None if no neuron is live.
+    Figure or None
+        Figure, or ``None`` if every neuron is dead.
     """
     task, measurement = run.task, run.measurement
     total = len(task.features)
@@ -119,7 +130,7 @@ def _colors(total: int) -> list[tuple[float, str]]:
 
 
 def heatmap_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     if run.task.subset is not None:
         return (
             f"The {len(run.task.subset)} coordinates of the parity should share every row equally, and "

@@ -26,7 +26,7 @@ _NOTHING: np.ndarray = np.empty(0)
 def growing_margin_figure(
     prediction: Prediction, steps: int, history: History | None = None
 ) -> go.Figure:
-    """Curve of the normalized margin against the step, with gamma* where it is known.
+    """Draw the normalized margin against the step, with gamma* if known.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def growing_margin_figure(
     steps
         Number of the training's last step, the end of the axis.
     history
-        Columns of the history up to now; the curve is empty without it.
+        Columns of the history so far; the curve is empty without it.
     """
     history = history or {}
     figure = go.Figure(
@@ -64,14 +64,14 @@ def growing_margin_figure(
 def growing_loss_figure(
     prediction: Prediction, steps: int, history: History | None = None
 ) -> go.Figure:
-    """Curves of the objective and of its cross-entropy, with the predicted objective.
+    """Draw the objective and its cross-entropy, with the predicted objective.
 
     Parameters
     ----------
     prediction
         Prediction whose loss at the penalty is drawn as a line.
     steps, history
-        As for :func:`growing_margin_figure`.
+        Last step and columns of the history, as for :func:`growing_margin_figure`.
     """
     history = history or {}
     figure = go.Figure()
@@ -99,7 +99,7 @@ def growing_loss_figure(
 def moving_shares_figure(
     task: Task, prediction: Prediction, share: Float[np.ndarray, " feature"] | None = None
 ) -> go.Figure:
-    """Bars of the share of the norm of each feature, with the prediction's marks.
+    """Draw the share of the norm of each feature, with the prediction's marks.
 
     Ticks are the range among maximum-margin networks, diamonds the share at the penalty.
 
@@ -108,7 +108,7 @@ def moving_shares_figure(
     task
         Task whose features are shown.
     prediction
-        Prediction that the marks are taken from.
+        Prediction that the marks show.
     share
         Measured share of each feature, in [0, 1]; all zero without it.
     """

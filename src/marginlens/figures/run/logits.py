@@ -1,4 +1,4 @@
-"""Logits against characters: how far a class is from the answer, and what its logit is."""
+"""Logits by displacement from the right answer, with their characters."""
 
 from __future__ import annotations
 
@@ -24,17 +24,23 @@ CURVE_POINTS = 400
 
 
 def logits_figure(run: Run) -> go.Figure | None:
-    """Draw the mean logit of each displacement, with its deviation, and the characters it is made of.
+    """Draw the mean logit of each displacement, with deviations and characters.
 
-    Points are centred logits averaged over all rows and classes with a b c^-1 = g; their bars are one
-    standard deviation. On a cyclic group g stands at its place among the generator's powers, around the
-    right answer at 0, and each key feature's part is a cosine; on another group elements are sorted by
-    conjugacy class, the right answer first, and the part is its character, constant on classes. The
-    thick line is the sum of all features' parts.
+    Points are centred logits averaged over all rows and classes with a b c^-1 = g; their bars are
+    one standard deviation. On a cyclic group g has its position among the generator's powers,
+    around the right answer at 0, and each key feature's part is a cosine; on another group elements
+    are sorted by conjugacy class, the right answer first, and the part is its character, constant
+    on classes. The thick line is the sum of all features' parts.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
 
     Returns
     -------
-    The figure, or None where the task is no group's table.
+    Figure or None
+        Figure, or ``None`` if the task is not a group's table.
     """
     found, task = run.displacement, run.task
     if found is None:
@@ -93,7 +99,7 @@ def logits_figure(run: Run) -> go.Figure | None:
 
 
 def _axis(task: Task) -> tuple[np.ndarray, Int[np.ndarray, " element"], int]:
-    """Where elements stand, in which order they are, and how many points of a curve each has."""
+    """Return the elements' positions and order, and the number of points of a curve."""
     group = task.group
     assert group is not None
     order = element_order(group)
@@ -107,7 +113,7 @@ def _axis(task: Task) -> tuple[np.ndarray, Int[np.ndarray, " element"], int]:
 def _curve(
     values: Float[np.ndarray, " element"], places: np.ndarray, order: np.ndarray, factor: int
 ) -> dict[str, Any]:
-    """A part along the axis: between the elements of a cyclic group by its own cosine."""
+    """Return a part along the axis, interpolated on a cyclic group by its own cosine."""
     y = values[order]
     if factor > 1:
         y = band_limited(y, factor)[:-factor]
@@ -145,7 +151,7 @@ def _label(figure: go.Figure, task: Task, order: np.ndarray) -> None:
 
 
 def logits_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     group = run.task.group
     if group is not None and group.generator is not None:
         return (

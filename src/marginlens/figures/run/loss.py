@@ -1,4 +1,4 @@
-"""Loss and accuracy over training."""
+"""Figure of the objective and the accuracy against training step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOSSES = {
 
 
 def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
-    """Draw what is minimised (top, logarithmic) and accuracy (bottom) against training step.
+    """Draw the objective (top, logarithmic) and accuracy (bottom) against training step.
 
     The dotted line is the loss predicted at the run's penalty, where the theory gives it. Where the
     margin itself was trained, the smoothed least margin is drawn, on a linear axis, with gamma*.
@@ -35,9 +35,9 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
     Parameters
     ----------
     run
-        A run.
+        Finished run to draw.
     log_steps
-        Whether steps are on a logarithmic axis, which leaves out step 0.
+        Whether steps are on a logarithmic axis, which omits step 0.
     """
     steps = np.asarray(run.history["step"])
     shown = steps > 0 if log_steps else np.ones(len(steps), dtype=bool)
@@ -86,7 +86,7 @@ def loss_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
 
 
 def _soft_margin(run: Run, figure: go.Figure) -> go.Figure:
-    """Turn minus the smoothed least margin, which is minimised, into the margin that is raised."""
+    """Turn the minimised negative smoothed margin into the margin itself."""
     curve: Any = figure.data[0]
     curve.y, curve.name = -np.asarray(curve.y, dtype=float), "smoothed least margin"
     curve.hovertemplate = "step %{x}<br>smoothed least margin %{y:.5g}<extra></extra>"
@@ -108,7 +108,7 @@ def _soft_margin(run: Run, figure: go.Figure) -> go.Figure:
 
 
 def loss_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     rows = "the whole table of inputs"
     if run.recipe.online and not run.task.is_listed:
         rows = "a sample of the inputs, drawn once"

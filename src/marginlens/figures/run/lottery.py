@@ -1,4 +1,4 @@
-"""Initial magnitude against misalignment: which frequency of each neuron wins the lottery."""
+"""Figure of the lottery of frequencies."""
 
 from __future__ import annotations
 
@@ -24,14 +24,20 @@ MOST_POINTS = 4000
 
 
 def lottery_figure(run: Run) -> go.Figure | None:
-    """Draw the lottery of a run's first member; None where there is none (:attr:`Run.lottery`)."""
+    """Draw the lottery of a run's first member, or return ``None`` (:attr:`Run.lottery`).
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
+    """
     if run.lottery is None or not run.lottery.live:
         return None
     return lottery_chart(run.lottery)
 
 
 def lottery_chart(lottery: Lottery) -> go.Figure:
-    """Draw each neuron's tickets before training, and mark the frequency that it ended with.
+    """Draw each neuron's tickets before training, and mark its final frequency.
 
     Across: the misalignment |D|; up: the geometric mean of the three magnitudes, in units of what
     would grow, aligned and of three equal magnitudes, at the time of the neuron's first frequency.
@@ -40,7 +46,7 @@ def lottery_chart(lottery: Lottery) -> go.Figure:
     Parameters
     ----------
     lottery
-        With at least one live neuron.
+        Lottery with at least one live neuron.
     """
     tickets, features = lottery.tickets, len(lottery.frequencies)
     neurons = np.flatnonzero(lottery.final >= 0)[: max(1, MOST_POINTS // features)]
@@ -107,7 +113,7 @@ def lottery_chart(lottery: Lottery) -> go.Figure:
 
 
 def _front(lottery: Lottery) -> tuple[float, np.ndarray, np.ndarray]:
-    """Time of an aligned ticket of magnitude 1, the others' in units of it, and their misalignments."""
+    """Return time, relative magnitudes and misalignments of equally fast tickets."""
     angles = np.linspace(0, np.pi, 181)[:-1]
     ones = np.ones_like(angles)
     alone = ticket_time(ones, ones, ones, angles, order=lottery.order, tied=lottery.tied)
@@ -119,7 +125,7 @@ def _short(values: np.ndarray) -> np.ndarray:
 
 
 def lottery_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     lottery = run.lottery
     if lottery is None or not lottery.scores:
         return (
@@ -131,9 +137,10 @@ def lottery_caption(run: Run) -> tuple[str, str]:
     return (
         "Each neuron starts with a little of every frequency, and ends with one: it should be a point "
         "to the upper left, large and well aligned, near the dashed line, with its others below it.",
-        "The frequency predicted is the one that would be infinite first under gradient flow from small "
-        "weights, a closed form of the three magnitudes and the misalignment; it is right for "
-        f"{best.right} of {lottery.live} live neurons (95 % interval {best.low:.1%} to "
-        f"{best.high:.1%}). Shares right by rule: {words}; chance {lottery.chance:.1%}. It is "
-        "derived for x^2, gradient descent and small initial weights, and only measured elsewhere.",
+        "The frequency predicted is the one that would be infinite first under gradient flow "
+        "from small weights, a closed form of the three magnitudes and the misalignment; it "
+        f"is right for {best.right} of {lottery.live} live neurons (95 % interval "
+        f"{best.low:.1%} to {best.high:.1%}). Shares right by rule: {words}; chance "
+        f"{lottery.chance:.1%}. It is derived for x^2, gradient descent and small initial "
+        "weights, and only measured elsewhere.",
     )

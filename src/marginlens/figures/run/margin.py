@@ -1,4 +1,4 @@
-"""The path of the normalized margin to its maximum."""
+"""Figure of the normalized margin against training step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["margin_caption", "margin_figure"]
 DEEPEST = -0.35
 """How far below zero the axis may reach, in units of its top: early margins can be any negative."""
 INDISTINGUISHABLE = 0.998
-"""From this share of gamma* on, the value at the penalty is not drawn as a line of its own."""
+"Share of gamma* above which the value at the penalty has no separate line."
 
 
 def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
@@ -25,16 +25,18 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
 
     The normalized margin is min over inputs of (right logit - best wrong logit) divided by
     sum_i ||omega_i||^nu. The dashed line is gamma*; where no theorem gives it, the line is absent
-    and the title says so. The dotted line is the value predicted at the run's penalty, where the two
-    can be told apart. Where the margin itself was trained, the thin line is the least upper bound of
+    and the title says so. The dotted line is the value predicted at the run's penalty, where the
+    two
+    can be told apart. Where the margin itself was trained, the thin line is the least upper bound
+    of
     gamma* that the adversary has proved so far.
 
     Parameters
     ----------
     run
-        A run.
+        Finished run to draw.
     log_steps
-        Whether steps are on a logarithmic axis, which leaves out step 0.
+        Whether steps are on a logarithmic axis, which omits step 0.
     """
     prediction, history = run.prediction, run.history
     steps, margins = np.asarray(history["step"]), np.asarray(history["normalized_margin"])
@@ -95,7 +97,7 @@ def margin_figure(run: Run, *, log_steps: bool = True) -> go.Figure:
 
 
 def margin_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     known = run.prediction.margin is not None
     how = (
         "The normalized margin is the least lead of the right logit over the best wrong one, over "
@@ -114,7 +116,9 @@ def margin_caption(run: Run) -> tuple[str, str]:
         else "The curve should rise to the line, the largest margin that was found before training; "
         "that no network has a larger one is not proved."
         if known
-        else "No theorem gives the maximum in this setting, so the curve has nothing to be held "
-        "against; it should rise and level off.",
+        else (
+            "No theorem gives the maximum in this setting, so the curve has no reference; it "
+            "should rise and level off."
+        ),
         how,
     )

@@ -1,4 +1,4 @@
-"""Irreps as matrices, and neurons as matrices in the coordinates of their irreps."""
+"""Figures of irrep matrices, and of neurons in their coordinates."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def irreps_figure(group: FiniteGroup) -> go.Figure:
     """Draw the matrices of a group's irreps at one element of each conjugacy class.
 
     One row an irrep (the real one: of complex and quaternionic type the real form, twice as large),
-    one column a class; under each matrix stands its character (of the irrep and its conjugate). Of more
-    irreps or classes than can be read, the first are drawn, by degree and class, and the title says so.
+    one column per class; the character (of the irrep and its conjugate) is below each matrix. Of
+    too many irreps or classes, the first by degree and class are drawn, and the title says so.
 
     Parameters
     ----------
     group
-        With a Cayley table.
+        Finite group with a Cayley table.
     """
     whole = [i for i in group.irrep_classes if len(i.orthogonal[0]) <= GREATEST_SIZE]
     irreps = whole[:MOST_IRREPS]
@@ -104,7 +104,13 @@ def irreps_figure(group: FiniteGroup) -> go.Figure:
 
 
 def run_irreps(run: Run) -> go.Figure | None:
-    """Irreps of a run's group; None where it has none of degree 2 or more."""
+    """Draw the irreps of a run's group, or return ``None`` without one of degree 2 or more.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
+    """
     group = run.task.elements
     if group is None or group.is_abelian:
         return None
@@ -114,13 +120,21 @@ def run_irreps(run: Run) -> go.Figure | None:
 def matrices_figure(run: Run) -> go.Figure | None:
     """Draw trained neurons as matrices in the coordinates of their irrep.
 
-    One row a neuron, of the largest in irreps of degree 2 or more, each irrep in turn; one column for
-    u, v (or more inputs) and w: the matrix A with the neuron's weights tr(R(g)ᵀ A), and the share of its
+    One row a neuron, of the largest in irreps of degree 2 or more, each irrep in turn; one column
+    for
+    u, v (or more inputs) and w: the matrix A with the neuron's weights tr(R(g)ᵀ A), and the share
+    of its
     energy that is of rank one.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
 
     Returns
     -------
-    The figure, or None where the group is abelian, or no neuron has an irrep of degree 2 or more.
+    Figure or None
+        Figure, or ``None`` if the group is abelian or no neuron has an irrep of degree 2 or more.
     """
     task = run.task
     group = task.elements
@@ -181,7 +195,7 @@ def matrices_figure(run: Run) -> go.Figure | None:
 
 
 def _choose(run: Run, count: int = 4) -> list[tuple[int, IrrepClass]]:
-    """Large live neurons of irreps whose matrices can be read: one of each first, then the next."""
+    """Return large live neurons of readable irreps: one of each first, then the next."""
     measurement, features = run.measurement, run.task.features
     ranked: list[tuple[int, float, int, IrrepClass]] = []
     seen: dict[int, int] = {}
@@ -205,7 +219,7 @@ def _draw_matrix(
     reach: float,
     words: str,
 ) -> None:
-    """A matrix as squares, row 1 on top."""
+    """Draw a matrix as squares, row 1 on top."""
     size = len(matrix)
     figure.add_heatmap(
         z=matrix.astype(np.float32),
@@ -242,26 +256,26 @@ def _axis(columns: int, row: int, column: int) -> str:
 
 
 def _short(value: float) -> str:
-    """A character in two decimals, whole numbers without."""
+    """Format a character with two decimals, or as a whole number."""
     words = str(round(value)) if abs(value - round(value)) < 5e-3 else f"{value:.2f}"
     return words.replace("-", "−")
 
 
 def matrices_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     return (
         "In a network of maximum margin every neuron is of rank one: its matrices look like a column "
         "times a row, and v's row pattern continues u's column pattern.",
-        "A = d/n Σ f(g) R(g) of the neuron's weights f in its dominant irrep R, in a basis that has no "
-        "meaning of its own; blue is positive, amber negative.",
+        "A = d/n Σ f(g) R(g) of the neuron's weights f in its dominant irrep R, in an "
+        "arbitrary basis; blue is positive, amber negative.",
     )
 
 
 def irreps_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     return (
         "Each row is one way to write the group as matrices; a neuron's weights are sums of the entries "
         "of one of them.",
-        "The real irreps at the first element of each conjugacy class, in a basis that has no meaning "
-        "of its own, with its trace below; blue is positive, amber negative.",
+        "The real irreps at the first element of each conjugacy class, in an arbitrary basis, "
+        "with the trace below; blue is positive, amber negative.",
     )

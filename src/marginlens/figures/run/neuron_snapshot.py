@@ -1,4 +1,4 @@
-"""Neurons at one moment: weights and power spectra, of any network, trained or constructed."""
+"""Weights and power spectra of neurons at one step, of any network."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def moment_figure(
     reach: Float[np.ndarray, " neuron"] | None = None,
     dominant: Int[np.ndarray, " neuron"] | None = None,
 ) -> go.Figure:
-    """Draw the weights of some neurons in one slot, and the share of their energy in each feature.
+    """Draw some neurons' weights in one slot, and their energy in each feature.
 
     Parameters
     ----------
     task
-        With features.
+        Task with features of the neurons.
     weights
-        One slot's weights of the neurons to be drawn.
+        Weights of the drawn neurons in one slot, shape (element, neuron).
     neurons
-        What these neurons are called: their indices in the network.
+        Indices of these neurons in the network.
     what
-        The end of the title.
+        Last words of the title.
     reach
         Greatest magnitude of each neuron's axis; by default 1.12 times its own.
     dominant
-        The feature whose colour each neuron has; by default that of the most energy.
+        Feature that decides each neuron's colour; by default that of the most energy.
     """
     data = _drawn(task, weights)
     found = data.power[0].argmax(1) if dominant is None else dominant
@@ -84,7 +84,7 @@ def moment_figure(
 def moment_heights(
     task: Task, weights: Float[np.ndarray, "element neuron"]
 ) -> list[Float[np.ndarray, " point"]]:
-    """Heights of the traces of :func:`moment_figure`, in their order: all that another moment changes.
+    """Return the heights of the traces of :func:`moment_figure`, in their order.
 
     Examples
     --------

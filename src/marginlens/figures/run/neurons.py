@@ -1,4 +1,4 @@
-"""Chosen neurons' weights beside their power spectra, over training."""
+"""Figure of selected neurons: weights, spectra, and their development."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ MOST_SEPARATORS = 24
 
 
 def choose_neurons(measurement: Measurement, count: int = 4) -> list[int]:
-    """Choose live neurons worth looking at: large, each with another feature, spread over features.
+    """Choose large live neurons with different features, spread over the features.
 
-    Candidates are each feature's neuron of largest norm. If more than ``count`` of them have at least
+    Candidates are each feature's neuron of largest norm. If more than ``count`` of them have at
+    least
     half of the largest norm, ``count`` of those are taken at equal distances in the order of
     features; else the largest candidates, and after them the next largest neurons. The answer is
     sorted by feature.
@@ -47,9 +48,9 @@ def choose_neurons(measurement: Measurement, count: int = 4) -> list[int]:
     Parameters
     ----------
     measurement
-        A measured network.
+        Measurement of a network with neurons.
     count
-        How many; fewer are returned if fewer are live.
+        Number of neurons; fewer are returned if fewer are live.
     """
     norms, dominant = measurement.neuron_norms, measurement.dominant
     live = np.flatnonzero(measurement.live)
@@ -70,7 +71,7 @@ def choose_neurons(measurement: Measurement, count: int = 4) -> list[int]:
 def band_limited(
     values: Float[np.ndarray, "... point"], factor: int
 ) -> Float[np.ndarray, "... fine"]:
-    """Interpolate equally spaced values of one period by the trigonometric polynomial of least degree.
+    """Interpolate one period by the trigonometric polynomial of least degree.
 
     With c = FFT(values) / n, the curve is f(t) = sum_{|k| <= n/2} c_k exp(2 pi i k t / n), the
     highest frequency of an even n being shared by its two signs; f(j) = values[j].
@@ -78,15 +79,15 @@ def band_limited(
     Parameters
     ----------
     values
-        One period, at t = 0, 1, ..., n - 1.
+        Values of one period, at t = 0, 1, ..., n - 1.
     factor
-        Points of the curve to each value. The curve is closed: it also holds t = n, and has
+        Number of points of the curve per value. The curve is closed: it includes t = n, and has
         ``factor * n + 1`` points.
 
     Raises
     ------
     ValueError
-        If the factor is not positive.
+        The factor is not positive.
 
     Examples
     --------
@@ -105,10 +106,15 @@ def band_limited(
 
 
 def element_order(group: FiniteGroup) -> Int[np.ndarray, " element"]:
-    """Elements in the order of the figure's axis.
+    """Return the elements in the order of the figure's axis.
 
     A cyclic group's are the powers 1, g, g², ... of its generator, so that a feature is a cosine of
     the position; another group's are sorted by conjugacy class.
+
+    Parameters
+    ----------
+    group
+        Finite group with a Cayley table.
     """
     if group.generator is None:
         return np.argsort(group.class_of, kind="stable")
@@ -118,9 +124,16 @@ def element_order(group: FiniteGroup) -> Int[np.ndarray, " element"]:
 def spectra(
     task: Task, weights: Num[np.ndarray, "... element"]
 ) -> Float[np.ndarray, "... feature"]:
-    """Share of weight vectors' energy on each feature: centred for a table, whole for parity.
+    """Return the energy share of each feature: centred for a table, whole for parity.
 
     A zero vector has no spectrum: its shares are 0.
+
+    Parameters
+    ----------
+    task
+        Task with features of the weights.
+    weights
+        Weight vectors, shape (..., element).
     """
     vectors = np.asarray(weights, dtype=float)
     if task.elements is not None:
@@ -137,7 +150,7 @@ def neurons_figure(
     slot: str | None = None,
     most_frames: int = MOST_FRAMES,
 ) -> go.Figure | None:
-    """Weights of chosen neurons and their power spectra, with a slider over training steps.
+    """Draw selected neurons' weights and power spectra, with a slider over training steps.
 
     One row a neuron. Left, its weight on every element (or coordinate); for a cyclic group with the
     band-limited curve through the points. Right, the share of the centred weights' energy on each
@@ -146,23 +159,24 @@ def neurons_figure(
     Parameters
     ----------
     run
-        A run with snapshots.
+        Finished run with snapshots.
     chosen
-        Neurons; :func:`choose_neurons` of the final network by default.
+        Indices of neurons; :func:`choose_neurons` of the final network by default.
     slot
-        Which weights: a slot of the task (by default the first), or ``"w"`` (the output weights of a
-        table).
+        Slot of the weights (by default the first), or ``"w"`` (the output weights of a table).
     most_frames
-        Of more snapshots so many are shown, the first and the last among them.
+        Greatest number of frames; of more snapshots some are shown, the first and the last among
+        them.
 
     Returns
     -------
-    The figure, or None if no neuron is live or the run kept no snapshots.
+    Figure or None
+        Figure, or ``None`` if every neuron is dead or the run kept no snapshots.
 
     Raises
     ------
     ValueError
-        If the slot's weights are not a function of the elements.
+        The slot's weights are not a function of the elements.
     """
     task = run.task
     allowed = (*task.slots, "w") if task.kind == "table" else task.slots
@@ -218,7 +232,7 @@ def neurons_figure(
 
 
 class DrawnNeurons:
-    """What the rows show: weights in axis order and spectra, one entry a frame and neuron."""
+    """Data of the rows: weights in axis order and spectra, by frame and neuron."""
 
     def __init__(
         self,
@@ -235,7 +249,7 @@ class DrawnNeurons:
         self.curve = band_limited(weights.astype(float), self.factor).astype(np.float32)
 
     def traces(self, row: int, feature: int) -> list[tuple[int, Any]]:
-        """Traces of a row at the last step, with their columns, in the order of `updates`."""
+        """Return the traces of a row at the last step, with columns, in the order of `updates`."""
         task, total = self.task, len(self.task.features)
         color = style.feature_color(feature, total)
         colors = [style.feature_color(index, total) for index in range(total)]
@@ -359,7 +373,7 @@ class DrawnNeurons:
 
 
 def round_below(value: float) -> float:
-    """Largest of 1, 2, 5 times a power of ten that is not above a positive value."""
+    """Return the largest of 1, 2, 5 times a power of ten below a positive value."""
     power = 10.0 ** np.floor(np.log10(value))
     return float(max(digit * power for digit in (1, 2, 5) if digit * power <= value))
 
@@ -370,7 +384,7 @@ def _frame_indices(snapshots: int, most: int) -> Int[np.ndarray, " frame"]:
 
 
 def label_row(figure: go.Figure, row: int, neuron: int, feature: str) -> None:
-    """Say which neuron a row shows, and what its bars are."""
+    """Label the neuron of a row, and its bars."""
     axis = "" if row == 0 else str(2 * row + 1)
     label = f"<b>neuron {neuron}</b>" + (f" · {style.plain(feature)}" if feature else "")
     texts = [(axis, label)]
@@ -433,7 +447,7 @@ def _add_player(figure: go.Figure, steps: list[int]) -> None:
 
 
 def neurons_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     task = run.task
     if task.subset is not None:
         return (

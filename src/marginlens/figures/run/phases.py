@@ -1,4 +1,4 @@
-"""Whether the phases of a neuron's cosines add up."""
+"""Figure of the sum of input phases against output phases."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ TURN = 2 * np.pi
 
 
 def phases_figure(run: Run) -> go.Figure | None:
-    """Draw the inputs' phases, added, against the output's for every live neuron.
+    """Draw the sum of the inputs' phases against the output's for every live neuron.
 
     Angles are modulo 2 pi: theta_w is taken in [0, 2 pi), and theta_u + theta_v at its value
     nearest to theta_w, so that a point's height over the line is its error.
 
+    Parameters
+    ----------
+    run
+        Finished run to draw.
+
     Returns
     -------
-    The figure, or None where neurons have no phases (the task is not cyclic).
+    Figure or None
+        Figure, or ``None`` if the task is not cyclic.
     """
     measurement, task = run.measurement, run.task
     if measurement.phases is None:
@@ -108,7 +114,7 @@ def _scale(run: Run) -> dict:
 
 
 def phases_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     features = run.task.features
     return (
         "Points on the dashed line are neurons whose input phases add up to the output's; in a "

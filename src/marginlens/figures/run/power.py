@@ -1,4 +1,4 @@
-"""How concentrated neurons' spectra are, before and after training."""
+"""Histograms of the concentration of neurons' spectra, before and after training."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ BINS = 50
 
 
 def power_figure(run: Run) -> go.Figure:
-    """Draw histograms of neurons' maximum normalized power at the start and at the end of training.
+    """Draw histograms of neurons' maximum normalized power at start and end of training.
 
     A neuron's maximum normalized power is the largest share of its weights' energy on one feature:
     1 for a neuron that uses a single feature, 1/k for one that uses the k coordinates of a parity
-    equally. Dead neurons have none and are left out.
+    equally. Dead neurons are left out.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
     """
     figure = go.Figure()
     edges = np.linspace(0, 1, BINS + 1)
@@ -52,7 +57,7 @@ def power_figure(run: Run) -> go.Figure:
 
 
 def power_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     subset = run.task.subset
     if subset is not None:
         return (

@@ -1,4 +1,4 @@
-"""How many neurons and how much norm each feature has, against the prediction."""
+"""Figure of the neurons and the norm on each feature, with the prediction."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ __all__ = ["shares_caption", "shares_figure"]
 
 
 def shares_figure(run: Run) -> go.Figure:
-    """Draw the neurons (top) and share of the norm (bottom) of each feature, with the prediction.
+    """Draw neurons and norm share of each feature, with the prediction.
 
-    Bars are measured. Ticks are the range from the least to the greatest share that a maximum-margin
-    network gives the feature; diamonds the share predicted at the run's penalty. Where the theory is
+    Bars are measured. Ticks are the range from the least to the greatest share that a
+    maximum-margin
+    network gives the feature; diamonds the share predicted at the run's penalty. Where the theory
+    is
     silent, the marks are absent.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
     """
     task, measurement, prediction = run.task, run.measurement, run.prediction
     total = len(task.features)
@@ -103,10 +110,10 @@ def shares_figure(run: Run) -> go.Figure:
 
 
 def shares_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     prediction = run.prediction
     if any(feature.least_share is None for feature in prediction.features):
-        look_for = "No theorem gives the shares in this setting; the bars show what was found."
+        look_for = "No theorem gives the shares in this setting; the bars are measured values only."
     elif prediction.at_penalty is not None:
         look_for = (
             "Bars should end at the diamonds, the shares predicted for this penalty, and near the "

@@ -1,4 +1,4 @@
-"""The predicted waveform of a neuron, with trained neurons laid over it."""
+"""Figure of the predicted waveform with the trained neurons fitted to it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,24 @@ _SLOTS = ("u", "v", "w")
 
 
 def waveform_figure(run: Run) -> go.Figure | None:
-    """Draw the best neuron that was predicted, and a run's live neurons moved on to it.
+    """Draw the predicted best neuron, and a run's live neurons fitted to it.
 
-    Each trained neuron is brought to frequency 1, its u and v to the phase of the prediction, and all of
-    it to the prediction's size by one factor. The dashed line is the cosine that fits the prediction
-    best. At most 60 neurons are drawn, evenly spaced by the share of their variance that is explained.
+    Each trained neuron is brought to frequency 1, its u and v to the phase of the prediction, and
+    all of
+    it to the prediction's size by one factor. The dashed line is the cosine that fits the
+    prediction
+    best. At most 60 neurons are drawn, evenly spaced by the share of their variance that is
+    explained.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
 
     Returns
     -------
-    The figure, or None where no waveform is predicted or no neuron is live.
+    Figure or None
+        Figure, or ``None`` without a predicted waveform or a live neuron.
     """
     neuron = run.prediction.waveform
     if neuron is None or not np.asarray(run.measurement.live).any():
@@ -92,7 +101,7 @@ def waveform_figure(run: Run) -> go.Figure | None:
 
 
 def waveform_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     neuron = run.prediction.waveform
     if neuron is None:
         return "No waveform is predicted in this setting.", ""
@@ -114,7 +123,7 @@ def _trained(
     shown: np.ndarray,
     fit: WaveformFit,
 ) -> None:
-    """All trained neurons of one panel as a single trace, with gaps between them."""
+    """Return all trained neurons of one panel as a single trace with gaps."""
     count = len(shown)
     gap = np.full((count, 1), np.nan)
     about = [

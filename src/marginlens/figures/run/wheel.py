@@ -1,4 +1,4 @@
-"""Phases of neurons on the circle, one ring a frequency."""
+"""Figure of the phases of neurons on a ring for each frequency."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ INNER = 0.3
 def wheel_figure(run: Run) -> go.Figure | None:
     """Draw every live neuron's phases on the ring of its frequency.
 
-    A dot stands at the output's phase theta_w, an open circle at the inputs' phases, added; where the
-    circle surrounds the dot the phases add up, and a line joins the two where it does not. Of more
-    frequencies than rings, equally spaced ones are drawn, and the title says how many.
+    A dot marks the output's phase theta_w, an open circle the sum of the inputs' phases; the circle
+    surrounds the dot if the phases add up, otherwise a line joins the two. Of more frequencies than
+    rings, equally spaced ones are drawn, and the title says how many.
+
+    Parameters
+    ----------
+    run
+        Finished run to draw.
 
     Returns
     -------
-    The figure, or None where neurons have no phases (the task is not cyclic).
+    Figure or None
+        Figure, or ``None`` if the task is not cyclic.
     """
     measurement, task = run.measurement, run.task
     if measurement.phases is None:
@@ -119,11 +125,12 @@ def wheel_figure(run: Run) -> go.Figure | None:
 
 
 def wheel_caption(run: Run) -> tuple[str, str]:
-    """What to look for, and how it is computed."""
+    """Return the caption: the pattern to look for, and the method."""
     return (
-        "In a network of maximum margin every dot lies in the middle of a circle: the phases add up. "
-        "The dots of a frequency lie all around its ring, so that what they say of the inputs apart "
-        "from the answer cancels.",
-        "Inner rings are lower frequencies; angles are the phases θ of the cosines that fit a live "
-        f"neuron's weights at its dominant frequency ({len(run.task.features)} there are), modulo 2π.",
+        "In a network of maximum margin every dot lies in the middle of a circle: the phases "
+        "add up. The dots of a frequency lie all around its ring, so that terms in the inputs "
+        "other than the answer cancel.",
+        "Inner rings are lower frequencies; angles are the phases θ of the cosines that fit a "
+        f"live neuron's weights at its dominant frequency (of {len(run.task.features)}), "
+        "modulo 2π.",
     )

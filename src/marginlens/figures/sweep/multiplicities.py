@@ -1,4 +1,4 @@
-"""How many neurons each feature has, against what was predicted of them."""
+"""Figure of the neurons on each feature over seeds, with predicted shares."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Multiplicities:
     Attributes
     ----------
     task
-        Its name.
+        Name of the task.
     features
-        Their names.
+        Names of the task's features.
     mean, low, high
         Measured share of each feature, with its interval; the bounds are nan for a single seed.
     predictions
-        By name: the shares that a rule gives; nan where it is silent.
+        Shares by the name of a rule; NaN where a rule gives no value.
     what
-        What they are shares of: "neurons" is all of them, "pure neurons" those pure for a feature.
+        Population of the shares: "neurons" are all, "pure neurons" those pure for a feature.
 
     Raises
     ------
     ValueError
-        If there are not as many shares as features.
+        The numbers of shares and features differ.
     """
 
     task: str
@@ -73,16 +73,16 @@ class Multiplicities:
         *,
         confidence: float = 0.95,
     ) -> Multiplicities:
-        """Means over seeds with Student's intervals.
+        """Return means over seeds with Student's intervals.
 
         Parameters
         ----------
         task, features, predictions
-            As above.
+            Name, features and predicted shares, as above.
         multiplicity
             For each seed, the share of all its neurons that are pure for each feature.
         confidence
-            Of the intervals.
+            Confidence level of the intervals.
 
         Examples
         --------
@@ -96,26 +96,27 @@ class Multiplicities:
 
 
 def multiplicities_figure(records: Sequence[Multiplicities], title: str) -> go.Figure:
-    """Draw measured shares as bars with their intervals, and each rule's as marks; a panel a task.
+    """Draw measured shares as bars with intervals, and rules as marks; one panel per task.
 
     The interval stands left of a bar's middle, the marks right of it, so that none hides another. A
-    last bar, *no feature*, is what is left where the means do not add up to 1: neurons that are dead or
+    last bar, *no feature*, is what is left where the means do not add up to 1: neurons that are
+    dead or
     pure for none.
 
     Parameters
     ----------
     records
-        A task each.
+        Record of each task.
     title
-        Shown as it is.
+        Title of the figure, shown unchanged.
 
     Raises
     ------
     ValueError
-        If there is no record.
+        The records are empty.
     """
     if not records:
-        raise ValueError("there are no multiplicities to draw; give at least one record")
+        raise ValueError("expected at least one record of multiplicities to draw")
     down = len(records)
     whole = _PANEL * down + _GAP * (down - 1)
     figure = make_subplots(
@@ -175,7 +176,7 @@ def _rest(record: Multiplicities) -> float:
 
 
 def _bars(figure: go.Figure, record: Multiplicities, ticks: list[str], row: int) -> None:
-    """Means over seeds, and the rest of the neurons, with the intervals that there are."""
+    """Return means over seeds and the rest of the neurons, with intervals."""
     total = len(record.features)
     left = len(ticks) > total
     mean = [*record.mean.tolist(), *([_rest(record)] if left else [])]

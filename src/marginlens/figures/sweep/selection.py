@@ -1,4 +1,4 @@
-"""What the figures of selection laws share: names of key sets, their colours, titles that fit."""
+"""Labels, colours and headings of the figures of selection laws."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SMALL = 56  # the same, of the smaller line below it
 
 
 def set_label(features: Sequence[int], names: Sequence[str]) -> str:
-    """Name a key set on an axis or in a legend, safe to show.
+    """Return the label of a key set for an axis or a legend, escaped.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def set_label(features: Sequence[int], names: Sequence[str]) -> str:
 
 
 def percent(share: float) -> str:
-    r"""Write a share as people read it, and an unknown one as a dash.
+    r"""Format a share for readers; a dash if unknown.
 
     Examples
     --------
@@ -69,18 +69,18 @@ def percent(share: float) -> str:
 def headed(
     figure: go.Figure, title: str, note: str, *, height: int, legend: int = 0, below: int = 52
 ) -> go.Figure:
-    """Give a figure a title and a note below it, both broken to fit a column of 380 pixels.
+    """Add a title above and a note below a figure, in columns of 380 pixels.
 
     Parameters
     ----------
     figure
-        What to head.
+        Figure that receives the heading.
     title
-        Anything a person wrote: it is shown as it is.
+        Title of any characters, shown unchanged.
     note
-        How to read it, in the words of the figure's function.
+        Reading instructions of the figure.
     height
-        Of the plot with the space below it, in pixels; the heading is added to it.
+        Height of the plot with the space below it, in pixels; the heading is added to it.
     legend
         Height of a legend between the heading and the plot, in pixels.
     below
@@ -108,7 +108,7 @@ def headed(
 
 
 def legend_label(text: str) -> str:
-    """A label of a legend, shown as it is, in lines that fit a column of 380 pixels.
+    """Return a legend label, escaped, in lines that fit 380 pixels.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def legend_label(text: str) -> str:
 
 
 def legend_below(figure: go.Figure, labels: Sequence[str]) -> int:
-    """Put the legend under the plot; returns the height it needs in a column of 380 pixels."""
+    """Place the legend below the plot; return its height in a column of 380 pixels."""
     used, tallest, lines = _WIDTH, 0, 0
     for label in labels:
         parts = label.split("<br>")

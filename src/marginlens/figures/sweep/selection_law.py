@@ -1,4 +1,4 @@
-"""A selection law: how often each set of features is key, and how often each feature."""
+"""Figure of one selection law: probabilities of key sets and features."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _FAINT = "rgba(138,147,163,0.22)"  # a feature that is not in the set; seen on w
 
 
 def law_figure(law: SelectionLaw, title: str, *, most: int = 20) -> go.Figure:
-    """Draw the probability of each key set (top), its features (dots), and of each feature (left).
+    """Draw the probability of each key set (top), its features, and of each feature (left).
 
-    An UpSet plot (Lex et al. 2014): a column is a key set, the most frequent first, its dots are its
-    features. A column without dots is the empty set. Intervals of sets hold simultaneously, those of
-    features one at a time. Sets beyond ``most`` are only counted, in a last column; features
-    that are in none of the sets shown have no row.
+    It is an UpSet plot (Lex et al. 2014): a column is a key set, the most frequent first, its dots
+    are its features. A column without dots is the empty set. Intervals of sets hold simultaneously,
+    those of features one at a time. Sets beyond ``most`` are only counted, in a last column;
+    features that are in none of the sets shown have no row.
 
     Parameters
     ----------
     law
-        The law of one configuration.
+        Selection law of one configuration.
     title
-        Which one: shown as it is.
+        Name of the configuration, shown unchanged.
     most
-        Key sets to show on their own.
+        Greatest number of key sets with separate columns.
 
     Raises
     ------
     ValueError
-        If ``most`` is less than 1.
+        The number ``most`` is less than 1.
     """
     if most < 1:
         raise ValueError(f"most must be at least 1, got {most}; 20 fit")
@@ -169,7 +169,7 @@ def _sets(figure: go.Figure, law: SelectionLaw, shown: Any, rest: Any) -> None:
 
 
 def _matrix(figure: go.Figure, law: SelectionLaw, shown: Any, row_of: dict[int, int]) -> None:
-    """Dots of features in sets: faint where a feature is absent, joined where they are together."""
+    """Draw features of sets as dots: faint where absent, joined where together."""
     absent = [(i, row) for i in range(len(shown)) for row in row_of.values()]
     figure.add_scatter(
         x=[x for x, _ in absent],

@@ -1,4 +1,4 @@
-"""How a selection law moves with two settings, such as width and weight decay."""
+"""Figure of selection laws over two settings, such as width and weight decay."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ def laws_by_setting_figure(
     *,
     most: int = 6,
 ) -> go.Figure:
-    """Draw the probability of each key set against one setting, in a panel for each value of another.
+    """Draw each key set's probability against one setting, in a panel per other value.
 
-    The values stand at equal distances, in their order, so that a decay of 0 has a place beside powers
-    of ten. Intervals hold for all sets of a law at once; a set that never occurred at a setting has
-    one too, those pooled as *others* have none. A set of one feature has that feature's colour. Points
-    of different sets are moved aside so that their intervals can be told apart.
+    The values stand at equal distances, in their order, so that a decay of 0 has a place beside
+    powers of ten. Intervals hold for all sets of a law at once; a set that never occurred at a
+    setting has one too, but the pooled *others* do not. A set of one feature has that feature's
+    colour. Points of different sets are moved aside so that their intervals can be told apart.
 
     Parameters
     ----------
     laws
-        By (value of ``panels``, value of ``axis``), all of one task: `{(2, 1e-4): law, ...}`.
+        Laws by (value of ``panels``, value of ``axis``), all of one task: `{(2, 1e-4): law, ...}`.
     panels, axis
         Names of the two settings.
     title
-        What else they have in common: shown as it is.
+        Common properties of the laws, shown unchanged.
     most
-        Key sets to show on their own, the most frequent over all laws; the rest are pooled.
+        Greatest number of separate key sets, the most frequent over all laws; the rest are pooled.
 
     Raises
     ------
     ValueError
-        If there is no law, the laws' features differ, or ``most`` is less than 1.
+        The laws are empty, their features differ, or ``most`` is less than 1.
     """
     names = _checked(laws, most)
     shown, rest = _sets(laws.values(), most)
@@ -140,7 +140,7 @@ def laws_by_setting_figure(
 def _checked(laws: Mapping[tuple[Any, Any], SelectionLaw], most: int) -> tuple[str, ...]:
     """Names of the features, of which all laws have the same."""
     if not laws:
-        raise ValueError("there is no law to draw; choose other members")
+        raise ValueError("expected at least one selection law to draw; choose other members")
     if most < 1:
         raise ValueError(f"most must be at least 1, got {most}; 6 fit")
     first, *others = laws.values()
@@ -152,7 +152,7 @@ def _checked(laws: Mapping[tuple[Any, Any], SelectionLaw], most: int) -> tuple[s
 def _sets(
     laws: Iterable[SelectionLaw], most: int
 ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """The key sets of greatest mean probability, small ones first, and those beyond ``most``."""
+    """Return the key sets of greatest mean probability, small ones first, and the rest."""
     weight: defaultdict[tuple[int, ...], float] = defaultdict(float)
     for law in laws:
         for one in law.sets:
@@ -164,7 +164,7 @@ def _sets(
 def _point(
     law: SelectionLaw, line: tuple[int, ...] | None, shown: list[tuple[int, ...]]
 ) -> tuple[int, float, float, float]:
-    """Count, probability and interval of a key set, or the pooled count of those not shown."""
+    """Return count, probability and interval of a key set, or the pooled count of the rest."""
     if line is None:
         count = sum(one.count for one in law.sets if one.features not in shown)
         return count, count / law.runs, math.nan, math.nan
@@ -175,7 +175,7 @@ def _point(
 
 
 def _looks(lines: list[tuple[int, ...] | None], total: int) -> list[dict[str, Any]]:
-    """Colour, dash and symbol of each line: a single feature's own colour, grey for none."""
+    """Return colour, dash and symbol of each line: a single feature's colour, else grey."""
     own: dict[tuple[int, ...], str] = {
         one: style.feature_color(one[0], total) for one in lines if one and len(one) == 1
     }
@@ -194,7 +194,7 @@ def _looks(lines: list[tuple[int, ...] | None], total: int) -> list[dict[str, An
 
 
 def _in_order(values: Iterable[Any]) -> list[Any]:
-    """What is missing, then numbers by size, then words by letter."""
+    """Sort missing values first, then numbers by size, then words by letter."""
 
     def place(value: Any) -> tuple[int, Any]:
         if value is None:

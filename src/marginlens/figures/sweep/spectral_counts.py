@@ -1,4 +1,4 @@
-"""How many frequencies a network uses, against the order of the cyclic group."""
+"""Figure of the number of frequencies against the order of the cyclic group."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["SpectralCounts", "spectral_counts_figure"]
 
 @dataclass(frozen=True, eq=False)
 class SpectralCounts:
-    """Numbers of frequencies of trained networks.
+    """Numbers of frequencies of trained networks, by order of the group.
 
     Attributes
     ----------
     order
-        p of each.
+        Order p of each group.
     counts
-        By p: the number of every seed.
+        Number of frequencies of every seed, for each order.
     what
-        Which number it is, in words: "key frequencies".
+        Name of the number, such as "key frequencies".
     fit
-        (a, b, standard error of b) of a fitted a + b ln p; None where none was fitted.
+        Coefficients a and b and the standard error of b of a fitted a + b ln p, or ``None``.
 
     Raises
     ------
     ValueError
-        If there are not as many arrays of counts as orders, an order is below 2, or has no seed.
+        The numbers of arrays and orders differ, an order is below 2, or an order has no seed.
     """
 
     order: tuple[int, ...]
@@ -57,7 +57,7 @@ class SpectralCounts:
 
     @property
     def formula(self) -> str | None:
-        """The fitted line, as people read it.
+        """Formula of the fitted line for readers.
 
         Examples
         --------
@@ -73,29 +73,31 @@ class SpectralCounts:
 def spectral_counts_figure(
     record: SpectralCounts | Sequence[SpectralCounts], title: str, *, confidence: float = 0.95
 ) -> go.Figure:
-    """Draw the number of frequencies against p: every seed, means with intervals, and the fit.
+    """Draw the number of frequencies against p: every seed, means with intervals, the fit.
 
-    The axis of p is logarithmic. Seeds are moved aside, always in the same way, so that equal counts
-    do not hide each other; several records stand side by side. A line is drawn only where a record has
+    The axis of p is logarithmic. Seeds are moved aside, always in the same way, so that equal
+    counts
+    do not hide each other; several records stand side by side. A line is drawn only where a record
+    has
     a fit, with its formula.
 
     Parameters
     ----------
     record
-        What was counted, or several such counts, the key frequencies and the spectral count.
+        Counts to draw: one record, or several such as key frequencies and spectral count.
     title
-        Shown as it is.
+        Title of the figure, shown unchanged.
     confidence
-        Of the intervals of the means (Student's).
+        Confidence level of the means' intervals (Student's).
 
     Raises
     ------
     ValueError
-        If there are no counts.
+        The counts are empty.
     """
     series = [record] if isinstance(record, SpectralCounts) else list(record)
     if not any(one.order for one in series):
-        raise ValueError("there are no counts to draw; give at least one order p")
+        raise ValueError("expected counts of at least one order p to draw")
     orders = sorted({order for one in series for order in one.order})
     gaps = np.diff(np.log(orders))
     room = 0.7 * float(gaps.min()) if len(gaps) else 0.2

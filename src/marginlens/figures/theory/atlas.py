@@ -1,4 +1,4 @@
-"""The atlas as one figure: the maximum margin of every group."""
+"""Figure of the maximum margins of all groups in an atlas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KINDS: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], bool]], ...] = 
 
 
 def margin_times_power(row: Mapping[str, Any]) -> float:
-    """Maximum margin times n^(3/2): what is left of it when the order's own decrease is taken out.
+    """Return the maximum margin times n^(3/2), which removes the order's own decrease.
 
     The margin's linear program has the factor 2 / (3 √3 n^(3/2)) in front, so that this is
     2 / (3 √3) times the value of a game over classes and irreps.
@@ -30,7 +30,7 @@ def margin_times_power(row: Mapping[str, Any]) -> float:
     Parameters
     ----------
     row
-        Of an atlas, with ``margin`` and ``order``.
+        Row of an atlas, with ``margin`` and ``order``.
 
     Examples
     --------
@@ -45,21 +45,22 @@ def atlas_figure(
 ) -> go.Figure:
     """Draw the scaled maximum margin of every group against its order.
 
-    Up goes γ* n^(3/2); across the order, a little apart for groups of the same order. Colours and shapes
-    say whether an irrep cannot be used, the hypotheses of Theorem 9 (Morwani et al. 2024) hold, all
-    irreps must be used, or shares are not unique; a diamond grows with the number of irreps that cannot.
+    The vertical axis is γ* n^(3/2), the horizontal one the order, with groups of one order slightly
+    apart. Colours and shapes show whether an irrep cannot be used, the hypotheses of Theorem 9
+    (Morwani et al. 2024) hold, all irreps must be used, or shares are not unique; a diamond grows
+    with the number of irreps that cannot.
 
     Parameters
     ----------
     rows
         Rows of an atlas (:func:`marginlens.atlas.read_atlas`, ``.to_pylist()``).
     links
-        Where each row's point leads, kept in its ``customdata``.
+        Link target of each row's point, kept in its ``customdata``.
 
     Raises
     ------
     ValueError
-        If there are none.
+        The rows are empty.
     """
     if not rows:
         raise ValueError("the atlas has no rows; build one with: marginlens atlas --max-order 31")
@@ -94,7 +95,7 @@ def atlas_figure(
         )
     figure.update_xaxes(title_text="order n of the group")
     figure.update_yaxes(title_text="maximum margin γ* · n<sup>3/2</sup>")
-    title = f"Maximum margins of {len(rows)} groups, and what their networks use"
+    title = f"Maximum margins of {len(rows)} groups, and the irreps that their networks use"
     style.styled(figure, title, height=520)
     return figure.update_layout(
         legend={"y": -0.16, "yanchor": "top", "itemsizing": "constant"}, margin={"t": 60, "b": 120}
@@ -102,7 +103,7 @@ def atlas_figure(
 
 
 def _apart(row: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> float:
-    """The order, moved by less than a half so that groups of one order lie side by side."""
+    """Return the order, moved by less than a half so that equal orders lie side by side."""
     return row["order"] + 0.7 * ((row["number"] - 0.5) / max(len(same), row["number"]) - 0.5)
 
 

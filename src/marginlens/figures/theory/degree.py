@@ -1,4 +1,4 @@
-"""The law of degree: Fourier features against memorizing, as the activation bends more sharply."""
+"""Figure of the degree law: Fourier features against memorizing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ __all__ = ["degree_law_figure"]
 
 
 def degree_law_figure(law: DegreeLaw) -> go.Figure:
-    """Draw what three neurons earn for |x|^q against q, and how pure the best one is.
+    """Draw the values of three neurons for |x|^q against q, and the best one's purity.
 
-    Top: value of the best neuron of one frequency and of the memorizing neuron, as shares of the best
-    neuron found. Bottom: share of the best neuron's energy on one frequency; a delta has 2 / (p - 1).
+    Top: value of the best neuron of one frequency and of the memorizing neuron, as shares of the
+    best
+    neuron found. Bottom: share of the best neuron's energy on one frequency; a delta has 2 / (p -
+    1).
+
+    Parameters
+    ----------
+    law
+        Degree law of one order.
     """
     p = law.order
     figure = make_subplots(

@@ -1,4 +1,4 @@
-"""Destructive interference: the averaged cosines of one, a few and all frequencies."""
+"""Figure of the clock's logits and their lead by the number of frequencies."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ __all__ = ["interference_figure"]
 
 
 def interference_figure(found: Interference) -> go.Figure:
-    """Draw the clock's logit against the answer (top) and its lead against the number of frequencies.
+    """Draw the clock's logit by answer (top) and its lead by number of frequencies.
 
     Top: (1/m) sum_k cos(2 pi k d / n) at d = c - (a + b), for best sets of one, a few and all
     frequencies: the right answer keeps 1 while wrong ones cancel. Bottom: 1 minus the largest wrong
     logit, for the best, the median and the worst set of each size.
+
+    Parameters
+    ----------
+    found
+        Lead of the right answer for each number of frequencies.
     """
     n = found.order
     figure = make_subplots(rows=2, cols=1, row_heights=[0.55, 0.45], vertical_spacing=0.16)

@@ -18,8 +18,14 @@ __all__ = ["memorizing_figure"]
 def memorizing_figure(found: MemorizingComparison) -> go.Figure:
     """Draw the memorizing network's margin as a share of the maximum, against the order.
 
-    Dots are networks, evaluated on every row; the line is sqrt(2 / (n - 1)), exact for cyclic groups
+    Dots are networks, evaluated on every row; the line is sqrt(2 / (n - 1)), exact for cyclic
+    groups
     of odd order.
+
+    Parameters
+    ----------
+    found
+        Margins of memorizing and maximum-margin networks.
     """
     figure = go.Figure()
     orders = np.geomspace(max(3, found.orders.min()), found.orders.max(), 200)

@@ -1,4 +1,4 @@
-"""The exact minimum against the strength of the penalty, with trained networks laid over it."""
+"""Figure of the exact minimum against the penalty strength, with trained networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")  # equal shares would hide each ot
 
 
 def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figure:
-    """Draw the minimum at every strength: share of the maximum margin, loss, norm, and shares.
+    """Draw the minimum at every strength: share of the maximum margin, loss, norm, shares.
 
     Lines are computed before any training; open circles are trained networks. The strength falls
     from left to right, from the collapse at lambda_c to the limit in which the network has the
@@ -32,7 +32,7 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
     Parameters
     ----------
     path
-        The minima.
+        Minima at each strength.
     runs
         Trained networks on the same task, at any strengths.
     """
@@ -88,7 +88,7 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
             yref="y domain",
             xanchor="left",
             xshift=4,
-            text="λ<sub>c</sub>: at this strength and above, nothing is learned",
+            text="λ<sub>c</sub>: at this strength and above, the minimum is zero",
         )
     figure.update_yaxes(range=[-0.03, 1.06], row=1, col=1)
     for row, values in ((2, path.loss), (3, path.norm[live])):

@@ -1,4 +1,4 @@
-"""Figures of the explorer's tour: the clock, frequencies that cancel, irreps, parity."""
+"""Figures of the guided tour."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _LABELLED = 24  # numbers round a dial that all have a label
 
 
 def dial_figure(order: int, frequency: int, first: int, second: int) -> go.Figure:
-    """Draw addition modulo n as turning hands: a number x is the angle 2 pi k x / n, clockwise.
+    """Draw addition modulo n as hands on a dial: x is the angle 2 pi k x / n, clockwise.
 
     Parameters
     ----------
     order, frequency
-        n and k.
+        Modulus n, and frequency k.
     first, second
-        What is added.
+        Summands a and b.
     """
     total = (first + second) % order
     ring = _place(np.arange(order), order, frequency)
@@ -91,14 +91,14 @@ def _place(numbers: np.ndarray, order: int, frequency: int) -> tuple[np.ndarray,
 
 
 def answer_figure(order: int, frequency: int, first: int, second: int) -> go.Figure:
-    """Draw cos(2 pi k (a + b - c) / n), what each answer c is given, with the right one marked.
+    """Draw cos(2 pi k (a + b - c) / n) of each answer c, with the right one marked.
 
     Parameters
     ----------
     order, frequency
-        n and k.
+        Modulus n, and frequency k.
     first, second
-        a and b.
+        Summands a and b.
     """
     total = (first + second) % order
     answers = np.arange(order)
@@ -120,14 +120,14 @@ def answer_figure(order: int, frequency: int, first: int, second: int) -> go.Fig
 
 
 def cancelling_figure(order: int, frequencies: Sequence[int]) -> go.Figure:
-    """Draw the cosines of some frequencies (faint), and their average, against c - (a + b).
+    """Draw cosines of some frequencies (faint) and their average against c - (a + b).
 
     Parameters
     ----------
     order
-        n.
+        Modulus n of the addition.
     frequencies
-        Which.
+        Frequencies k of the cosines.
     """
     half = order // 2
     differences = np.arange(-half, order - half)
@@ -173,9 +173,9 @@ def frequencies_figure(found: Interference, chosen: int) -> go.Figure:
     Parameters
     ----------
     found
-        Leads for each number of frequencies.
+        Lead of the right answer for each number of frequencies.
     chosen
-        The number that is marked.
+        Number of frequencies to mark.
     """
     share = found.best * (found.order - 1) / found.order
     figure = go.Figure(
@@ -205,9 +205,9 @@ def ranges_figure(prediction: Prediction, chosen: int) -> go.Figure:
     Parameters
     ----------
     prediction
-        With shares.
+        Prediction with the shares of features.
     chosen
-        Place of the feature that is marked.
+        Index of the feature to mark.
     """
     features = prediction.features
     low = np.array([feature.least_share or 0.0 for feature in features])
@@ -250,7 +250,7 @@ def signs_figure(weights: Float[np.ndarray, "coordinate neuron"]) -> go.Figure:
     Parameters
     ----------
     weights
-        Input weights.
+        Input weights of a parity network, shape (coordinate, neuron).
     """
     size = float(np.abs(weights).max()) or 1.0
     coordinates, neurons = weights.shape

@@ -1,4 +1,4 @@
-"""How much of the maximum margin networks of each width reach, and how they share out neurons."""
+"""Figure of the margin that networks of each width reach, and their neurons."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ __all__ = ["widths_figure"]
 
 
 def widths_figure(found: NarrowNetworks) -> go.Figure:
-    """Draw the share of gamma* reached at each width (top) and the neurons on each feature (bottom).
+    """Draw the share of gamma* at each width (top) and the neurons on each feature.
 
-    Dots are single networks, the line joins the best of each width, and the dashed line is the width
-    that suffices. Below, the neurons on each feature in the best network, the largest number first:
-    they come in whole numbers, which is why a network between two widths gains nothing.
+    Dots are single networks, the line joins the best of each width, and the dashed line is the
+    width that suffices. Below are the neurons on each feature in the best network, the largest
+    number first; since they are whole numbers, intermediate widths do not increase the margin.
+
+    Parameters
+    ----------
+    found
+        Best margins of networks at each width.
     """
     widths = found.widths
     figure = make_subplots(

@@ -253,7 +253,7 @@ def find_stages(
         Curves ``accuracy``, ``test_accuracy`` and ``test_cross_entropy`` of the history, shape
         (record,).
     threshold, hold
-        As for :func:`first_held`.
+        Accuracy threshold and number of records, as for :func:`first_held`.
     excluded, restricted
         Progress measures at the same steps, shape (record,), or ``None``; NaN where they were not
         computed.
@@ -314,7 +314,7 @@ def grokking(
     steps, history
         Steps and history of a :class:`marginlens.training.Training`, shape (record, member) each.
     threshold, hold
-        As for :func:`first_held`.
+        Accuracy threshold and number of records, as for :func:`first_held`.
 
     Raises
     ------

@@ -34,7 +34,7 @@ def grow_alone(network: MLP, task: Task, *, member: int = 0) -> Int[np.ndarray, 
     Parameters
     ----------
     network
-        MLP before training.
+        MLP with its weights before training.
     task
         Task of the product of two elements of a cyclic group.
     member

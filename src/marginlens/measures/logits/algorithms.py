@@ -93,7 +93,7 @@ def logit_table(network: Network, task: Task, *, member: int = 0) -> Logits:
     Parameters
     ----------
     network
-        Network or ensemble.
+        Network or ensemble of networks.
     task
         Group task with two factors.
     member

@@ -149,7 +149,7 @@ def gradient_symmetricity(
     network
         Ensemble of one network.
     task
-        Task over pairs.
+        Task over pairs of elements.
     triples
         Number of triples (a, b, c) up to which all are used.
     seed

@@ -20,7 +20,7 @@ def measure_parity(task: Task, weights: Mapping[str, np.ndarray]) -> dict[str, n
     Parameters
     ----------
     task
-        Sparse parity task.
+        Sparse parity task of the network.
     weights
         Weights by name, shape (coordinate or class, neuron).
     """
