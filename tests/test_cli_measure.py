@@ -69,7 +69,7 @@ def test_the_mechanism_of_a_run(files, call):
         (["no.pt"], "no.pt' (no such file or folder)"),
         (["no.pt", "--as", "pizza"], "no such file"),
         (["run", "--group", "C5"], "expect a network's file, got"),
-        (["logits.npz", "--group", "S4"], "have 6 elements, but S4 has 24"),
+        (["logits.npz", "--group", "S4"], "S4: expected a group of order 6"),
         (["mine.npz", "--attention", "2"], "attention"),
     ],
 )

@@ -482,14 +482,20 @@ def test_shared_parts_do_not_multiply():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"seed": 1' + "0" * 30 + "}", "cfg.json beside a.pt: seed is an integer of 31 digits"),
-        ('{"a": {"b": [0, -1' + "0" * 400 + "]}}", "a.b[1] is an integer of 401 digits"),
-        ('{"seed": ' + "1" * 5000 + "}", "seed is an integer of 5000 digits"),
-        ('{"seed": 9223372036854775808}', "seed is an integer of 19 digits"),
-        ("[" * 100_000, "cfg.json beside a.pt is no JSON file"),
-        ("[1]", "cfg.json beside a.pt is no JSON object"),
-        ("{'a': 1}", "cfg.json beside a.pt is no JSON file (Expecting property name"),
-        ("\xff\xfe", "cfg.json beside a.pt is no JSON file"),
+        (
+            '{"seed": 1' + "0" * 30 + "}",
+            "cfg.json beside a.pt: expected an integer of 64 bits for seed, got one of 31",
+        ),
+        (
+            '{"a": {"b": [0, -1' + "0" * 400 + "]}}",
+            "expected an integer of 64 bits for a.b[1], got one of 401 digits",
+        ),
+        ('{"seed": ' + "1" * 5000 + "}", "64 bits for seed, got one of 5000 digits"),
+        ('{"seed": 9223372036854775808}', "64 bits for seed, got one of 19 digits"),
+        ("[" * 100_000, "cfg.json beside a.pt: expected a JSON file"),
+        ("[1]", "cfg.json beside a.pt: expected a JSON object"),
+        ("{'a': 1}", "cfg.json beside a.pt: expected a JSON file (Expecting property name"),
+        ("\xff\xfe", "cfg.json beside a.pt: expected a JSON file"),
     ],
 )
 def test_settings_beside_a_file_are_refused_by_name_and_key(tmp_path, text, words):
@@ -607,8 +613,8 @@ TRIES = {
     "10_npz_messages/strings.npz": "logits is text",
     "10_npz_messages/t14_bf16.npz": "stored as bfloat16",
     "10_npz_messages/t23_lfs.safetensors": "git lfs pull",
-    "14_config_overflow/chu_bigseed/model.pt": "cfg.json beside model.pt: seed is an integer",
-    "14_config_overflow/chu_sum/model.pt": "summary_metrics.json beside model.pt: train_loss is",
+    "14_config_overflow/chu_bigseed/model.pt": "cfg.json beside model.pt: expected an integer of 64 bits for seed",
+    "14_config_overflow/chu_sum/model.pt": "summary_metrics.json beside model.pt: expected an integer of 64 bits for train_loss",
     "17_nan_run/parameters.safetensors": "u holds nan at [0, 0, 0]",
 }
 

@@ -44,7 +44,7 @@ def test_noise_names_no_activation(tmp_path):
     )
     path = tmp_path / "moved.pth"
     torch.save({"mlp.W_in": inside, "mlp.W_out": out, "mlp.basis": torch.eye(7)}, path)
-    with pytest.raises(ValueError, match=r"with relu, .* with x\^2; say it, .*--activation relu"):
+    with pytest.raises(ValueError, match=r"with relu, .* with x\^2; .*--activation relu"):
         read_network(path)
     found = read_network(path, activation="relu")
     assert found.warning.startswith("the network answers")

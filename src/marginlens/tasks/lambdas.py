@@ -103,14 +103,16 @@ def _body(text: str, shown: str) -> tuple[ast.expr, tuple[str, ...]]:
     try:
         tree = ast.parse(text.strip().rstrip(","), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise MarginLensError(f"expected a Python function, got {shown}; {_GOOD}") from None
+        raise MarginLensError(
+            f"the operation {shown}: expected a Python function; {_GOOD}"
+        ) from None
     if not isinstance(tree, ast.Lambda):
-        raise MarginLensError(f"expected a lambda, got {shown}; {_GOOD}")
+        raise MarginLensError(f"the operation {shown}: expected a lambda; {_GOOD}")
     given = tree.args
     others = given.posonlyargs or given.kwonlyargs or given.vararg or given.kwarg or given.defaults
     if others or len(given.args) not in (1, 2):
         raise MarginLensError(
-            f"expected a function of one pair or two numbers, got {shown}; {_GOOD}"
+            f"the operation {shown}: expected a function of one pair or two numbers; {_GOOD}"
         )
     return tree.body, tuple(one.arg for one in given.args)
 
