@@ -31,18 +31,26 @@ COMMANDS = re.findall(
 )
 
 
+GROUPS = {"analyze", "figure", "sweep", "theory"}
+
+
+def verb_of(words):
+    """The command's name: two words for a command in a group."""
+    return tuple(words[: 2 if words[0] in GROUPS else 1])
+
+
 USES = {
-    verb: [words for words in map(shlex.split, COMMANDS) if words[:1] == [verb]]
-    for verb in sorted({command.split()[0] for command in COMMANDS})
+    verb: [words for words in map(shlex.split, COMMANDS) if verb_of(words) == verb]
+    for verb in sorted({verb_of(command.split()) for command in COMMANDS})
 }
 """The documented commands by their verb."""
 
 
-@pytest.mark.parametrize("verb", USES)
+@pytest.mark.parametrize("verb", USES, ids=" ".join)
 def test_every_command_is_one_that_there_is(verb, monkeypatch, call):
     """Help of its verb knows all options."""
     monkeypatch.setenv("COLUMNS", "200")
-    code, printed, _ = call(verb, "--help")
+    code, printed, _ = call(*verb, "--help")
     assert code == 0
     options = {word for words in USES[verb] for word in words if word.startswith("--")}
     assert {option for option in options if option not in printed} == set()
@@ -93,7 +101,7 @@ def test_the_predictions_shown_are_those_computed():
     assert f"{a5.margin:.7g}" in README
     for feature in a5.features:
         shares = f"{feature.least_share:.6f}", f"{a5.at_penalty.shares[feature.name]:.6f}"
-        assert re.search(rf"│ {feature.name} .*│ {shares[0]} .*│ {shares[1]} ", README)
+        assert re.search(rf"\| {feature.name} .*\| {shares[0]} \| {shares[1]} \|", README)
     c71 = predict(task("C71"), penalty=Penalty("homogeneous", 1e-4))
     assert f"loss {c71.at_penalty.loss:.6g}, norm {c71.at_penalty.norm:.6g}" in README
 

@@ -613,8 +613,8 @@ TRIES = {
     "10_npz_messages/strings.npz": "logits is text",
     "10_npz_messages/t14_bf16.npz": "stored as bfloat16",
     "10_npz_messages/t23_lfs.safetensors": "git lfs pull",
-    "14_config_overflow/chu_bigseed/model.pt": "cfg.json beside model.pt: expected an integer of 64 bits for seed",
-    "14_config_overflow/chu_sum/model.pt": "summary_metrics.json beside model.pt: expected an integer of 64 bits for train_loss",
+    "14_config_overflow/chu_bigseed/model.pt": "expected an integer of 64 bits for seed",
+    "14_config_overflow/chu_sum/model.pt": "expected an integer of 64 bits for train_loss",
     "17_nan_run/parameters.safetensors": "u holds nan at [0, 0, 0]",
 }
 

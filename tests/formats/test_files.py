@@ -110,7 +110,11 @@ def test_wrong_shapes_groups_and_numbers(tmp_path):
         ({"u": u, "v": u, "w": np.ones((6, 3))}, {}, "w has shape (6, 3); expected ('any', 4)"),
         ({"u": u, "v": u, "w": u}, {"group": "S4"}, "S4: expected a group of order 6"),
         ({"u": u, "v": u, "w": u}, {"group": "parity(6,2)"}, "parity(6,2) has no table of pairs"),
-        ({"u": u, "v": u, "w": u}, {"form": "npz"}, "it has no logits; it looks like --as uvw"),
+        (
+            {"u": u, "v": u, "w": u},
+            {"form": "npz"},
+            "expected a file of format npz with logits; it looks like --as uvw",
+        ),
         (
             {"u": u, "v": u, "w": u},
             {"form": "gguf"},

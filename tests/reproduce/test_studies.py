@@ -125,8 +125,8 @@ def test_at_least_holds_from_its_bound_on_and_not_without_a_number():
     ("arguments", "words"),
     [
         (["reproduce", "nonsense"], "for example nanda"),
-        (["reproduce", "nanda", "--seeds", "3"], "a few runs, not a sweep"),
-        (["reproduce", "o61", "--full"], "is a sweep"),
+        (["reproduce", "nanda", "--seeds", "3"], "expect a sweep, got the system nanda"),
+        (["reproduce", "o61", "--full"], "expect a system of a paper, got the sweep o61"),
         (["reproduce", "pizza", "--steps", "0"], "--steps"),
     ],
 )

@@ -145,7 +145,7 @@ def _form(file: File, form: str | None, attention: float | None) -> str:
     elif form not in fitting:
         hint = f"; it looks like --as {fitting[0]}" if fitting else f"; it has {_first(file)}"
         missing = ", ".join(sorted(FORMATS[form].marks - names))
-        raise MarginLensError(f"{file.name}: expected a {form} file with {missing}{hint}")
+        raise MarginLensError(f"{file.name}: expected a file of format {form} with {missing}{hint}")
     if attention is not None and form != "pizza":
         raise MarginLensError(
             f"an attention rate belongs to pizza files, and {file.name} is read as {form}"

@@ -42,8 +42,8 @@ def symmetric_optimum(answers: int, margin: float, strength: float) -> tuple[flo
 
     Notes
     -----
-    Derived in :mod:`marginlens.theory`, "At a finite penalty", "Sparse parity" and "Other
-    activations".
+    Derived in :mod:`marginlens.theory`, "At a finite penalty", "Sparse parity" and
+    "Other activations".
 
     Examples
     --------
