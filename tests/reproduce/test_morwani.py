@@ -50,7 +50,7 @@ def test_the_page_has_every_item_with_its_command(tmp_path: Path):
     page, text = ((tmp_path / name).read_text() for name in ("page.html", "results.md"))
     headings = re.findall(r"^## (\d+)\. (.*)$", text, re.M)
     assert [int(number) for number, _ in headings] == list(range(1, len(headings) + 1))
-    assert len(headings) == 19
+    assert len(headings) == 20
     commands = re.findall(r"^```\n(.*)\n```$", text, re.M)
     assert len(commands) == len(headings)
     assert page.count("<section id=") == len(headings) + 2

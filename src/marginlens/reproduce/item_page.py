@@ -23,6 +23,9 @@ from marginlens.reproduce.morwani import Item
 
 __all__ = ["write_item_page"]
 
+EXPLORER = "http://127.0.0.1:8050"
+"""Address at which ``marginlens explore`` serves its pages, unless told otherwise."""
+
 _WIDTH = 800
 """Pixels of an image's width."""
 
@@ -111,7 +114,7 @@ def _markdown(
             file, words = images[item.figure]
             lines += [f"![{words}](figures/{file})", ""]
         if item.play:
-            lines += [f"To play with it: {item.play}.", ""]
+            lines += [f"To play with it: `marginlens explore`, then <{EXPLORER}{item.play}>.", ""]
     lines += ["## Runs", "", *_runs_table(runs)]
     return "\n".join(lines) + "\n"
 
@@ -177,6 +180,7 @@ def _html(
             runs={
                 label: [_cell(value) for value in cells.values()] for label, cells in runs.items()
             },
+            explorer=EXPLORER,
             columns=list(next(iter(runs.values()))),
             palettes=(LIGHT, DARK),
             payload=inside_script(json.dumps(payload, default=_plain)),

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from urllib.parse import quote
 
 import numpy as np
 import plotly.graph_objects as go
 
 from marginlens.figures import FIGURES, interference_figure, memorizing_figure
+from marginlens.figures.run.compare import Compared, margins_figure
 from marginlens.figures.theory.tour import dial_figure
 from marginlens.groups import group
 from marginlens.measures import examine_network, fit_waveform
@@ -80,7 +82,7 @@ class Item:
     figure
         Name of the figure in :func:`figures`; empty where the item has none.
     play
-        Link to a page where a reader can change the item's settings.
+        Address of the explorer's page on which a reader can change the item's settings.
     """
 
     name: str
@@ -108,6 +110,7 @@ def items(runs: Runs) -> tuple[Item, ...]:
         _relu(runs["mod71_relu"]),
         _sinusoids(runs["mod71"]),
         *_margins(runs),
+        _objectives(runs["S4"], runs["S4_margin"]),
         _spectra(runs),
         _phases(runs["mod71"]),
         _frequencies(runs["mod71"]),
@@ -170,6 +173,10 @@ def figures(runs: Runs) -> Iterable[tuple[str, go.Figure]]:
     for label, run in runs.items():
         if label in _TASKS:
             yield f"margin-{label}", _drawn("margin", run)
+    both = (Compared("cross-entropy", runs["S4"]), Compared("margin", runs["S4_margin"]))
+    objectives = margins_figure(both)
+    if objectives is not None:
+        yield "objectives", objectives
     for label in ("mod71", "S4", "parity"):
         yield f"spectra-{label}", _drawn("power", runs[label])
     yield "phases", _drawn("wheel", runs["mod71"])
@@ -257,7 +264,7 @@ def _four_ways() -> Item:
         tuple(rows),
         "All four return the same answer, so answers alone cannot tell which of them a network runs.",
         "four-ways",
-        "the explorer's tour, step 1: marginlens explore runs",
+        "/?step=1",
     )
 
 
@@ -317,7 +324,7 @@ def _interference() -> Item:
         ),
         f"With all frequencies the right answer leads {last / first:.0f} times as far as with one.",
         "interference",
-        "the explorer's tour, step 2: marginlens explore runs",
+        "/?step=2",
     )
 
 
@@ -358,7 +365,7 @@ def _relu(run: Run) -> Item:
         tuple(rows),
         text,
         "relu",
-        "marginlens figure draw waveform RUN",
+        "/watch?task=C71&activation=relu",
     )
 
 
@@ -376,7 +383,7 @@ def _sinusoids(run: Run) -> Item:
             Row("median share explained", f"{np.nanmedian(cosine):.6f}"),
         ),
         figure="sinusoids",
-        play="the explorer's Watch page: marginlens explore runs",
+        play="/watch?task=C71",
     )
 
 
@@ -411,10 +418,41 @@ def _margins(runs: Runs) -> list[Item]:
                 f'marginlens run "{run.recipe.task}"',
                 tuple(rows),
                 figure=f"margin-{label}",
-                play="marginlens figure draw margin RUN",
+                play=f"/watch?task={quote(run.task.name)}",
             )
         )
     return result
+
+
+def _objectives(usual: Run, margin: Run) -> Item:
+    reached, limit = float(margin.history["margin_ratio"][-1]), _limit(usual)
+    at_most = "less than γ*" if limit is None else f"at most {limit:.4g} of γ*"
+    return Item(
+        "objectives",
+        "The remaining gap belongs to the penalty, not to the network (S4)",
+        "Training with a sufficiently small penalty tends towards the maximum margin (Wei et al. 2019).",
+        "marginlens run S4 --loss margin --out runs/S4-margin",
+        (
+            Row(
+                "share of γ* with cross-entropy and the penalty",
+                f"{float(usual.history['margin_ratio'][-1]):.6g}",
+            ),
+            Row(
+                "share of γ* when the margin itself is trained",
+                f"{reached:.6g}",
+                claim=at_least(
+                    "S4 margin objective",
+                    "S4: share of γ* reached by training the margin itself",
+                    reached,
+                    0.999,
+                    "marginlens.theory, Training the margin itself",
+                    promised=True,
+                ),
+            ),
+        ),
+        f"Cross-entropy with this penalty allows {at_most}; the margin objective has no penalty.",
+        "objectives",
+    )
 
 
 def _spectra(runs: Runs) -> Item:
@@ -536,7 +574,7 @@ def _representations(label: str, run: Run) -> Item:
             ),
         ),
         figure=f"irreps-{label}",
-        play="marginlens figure draw matrices RUN",
+        play=f"/predict?task={label}",
     )
 
 
