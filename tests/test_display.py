@@ -82,7 +82,7 @@ def test_long_tables_unfold():
 
 
 def test_a_run_without_measured_neurons_is_shown_without_a_verdict(run):
-    bare = replace(run, measured=None)
+    bare = replace(run, task=replace(run.task, features=()))
     assert "a run" in bare._repr_html_()
     assert "claim" not in bare.shown().text()
 

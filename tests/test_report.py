@@ -186,7 +186,7 @@ def with_claims(run, change, **fields):
     """The run with its claims changed, and other fields of its verdict."""
     claims = tuple(map(change, run.verdict.claims))
     verdict = replace(run.verdict, **{"claims": claims, "summary": "", **fields})
-    return replace(run, measured=replace(run.measured, verdict=verdict))
+    return replace(run, stored_verdict=verdict)
 
 
 def test_a_contradicted_claim_is_marked():

@@ -51,7 +51,13 @@ def renamed(run: Run, name: str) -> Run:
     )
 
 
+def altered(run: Run, **values: Any) -> Run:
+    """The same run with other values of what it computes: ``measurement``, ``history``, ``verdict``."""
+    other = replace(run)
+    vars(other).update(values)
+    return other
+
+
 def remeasured(run: Run, **fields: Any) -> Run:
     """The same run with other fields of its final measurement."""
-    measurement = changed(run.measurement, **fields)
-    return replace(run, measured=replace(run.measured, measurement=measurement))
+    return altered(run, measurement=changed(run.measurement, **fields))

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_runs import SETTINGS, remeasured, renamed, shuffled_run, tiny_run
+from records import changed
+from tiny_runs import SETTINGS, altered, renamed, shuffled_run, tiny_run
 
 from marginlens.figures import (
     DARK,
@@ -90,14 +91,14 @@ def test_a_collapsed_network_breaks_no_figure(name):
     nothing = np.full(len(run.history["step"]), np.nan)
     network = run.training.network
     zero = network.with_parameters({name: 0 * p for name, p in network.tensors.items()})
-    collapsed = replace(
-        remeasured(
-            run,
+    collapsed = altered(
+        replace(run, training=replace(run.training, network=zero)),
+        measurement=changed(
+            found,
             live=np.zeros_like(found.live),
             dominant=np.full_like(found.dominant, -1),
             **unknown,
         ),
-        training=replace(run.training, network=zero),
         history=run.history | {"normalized_margin": nothing, "loss": nothing},
     )
     figure = FIGURES[name].draw(collapsed)

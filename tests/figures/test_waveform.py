@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from records import changed
-from tiny_runs import tiny_run
+from tiny_runs import altered, tiny_run
 
 from marginlens.figures import FIGURES, degree_law_figure, waveform_figure
 from marginlens.measures import fit_waveform
@@ -58,7 +58,7 @@ def test_names_are_shown_not_interpreted(run):
 
 def test_a_collapsed_network_has_no_waveform_to_show(run):
     dead = changed(run.measurement, live=np.zeros_like(run.measurement.live))
-    assert waveform_figure(replace(run, measured=replace(run.measured, measurement=dead))) is None
+    assert waveform_figure(altered(run, measurement=dead)) is None
 
 
 def test_the_caption_says_found_and_not_proved(run):

@@ -140,7 +140,7 @@ def _measure_folder(folder: str, *, mechanism: bool, as_json: bool) -> None:
         _measure_mechanism(weights, as_json=as_json)
     elif all(part.is_file() for part in parts):
         finished = load_run(folder)
-        if finished.measured is None:
+        if not finished.is_measured:
             print_last(finished, as_json=as_json)
         else:
             _measure_run(finished.measurement, weights.task, as_json=as_json)

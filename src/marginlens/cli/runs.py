@@ -90,6 +90,7 @@ from marginlens.cli.text_output import (
 
 if TYPE_CHECKING:
     from marginlens.runs import Run
+    from marginlens.runs.pipeline import Plan
     from marginlens.tasks import Task
     from marginlens.theory import Prediction
     from marginlens.training import Recipe
@@ -104,13 +105,13 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict margin, width and features of the trained network, without training."""
-    from marginlens.runs.prediction_for import prediction_for
+    from marginlens.runs.prediction_for import predict_training
     from marginlens.tasks import task
-    from marginlens.training import recipe_for
 
     chosen = task(spec)
-    recipe = recipe_for(chosen, activation=activation, penalty=penalty, strength=strength)
-    prediction = prediction_for(chosen, recipe)
+    prediction = predict_training(
+        chosen, activation=activation, penalty=penalty, strength=strength
+    )[1]
     if as_json:
         print_json(prediction.to_dict())
     else:
@@ -265,9 +266,7 @@ def _training_command(with_report: bool) -> Callable[..., None]:
             folder = finished.folder
             assert folder is not None
             # the page of a run that went on must not stay the one from before
-            page = (
-                with_report or (folder / "report.html").exists()
-            ) and finished.measured is not None
+            page = (with_report or (folder / "report.html").exists()) and finished.is_measured
             if page:
                 from marginlens.report import write_report
 
@@ -277,10 +276,12 @@ def _training_command(with_report: bool) -> Callable[..., None]:
     return command
 
 
-def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> tuple[Task, Recipe]:
-    """Read and check the task and the recipe of a new run."""
+def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> Plan:
+    """Read and check the task, recipe and prediction of a new run."""
+    from marginlens.runs.pipeline import plan_for
     from marginlens.tasks import task
-    from marginlens.training import check_trainable, recipe_for
+    from marginlens.theory import Predictions
+    from marginlens.training import recipe_for
     from marginlens.training.row_files import read_rows
 
     if spec is None:
@@ -296,14 +297,14 @@ def _planned(spec: str | None, fields: dict[str, Any], with_report: bool) -> tup
     for name, field in (("rows", "train_rows"), ("test_rows", "test_rows")):
         if fields[name] is not None:
             fields[name] = read_rows(fields[name], chosen, field=field)
+    predictions = Predictions(chosen)
     if fields["betas"] is not None:  # one alone leaves the other as it is by default
-        usual = recipe_for(chosen, **{**fields, "betas": None}).betas
+        usual = recipe_for(chosen, predictions=predictions, **{**fields, "betas": None}).betas
         given = zip(fields["betas"], usual, strict=True)
         fields["betas"] = tuple(other if beta is None else beta for beta, other in given)
-    recipe = recipe_for(chosen, **fields)
-    check_trainable(chosen, recipe)
+    recipe = recipe_for(chosen, predictions=predictions, **fields)
     _require_memory(chosen, recipe)
-    return chosen, recipe
+    return plan_for(recipe, chosen, predictions)
 
 
 def _require_memory(task: Task, recipe: Recipe) -> None:
@@ -332,11 +333,10 @@ def _show_plan(
 ) -> None:
     """Print recipe, prediction, expected time and folder of a run, without training."""
     from marginlens.runs import check_folder
-    from marginlens.runs.prediction_for import prediction_for
     from marginlens.training.cost import estimated_megabytes, estimated_seconds
 
-    chosen, recipe = _planned(spec, fields, with_report)
-    prediction = prediction_for(chosen, recipe)
+    planned = _planned(spec, fields, with_report)
+    chosen, recipe, prediction = planned.task, planned.recipe, planned.prediction
     where = folder or Path("runs") / file_name(chosen.name)
     try:
         check_folder(where, overwrite=overwrite)
@@ -391,28 +391,19 @@ def _start(
 ) -> Run:
     from marginlens.runs import check_folder, follow
     from marginlens.runs.pipeline import by_leader
-    from marginlens.runs.prediction_for import prediction_for
     from marginlens.training.trackers import require_tracker
 
-    chosen, recipe = _planned(spec, fields, with_report)
+    planned = _planned(spec, fields, with_report)
+    recipe, prediction = planned.recipe, planned.prediction
     if options["track"] is not None:
         require_tracker(options["track"])
-    folder = out or Path("runs") / file_name(chosen.name)
+    folder = out or Path("runs") / file_name(planned.task.name)
     by_leader(lambda: check_folder(folder, overwrite=overwrite))
-    prediction = prediction_for(chosen, recipe)
     if not quiet and recipe.network != "transformer":
         print_prediction(prediction, brief=True)
     minimum = _minimum_shown(recipe, prediction)
     with progress(recipe.steps, prediction.margin, minimum, quiet=quiet) as show:
-        return follow(
-            recipe,
-            chosen,
-            prediction=prediction,
-            out=folder,
-            overwrite=overwrite,
-            progress=show,
-            **options,
-        )
+        return follow(planned, out=folder, overwrite=overwrite, progress=show, **options)
 
 
 def _minimum_shown(recipe: Recipe, prediction: Prediction) -> float | None:

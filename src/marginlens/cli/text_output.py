@@ -389,7 +389,7 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
     """
     training = run.training
     if as_json:
-        if run.measured is None:
+        if not run.is_measured:
             print_last(run, as_json=True)
         else:
             print_json(run.verdict.to_dict())
@@ -401,7 +401,7 @@ def print_run(run: Run, folder: Path, *, as_json: bool, page: bool) -> None:
         f"trained {training.steps[-1] if len(training.steps) else 0} steps in "
         f"{training.seconds:.1f} s{compiling}; stopped: {training.stopped}"
     )
-    if run.measured is None:
+    if not run.is_measured:
         print_last(run)
     else:
         print_verdict(run.verdict)

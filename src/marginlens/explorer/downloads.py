@@ -32,7 +32,7 @@ def downloads_of(run: Run) -> list[str]:
     """Those of ``DOWNLOADS`` that a run has; a page only where its neurons are measured."""
     folder = run.folder
     there = [name for name in DOWNLOADS[1:] if folder is not None and (folder / name).is_file()]
-    return ([DOWNLOADS[0]] if run.measured is not None else []) + there
+    return ([DOWNLOADS[0]] if run.is_measured else []) + there
 
 
 def connect_downloads(server: Flask, library: Library) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from marginlens.explorer.form_values import Tables, asked_task
-from marginlens.tasks import Task
-from marginlens.training import Recipe, check_trainable, recipe_for
+from marginlens.runs.pipeline import Plan, plan
 
 __all__ = ["asked"]
 
 
-def asked(recipe_fields: Mapping[str, object], tables: Tables) -> tuple[Task, Recipe]:
-    """Return the task and the recipe that a page asks for.
+def asked(recipe_fields: Mapping[str, object], tables: Tables) -> Plan:
+    """Return the task, the recipe and the prediction of what a page asks for.
 
     Parameters
     ----------
@@ -29,7 +28,7 @@ def asked(recipe_fields: Mapping[str, object], tables: Tables) -> tuple[Task, Re
 
     Examples
     --------
-    >>> asked({"task": "C5", "width": 20, "steps": None}, Tables())[1].width
+    >>> asked({"task": "C5", "width": 20, "steps": None}, Tables()).recipe.width
     20
     >>> asked({"task": "/home/somebody/table.csv"}, Tables())
     Traceback (most recent call last):
@@ -41,6 +40,4 @@ def asked(recipe_fields: Mapping[str, object], tables: Tables) -> tuple[Task, Re
     chosen = asked_task(spec if isinstance(spec, str) else "", tables)
     if not fields.get("online"):
         chosen.require_rows()
-    recipe = recipe_for(chosen, **fields)
-    check_trainable(chosen, recipe)
-    return chosen, recipe
+    return plan(chosen, **fields)

@@ -338,8 +338,7 @@ def chughtai(runs: Runs) -> list[Claim]:
 def gromov_row(run: Run) -> Row:
     """Return the errors and accuracies of a run."""
     row = grokked_row(run) if "test_accuracy" in run.history else {}
-    measured = run.measured
-    purity = np.nan if measured is None else float(np.nanmedian(measured.measurement.max_power))
+    purity = float(np.nanmedian(run.measurement.max_power)) if run.is_measured else np.nan
     return {
         **row,
         "corrupted": run.recipe.corrupt,

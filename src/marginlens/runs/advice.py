@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marginlens.tasks import Task
+from marginlens.theory import Prediction, Predictions
 from marginlens.training import Recipe, recipe_for
 from marginlens.verdict import FOLDER
 
@@ -46,12 +47,15 @@ class RunAdvice:
         Folder of the run; None if it was not saved.
     step
         Step that training reached.
+    prediction
+        Prediction of the run, whose solution the usual recipe shares; None: it is solved again.
     """
 
     recipe: Recipe
     task: Task
     folder: Path | None
     step: int
+    prediction: Prediction | None = None
 
     @property
     def short(self) -> bool:
@@ -62,7 +66,10 @@ class RunAdvice:
         """Return the recipe that suits the task, with the run's activation and objective."""
         loss = self.recipe.loss_function
         chosen = {"loss_function": loss} if loss == "margin" else {}
-        return recipe_for(self.task, activation=self.recipe.activation, **chosen)
+        predictions = Predictions(self.task, self.prediction)
+        return recipe_for(
+            self.task, predictions=predictions, activation=self.recipe.activation, **chosen
+        )
 
     def longer(self) -> str:
         """Return the command that trains the run further: to its end, or to twice its steps.

@@ -5,18 +5,22 @@ While it is trained: ``recipe.toml``, ``table.npy`` if the task came from a tabl
 ``history.parquet`` (one row a record and member), ``snapshots.safetensors``,
 ``parameters.safetensors`` (every member), ``prediction.json``, ``verdict.json`` and ``times.json``.
 An interrupted run has all of these. ``changes.json`` is there where a recipe was changed on the way.
+The header of the parameters says the program's version, and has the SHA-256 of the recipe and of the
+weights: while they are the same, prediction and verdict are read back. Else they are made again.
 No pickles. Equal runs have equal files, byte for byte, but for times: those are in ``times.json``,
 ``verdict.json``, ``report.html`` and checkpoints alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
@@ -34,9 +38,11 @@ from marginlens.groups import FiniteGroup, group, is_table_file
 from marginlens.networks import Network
 from marginlens.runs.checkpoint import CHECKPOINT, PREVIOUS, locked
 from marginlens.runs.prediction_for import prediction_for
-from marginlens.runs.run import Run, run_record
+from marginlens.runs.run import Run
+from marginlens.runs.training_facts import conclusive
 from marginlens.tasks import Task, name_of_elements
 from marginlens.tensor_bytes import tensor_bytes
+from marginlens.theory import Prediction
 from marginlens.training import Recipe, Training, initial_network
 from marginlens.training.state import HISTORY
 from marginlens.training.task_of_folder import task_of_folder
@@ -60,6 +66,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_VERSION = version("marginlens")
 MARK = "recipe.toml"
 CHANGES = "changes.json"
 TIMES = "times.json"
@@ -242,13 +249,16 @@ def _write(run: Run, folder: Path) -> None:
         "stopped": training.stopped,
         "ends": json.dumps(training.ends),
         "end_steps": json.dumps(training.end_steps.tolist()),
+        "version": _VERSION,
+        "recipe": _digest_of_recipe(run.recipe.to_toml(), run.task),
+        "weights": _digest_of_weights(training.network),
     }
     content = tensor_bytes(training.network.tensors, metadata)
     (folder / "parameters.safetensors").write_bytes(content)
     times = {name: getattr(training, name) for name in _SECONDS}
     _write_json(folder / TIMES, {name: s for name, s in times.items() if np.isfinite(s)})
     _write_json(folder / "prediction.json", run.prediction.to_dict())
-    if run.measured is not None:
+    if run.is_measured:
         _write_json(folder / "verdict.json", run.verdict.to_dict())
     _write_table(run.task, folder)
 
@@ -295,9 +305,37 @@ class Weights:
     network: Network
     metadata: Mapping[str, str]
 
+    def is_unchanged(self, what: str, digest: str) -> bool:
+        """Whether the folder was written by this version of the program, with this content.
+
+        Parameters
+        ----------
+        what
+            ``"recipe"`` or ``"weights"``.
+        digest
+            SHA-256 of what is there now.
+        """
+        return self.metadata.get("version") == _VERSION and self.metadata.get(what) == digest
+
+
+def _digest_of_recipe(recipe: str, task: Task) -> str:
+    """SHA-256 of a recipe's text and of its task's table, which decide the prediction."""
+    sha = hashlib.sha256(recipe.encode())
+    if task.elements is not None:
+        sha.update(task.elements.table.astype("<i8").tobytes())
+    return sha.hexdigest()
+
+
+def _digest_of_weights(network: Network) -> str:
+    """SHA-256 of all weights."""
+    return hashlib.sha256(tensor_bytes(network.tensors, {})).hexdigest()
+
 
 def load_run(folder: str | Path) -> Run:
-    """Read a run's folder; prediction, measurement and verdict are computed anew.
+    """Read a run's folder with its prediction and verdict; measurements are made when asked for.
+
+    A prediction or verdict that is missing or damaged, of another version of the program, or of a
+    recipe or weights that were changed since, is made again.
 
     Raises
     ------
@@ -396,7 +434,7 @@ def _read_times(path: Path, metadata: Mapping[str, str]) -> dict[str, float]:
 
 
 def load_verdict(folder: str | Path) -> Verdict:
-    """Compute the verdict on a run; history and snapshots may be missing.
+    """Measure a run and compute its verdict; history and snapshots may be missing.
 
     Parameters
     ----------
@@ -410,7 +448,8 @@ def load_verdict(folder: str | Path) -> Verdict:
     """
     path = Path(folder)
     complete = all((path / name).is_file() for name in _CURVES)
-    return _read_or_refuse(path, _read if complete else _read_without_curves).verdict
+    run = _read_or_refuse(path, _read if complete else _read_without_curves)
+    return run.judged()
 
 
 def _read_without_curves(path: Path) -> Run:
@@ -425,8 +464,7 @@ def _read_without_curves(path: Path) -> Run:
         snapshots={n: np.empty((0, *p.shape[1:]), np.float32) for n, p in parameters.items()},
         **_ending(path, weights.metadata),
     )
-    prediction = prediction_for(weights.task, weights.recipe)
-    return run_record(weights.task, weights.recipe, prediction, training, path)
+    return _run_of(weights, training, path)
 
 
 def _ending(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -443,9 +481,33 @@ def _ending(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _read(path: Path) -> Run:
     weights = _read_weights(path)
-    training = read_training(weights, path)
-    prediction = prediction_for(weights.task, weights.recipe)
-    return run_record(weights.task, weights.recipe, prediction, training, path)
+    return _run_of(weights, read_training(weights, path), path)
+
+
+def _run_of(weights: Weights, training: Training, path: Path) -> Run:
+    """Run with the prediction and the verdict of its folder, or with a new prediction."""
+    recipe, task = weights.recipe, weights.task
+    prediction, verdict = None, None
+    if weights.is_unchanged("recipe", _digest_of_recipe((path / MARK).read_text(), task)):
+        values = _read_json(path / "prediction.json")
+        with suppress(ValueError):
+            prediction = None if values is None else Prediction.from_dict(values, task)
+    if prediction is None:
+        prediction = conclusive(prediction_for(task, recipe), recipe, training)
+    elif weights.is_unchanged("weights", _digest_of_weights(weights.network)):
+        values = _read_json(path / "verdict.json")
+        with suppress(ValueError):
+            verdict = None if values is None else Verdict.from_dict(values, str(path))
+    return Run(path, recipe, task, prediction, training, verdict)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Values of a file that can be made again; None where it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def read_training(weights: Weights, path: Path) -> Training:

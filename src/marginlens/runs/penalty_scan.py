@@ -11,9 +11,10 @@ import numpy as np
 from marginlens.errors import MarginLensError
 from marginlens.groups import FiniteGroup
 from marginlens.runs.folder import load_run
-from marginlens.runs.pipeline import follow
+from marginlens.runs.pipeline import follow, plan_for
 from marginlens.runs.run import Run
 from marginlens.tasks import Task
+from marginlens.theory import Predictions
 from marginlens.training import recipe_for
 
 __all__ = ["train_at"]
@@ -59,7 +60,8 @@ def train_at(
     >>> run.verdict.holds
     True
     """
-    complete = recipe_for(task, strength=strength, **recipe)
+    predictions = Predictions(task)
+    complete = recipe_for(task, predictions=predictions, strength=strength, **recipe)
     folder = None if out is None else Path(out) / _folder_name(complete.strength)
     exists = folder is not None and folder.exists()
     if folder is not None and exists:
@@ -74,7 +76,8 @@ def train_at(
             )
         if found.training.stopped != "interrupted":
             return found
-    return follow(complete, task, out=folder, overwrite=exists, progress=progress)
+    planned = plan_for(complete, task, predictions)
+    return follow(planned, out=folder, overwrite=exists, progress=progress)
 
 
 def _folder_name(strength: float) -> str:

@@ -1,4 +1,4 @@
-"""The main job: predict, train, measure, verdict."""
+"""The pipeline of a run: predict, train, measure, compare; the only place that chains them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
@@ -16,32 +17,114 @@ from safetensors import SafetensorError
 from marginlens.runs.checkpoint import write_checkpoint
 from marginlens.runs.folder import begin_run, check_folder, finish_run
 from marginlens.runs.prediction_for import prediction_for
-from marginlens.runs.run import Run, run_record
+from marginlens.runs.run import Run
+from marginlens.runs.training_facts import conclusive
 from marginlens.tasks import Task, task_of
-from marginlens.theory import Prediction
+from marginlens.theory import Prediction, Predictions
 from marginlens.training import (
     DivergedError,
     Ranks,
     Recipe,
+    Training,
     TrainingState,
     check_trainable,
     recipe_for,
     train,
 )
+from marginlens.training.initial_state import known_minimum
+from marginlens.training.loop import Watch
 from marginlens.training.trackers import Tracker, open_tracker, require_tracker
 
 __all__ = [
+    "Plan",
     "Progress",
     "by_leader",
-    "checkpointer",
+    "conclude",
     "execute",
     "finish_training",
     "follow",
+    "plan",
+    "plan_for",
     "start_tracker",
+    "train_plan",
 ]
 
 Progress = Callable[[int, dict[str, np.ndarray]], None]
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Run that has not begun: what is learned, how, and what is predicted.
+
+    Attributes
+    ----------
+    task
+        Task that is learned.
+    recipe
+        Complete recipe of the training.
+    prediction
+        Prediction at the penalty that the recipe ends with.
+    """
+
+    task: Task
+    recipe: Recipe
+    prediction: Prediction
+
+    @property
+    def minimum(self) -> float | None:
+        """Least objective of any network, where the recipe stops at a share of it; else None."""
+        if self.recipe.until_optimal is None:
+            return None
+        return known_minimum(self.task, self.recipe, self.prediction)
+
+
+def plan(spec: str | Task, **fields: Any) -> Plan:
+    """Complete a recipe and predict its training; the programs of the theory are solved once.
+
+    Parameters
+    ----------
+    spec
+        Task or its spec.
+    fields
+        Any field of :class:`marginlens.training.Recipe`; the others suit the task.
+
+    Raises
+    ------
+    ValueError
+        If a field is impossible, or this machine or the task cannot be trained so.
+
+    Examples
+    --------
+    >>> planned = plan("C23", strength=1e-4)
+    >>> planned.recipe.width, round(planned.prediction.at_penalty.loss, 7)
+    (400, 0.2838312)
+    """
+    task = task_of(spec)
+    predictions = Predictions(task)
+    return plan_for(recipe_for(task, predictions=predictions, **fields), task, predictions)
+
+
+def plan_for(recipe: Recipe, task: Task, predictions: Predictions | None = None) -> Plan:
+    """Predict the training of a complete recipe, and refuse what cannot be trained.
+
+    Parameters
+    ----------
+    recipe
+        Complete recipe.
+    task
+        Its task.
+    predictions
+        Predictions of the task, whose solutions are shared; None: solved where they are needed.
+
+    Raises
+    ------
+    ValueError
+        If this machine or the task cannot be trained so.
+    """
+    prediction = prediction_for(task, recipe, predictions)
+    check_trainable(task, recipe, prediction)
+    return Plan(task, recipe, prediction)
 
 
 def by_leader(make: Callable[[], Made]) -> Made | None:
@@ -97,30 +180,27 @@ def execute(
     >>> round(run.verdict.margin_ratio, 2)
     1.0
     """
-    chosen = task_of(spec)
-    complete = recipe_for(chosen, **recipe)
-    return follow(complete, chosen, out=out, overwrite=overwrite, progress=progress)
+    return follow(plan(spec, **recipe), out=out, overwrite=overwrite, progress=progress)
 
 
 def follow(
-    recipe: Recipe,
-    chosen: Task,
+    recipe: Recipe | Plan,
+    chosen: Task | None = None,
     *,
-    prediction: Prediction | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     checkpoint_every: int | None = None,
     track: str | None = None,
 ) -> Run:
-    """As :func:`execute`, for a complete recipe.
+    """As :func:`execute`, for a complete recipe or a plan.
 
     Parameters
     ----------
-    recipe, chosen
-        How, and what is learned.
-    prediction
-        Saves making it again.
+    recipe
+        Complete recipe, or a plan, which saves making the prediction again.
+    chosen
+        Task of the recipe; None: what the recipe names.
     out, overwrite, progress
         As for :func:`execute`.
     checkpoint_every
@@ -131,40 +211,56 @@ def follow(
     folder = None if out is None else Path(out)
     if track is not None:
         require_tracker(track)
-    check_trainable(chosen, recipe)  # before anything is written
+    if isinstance(recipe, Recipe):  # what cannot be trained is refused before anything is written
+        recipe = plan_for(recipe, task_of(recipe.task) if chosen is None else chosen)
+    planned = recipe
     if folder is not None:
-        recipe.to_toml()  # refuses what a file cannot hold
+        planned.recipe.to_toml()  # refuses what a file cannot hold
     with ExitStack() as stack:
 
         def begin() -> Tracker | None:
             if folder is not None:
                 check_folder(folder, overwrite=overwrite)
-                stack.enter_context(begin_run(recipe, chosen, folder, overwrite=overwrite))
+                begun = begin_run(planned.recipe, planned.task, folder, overwrite=overwrite)
+                stack.enter_context(begun)
             try:
-                return start_tracker(stack, track, folder, recipe)
+                return start_tracker(stack, track, folder, planned.recipe)
             except ValueError:
                 if folder is not None:
                     shutil.rmtree(folder, ignore_errors=True)  # nothing was trained yet
                 raise
 
-        prediction = prediction or prediction_for(chosen, recipe)
         tracker = by_leader(begin)
         return finish_training(
-            recipe, chosen, prediction, folder, progress, None, checkpoint_every, tracker
+            planned, folder, progress=progress, checkpoint_every=checkpoint_every, tracker=tracker
         )
 
 
 def finish_training(
-    recipe: Recipe,
-    chosen: Task,
-    prediction: Prediction,
+    planned: Plan,
     folder: Path | None,
-    progress: Progress | None,
-    state: TrainingState | None,
-    checkpoint_every: int | None,
-    tracker: Tracker | None,
+    *,
+    progress: Progress | None = None,
+    state: TrainingState | None = None,
+    checkpoint_every: int | None = None,
+    tracker: Tracker | None = None,
 ) -> Run:
     """Train from a state, or from the start, with the folder held; then measure, judge and write.
+
+    Parameters
+    ----------
+    planned
+        Task, recipe and prediction.
+    folder
+        Folder of the run, which this process holds; None: nothing is written.
+    progress
+        Called with the step and the latest history row.
+    state
+        State that an earlier training had reached; None: the start.
+    checkpoint_every
+        Steps between checkpoints, besides one a minute.
+    tracker
+        Tracker to which the history is mirrored.
 
     Raises
     ------
@@ -180,32 +276,91 @@ def finish_training(
         if progress is not None:
             progress(step, row)
 
-    leads = Ranks.here().leads
-    save = None if folder is None else checkpointer(recipe, folder)
     try:
-        training = train(
-            chosen,
-            recipe,
-            margin=prediction.margin,
-            progress=show if leads else None,
-            state=state,
-            checkpoint=save if leads else None,
-            checkpoint_every=checkpoint_every,
+        training = train_plan(
+            planned, folder, progress=show, state=state, checkpoint_every=checkpoint_every
         )
     except DivergedError as error:
-        if folder is None or save is None or not leads:
+        if folder is None or not Ranks.here().leads:
             raise
-        save(error.state)
+        _checkpointer(planned.recipe, folder)(error.state)
         raise DivergedError(
             f"{error}: the last good state, of step {error.state.step}, is kept; go on from it with: "
             f"marginlens train --resume {quote(str(folder))} "
-            f"--learning-rate {recipe.learning_rate / 10:g}",
+            f"--learning-rate {planned.recipe.learning_rate / 10:g}",
             error.state,
         ) from None
     if tracker is not None:
         tracker.close(training.stopped)
-    run = run_record(chosen, recipe, prediction, training, folder)
-    if folder is not None and leads:
+    return conclude(planned, training, folder)
+
+
+def train_plan(
+    planned: Plan,
+    folder: Path | None,
+    *,
+    progress: Progress | None = None,
+    state: TrainingState | None = None,
+    checkpoint_every: int | None = None,
+    watch: Watch | None = None,
+    watch_seconds: float = 0.0,
+) -> Training:
+    """Train by a plan; the folder gets the checkpoints.
+
+    Parameters
+    ----------
+    planned
+        Task, recipe and prediction.
+    folder
+        Folder of the run, which this process holds; None: there are no checkpoints.
+    progress, state, checkpoint_every
+        As for :func:`finish_training`.
+    watch, watch_seconds
+        As for :func:`marginlens.training.train`.
+
+    Raises
+    ------
+    DivergedError
+        If the loss of every member stops being finite; it holds the last good state.
+    """
+    recipe = planned.recipe
+    leads = Ranks.here().leads
+    return train(
+        planned.task,
+        recipe,
+        margin=planned.prediction.margin,
+        minimum=planned.minimum,
+        progress=progress if leads else None,
+        state=state,
+        checkpoint=_checkpointer(recipe, folder) if folder is not None and leads else None,
+        checkpoint_every=checkpoint_every,
+        watch=watch,
+        watch_seconds=watch_seconds,
+    )
+
+
+def conclude(planned: Plan, training: Training, folder: Path | None) -> Run:
+    """Measure a training, compare it with its prediction, and write the finished run.
+
+    Parameters
+    ----------
+    planned
+        Task, recipe and prediction.
+    training
+        Finished or interrupted training.
+    folder
+        Folder of the run, which this process holds; None: nothing is written.
+
+    Raises
+    ------
+    OSError
+        If the finished run cannot be written; its checkpoint stays.
+    """
+    prediction = conclusive(planned.prediction, planned.recipe, training)
+    run = Run(folder, planned.recipe, planned.task, prediction, training)
+    if run.is_measured:
+        _ = run.verdict  # now: the network may be trained further by whoever has it
+    if folder is not None and Ranks.here().leads:
         try:
             finish_run(run, folder)
         except (OSError, SafetensorError) as error:
@@ -217,7 +372,7 @@ def finish_training(
     return run
 
 
-def checkpointer(recipe: Recipe, folder: Path) -> Callable[[TrainingState], None]:
+def _checkpointer(recipe: Recipe, folder: Path) -> Callable[[TrainingState], None]:
     """What writes a training's states into its folder; one that it cannot write costs a warning."""
 
     def save(state: TrainingState) -> None:

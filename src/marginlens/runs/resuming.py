@@ -30,8 +30,7 @@ from marginlens.runs.folder import (
     require_finite_weights,
     task_of_folder,
 )
-from marginlens.runs.pipeline import Progress, by_leader, finish_training, start_tracker
-from marginlens.runs.prediction_for import prediction_for
+from marginlens.runs.pipeline import Progress, by_leader, finish_training, plan_for, start_tracker
 from marginlens.runs.run import Run
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
@@ -104,6 +103,8 @@ def resume(
         if step > recipe.steps:
             raise MarginLensError(f"the run is at step {step} already; choose more --steps")
 
+        planned = plan_for(recipe, chosen)
+
         def begin() -> Tracker | None:
             _require_writable(path)
             remove_unfinished(path)
@@ -119,10 +120,14 @@ def resume(
 
         Ranks.here().any(False)  # all have read before anything is changed
         tracker = by_leader(begin)
-        prediction = prediction_for(chosen, recipe)
-        show = None if progress is None else progress(recipe, prediction, step)
+        show = None if progress is None else progress(recipe, planned.prediction, step)
         return finish_training(
-            recipe, chosen, prediction, path, show, state, checkpoint_every, tracker
+            planned,
+            path,
+            progress=show,
+            state=state,
+            checkpoint_every=checkpoint_every,
+            tracker=tracker,
         )
 
 

@@ -24,7 +24,7 @@ from marginlens.measures import (
     score_tickets,
     why_no_lottery,
 )
-from marginlens.networks import MLP
+from marginlens.networks import MLP, Rows
 from marginlens.runs.training_facts import training_facts
 from marginlens.tasks import Task
 from marginlens.theory import Prediction
@@ -32,7 +32,7 @@ from marginlens.theory.group.linear_program import SOLVED_GAP
 from marginlens.training import Recipe, Training, initial_network, recorded_rows, trained_rows
 from marginlens.verdict import Verdict, judge
 
-__all__ = ["Measured", "Run", "run_record"]
+__all__ = ["Run"]
 
 
 _LAST = ("accuracy", "test_accuracy", "loss", "cross_entropy", "normalized_margin")
@@ -40,25 +40,10 @@ _LAST = ("accuracy", "test_accuracy", "loss", "cross_entropy", "normalized_margi
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What was found in the neurons of a run.
-
-    Attributes
-    ----------
-    measurement, first
-        Of the final network, and of the network before training.
-    verdict
-        Prediction against measurement.
-    """
-
-    measurement: Measurement
-    first: Measurement
-    verdict: Verdict
-
-
-@dataclass(frozen=True, eq=False)
 class Run(Displayed):
     """Everything about a finished run; curves and measurements are those of member 0.
+
+    Measurements and the verdict are made when they are first asked for, and kept.
 
     Attributes
     ----------
@@ -66,15 +51,8 @@ class Run(Displayed):
         Where it lies, None if it was not saved.
     recipe, task, prediction, training
         What was asked for, predicted and done.
-    measured
-        What its neurons hold; None for a transformer, whose neurons have no weight for each element,
-        and for tasks without features.
-    history
-        Columns ``step``, ``loss`` (what is minimised, with penalty), ``cross_entropy``, ``accuracy``,
-        ``margin``, ``norm``, ``normalized_margin`` and ``margin_ratio`` (of gamma*, nan where that
-        is unknown).
-    snapshot_steps, snapshots
-        Weights through training, (snapshot, element, neuron); of a transformer its parameters.
+    stored_verdict
+        Verdict that was read from the run's folder; None: it is made from the measurement.
     """
 
     folder: Path | None
@@ -82,10 +60,7 @@ class Run(Displayed):
     task: Task
     prediction: Prediction
     training: Training
-    measured: Measured | None
-    history: dict[str, Float[np.ndarray, " record"] | Int[np.ndarray, " record"]]
-    snapshot_steps: Int[np.ndarray, " snapshot"]
-    snapshots: dict[str, Float[np.ndarray, "snapshot ..."]]
+    stored_verdict: Verdict | None = None
 
     @property
     def network(self) -> MLP:
@@ -99,19 +74,85 @@ class Run(Displayed):
         return self.training.network.as_mlp()
 
     @property
+    def is_measured(self) -> bool:
+        """Whether neurons are measured: not a transformer's, nor on tasks without features."""
+        return self.training.network.neurons_are_measured and bool(self.task.features)
+
+    @cached_property
+    def history(self) -> dict[str, Float[np.ndarray, " record"] | Int[np.ndarray, " record"]]:
+        """Columns by name, one row a record.
+
+        ``step``, ``loss`` (what is minimised, with penalty), ``cross_entropy``, ``accuracy``,
+        ``margin``, ``norm``, ``normalized_margin`` and ``margin_ratio`` (of gamma*, nan where that is
+        unknown).
+        """
+        history = {"step": self.training.steps}
+        history |= {name: values[:, 0] for name, values in self.training.history.items()}
+        maximum = np.nan if self.prediction.margin is None else self.prediction.margin
+        return history | {"margin_ratio": history["normalized_margin"] / maximum}
+
+    @property
+    def snapshot_steps(self) -> Int[np.ndarray, " snapshot"]:
+        """Steps at which weights were kept."""
+        return self.training.snapshot_steps
+
+    @cached_property
+    def snapshots(self) -> dict[str, Float[np.ndarray, "snapshot ..."]]:
+        """Weights through training, (snapshot, element, neuron); of a transformer its parameters."""
+        training = self.training
+        if not self.is_measured:
+            return training.snapshots
+        tensors = {name: torch.as_tensor(values) for name, values in training.snapshots.items()}
+        layers = training.network.with_parameters(tensors).as_mlp().tensors
+        return {name: p.numpy() for name, p in layers.items()}
+
+    @cached_property
     def measurement(self) -> Measurement:
-        """What the final network's neurons hold; a ValueError where they are not measured."""
-        return self._measured().measurement
+        """Measurement of the final network's neurons.
 
-    @property
+        Raises
+        ------
+        ValueError
+            If its neurons are not measured.
+        """
+        self._require_measured()
+        return measure(self.training.network.as_mlp(), self.task, rows=self._rows)
+
+    @cached_property
     def first(self) -> Measurement:
-        """The same before training."""
-        return self._measured().first
+        """Measurement of the network before training."""
+        self._require_measured()
+        # the curves are member 0's, which starts the same alone as among others
+        start = initial_network(self.task, self.recipe.model_copy(update={"members": 1}))
+        return measure(start.as_mlp(), self.task, rows=self._rows)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Verdict on the final network, as it was stored or made from its measurement.
+
+        Raises
+        ------
+        ValueError
+            If its neurons are not measured.
+        """
+        self._require_measured()
+        return self.judged() if self.stored_verdict is None else self.stored_verdict
+
+    def judged(self) -> Verdict:
+        """Compare the measurement with the prediction, whatever verdict was stored."""
+        facts = training_facts(
+            self.prediction, self.task, self.recipe, self.training, self.history, self.folder
+        )
+        # that rows are others is a premise, and no matter of proof
+        certificate = self.prediction.certificate
+        solved = certificate is None or certificate.gap <= SOLVED_GAP
+        prediction = replace(self.prediction, proved=solved and not facts.uncovered)
+        seconds = self.training.seconds if np.isfinite(self.training.seconds) else None
+        return judge(prediction, self.measurement, training_seconds=seconds, facts=facts)
 
     @property
-    def verdict(self) -> Verdict:
-        """Prediction against measurement; a ValueError where nothing is measured."""
-        return self._measured().verdict
+    def _rows(self) -> Rows | None:
+        return recorded_rows(self.task, self.recipe)
 
     def measure(self) -> Measurement:
         """Measure the trained network, member 0; of a transformer what needs neurons is None."""
@@ -132,8 +173,8 @@ class Run(Displayed):
             "prediction": self.prediction.to_dict(),
             "stopped": self.training.stopped,
             "last": {name: value if np.isfinite(value) else None for name, value in last.items()},
-            "measurement": None if self.measured is None else self.measurement.to_dict(),
-            "verdict": None if self.measured is None else self.verdict.to_dict(),
+            "measurement": self.measurement.to_dict() if self.is_measured else None,
+            "verdict": self.verdict.to_dict() if self.is_measured else None,
         }
 
     def to_records(self) -> list[dict[str, Any]]:
@@ -160,9 +201,9 @@ class Run(Displayed):
             ("folder", None if self.folder is None else str(self.folder)),
         ]
         heading = f"{self.task.name}: a run"
-        if self.measured is None:
+        if not self.is_measured:
             return Shown(heading, facts)
-        verdict = self.measured.verdict.shown()
+        verdict = self.verdict.shown()
         return Shown(
             heading, facts, verdict.columns, verdict.rows, verdict.sentence, lead=verdict.lead
         )
@@ -200,53 +241,13 @@ class Run(Displayed):
             return None
         return displacement(self.training.network, self.task)
 
-    def _measured(self) -> Measured:
-        if self.measured is None:
-            where = "the run" if self.folder is None else f"{str(self.folder)!r}"
-            why = f"is a {self.recipe.network}, whose neurons are not measured"
-            if self.training.network.neurons_are_measured:
-                why = f"learned {self.task.name}, which has no features that neurons could hold"
-            raise MarginLensError(
-                f"{where} {why}: look at its history.parquet and parameters.safetensors"
-            )
-        return self.measured
-
-
-def run_record(
-    task: Task, recipe: Recipe, prediction: Prediction, training: Training, folder: Path | None
-) -> Run:
-    """Measure a training and judge it."""
-    history = {"step": training.steps, **{n: v[:, 0] for n, v in training.history.items()}}
-    maximum = np.nan if prediction.margin is None else prediction.margin
-    history["margin_ratio"] = history["normalized_margin"] / maximum
-    facts = training_facts(task, recipe, training, folder, history)
-    # that rows are others is a premise, and no matter of proof
-    certificate = prediction.certificate
-    solved = certificate is None or certificate.gap <= SOLVED_GAP
-    judged = replace(prediction, proved=solved and not facts.uncovered)
-    if not facts.path_ended:
-        words = "Stopped before the penalty had fallen to the strength that is predicted for."
-        prediction = replace(prediction, proved=False, note=f"{prediction.note} {words}".strip())
-    measured, snapshots = None, training.snapshots
-    if training.network.neurons_are_measured and task.features:
-        # the curves are member 0's, which starts the same alone as among others
-        start = initial_network(task, recipe.model_copy(update={"members": 1})).as_mlp()
-        rows = recorded_rows(task, recipe)
-        measurement = measure(training.network.as_mlp(), task, rows=rows)
-        seconds = training.seconds if np.isfinite(training.seconds) else None
-        verdict = judge(judged, measurement, training_seconds=seconds, facts=facts)
-        measured = Measured(measurement, measure(start, task, rows=rows), verdict)
-        tensors = {name: torch.as_tensor(values) for name, values in snapshots.items()}
-        layers = training.network.with_parameters(tensors).as_mlp().tensors
-        snapshots = {name: p.numpy() for name, p in layers.items()}
-    return Run(
-        folder=folder,
-        recipe=recipe,
-        task=task,
-        prediction=prediction,
-        training=training,
-        measured=measured,
-        history=history,
-        snapshot_steps=training.snapshot_steps,
-        snapshots=snapshots,
-    )
+    def _require_measured(self) -> None:
+        if self.is_measured:
+            return
+        where = "the run" if self.folder is None else f"{str(self.folder)!r}"
+        why = f"is a {self.recipe.network}, whose neurons are not measured"
+        if self.training.network.neurons_are_measured:
+            why = f"learned {self.task.name}, which has no features that neurons could hold"
+        raise MarginLensError(
+            f"{where} {why}: look at its history.parquet and parameters.safetensors"
+        )

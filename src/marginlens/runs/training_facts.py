@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from marginlens.runs.advice import RunAdvice
 from marginlens.tasks import Task
-from marginlens.theory import default_activation, is_covered, parse_activation
+from marginlens.theory import Prediction, default_activation, is_covered, parse_activation
 from marginlens.training import Recipe, Training, trained_rows
 from marginlens.training.schedules import learning_rate
 from marginlens.verdict import TrainingFacts
 
-__all__ = ["training_facts"]
+__all__ = ["conclusive", "training_facts"]
 
 _WAY = 0.1  # the last part of the way, over which it is seen whether the loss still falls
 
 
 def training_facts(
+    prediction: Prediction,
     task: Task,
     recipe: Recipe,
     training: Training,
+    history: Mapping[str, np.ndarray],
     folder: Path | None,
-    history: dict[str, np.ndarray],
 ) -> TrainingFacts:
     """Collect the facts about a training that the premises of the theory need.
 
     Parameters
     ----------
-    task, recipe, training
-        Task, recipe and outcome of the training.
-    folder
-        Folder of the run; None if it is not saved.
+    prediction, task, recipe, training
+        Prediction, task, recipe and outcome of the training.
     history
         Columns ``step`` and ``loss`` of member 0, as in :class:`marginlens.runs.Run`.
+    folder
+        Folder of the run; None if it is not saved.
     """
-    step = int(training.end_steps[0]) if len(training.end_steps) else 0
+    step = _last_step(training)
     other_rows, share = "", 1.0
     if recipe.train_length is not None:
         other_rows = f"on numbers of at most {recipe.train_length} digits"
@@ -62,22 +65,47 @@ def training_facts(
         steps=recipe.steps,
         last_fall=_last_fall(recipe, history, step),
         last_loss=_last_loss(recipe, history, step),
-        path_ended=recipe.anneal_to is None or step >= 0.75 * recipe.steps,
+        path_ended=_has_ended(recipe, step),
         trains_margin=recipe.loss_function == "margin",
         upper_bound=_upper_bound(history),
         uncovered=_uncovered(task, recipe),
         folder=None if folder is None else str(folder),
-        advice=RunAdvice(recipe, task, folder, step),
+        advice=RunAdvice(recipe, task, folder, step, prediction),
     )
 
 
-def _upper_bound(history: dict[str, np.ndarray]) -> float | None:
+def conclusive(prediction: Prediction, recipe: Recipe, training: Training) -> Prediction:
+    """Prediction of a finished training; it proves nothing if the penalty had not fallen to its end.
+
+    Parameters
+    ----------
+    prediction
+        Prediction at the strength that the recipe ends with.
+    recipe, training
+        Recipe and outcome of the training.
+    """
+    if _has_ended(recipe, _last_step(training)):
+        return prediction
+    words = "Stopped before the penalty had fallen to the strength that is predicted for."
+    return replace(prediction, proved=False, note=f"{prediction.note} {words}".strip())
+
+
+def _last_step(training: Training) -> int:
+    return int(training.end_steps[0]) if len(training.end_steps) else 0
+
+
+def _has_ended(recipe: Recipe, step: int) -> bool:
+    """Whether the penalty has fallen to its last strength by a step."""
+    return recipe.anneal_to is None or step >= 0.75 * recipe.steps
+
+
+def _upper_bound(history: Mapping[str, np.ndarray]) -> float | None:
     """Least upper bound of the maximum margin that was proved in training; None where none was."""
     bounds = history.get("upper_bound", np.empty(0))
     return float(bounds[-1]) if len(bounds) and np.isfinite(bounds[-1]) else None
 
 
-def _last_loss(recipe: Recipe, history: dict[str, np.ndarray], step: int) -> float | None:
+def _last_loss(recipe: Recipe, history: Mapping[str, np.ndarray], step: int) -> float | None:
     """Loss at the last step, over the whole table; None where another one was recorded."""
     steps = history["step"]
     if not len(steps) or steps[-1] != step or not recipe.is_population:
@@ -85,7 +113,7 @@ def _last_loss(recipe: Recipe, history: dict[str, np.ndarray], step: int) -> flo
     return float(history["loss"][-1])
 
 
-def _last_fall(recipe: Recipe, history: dict[str, np.ndarray], step: int) -> float | None:
+def _last_fall(recipe: Recipe, history: Mapping[str, np.ndarray], step: int) -> float | None:
     """By how much the loss fell, relatively, over the last tenth of the way.
 
     The way is the sum of the learning rates: a schedule that ends at 0 takes its last steps on the

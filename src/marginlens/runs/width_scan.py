@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from marginlens.errors import MarginLensError
 from marginlens.measures import measure
 from marginlens.tasks import Task
-from marginlens.theory import Prediction, predict
+from marginlens.theory import Prediction, Predictions
 from marginlens.training import recipe_for, train
 
 __all__ = ["NarrowNetworks", "train_narrow"]
@@ -107,7 +107,8 @@ def train_narrow(
     if not widths or min(widths) < 1 or seeds < 1 or steps < 1:
         raise MarginLensError("widths, seeds and steps must be at least 1, e.g. widths 2, 4, 6")
     task.require_rows()
-    prediction = predict(task)
+    predictions = Predictions(task)
+    prediction = predictions.at()
     edge = prediction.collapse_penalty
     if edge is None or prediction.margin is None:
         raise MarginLensError(f"no width is known to suffice. {prediction.note}")
@@ -116,6 +117,7 @@ def train_narrow(
         [
             recipe_for(
                 task,
+                predictions=predictions,
                 width=width,
                 members=seeds,
                 seed=seed,

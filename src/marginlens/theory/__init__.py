@@ -89,7 +89,7 @@ from marginlens.theory.parity.program import (
 )
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.penalty_path import PenaltyPath, penalty_path
-from marginlens.theory.predict import default_activation, is_covered, predict
+from marginlens.theory.predict import Predictions, default_activation, is_covered, predict
 from marginlens.theory.prediction import AtPenalty, FeaturePrediction, Prediction
 from marginlens.theory.shares import STATUS_THRESHOLD, share_status
 from marginlens.theory.textbook.algorithms import ALGORITHMS, Algorithm, algorithm, same_logits
@@ -124,6 +124,7 @@ __all__ = [
     "Penalty",
     "PenaltyPath",
     "Prediction",
+    "Predictions",
     "Verification",
     "adversary_bound_for",
     "algorithm",

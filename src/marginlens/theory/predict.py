@@ -17,7 +17,7 @@ from marginlens.theory.parity.prediction import parity_size, predict_parity
 from marginlens.theory.penalty import Penalty
 from marginlens.theory.prediction import Prediction, unknown_features
 
-__all__ = ["default_activation", "is_covered", "predict"]
+__all__ = ["Predictions", "default_activation", "is_covered", "predict"]
 
 _NO_THEOREM = "none"
 
@@ -64,6 +64,8 @@ def predict(
     task: Task | str,
     activation: Activation | str | Callable[[Any], Any] | None = None,
     penalty: Penalty | float | int | None = None,
+    *,
+    known: Prediction | None = None,
 ) -> Prediction:
     """Predict the margin, features and losses of networks on a task, before any training.
 
@@ -78,6 +80,9 @@ def predict(
         Penalty of the training; a number is the strength of the homogeneous one. With the
         homogeneous norm and a positive strength the exact minimum at that strength is predicted
         too.
+    known
+        Prediction of the same task at any penalty. If it has the same activation, its margin and shares
+        are taken over, so that the margin's program is not solved again.
 
     Returns
     -------
@@ -108,29 +113,85 @@ def predict(
     >>> round(prediction.at_penalty.margin_ratio, 4)
     0.9872
     """
-    known = task if isinstance(task, Task) else task_of(task)
-    chosen = None if penalty is None else Penalty.of(penalty)
-    return replace(_predicted(known, activation, chosen), task_note=known.note)
+    asked = task if isinstance(task, Task) else task_of(task)
+    covered = default_activation(asked)
+    chosen = covered if activation is None else parse_activation(activation)
+    at = None if penalty is None else Penalty.of(penalty)
+    if known is not None and (known.task, known.activation) != (asked.name, chosen.name):
+        known = None
+    return replace(_predicted(asked, chosen, at, known), task_note=asked.note)
+
+
+class Predictions:
+    """Predictions of one task, with the margin's program solved once for each activation.
+
+    A recipe's defaults and the prediction of its training then share one solution.
+
+    Parameters
+    ----------
+    task
+        Task that is predicted.
+    known
+        Prediction of the task that is there already; None if none is.
+
+    Examples
+    --------
+    >>> from marginlens.tasks import task
+    >>> predictions = Predictions(task("C5"))
+    >>> limit, at = predictions.at(), predictions.at(penalty=1e-3)
+    >>> limit.certificate is at.certificate, round(at.at_penalty.loss, 4)
+    (True, 0.3284)
+    """
+
+    def __init__(self, task: Task, known: Prediction | None = None) -> None:
+        self.task = task
+        self._solved = {} if known is None else {known.activation: known}
+        self._made: dict[tuple[str, Penalty | None], Prediction] = {}
+
+    def at(
+        self,
+        activation: Activation | str | Callable[[Any], Any] | None = None,
+        penalty: Penalty | float | int | None = None,
+    ) -> Prediction:
+        """Predict for an activation and a penalty, as :func:`predict`.
+
+        Parameters
+        ----------
+        activation
+            Activation or its name; by default the one that the theory covers.
+        penalty
+            Penalty of the training, or its strength.
+        """
+        chosen = default_activation(self.task) if activation is None else activation
+        chosen = parse_activation(chosen)
+        if chosen.is_own:  # its name says nothing, and no theorem covers it
+            return predict(self.task, chosen, penalty)
+        key = chosen.name, None if penalty is None else Penalty.of(penalty)
+        if key not in self._made:
+            self._made[key] = predict(
+                self.task, chosen, penalty, known=self._solved.get(chosen.name)
+            )
+            self._solved.setdefault(chosen.name, self._made[key])
+        return self._made[key]
 
 
 def _predicted(
-    task: Task, activation: Activation | str | Callable[[Any], Any] | None, penalty: Penalty | None
+    task: Task, chosen: Activation, penalty: Penalty | None, known: Prediction | None
 ) -> Prediction:
     covered = default_activation(task)
-    chosen = covered if activation is None else parse_activation(activation)
     if not is_covered(task):
         return _unknown(task, chosen, penalty, "the theory covers products in groups and parities")
     if chosen.is_own:
         return _unknown(task, chosen, penalty, f"the theory covers {covered}")
     if chosen != covered and searchable(task, chosen):
-        return predict_neuron(task, chosen, penalty)
+        return predict_neuron(task, chosen, penalty, known)
     if chosen != covered:
         return _unknown(task, chosen, penalty, f"the theory covers {covered}")
     if task.kind == "parity":
         return predict_parity(task, chosen, penalty)
     characters = task.group or task.characters
     assert characters is not None  # or it would not be covered
-    return predict_group(task, characters, chosen, penalty)
+    return predict_group(task, characters, chosen, penalty, known)
 
 
 def _unknown(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from marginlens.display import Displayed, Shown, residue
+from marginlens.errors import MarginLensError
 from marginlens.tasks import Task
-from marginlens.theory.group.certificate import Certificate
-from marginlens.theory.group.mass_bounds import MassBounds
+from marginlens.theory.group.certificate import Certificate, certify
+from marginlens.theory.group.class_program import ClassProgram
+from marginlens.theory.group.mass_bounds import GroupMassBounds, MassBounds, ParityMassBounds
 from marginlens.theory.neuron.best_neuron import BestNeuron
 from marginlens.theory.penalty import Penalty
 
@@ -274,6 +277,95 @@ class Prediction(Displayed):
                 "masses": certificate.masses.tolist(),
             },
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], task: Task) -> Prediction:
+        """Prediction that :meth:`to_dict` took apart; no program is solved.
+
+        Parameters
+        ----------
+        values
+            Plain values of a prediction; names that a prediction does not have are passed over.
+        task
+            Task of the prediction.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing, the prediction is of another task, or its certificate does not prove
+            its bounds for the task's group.
+
+        Examples
+        --------
+        >>> from marginlens.tasks import task
+        >>> from marginlens.theory import predict
+        >>> a5 = task("A5")
+        >>> prediction = predict(a5, penalty=1e-5)
+        >>> back = Prediction.from_dict(prediction.to_dict(), a5)
+        >>> back.to_dict() == prediction.to_dict(), back.certificate.gap < 1e-14
+        (True, True)
+        """
+        try:
+            return _restored(values, task)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise MarginLensError(f"expected a prediction of {task.name}: {error!r}") from None
+
+
+def _restored(values: Mapping[str, Any], task: Task) -> Prediction:
+    names = [feature["name"] for feature in values["features"]]
+    if values["task"] != task.name or names != [feature.name for feature in task.features]:
+        raise MarginLensError(
+            f"expected a prediction of {task.name}, got one of {str(values['task'])[:60]}"
+        )
+    certificate = None
+    if values["certificate"] is not None:
+        certificate = _certificate(values["certificate"], task)
+        if values["margin"] not in (None, certificate.lower):
+            raise MarginLensError(f"margin {values['margin']!r} is not what its certificate proves")
+    bounds: MassBounds | None = None
+    if certificate is not None:
+        bounds = GroupMassBounds(certificate.program)
+    elif task.subset is not None and values["closed_form"] is not None:
+        bounds = ParityMassBounds(task.size, task.subset)
+    strength, at, waveform = values["penalty"], values["at_penalty"], values["waveform"]
+    plain = [one.name for one in fields(Prediction) if one.name in values]
+    return Prediction(
+        **{name: values[name] for name in plain}
+        | {
+            "features": tuple(FeaturePrediction(**feature) for feature in values["features"]),
+            "certificate": certificate,
+            "assumptions": tuple(values["assumptions"]),
+            "penalty": None if strength is None else Penalty(values["penalty_norm"], strength),
+            "at_penalty": None if at is None else AtPenalty(**at),
+            "waveform": None if waveform is None else BestNeuron.from_dict(waveform),
+            "mass_bounds": bounds,
+        }
+    )
+
+
+_SAME_BOUNDS = 1e-12  # relative: both are sums of products in float64
+
+
+def _certificate(values: Mapping[str, Any], task: Task) -> Certificate:
+    """Certificate of the task's group, whose bounds are computed again and compared."""
+    group = task.group or task.characters
+    if group is None:
+        raise MarginLensError(f"a certificate is of a group, and {task.name} is none")
+    certificate = Certificate(
+        program=ClassProgram.of(group, inputs=task.factors),
+        distribution=np.array(values["distribution"], dtype=np.float64),
+        masses=np.array(values["masses"], dtype=np.float64),
+        upper=values["upper"],
+        lower=values["lower"],
+    )
+    proved = certify(certificate.program, certificate.distribution, certificate.masses)
+    for bound in ("upper", "lower"):
+        stated, found = getattr(certificate, bound), getattr(proved, bound)
+        if not abs(stated - found) <= _SAME_BOUNDS * found:
+            raise MarginLensError(
+                f"the certificate states {bound} {stated!r}, and proves {found!r}"
+            )
+    return certificate
 
 
 def _range(feature: FeaturePrediction, unknown: str) -> str:

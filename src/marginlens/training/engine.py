@@ -104,7 +104,14 @@ def _worthwhile(task: Task, recipe: Recipe, *, tiny: bool) -> Way:
     return "passes" if steps * saved > _COMPILE_SECONDS else ""
 
 
-def steps_for(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks, way: Way) -> Engine:
+def steps_for(
+    task: Task,
+    recipe: Recipe,
+    state: TrainingState,
+    ranks: Ranks,
+    way: Way,
+    margin: float | None = None,
+) -> Engine:
     """What takes the steps of the members that ``state`` has not stopped, in the way chosen."""
     active = torch.as_tensor(state.active)
     parameters = {name: p[active.to(p.device)].clone() for name, p in state.network.tensors.items()}
@@ -114,8 +121,10 @@ def steps_for(task: Task, recipe: Recipe, state: TrainingState, ranks: Ranks, wa
             return KernelSteps(task, recipe, network, state.optimizer)
         except RuntimeError as error:
             _warn(str(error))
-    steps = MarginSteps if recipe.loss_function == "margin" else Steps
-    return steps(task, recipe, split(task, recipe), network, state.optimizer, ranks)
+    data = split(task, recipe)
+    if recipe.loss_function == "margin":
+        return MarginSteps(task, recipe, data, network, state.optimizer, ranks, margin)
+    return Steps(task, recipe, data, network, state.optimizer, ranks)
 
 
 def _warn(why: str) -> None:

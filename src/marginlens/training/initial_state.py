@@ -9,7 +9,7 @@ from marginlens.errors import MarginLensError
 from marginlens.networks import Network, Rows, network_class
 from marginlens.networks.loss import require_classes
 from marginlens.tasks import Task
-from marginlens.theory import Penalty, predict
+from marginlens.theory import Penalty, Prediction, predict
 from marginlens.training.data import Batches, drawn_rows, split
 from marginlens.training.recipe import Recipe
 
@@ -38,8 +38,15 @@ def initial_network(task: Task, recipe: Recipe, device: torch.device | None = No
     return network_class(recipe.network).from_recipe(task, recipe, device or torch.device("cpu"))
 
 
-def known_minimum(task: Task, recipe: Recipe) -> float:
+def known_minimum(task: Task, recipe: Recipe, prediction: Prediction | None = None) -> float:
     """Return the least objective of any network at the strength that the recipe ends with.
+
+    Parameters
+    ----------
+    task, recipe
+        Task that is trained on, and the recipe of the training.
+    prediction
+        Prediction at the strength that the recipe ends with; None: it is made.
 
     Raises
     ------
@@ -52,8 +59,10 @@ def known_minimum(task: Task, recipe: Recipe) -> float:
     >>> f"{known_minimum(task('C23'), Recipe(task='C23', strength=1e-4)):.7f}"
     '0.2838312'
     """
-    penalty = Penalty(recipe.penalty, recipe.final_strength)
-    found = predict(task, recipe.activation, penalty).at_penalty
+    if prediction is None:
+        penalty = Penalty(recipe.penalty, recipe.final_strength)
+        prediction = predict(task, recipe.activation, penalty)
+    found = prediction.at_penalty
     if found is None:
         raise MarginLensError(
             f"until_optimal needs a known minimum, and none is known for {task.name} with "
@@ -62,8 +71,15 @@ def known_minimum(task: Task, recipe: Recipe) -> float:
     return found.loss
 
 
-def check_trainable(task: Task, recipe: Recipe) -> None:
+def check_trainable(task: Task, recipe: Recipe, prediction: Prediction | None = None) -> None:
     """Refuse what the recipe asks for and this machine or task does not have, before it is begun.
+
+    Parameters
+    ----------
+    task, recipe
+        Task that is trained on, and the recipe of the training.
+    prediction
+        Prediction at the strength that the recipe ends with; None: made where it is needed.
 
     Raises
     ------
@@ -74,7 +90,7 @@ def check_trainable(task: Task, recipe: Recipe) -> None:
     find_device(recipe.device)
     require_classes(recipe.loss_function, task.classes)
     if recipe.until_optimal is not None:
-        known_minimum(task, recipe)
+        known_minimum(task, recipe, prediction)
     data = split(task, recipe)
     if recipe.online:
         drawn_rows(task, 1, np.random.default_rng(0))

@@ -14,7 +14,7 @@ from marginlens.errors import MarginLensError
 from marginlens.kernels.passes import compiled_passes
 from marginlens.networks import Network
 from marginlens.tasks import Task, task_of
-from marginlens.theory import predict
+from marginlens.theory import Penalty, Predictions
 from marginlens.training.engine import Kept, steps_for, way_of
 from marginlens.training.initial_state import copy_of, find_device, initial_network, known_minimum
 from marginlens.training.process_group import Ranks
@@ -50,6 +50,7 @@ def train(
     recipe: Recipe | None = None,
     *,
     margin: float | None = None,
+    minimum: float | None = None,
     start: Network | None = None,
     progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
     state: TrainingState | None = None,
@@ -73,6 +74,8 @@ def train(
     margin
         The maximum normalized margin, to stop at a share of it; with ``fields`` the
         predicted one by default.
+    minimum
+        Least objective of any network at the last strength, for ``until_optimal``; None: predicted.
     start
         A network to go on from, in place of the recipe's initial one; it is not changed.
     progress
@@ -118,10 +121,11 @@ def train(
     array([1.])
     """
     task = task_of(task)
+    predictions = Predictions(task)
     if recipe is None:
-        recipe = recipe_for(task, **fields)
+        recipe = recipe_for(task, predictions=predictions, **fields)
         if margin is None and recipe.stop_share is not None:
-            margin = predict(task, recipe.activation).margin
+            margin = predictions.at(recipe.activation).margin
     elif fields:
         raise MarginLensError(
             f"expected a recipe or fields of one, got both ({', '.join([*fields][:4])}): take "
@@ -131,7 +135,9 @@ def train(
         raise ValueError(
             "stop_share needs a known maximum margin; leave it out for this activation"
         )
-    minimum = None if recipe.until_optimal is None else known_minimum(task, recipe)
+    if minimum is None and recipe.until_optimal is not None:
+        penalty = Penalty(recipe.penalty, recipe.final_strength)
+        minimum = known_minimum(task, recipe, predictions.at(recipe.activation, penalty))
     started = time.perf_counter()
     device = find_device(recipe.device)
     if state is None:
@@ -192,7 +198,7 @@ class _Loop:
         self.recipe, self.state, self.margin, self.minimum = recipe, state, margin, minimum
         self.progress, self.checkpoint, self.every = progress, checkpoint, checkpoint_every
         self.signals, self.ranks = signals, Ranks.here()
-        self.steps = steps_for(task, recipe, state, self.ranks, state.compiled)
+        self.steps = steps_for(task, recipe, state, self.ranks, state.compiled, margin)
         self.snapshots = snapshot_steps(recipe, state.network)
         self.good: tuple[int, Kept] | None = None
         if state.step:  # that of a checkpoint is good until the next record

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from marginlens.kernels import passes
 from marginlens.networks import MLP, Network, SoftMargin, SoftMarginEvaluator, neuron_norms
+from marginlens.tasks import Task
 from marginlens.theory import (
     AdversaryBound,
     adversary_bound_for,
@@ -17,7 +18,10 @@ from marginlens.theory import (
     is_covered,
     predict,
 )
+from marginlens.training.data import Data
 from marginlens.training.penalties import add_sphere_gradient
+from marginlens.training.process_group import Ranks
+from marginlens.training.recipe import Recipe
 from marginlens.training.schedules import sharpness
 from marginlens.training.steps import Steps, accuracy_of
 
@@ -51,9 +55,24 @@ class MarginSteps(Steps):
     ----------
     task, recipe, data, network, optimizer, ranks
         As for :class:`Steps`.
+    margin
+        Maximum normalized margin of the whole table, where a theorem gives it; None: predicted.
     """
 
     row_loss = "cross_entropy"
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        data: Data,
+        network: Network,
+        optimizer: Parameters,
+        ranks: Ranks,
+        margin: float | None = None,
+    ) -> None:
+        self._margin = margin
+        super().__init__(task, recipe, data, network, optimizer, ranks)
 
     def _use(self, network: Network, optimizer: Parameters) -> None:
         own = {name: value for name, value in optimizer.items() if not name.startswith(_GROUP)}
@@ -111,7 +130,7 @@ class MarginSteps(Steps):
         activation = self._mlp.activation
         if not is_covered(self.task) or default_activation(self.task) != activation:
             return None
-        return predict(self.task, activation).margin
+        return predict(self.task, activation).margin if self._margin is None else self._margin
 
     def _sharpness(self, step: int) -> Float[Tensor, " member"]:
         return sharpness(self.recipe, step) / self._unit

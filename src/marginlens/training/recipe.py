@@ -26,11 +26,11 @@ from marginlens.theory import (
     OwnActivation,
     Penalty,
     Prediction,
+    Predictions,
     default_activation,
     is_covered,
     parity_width,
     parse_activation,
-    predict,
 )
 
 __all__ = ["Recipe", "as_now_named", "checked_recipe", "in_one_line", "recipe_for"]
@@ -562,7 +562,7 @@ _SUITED = {"width", "strength", "learning_rate", "steps"}
 """Fields that suit a task, on groups."""
 
 
-def recipe_for(task: Task, **chosen: Any) -> Recipe:
+def recipe_for(task: Task, *, predictions: Predictions | None = None, **chosen: Any) -> Recipe:
     """Recipe for a task: what is not chosen is filled in by what suits the task.
 
     Width: 2.3 times the sufficient width on cyclic groups and 3.2 times on others, rounded up to
@@ -590,6 +590,8 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     ----------
     task
         Task that is trained on.
+    predictions
+        Predictions of the task, whose solutions are shared; None: made where they are needed.
     chosen
         Values of the recipe's fields; None is left to the task. ``penalty`` may also be a number, the
         strength of the homogeneous penalty, or a ``Penalty``; ``activation`` a function of a tensor;
@@ -610,9 +612,10 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     """
     given = _with_penalty({name: value for name, value in chosen.items() if value is not None})
     given = _with_rows(task, given)
+    predictions = predictions or Predictions(task)
     plain = given.get("network", "mlp") == "mlp"
     if plain and given.get("loss_function") == "margin":
-        return _margin_recipe(task, given)
+        return _margin_recipe(task, given, predictions)
     if not plain or not is_covered(task):
         optimizer = given.get("optimizer", "adamw")
         defaults = _LEARNED | ({} if optimizer == "adamw" else _PLAIN)
@@ -636,7 +639,7 @@ def recipe_for(task: Task, **chosen: Any) -> Recipe:
     checked = checked_recipe(given)
     if given.keys() >= _SUITED and task.subset is None and checked.stop_share is None:
         return checked  # nothing to fill in: a prediction by search takes seconds
-    prediction = predict(task, activation, Penalty(checked.penalty, 0.0))
+    prediction = predictions.at(activation, Penalty(checked.penalty, 0.0))
     if checked.stop_share is not None and prediction.margin is None:
         raise ValueError(_no_margin(task, activation.name))
     suited = _suited(task, prediction)
@@ -673,7 +676,7 @@ def _exchanging(task: Task) -> dict[str, Any]:
     }
 
 
-def _margin_recipe(task: Task, given: dict[str, Any]) -> Recipe:
+def _margin_recipe(task: Task, given: dict[str, Any], predictions: Predictions) -> Recipe:
     """Recipe of the margin objective: the neuron-wise optimizer, and the width that suits the task."""
     activation = parse_activation(given.get("activation", default_activation(task)))
     given |= {"task": task.name, "activation": activation.name}
@@ -690,7 +693,7 @@ def _margin_recipe(task: Task, given: dict[str, Any]) -> Recipe:
         if checked.stop_share is not None:
             raise ValueError(_no_margin(task, activation.name))
         return checked_recipe({**defaults, "width": 512, **given})
-    prediction = predict(task, activation)
+    prediction = predictions.at(activation)
     if checked.stop_share is not None and prediction.margin is None:
         raise ValueError(_no_margin(task, activation.name))
     suited = _suited(task, prediction)

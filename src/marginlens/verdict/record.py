@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from marginlens.display import Displayed, Shown
+from marginlens.errors import MarginLensError
 from marginlens.verdict.claims import Claim, Status
-from marginlens.verdict.premises import Premise
+from marginlens.verdict.premises import FOLDER, Premise
 
 __all__ = ["MARKS", "Verdict"]
 
@@ -132,6 +135,36 @@ class Verdict(Displayed):
         found = Counter(claim.status for claim in self.claims)
         return ", ".join(f"{MARKS[s]} {found[s]} {words.get(s, s)}" for s in MARKS if found[s])
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], folder: str | None = None) -> Verdict:
+        """Verdict that :meth:`to_dict` took apart.
+
+        Parameters
+        ----------
+        values
+            Plain values of a verdict; names that a verdict does not have are passed over.
+        folder
+            Folder of the run, for the commands in the summary; None: as they are in the values.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing, as in records of earlier versions.
+        """
+        try:
+            words = values["summary"]
+            return cls(
+                task=values["task"],
+                margin_ratio=values["margin_ratio"],
+                training_seconds=values["training_seconds"],
+                claims=tuple(Claim(**_fields_of(Claim, one)) for one in values["claims"]),
+                premises=tuple(Premise(**_fields_of(Premise, one)) for one in values["premises"]),
+                summary=words if folder is None else words.replace(FOLDER, shlex.quote(folder)),
+                portable_summary=words,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise MarginLensError(f"expected a verdict's fields: {error!r}") from None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as plain values for JSON."""
         return {
@@ -144,3 +177,8 @@ class Verdict(Displayed):
             "premises": [asdict(premise) for premise in self.premises],
             "claims": [asdict(claim) for claim in self.claims],
         }
+
+
+def _fields_of(record: type[Claim] | type[Premise], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a record's fields; a KeyError for one that is missing."""
+    return {one.name: values[one.name] for one in fields(record)}

@@ -9,6 +9,7 @@ from typing import Literal
 from marginlens.explorer.form_values import UPLOADED
 from marginlens.explorer.jobs.frames import Frame
 from marginlens.explorer.jobs.process import Process
+from marginlens.runs.pipeline import Plan
 from marginlens.tasks import Task
 from marginlens.training import Recipe
 
@@ -83,11 +84,8 @@ class Entry:
 
     id: str
     owner: str
-    task: Task
-    recipe: Recipe
+    planned: Plan
     run: Path
-    maximum: float | None
-    proved: bool
     spec: str
     status: Status = "queued"
     message: str = ""
@@ -99,6 +97,26 @@ class Entry:
     hold: bool = False
     began: float = 0.0
     looked: float = 0.0
+    changes: list[Plan] = field(default_factory=list)
+    """Plans at other strengths, which its process was told of and has not taken yet."""
+
+    @property
+    def task(self) -> Task:
+        """What it learns."""
+        return self.planned.task
+
+    @property
+    def recipe(self) -> Recipe:
+        """Recipe with the present strength."""
+        return self.planned.recipe
+
+    def take_strength(self, strength: float) -> None:
+        """Take the plan of a strength that its process trains with from now on."""
+        while self.changes:
+            changed = self.changes.pop(0)
+            if changed.recipe.strength == strength:
+                self.planned = changed
+                return
 
     @property
     def ended(self) -> bool:
@@ -122,8 +140,8 @@ class Entry:
             status=self.status,
             place=place,
             message=self.message,
-            maximum=self.maximum,
-            proved=self.proved,
+            maximum=self.planned.prediction.margin,
+            proved=self.planned.prediction.proved,
             frame=self.frame,
             version=self.version,
             saved_as=self.saved_as,

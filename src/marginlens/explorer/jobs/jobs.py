@@ -19,8 +19,9 @@ from marginlens.explorer.jobs.job import Entry, Live, Status
 from marginlens.explorer.jobs.limits import Limits
 from marginlens.explorer.jobs.process import Process
 from marginlens.explorer.jobs.temporary_runs import Scratch
-from marginlens.runs.prediction_for import prediction_for
+from marginlens.runs.pipeline import plan_for
 from marginlens.tasks import Task
+from marginlens.theory import Prediction, Predictions
 from marginlens.training.recipe import checked_recipe
 
 __all__ = ["GoneError", "Live", "Status", "Trainings"]
@@ -98,20 +99,16 @@ class Trainings:
         self.seen(owner)
         with self._lock:
             self._require_place(owner)
-        chosen, recipe = asked(recipe_fields, tables or Tables())
-        self.limits.check(chosen, recipe)
-        prediction = prediction_for(chosen, recipe)
+        planned = asked(recipe_fields, tables or Tables())
+        self.limits.check(planned.task, planned.recipe)
         with self._lock:
             self._require_place(owner)
             name = secrets.token_hex(6)
             entry = Entry(
                 name,
                 owner,
-                chosen,
-                recipe,
+                planned,
                 self._scratch.new(name),
-                None if prediction.margin is None else float(prediction.margin),
-                prediction.proved,
                 str(recipe_fields.get("task", "")).strip(),
             )
             self._entries[name] = entry
@@ -137,6 +134,11 @@ class Trainings:
         """What it learns."""
         with self._lock:
             return self._entry(id).task
+
+    def prediction(self, id: str) -> Prediction:
+        """Prediction at the present strength of its penalty."""
+        with self._lock:
+            return self._entry(id).planned.prediction
 
     def spec(self, id: str) -> str:
         """What its task was called when it was asked for."""
@@ -181,12 +183,17 @@ class Trainings:
                     "change it by hand start one without anneal_to"
                 )
             fields = {**entry.recipe.model_dump(), "strength": float(strength)}
-            changed = checked_recipe(fields)
+            predictions = Predictions(entry.task, entry.planned.prediction)
+            changed = plan_for(checked_recipe(fields), entry.task, predictions)
             if entry.process is None:
-                entry.recipe = changed
+                entry.planned = changed
                 entry.version += 1
             else:
-                entry.process.tell({"do": "strength", "value": changed.strength})
+                entry.changes.append(changed)
+                prediction = changed.prediction.to_dict()
+                strength = changed.recipe.strength
+                command = {"do": "strength", "value": strength, "prediction": prediction}
+                entry.process.tell(command)
 
     def save(self, id: str, name: str) -> Path:
         """Keep an ended training as the run ``folder/name``; returns its folder.
@@ -318,7 +325,7 @@ class Trainings:
                 {
                     "recipe": entry.recipe.model_dump(mode="json"),
                     "folder": str(entry.run),
-                    "maximum": entry.maximum,
+                    "prediction": entry.planned.prediction.to_dict(),
                     "paused": entry.hold,
                     "table": entry.table,
                 }
@@ -398,7 +405,7 @@ class Trainings:
         elif kind == "paused":
             entry.status = "paused" if header["paused"] else "running"
         elif kind == "strength":
-            entry.recipe = entry.recipe.model_copy(update={"strength": header["value"]})
+            entry.take_strength(header["value"])
         elif kind == "end":
             message: str = header["message"]
             if header["status"] == "finished":

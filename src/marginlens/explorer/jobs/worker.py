@@ -21,11 +21,10 @@ from marginlens.explorer.jobs.frames import Frames
 from marginlens.explorer.jobs.ipc import Writable, send
 from marginlens.groups import group
 from marginlens.measures import measure
-from marginlens.runs.folder import begin_run, finish_run, note_changes
-from marginlens.runs.pipeline import checkpointer
-from marginlens.runs.prediction_for import prediction_for
-from marginlens.runs.run import run_record
+from marginlens.runs.folder import begin_run, note_changes
+from marginlens.runs.pipeline import Plan, conclude, train_plan
 from marginlens.tasks import name_of_elements, task
+from marginlens.theory import Prediction
 from marginlens.training import DivergedError, Recipe, TrainingState, recipe_for, train
 from marginlens.training.recipe import checked_recipe
 
@@ -43,27 +42,27 @@ class Worker:
     Parameters
     ----------
     job
-        ``recipe`` (its fields), ``folder`` of the run, ``maximum`` normalized margin or None, whether it
-        begins ``paused``, and the Cayley ``table`` where the task's name does not say it.
+        ``recipe`` (its fields), ``prediction`` (its values), ``folder`` of the run, whether it begins
+        ``paused``, and the Cayley ``table`` where the task's name does not say it.
     commands
         Where commands arrive: ``{"do": "look" | "pause" | "go_on" | "stop"}`` or
-        ``{"do": "strength", "value": 1e-3}``.
+        ``{"do": "strength", "value": 1e-3, "prediction": {...}}``.
     out
         Where messages go: ``frame``, ``paused`` (or no longer), ``strength`` (it has changed), ``end``.
     """
 
     def __init__(self, job: dict[str, Any], commands: queue.Queue, out: Writable) -> None:
-        self.recipe = Recipe(**job["recipe"])
-        self.folder, self.maximum = Path(job["folder"]), job["maximum"]
+        recipe, self.folder = Recipe(**job["recipe"]), Path(job["folder"])
         table = job.get("table")  # of a group whose name does not say it
-        name = self.recipe.task
-        self.task = task(name if table is None else group(table, name=name_of_elements(name)))
+        name = recipe.task
+        learned = task(name if table is None else group(table, name=name_of_elements(name)))
+        self.planned = Plan(learned, recipe, Prediction.from_dict(job["prediction"], learned))
         self.commands, self.out = commands, out
         self.paused = self.told = bool(job["paused"])
         self.stopped = False
-        self.strength: float | None = None
+        self.change: dict[str, Any] | None = None
         self.state: TrainingState | None = None
-        self.frames = Frames(self.task)
+        self.frames = Frames(learned)
         self.looked = time.monotonic()
         self.next_frame, self.shown = 0.0, -1
 
@@ -71,7 +70,7 @@ class Worker:
         """Train to the end, and write the run; whatever goes wrong is said in a message."""
         status, why = "failed", ""
         try:
-            with begin_run(self.recipe, self.task, self.folder, overwrite=False):
+            with begin_run(self.planned.recipe, self.planned.task, self.folder, overwrite=False):
                 status, why = self._train()
         except DivergedError as error:
             self._show(error.state)
@@ -86,24 +85,20 @@ class Worker:
 
     def _train(self) -> tuple[str, str]:
         while True:
-            training = train(
-                self.task,
-                self.recipe,
-                margin=self.maximum,
+            training = train_plan(
+                self.planned,
+                self.folder,
                 state=self.state,
-                checkpoint=checkpointer(self.recipe, self.folder),
                 watch=self.watch,
                 watch_seconds=FRAME_SECONDS,
             )
             interrupted = training.stopped == "interrupted"
-            if not interrupted or self.stopped or self.strength is None:
+            if not interrupted or self.stopped or self.change is None:
                 break
-            self._change_strength(self.strength)
+            self._change_strength(self.change)
         if self.state is not None:
             self._show(self.state)
-        prediction = prediction_for(self.task, self.recipe)
-        run = run_record(self.task, self.recipe, prediction, training, self.folder)
-        finish_run(run, self.folder)
+        conclude(self.planned, training, self.folder)
         return ("stopped", "") if interrupted else ("finished", training.stopped)
 
     def watch(self, state: TrainingState) -> bool:
@@ -113,7 +108,7 @@ class Worker:
         if not len(state.active):
             self._show(state)
             return True
-        while not self.stopped and self.strength is None:
+        while not self.stopped and self.change is None:
             if self.told != self.paused:
                 self._show(state)  # where it waits is seen before it is said to wait
                 self.told = self.paused
@@ -137,20 +132,21 @@ class Worker:
                 elif what == "stop":
                     self.stopped = True
                 elif what == "strength":
-                    self.strength = float(command["value"])
+                    self.change = command
                 elif what in ("pause", "go_on"):
                     self.paused = what == "pause"
                 command = self.commands.get_nowait()
         except queue.Empty:
             pass
 
-    def _change_strength(self, strength: float) -> None:
+    def _change_strength(self, change: dict[str, Any]) -> None:
         state = self.state
         assert state is not None
-        self.strength = None
-        now = checked_recipe({**self.recipe.model_dump(), "strength": strength})
-        note_changes(self.folder, state.step, self.recipe, now)
-        self.recipe = now
+        self.change = None
+        learned, was, strength = self.planned.task, self.planned.recipe, float(change["value"])
+        now = checked_recipe({**was.model_dump(), "strength": strength})
+        note_changes(self.folder, state.step, was, now)
+        self.planned = Plan(learned, now, Prediction.from_dict(change["prediction"], learned))
         send(self.out, {"kind": "strength", "value": strength})
 
     def _show(self, state: TrainingState) -> None:

@@ -254,7 +254,7 @@ def _name(one: Compared) -> Any:
 
 
 def _verdict(one: Compared) -> Any:
-    if one.run.measured is None or one.member:
+    if not one.run.is_measured or one.member:
         return "–"
     verdict = one.run.verdict
     scored = [claim for claim in verdict.claims if claim.status != "not covered"]

@@ -45,21 +45,21 @@ def _draw(site: Site, query: Query) -> list[Any]:
 
 def _body(site: Site, run: Run, name: str, query: Query) -> list[Any]:
     pieces: list[Any] = []
-    if run.measured is not None:
+    if run.is_measured:
         pieces.append(
             components.headlines((n["label"], n["value"], n["against"]) for n in headlines(run))
         )
-    if run.measured is not None and len(run.snapshot_steps):
+    if run.is_measured and len(run.snapshot_steps):
         pieces.append(_player(run, name, query))
     pieces += [_lazy(figure) for figure in FIGURES if figure != "neurons"]
-    if run.measured is not None:
+    if run.is_measured:
         pieces.append(_claims(run))
     pieces.append(_files(site, run, name))
     return pieces
 
 
 def _head(run: Run, name: str) -> list[Any]:
-    if run.measured is None:
+    if not run.is_measured:
         what = f"A {run.recipe.network} on {run.task.name}"
         words = f"{what}: its neurons are not measured, its curves are."
         return [components.heading(name, words)]

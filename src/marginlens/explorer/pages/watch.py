@@ -17,7 +17,6 @@ from marginlens.figures.run.live_training import (
     growing_margin_figure,
     moving_shares_figure,
 )
-from marginlens.runs.prediction_for import prediction_for
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from marginlens.explorer.jobs.jobs import Live
     from marginlens.tasks import Task
+    from marginlens.theory import Prediction
 
 __all__ = ["WATCH"]
 
@@ -63,7 +63,8 @@ def _draw(site: Site, query: Query) -> list[Any]:
         "penalty": recipe.penalty,
         **shown,
     }
-    return [top, _form(given), _live(site.trainings.task(asked), live)]
+    task, prediction = site.trainings.task(asked), site.trainings.prediction(asked)
+    return [top, _form(given), _live(task, prediction, live)]
 
 
 def _form(query: Query) -> Component:
@@ -133,10 +134,10 @@ def _form(query: Query) -> Component:
     )
 
 
-def _live(task: Task, live: Live) -> Component:
+def _live(task: Task, prediction: Prediction, live: Live) -> Component:
     figures = [
         components.card(components.figure(name, figure))
-        for name, figure in _growing(task, live).items()
+        for name, figure in _growing(task, prediction, live).items()
     ]
     return html.Div(
         [
@@ -189,9 +190,8 @@ def _live(task: Task, live: Live) -> Component:
     )
 
 
-def _growing(task: Task, live: Live) -> dict[str, go.Figure]:
+def _growing(task: Task, prediction: Prediction, live: Live) -> dict[str, go.Figure]:
     """Curves and shares of a training up to now, with the prediction at its present strength."""
-    prediction = prediction_for(task, live.recipe)
     steps = live.recipe.steps
     figures = {
         "growing-margin": growing_margin_figure(prediction, steps, live.history),
@@ -301,7 +301,7 @@ def _connect(app: Dash, site: Site) -> None:
     )
     def predictions(strength: Any, name: str, ids: list[dict[str, str]]) -> list[Any]:
         """The figures that show predictions, once a training has another strength."""
-        figures = _growing(trainings.task(name), trainings.state(name))
+        figures = _growing(trainings.task(name), trainings.prediction(name), trainings.state(name))
         return [
             components.figure_data(figures[each["name"]]) if each["name"] in figures else no_update
             for each in ids

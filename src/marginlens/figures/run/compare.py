@@ -62,8 +62,8 @@ class Compared:
     def measurement(self) -> Measurement | None:
         """Measurement of the member's neurons, or ``None``."""
         run = self.run
-        if run.measured is None or self.member == 0:
-            return None if run.measured is None else run.measured.measurement
+        if not run.is_measured or self.member == 0:
+            return run.measurement if run.is_measured else None
         rows = recorded_rows(run.task, run.recipe)
         return measure(run.training.network.as_mlp(), run.task, member=self.member, rows=rows)
 

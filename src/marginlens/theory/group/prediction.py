@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 
@@ -38,7 +37,11 @@ _LISTED = 8  # names in a sentence
 
 
 def predict_group(
-    task: Task, group: FiniteGroup | CharacterTable, activation: Activation, penalty: Penalty | None
+    task: Task,
+    group: FiniteGroup | CharacterTable,
+    activation: Activation,
+    penalty: Penalty | None,
+    known: Prediction | None = None,
 ) -> Prediction:
     """Return the prediction for the product of k factors in a group, with x^k.
 
@@ -52,8 +55,13 @@ def predict_group(
         Activation x^k of the network.
     penalty
         Penalty of the training, or ``None`` for its limit.
+    known
+        Prediction of the same task at any penalty, whose solution is taken over; ``None``: solved.
     """
-    program, solution = _solved(group, task.factors)
+    solution = None if known is None else _solution_of(known)
+    if solution is None:
+        solution = solve_margin(ClassProgram.of(group, inputs=task.factors))
+    program = solution.certificate.program
     theorem9 = theorem9_applies(group)
     homogeneous = is_homogeneous(penalty, activation)
     at_penalty = None
@@ -102,13 +110,15 @@ def predict_group(
     )
 
 
-@lru_cache(maxsize=4)
-def _solved(
-    group: FiniteGroup | CharacterTable, inputs: int
-) -> tuple[ClassProgram, MarginSolution]:
-    """Solve a group's margin once: a recipe's defaults ask for it before the prediction does."""
-    program = ClassProgram.of(group, inputs=inputs)
-    return program, solve_margin(program)
+def _solution_of(known: Prediction) -> MarginSolution | None:
+    """Solution of the margin program that a prediction holds; None if it holds none."""
+    if known.certificate is None:
+        return None
+    bounds = [(one.least_share, one.greatest_share) for one in known.features]
+    shares = np.array(bounds, dtype=np.float64)  # None becomes nan
+    least, greatest = shares.T
+    unique = bool((least == greatest).all())
+    return MarginSolution(known.certificate.lower, known.certificate, least, greatest, unique)
 
 
 def group_at_penalty(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -77,6 +78,19 @@ class BestNeuron(Displayed):
         """Plain values that JSON can hold."""
         arrays = {slot: getattr(self, slot).tolist() for slot in "uvw"}
         return {**vars(self), **arrays, "values": list(self.values), "worst": self.worst}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BestNeuron:
+        """Neuron that :meth:`to_dict` took apart.
+
+        Parameters
+        ----------
+        values
+            Plain values of a neuron.
+        """
+        stored: dict[str, Any] = {one.name: values[one.name] for one in fields(cls)}
+        stored |= {slot: np.array(values[slot], dtype=np.float64) for slot in "uvw"}
+        return cls(**stored | {"values": tuple(values["values"])})
 
 
 def best_neuron(

@@ -38,7 +38,9 @@ def searchable(task: Task, activation: Activation) -> bool:
     )
 
 
-def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) -> Prediction:
+def predict_neuron(
+    task: Task, activation: Activation, penalty: Penalty | None, known: Prediction | None = None
+) -> Prediction:
     """Return the prediction from the best neuron that a search found, without a guarantee.
 
     Parameters
@@ -49,9 +51,13 @@ def predict_neuron(task: Task, activation: Activation, penalty: Penalty | None) 
         Activation sigma of the network.
     penalty
         Penalty of the training, or ``None`` for its limit.
+    known
+        Prediction of the same task at any penalty, whose solution is taken over; ``None``: solved.
     """
     p = task.size
-    neuron = best_neuron(p, activation)
+    neuron = None if known is None else known.waveform
+    if neuron is None:
+        neuron = best_neuron(p, activation)
     homogeneous = is_homogeneous(penalty, activation)
     at_penalty = None
     if homogeneous and penalty is not None and penalty.strength > 0:
