@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from marginlens.networks import MLP
-    from marginlens.runs import Run
     from marginlens.sweeps import Results, SweepProgress
     from marginlens.tasks.task_types import Spec
     from marginlens.theory import Activation, BestNeuron, ParityVerification, Verification
@@ -144,15 +143,19 @@ def optimal_network(task: Task | Spec, *, method: str = "simplex") -> MLP:
     return construct(task_of(task), method=method)
 
 
-def figure(name: str, of: Run | str | Path, *, dark: bool = False) -> go.Figure:
-    """Draw a figure of a run.
+def figure(name: str, *of: Any, task: Task | Spec | None = None, dark: bool = False) -> go.Figure:
+    """Draw a figure of a run, or of what it needs of one.
 
     Parameters
     ----------
     name
         Name of the figure, such as ``"neurons"``; ``marginlens figure list`` lists them.
     of
-        A run, or its folder.
+        A run, or its folder; or a prediction, a measurement, a network (also of another project, or
+        its file), whichever the figure needs: ``"shares"`` of a prediction alone draws what is
+        predicted, of a prediction and a measurement both.
+    task
+        Task of a network; of a prediction or measurement where its name does not say its table.
     dark
         Whether the background is dark.
 
@@ -164,11 +167,13 @@ def figure(name: str, of: Run | str | Path, *, dark: bool = False) -> go.Figure:
     Raises
     ------
     MarginLensError
-        If the name is unknown, or the run has no such figure.
+        If the name is unknown, the figure needs more than was given, or there is nothing to draw.
 
     Examples
     --------
     >>> import marginlens as ml
+    >>> ml.figure("shares", ml.predict("S3", penalty=1e-4)).layout.xaxis2.title.text
+    'feature'
     >>> run = ml.run("C5", width=12, steps=40, compile="never")
     >>> ml.figure("loss", run).layout.title.text is not None
     True
@@ -176,17 +181,22 @@ def figure(name: str, of: Run | str | Path, *, dark: bool = False) -> go.Figure:
     from difflib import get_close_matches
 
     from marginlens.figures import DARK, FIGURES, template
-    from marginlens.runs import Run, load_run
+    from marginlens.figures.subject import MissingPartError, subject_of
 
     if name not in FIGURES:
         close = get_close_matches(name, FIGURES, n=2, cutoff=0.4) or [*FIGURES][:2]
         raise MarginLensError(
             f"expected the name of a figure, for example {' or '.join(close)}, got {name!r}"
         )
-    run = of if isinstance(of, Run) else load_run(of)
-    drawn = FIGURES[name].draw(run)
+    entry = FIGURES[name]
+    try:
+        drawn = entry.draw_of(subject_of(*of, task=None if task is None else task_of(task)))
+    except MissingPartError as error:
+        raise MarginLensError(
+            f"the figure {name} {error}; for example ml.figure({name!r}, ml.run('C5'))"
+        ) from None
     if drawn is None:
-        raise MarginLensError(f"the run has no figure {name}: it needs {FIGURES[name].needs}")
+        raise MarginLensError(f"no figure {name} can be drawn: it needs {entry.needs}")
     return drawn.update_layout(template=template(DARK)) if dark else drawn
 
 

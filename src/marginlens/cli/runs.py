@@ -78,6 +78,7 @@ from marginlens.cli.options import (
 )
 from marginlens.cli.sweep.run import duration
 from marginlens.cli.text_output import (
+    check_file,
     file_name,
     print_exact,
     print_json,
@@ -86,6 +87,7 @@ from marginlens.cli.text_output import (
     print_verdict,
     progress,
     text,
+    written,
 )
 
 if TYPE_CHECKING:
@@ -96,26 +98,46 @@ if TYPE_CHECKING:
     from marginlens.training import Recipe
 
 
-@app.command(examples=("predict C71", "predict A5 --strength 1e-5 --json"))
+PredictedFigure = Annotated[
+    Path | None,
+    typer.Option(
+        "--figure",
+        help="File for a figure of the predicted shares: .html, .svg, .pdf or .png.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(
+    examples=("predict C71", "predict A5 --strength 1e-5 --json", "predict S5 --figure S5.svg")
+)
 def predict(
     spec: TaskSpec,
     activation: Activation = None,
     penalty: PenaltyName = None,
     strength: Strength = None,
+    figure: PredictedFigure = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict margin, width and features of the trained network, without training."""
     from marginlens.runs.prediction_for import predict_training
     from marginlens.tasks import task
 
+    if figure is not None:
+        check_file(figure)
     chosen = task(spec)
     prediction = predict_training(
         chosen, activation=activation, penalty=penalty, strength=strength
     )[1]
+    if figure is not None:
+        from marginlens.images import write_figure
+
+        write_figure(prediction.plot(), figure)
     if as_json:
         print_json(prediction.to_dict())
     else:
         print_prediction(prediction)
+        written(figure)
 
 
 def _training_command(with_report: bool) -> Callable[..., None]:

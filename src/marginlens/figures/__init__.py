@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from marginlens.figures.run.algorithms import algorithms_figure
 from marginlens.figures.run.clock_pizza_plane import plane_figure
@@ -43,6 +43,7 @@ from marginlens.figures.run.shares import shares_caption, shares_figure
 from marginlens.figures.run.waveform import waveform_caption, waveform_figure
 from marginlens.figures.run.wheel import wheel_caption, wheel_figure
 from marginlens.figures.style import DARK, LIGHT, Palette, feature_color, template
+from marginlens.figures.subject import Subject
 from marginlens.figures.sweep.multiplicities import Multiplicities, multiplicities_figure
 from marginlens.figures.sweep.selection_law import law_figure
 from marginlens.figures.sweep.selection_settings import laws_by_setting_figure
@@ -52,12 +53,14 @@ from marginlens.figures.theory.degree import degree_law_figure
 from marginlens.figures.theory.interference import interference_figure
 from marginlens.figures.theory.memorizing import memorizing_figure
 from marginlens.figures.theory.penalty_path import penalty_path_figure
+from marginlens.figures.theory.predicted_shares import predicted_shares_figure
 from marginlens.figures.theory.widths import widths_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from marginlens.runs import Run
+    from marginlens.theory import Prediction
 
 __all__ = [
     "DARK",
@@ -93,6 +96,7 @@ __all__ = [
     "phases_figure",
     "plane_figure",
     "power_figure",
+    "predicted_shares_figure",
     "shares_figure",
     "spectral_counts_figure",
     "template",
@@ -118,6 +122,9 @@ class FigureEntry:
         Property that a run needs for this figure.
     in_report
         Whether the report of a run includes it.
+    draw_predicted
+        Function from a prediction to the figure of what is predicted; ``None`` for figures that a
+        prediction alone does not have.
     """
 
     heading: str
@@ -125,6 +132,25 @@ class FigureEntry:
     caption: Callable[[Run], tuple[str, str]]
     needs: str = "neurons that are measured"
     in_report: bool = True
+    draw_predicted: Callable[[Prediction], go.Figure | None] | None = None
+
+    def draw_of(self, subject: Run | Subject) -> go.Figure | None:
+        """Draw the figure of a run, or of those parts of one that are given.
+
+        Parameters
+        ----------
+        subject
+            Run, or parts of one (:func:`marginlens.figures.subject.subject_of`).
+
+        Raises
+        ------
+        MissingPartError
+            If the figure needs a part that is not given.
+        """
+        prediction = subject.only_prediction if isinstance(subject, Subject) else None
+        if prediction is not None and self.draw_predicted is not None:
+            return self.draw_predicted(prediction)
+        return self.draw(cast("Run", subject))
 
 
 FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
@@ -142,7 +168,11 @@ FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
         "heatmap": FigureEntry("Every neuron's spectrum", heatmap_figure, heatmap_caption),
         "power": FigureEntry("How concentrated each neuron is", power_figure, power_caption),
         "shares": FigureEntry(
-            "Which features are used, and how much", shares_figure, shares_caption
+            "Which features are used, and how much",
+            shares_figure,
+            shares_caption,
+            "known shares, as of a group with x^2, or neurons that are measured",
+            draw_predicted=predicted_shares_figure,
         ),
         "phases": FigureEntry(
             "Do the phases add up?",

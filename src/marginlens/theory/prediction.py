@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -222,6 +223,27 @@ class Prediction(Displayed):
         if self.task_note:
             facts.insert(0, ("name", self.task_note))
         return Shown(heading, facts, columns, rows, self.note)
+
+    def plot(self, *, dark: bool = False) -> Any:
+        """Draw the predicted shares and widths, feature by feature.
+
+        Parameters
+        ----------
+        dark
+            Whether the background is dark.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+            Figure that notebooks show; ``write_html`` and ``write_image`` save it.
+
+        Raises
+        ------
+        MarginLensError
+            If no theorem gives the shares.
+        """
+        figure = import_module("marginlens.interface").figure  # which imports this module
+        return figure("shares", self, dark=dark)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the rows of :meth:`to_frame`: one per feature, with its share at the penalty."""
