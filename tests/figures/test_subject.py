@@ -1,5 +1,7 @@
 """Figures of a prediction, a measurement or a network: what they need is there, or named."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tiny_runs import tiny_run
@@ -11,11 +13,12 @@ from marginlens.networks import construct
 @pytest.mark.parametrize("spec", ["S4", "Q8", "C2", "compose(C5,3)"])
 def test_a_prediction_alone_shows_its_shares_and_widths(spec):
     prediction = ml.predict(spec, penalty=1e-5)
-    drawn = ml.figure("shares", prediction)
+    drawn: Any = ml.figure("shares", prediction)
     neurons, greatest, least, at = drawn.data
     assert sum(neurons.y) == prediction.sufficient_width
     np.testing.assert_array_equal(least.y, [one.least_share for one in prediction.features])
     np.testing.assert_array_equal(greatest.y, [one.greatest_share for one in prediction.features])
+    assert prediction.at_penalty is not None
     assert list(at.y) == list(prediction.at_penalty.shares.values())
     assert prediction.plot().to_json() == drawn.to_json()
     dark = prediction.plot(dark=True)
@@ -23,7 +26,7 @@ def test_a_prediction_alone_shows_its_shares_and_widths(spec):
 
 
 def test_a_parity_has_shares_and_no_neurons_of_one_coordinate():
-    drawn = ml.predict("parity(6,3)").plot()
+    drawn: Any = ml.predict("parity(6,3)").plot()
     greatest, least = drawn.data
     assert list(least.y) == list(greatest.y) == pytest.approx([1 / 3] * 3 + [0] * 3)
 

@@ -90,7 +90,8 @@ class BestNeuron(Displayed):
         """
         stored: dict[str, Any] = {one.name: values[one.name] for one in fields(cls)}
         stored |= {slot: np.array(values[slot], dtype=np.float64) for slot in "uvw"}
-        return cls(**stored | {"values": tuple(values["values"])})
+        stored["values"] = tuple(values["values"])
+        return cls(**stored)
 
 
 def best_neuron(
