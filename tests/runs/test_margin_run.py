@@ -69,7 +69,7 @@ def test_advice_keeps_the_objective():
     short = execute("S3", loss_function="margin", width=60, steps=20, compile="never", snapshots=0)
     assert short.verdict.status == "premise not met"
     words = short.verdict.summary
-    assert "continue with `marginlens run S3 --width 60 --loss margin --steps 1500" in words
+    assert "continue with `marginlens run S3 --width 60 --loss margin --steps 1000" in words
     assert "--strength" not in words
     assert "--optimizer" not in words
 

@@ -88,7 +88,7 @@ def plain_loop(recipe: Recipe, member: int = 0) -> tuple[list[float], list[float
     means = {n: torch.zeros_like(p) for n, p in weights.items()}
     square, values, betas = torch.zeros(recipe.width, dtype=torch.float64), [], []
     for step in range(recipe.steps + 1):
-        part = step / recipe.steps
+        part = max(0, step / recipe.steps - 0.4) / 0.6
         beta = recipe.sharpness_start ** (1 - part) * recipe.sharpness_end**part / unit
         value, gradient, size = at(beta)
         unit = known or max(size, 0.995 * unit)

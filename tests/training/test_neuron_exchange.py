@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from marginlens.networks import MLP, Rows, construct
+from marginlens.networks import MLP, Rows, SoftMarginEvaluator, construct, neuron_norms
 from marginlens.tasks import task
 from marginlens.theory import Penalty, predict
 from marginlens.training import Recipe, TrainingState, initial_network, recipe_for, train
@@ -21,6 +21,9 @@ C7 = Recipe(
     compile="never",
     record_every=30,
 )
+
+
+MARGIN = {"loss_function": "margin", "strength": 0.0, "sharpness_end": 300.0}
 
 
 def changed(**changes) -> Recipe:
@@ -67,21 +70,17 @@ def test_new_neurons_earn_what_the_gradient_of_the_loss_says(name):
     """Minus the loss's derivative in the mass of a neuron that is added, by finite differences."""
     recipe = changed(**TASKS[name])
     of, network = task(recipe.task), initial_network(task(recipe.task), recipe)
-    exchange, rows = exchange_of(recipe), Rows.of(task(recipe.task))
-    member = network.member(0)
-    p = {n: value[0] for n, value in member.tensors.items()}
-    errors = exchange._errors(member, p, rows)
-    unit, gain = exchange._best(member, rows, errors, torch.Generator().manual_seed(0))
+    exchange, member = exchange_of(recipe), network.member(0)
+    slopes, price = exchange._errors(member, None, 0, None)
+    assert price == recipe.strength
+    unit, gain = exchange._best(member, None, slopes, torch.Generator().manual_seed(0))
     best = int(gain.argmax())
-    squares = sum(
-        value[:, best].square().sum() * member.uses.get(n, 1) for n, value in unit.items()
-    )
-    assert float(squares) == pytest.approx(1)
+    assert float(neuron_norms(unit, member.uses)[0, best]) == pytest.approx(1)
 
     def loss(mass: float) -> float:
         size = mass ** (1 / member.homogeneity)
         wider = {
-            n: torch.cat([value, size * unit[n][None, :, best : best + 1]], dim=2)
+            n: torch.cat([value, size * unit[n][:, :, best : best + 1]], dim=2)
             for n, value in member.tensors.items()
         }
         logits = MLP(wider, member.activation, member.tied_slots).logits(of)[0]
@@ -95,10 +94,10 @@ def test_the_best_neuron_of_an_untrained_group_is_the_theory_s():
     for name in ("C7", "S3", "parity(5,3)"):
         recipe = changed(task=name, width=1, activation="x^3" if "parity" in name else "x^2")
         network = initial_network(task(name), recipe).member(0)
-        p = {n: torch.zeros_like(value[0]) for n, value in network.tensors.items()}
-        exchange, rows = exchange_of(recipe), Rows.of(task(name))
-        errors = exchange._errors(network, p, rows)
-        _, gain = exchange._best(network, rows, errors, torch.Generator().manual_seed(0))
+        zero = network.with_parameters({n: 0 * p for n, p in network.tensors.items()})
+        exchange = exchange_of(recipe)
+        slopes, _ = exchange._errors(zero, None, 0, None)
+        _, gain = exchange._best(zero, None, slopes, torch.Generator().manual_seed(0))
         prediction = predict(task(name), recipe.activation, Penalty("homogeneous", 1e-3))
         assert float(gain.max()) == pytest.approx(prediction.collapse_penalty, rel=0.02)
         assert float(gain.max()) <= prediction.collapse_penalty * (1 + 1e-9)
@@ -121,8 +120,50 @@ def test_a_narrow_network_reaches_the_minimum_by_it():
     assert excess[1] > 1e-3
 
 
-def test_members_do_not_notice_each_other_and_trainings_go_on_bit_by_bit():
-    recipe = changed(members=2, seed=4, steps=70, exchange_every=10)
+def test_a_narrow_network_reaches_the_maximum_margin_by_it():
+    """The margin itself is trained, at 4(p - 1) neurons."""
+    of = task("C17")
+    share = [
+        train(of, loss_function="margin", width=64, steps=600, exchange_every=every).history[
+            "normalized_margin"
+        ][-1, 0]
+        / predict(of).margin
+        for every in (25, 0)
+    ]
+    assert share[0] > 0.999
+    assert share[1] < 0.995
+
+
+@pytest.mark.parametrize("name", ["C7", "S3, ReLU", "three inputs", "parity", "tied"])
+def test_new_neurons_earn_what_the_smoothed_margin_says(name):
+    """The derivative of S in the mass of a neuron that is added, by finite differences."""
+    recipe = changed(**TASKS[name])
+    of, network = task(recipe.task), initial_network(task(recipe.task), recipe)
+    exchange, member = exchange_of(recipe), network.member(0)
+    beta = torch.tensor([3.0], dtype=torch.float64)
+    slopes, price = exchange._errors(member, None, 0, beta)
+    unit, earned = exchange._best(member, None, slopes, torch.Generator().manual_seed(0))
+    best = int(earned.argmax())
+
+    def value(mass: float) -> tuple[float, float]:
+        size = mass ** (1 / member.homogeneity)
+        wider = {
+            n: torch.cat([p, size * unit[n][:, :, best : best + 1]], dim=2)
+            for n, p in member.tensors.items()
+        }
+        wide = MLP(wider, member.activation, member.tied_slots)
+        gradients = {n: torch.zeros_like(p) for n, p in wide.tensors.items()}
+        soft = SoftMarginEvaluator(of, wide)(wide.tensors, beta, gradients)
+        return float(soft.value), float(soft.mean)
+
+    rise = (value(1e-5)[0] - value(0)[0]) / 1e-5
+    assert float(earned[best]) == pytest.approx(rise, rel=1e-3)
+    assert price >= value(0)[1] / float(member.norm()[0])  # the mean over the network's own
+
+
+@pytest.mark.parametrize("objective", [{}, MARGIN], ids=["cross-entropy", "margin"])
+def test_members_do_not_notice_each_other_and_trainings_go_on_bit_by_bit(objective):
+    recipe = changed(members=2, seed=4, steps=70, exchange_every=10, **objective)
     kept = {}
     whole = train(
         task("C7"),
@@ -172,8 +213,9 @@ def test_at_the_minimum_nothing_is_exchanged_and_away_from_it_something_is():
 
 
 def test_it_takes_place_in_the_first_part_of_the_steps():
-    exchange = exchange_of(C7)
-    assert [step for step in range(151) if exchange.is_due(step)] == [20, 40, 60, 80]
+    for changes, due in (({}, [20, 40, 60, 80]), (MARGIN, [20, 40])):
+        exchange = exchange_of(changed(**changes))
+        assert [step for step in range(151) if exchange.is_due(step)] == due
 
 
 def test_a_sample_of_a_large_table_finds_the_same_neurons(monkeypatch):
@@ -185,10 +227,11 @@ def test_a_sample_of_a_large_table_finds_the_same_neurons(monkeypatch):
     exchange = exchange_of(recipe)
     rows = exchange._sample(torch.Generator().manual_seed(0))
     assert len(rows) == 30
-    p = {n: value[0] for n, value in network.tensors.items()}
-    blocks = exchange._errors(network, p, rows)
+    sampled, _ = exchange._errors(network, rows, 0, None)
     monkeypatch.undo()
-    torch.testing.assert_close(blocks, exchange._errors(network, p, rows))
+    whole, _ = exchange._errors(network, None, 0, None)
+    order = [int(7 * a + b) for a, b in rows.inputs]
+    torch.testing.assert_close(sampled * 30, whole[:, :, order] * 49)
 
 
 @pytest.mark.parametrize(

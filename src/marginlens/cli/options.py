@@ -226,8 +226,9 @@ SharpnessStart = Annotated[
     float | None,
     _option(
         _PENALTY,
-        "With --loss margin: first sharpness of the smoothed minimum, in units of 1 / margin.",
-        "3",
+        "With --loss margin: sharpness of the smoothed minimum in the first 40 % of the steps, in "
+        "units of 1 / margin.",
+        "10",
     ),
 ]
 SharpnessEnd = Annotated[

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from marginlens.kernels import passes
 from marginlens.networks.activations import activate, derivative_scale, times_derivative_
-from marginlens.networks.evaluator import GroupedEvaluator, Parameters
+from marginlens.networks.evaluator import Evaluation, GroupedEvaluator, Parameters
 from marginlens.networks.loss import loss_adder, require_classes
 from marginlens.networks.rows import Rows
 from marginlens.tasks import Task
@@ -280,6 +280,25 @@ class MLPEvaluator(GroupedEvaluator):
         activate(self.activation, before, out=hidden)
         torch.bmm(w, hidden.mT, out=logits)
         return before, hidden, logits
+
+    @torch.no_grad()
+    def slopes(self, parameters: Parameters) -> Float[Tensor, "member class row"]:
+        """Return the derivatives of the mean loss in all logits; they take the memory of all logits.
+
+        Parameters
+        ----------
+        parameters
+            Parameters of one member.
+        """
+        parameters = {name: p.detach() for name, p in parameters.items()}
+        results = Evaluation.blank(self.loss, 1, parameters["w"])
+        parts = []
+        for lo, hi in self.blocks():
+            rows = self.rows_of(lo, hi)
+            _, _, logits = self.forward(parameters, lo, hi)
+            self._add_loss(logits, self.answers[rows], self._weights_of(rows), results)
+            parts.append(logits.clone())
+        return torch.cat(parts, 2)
 
     def backward(
         self,

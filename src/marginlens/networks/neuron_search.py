@@ -1,21 +1,25 @@
-"""The best single neuron against a trained network's adversary: found by search, not proved."""
+"""Best single neurons against given slopes of the logits: found by search, not proved."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from marginlens.networks.evaluator import Parameters
 from marginlens.networks.mlp import MLP, neuron_norms
 from marginlens.networks.mlp_evaluator import MLPEvaluator
 from marginlens.networks.rows import Rows
 from marginlens.networks.soft_margin import SoftMarginEvaluator
 from marginlens.tasks import Task
 
-__all__ = ["best_neuron_against"]
+__all__ = ["best_neuron_against", "climb_neurons"]
 
 _STEPS = 300
 _RATE = 0.1
-_MEMORY = 0.9  # of the momentum
+_MOMENTUM = 0.9
 
 
 @torch.no_grad()
@@ -68,40 +72,95 @@ def best_neuron_against(
     own = network.member(0)
     one = own.with_parameters({name: p.double() for name, p in own.tensors.items()})
     soft = SoftMarginEvaluator(task, one, rows=rows)
-    beta = torch.tensor([sharpness], dtype=torch.float64)
-    slopes = soft.slopes(one.tensors, beta)
+    slopes = soft.slopes(one.tensors, torch.tensor([sharpness], dtype=torch.float64))
     random = MLP.initial(
         task, one.activation, width=starts, seed=seed, tied=one.tied, dtype=torch.float64
     )
-    p = {
+    both = {
         name: torch.cat([trained, random.tensors[name]], dim=2)
         for name, trained in one.tensors.items()
     }
-    climbing = one.with_parameters(p)
-    evaluator = MLPEvaluator(task, climbing, rows=rows)
-    nu, uses = climbing.homogeneity, climbing.uses
+    rates = (_RATE * (1 - step / _STEPS) for step in range(_STEPS))
+    _, earned = climb_neurons(
+        task, one.with_parameters(both), slopes, rows=rows, rates=rates, momentum=_MOMENTUM
+    )
+    return float(earned.max().clamp_min(0))
+
+
+@torch.no_grad()
+def climb_neurons(
+    task: Task,
+    neurons: MLP,
+    slopes: Float[Tensor, "1 class row"],
+    *,
+    rows: Rows | None = None,
+    rates: Iterable[float],
+    momentum: float = 0.0,
+) -> tuple[MLP, Float[Tensor, " neuron"]]:
+    r"""Move unit neurons towards those that earn most against given slopes of the logits.
+
+    Neuron $\omega$ earns $s(\omega) = -\sum_{r,c} g_{c,r} \varphi_\omega(r, c)$ with $g$ →
+    ``slopes`` and $\varphi_\omega$ its output. Every neuron moves along its own gradient, scaled to
+    norm 1, and back to the sphere: $\omega \leftarrow \omega + \eta \nabla s / \|\nabla s\|$, a
+    shifted power step at rate 1.
+
+    Parameters
+    ----------
+    task
+        Task whose rows the slopes are of.
+    neurons
+        One member without biases: its neurons are the starts, of any norm above 0.
+    slopes
+        Derivatives of an objective in the logits, in the rows' order of an :class:`MLPEvaluator`, such
+        as ``MLPEvaluator.slopes`` and ``SoftMarginEvaluator.slopes`` return.
+    rows
+        Rows that the slopes are of; all by default.
+    rates
+        Rate $\eta$ of each step.
+    momentum
+        Share of the last direction that is kept in the next one.
+
+    Returns
+    -------
+    tuple
+        Neurons of norm 1, and what each of them earns.
+
+    Examples
+    --------
+    From no network at all the best neuron earns the strength at which networks collapse:
+
+    >>> from marginlens.tasks import task
+    >>> from marginlens.theory import parse_activation
+    >>> starts = MLP.initial(task("C5"), parse_activation("x^2"), width=20, seed=0)
+    >>> zero = starts.with_parameters({name: 0 * p for name, p in starts.tensors.items()})
+    >>> slopes = MLPEvaluator(task("C5"), zero).slopes(zero.tensors)
+    >>> unit, earned = climb_neurons(task("C5"), starts, slopes, rates=[1.0] * 20)
+    >>> f"{float(earned.max()):.6f}", f"{float(neuron_norms(unit.tensors).max()):.3f}"
+    ('0.024343', '1.000')
+    """
+    p: Parameters = {name: value.clone() for name, value in neurons.tensors.items()}
+    uses, evaluator = neurons.uses, MLPEvaluator(task, neurons, rows=rows)
     gradients = {name: torch.zeros_like(value) for name, value in p.items()}
     means = {name: torch.zeros_like(value) for name, value in p.items()}
-    best = torch.tensor(0.0, dtype=torch.float64)
-    for step in range(_STEPS + 1):
-        norms = neuron_norms(p, uses).unsqueeze(1).clamp_min(1e-300)
-        for value in p.values():
-            value.div_(norms)
+    _scale(p, uses)
+    for rate in rates:
         _gradient(evaluator, p, gradients, slopes)
-        products = [(p[name] * gradients[name]).sum(1) for name in p]
-        best = torch.maximum(best, (torch.stack(products).sum(0) / -nu).max())
-        rate = _RATE * (1 - step / _STEPS)
-        size = (
-            torch.stack([g.square().sum(1) / uses.get(name, 1) for name, g in gradients.items()])
-            .sum(0)
-            .sqrt()
-            .unsqueeze(1)
-            .clamp_min(1e-300)
-        )
+        for name, gradient in gradients.items():
+            gradient.div_(-uses.get(name, 1))
+        _scale(gradients, uses)
         for name, value in p.items():
-            means[name].lerp_(gradients[name] / (size * uses.get(name, 1)), 1 - _MEMORY)
-            value.sub_(means[name], alpha=rate)
-    return float(best)
+            value.add_(means[name].lerp_(gradients[name], 1 - momentum), alpha=rate)
+        _scale(p, uses)
+    _gradient(evaluator, p, gradients, slopes)
+    products = torch.stack([(p[name] * gradients[name]).sum(1) for name in p])
+    return neurons.with_parameters(p), products.sum(0)[0] / -neurons.homogeneity
+
+
+def _scale(p: Parameters, uses: dict[str, int]) -> None:
+    """Scale neurons to norm 1 in place; those without any weights stay zero."""
+    norms = neuron_norms(p, uses).unsqueeze(1).clamp_min(torch.finfo(p["w"].dtype).tiny)
+    for value in p.values():
+        value.div_(norms)
 
 
 def _gradient(

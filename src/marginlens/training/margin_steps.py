@@ -135,6 +135,13 @@ class MarginSteps(Steps):
     def _sharpness(self, step: int) -> Float[Tensor, " member"]:
         return sharpness(self.recipe, step) / self._unit
 
+    def _exchange_neurons(self, step: int) -> bool:
+        """Exchange neurons if it is time, and go back to norm 1."""
+        changed = super()._exchange_neurons(step)
+        if changed:
+            self._to_sphere()
+        return changed
+
     def _gradient(self, step: int) -> None:
         self._ascend(step)
 

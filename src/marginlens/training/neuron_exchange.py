@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marginlens.networks import MLP, Rows
-from marginlens.networks.activations import activate, times_derivative_
+from marginlens.networks import MLP, MLPEvaluator, Rows, SoftMarginEvaluator, neuron_norms
+from marginlens.networks.neuron_search import climb_neurons
 from marginlens.tasks import Task
 from marginlens.training.recipe import Recipe
 from marginlens.training.schedules import strength
@@ -18,9 +17,10 @@ from marginlens.training.schedules import strength
 __all__ = ["NeuronExchange", "cheapest_neurons"]
 
 _LAST = 0.6  # share of the steps after which no neurons are exchanged
+_LAST_OF_MARGIN = 0.35  # the same where the margin is trained: before its sharpness rises
 _STARTS = 100  # random neurons that the best ones are sought from
 _ITERATIONS = 10
-_GAIN = 1.005  # times the penalty's strength that a new neuron earns at least
+_GAIN = 1.005  # times what a unit of norm costs, that a new neuron earns at least
 _SHARE = 0.1  # of the neurons, exchanged at most at a time
 _COST = 0.1  # of the largest curvature of a neuron, that one that goes costs at most
 _ALIKE = 0.5  # cosine of the angle between two new neurons, at most
@@ -32,20 +32,22 @@ Parameters = dict[str, Tensor]
 
 
 class NeuronExchange:
-    r"""Exchanges neurons during a training with the homogeneous penalty.
+    r"""Exchanges neurons during a training with the homogeneous penalty, or of the margin itself.
 
     Gradient descent hardly moves a neuron from one feature to another, so that the number of neurons
     that each feature gets early in a training is final, and a feature with too few of them is what
-    keeps a narrow network from the minimum. The exchange corrects that number:
+    keeps a narrow network from the optimum. The exchange corrects that number:
 
     - The best unit neurons $\omega$ are those that earn most against the network's errors:
-      $s(\omega) = \frac{1}{|D|} \sum_{r \in D} \sum_c (e_{y_r} - p_r)_c \, \varphi_\omega(r, c)$ with
-      p the softmax and $\varphi_\omega$ the neuron's output, sought by shifted power steps from random
-      starts. At the minimum no neuron earns more than the penalty's strength (the optimality
-      condition of the convex program over neurons).
+      $s(\omega) = \sum_{r \in D} \sum_c e_{r,c} \, \varphi_\omega(r, c)$ with $\varphi_\omega$ the
+      neuron's output and e minus the objective's derivative in the logits: $(e_{y_r} - p_r)_c / |D|$
+      for cross-entropy with softmax p, and the adversary's $q$ for the margin. They are sought by
+      shifted power steps from random starts. At the optimum no neuron earns more than a unit of
+      norm costs: the penalty's strength (the optimality condition of the convex program over
+      neurons); where the margin is trained, no more than the best of the network's own.
     - The neurons that go are those whose loss costs least after the others' masses have adjusted, by
       the optimal brain surgeon: $1 / (2 (H^{-1})_{ii})$ with H the second derivative of the
-      cross-entropy in the masses; one after the other, as two may replace each other.
+      objective in the masses; one after the other, as two may replace each other.
 
     Both are functions of the parameters and the step alone, so that a member is the same alone as
     among others, and a training that goes on exchanges the same neurons.
@@ -63,134 +65,106 @@ class NeuronExchange:
     """
 
     def __init__(self, task: Task, recipe: Recipe, rows: Rows | None) -> None:
-        self.task, self.recipe = task, recipe
-        self._rows = Rows.of(task) if rows is None else rows
+        self.task, self.recipe, self.rows = task, recipe, rows
 
     def is_due(self, step: int) -> bool:
         """Whether neurons are to be exchanged before this step."""
         every, steps = self.recipe.exchange_every, self.recipe.steps
-        return bool(every) and step > 0 and step % every == 0 and step <= _LAST * steps
+        last = _LAST_OF_MARGIN if self.recipe.loss_function == "margin" else _LAST
+        return bool(every) and step > 0 and step % every == 0 and step <= last * steps
 
-    def __call__(self, network: MLP, step: int) -> list[Int[Tensor, " exchanged"]]:
-        """Exchange neurons of each member in place; return the indices of the new ones."""
-        return [self._exchange(network.member(i), step) for i in range(network.members)]
+    def __call__(
+        self, network: MLP, step: int, sharpness: Float[Tensor, " member"] | None = None
+    ) -> list[Int[Tensor, " exchanged"]]:
+        """Exchange neurons of each member in place; return the indices of the new ones.
 
-    def _exchange(self, member: MLP, step: int) -> Int[Tensor, " exchanged"]:
+        Parameters
+        ----------
+        network
+            Members that are trained.
+        step
+            Number of the step before which they are exchanged.
+        sharpness
+            Sharpness beta of each member, in units of 1 / margin, where the margin is trained; None
+            where cross-entropy is.
+        """
+        betas = [None] * network.members if sharpness is None else sharpness.split(1)
+        return [self._exchange(network.member(i), step, beta) for i, beta in enumerate(betas)]
+
+    def _exchange(
+        self, member: MLP, step: int, sharpness: Float[Tensor, "1"] | None
+    ) -> Int[Tensor, " exchanged"]:
         generator = torch.Generator().manual_seed(step)
-        p = {name: value[0] for name, value in member.tensors.items()}
-        rows = self._sample(generator).to(p["w"].device)
-        errors = self._errors(member, p, rows)
-        unit, gain = self._best(member, rows, errors, generator)
+        rows = self._sample(generator)
+        slopes, price = self._errors(member, rows, step, sharpness)
+        unit, earned = self._best(member, rows, slopes, generator)
         most = max(1, int(_SHARE * member.width))
-        least_gain = _GAIN * strength(self.recipe, step)
-        new = _distinct(unit, gain, least_gain, most)
+        new = _distinct(unit, earned, _GAIN * price, most)
         if not new:
             return torch.empty(0, dtype=torch.int64)
-        curvature = self._curvature(member, p, rows)
+        curvature = self._curvature(member, rows)
         gone, costs = cheapest_neurons(curvature, len(new))
         count = int((costs < _COST * curvature.diagonal().max()).long().cumprod(0).sum())
-        norms = _norm(p, member.uses)
         nu = member.homogeneity
-        size = _SIZE * float(norms.double().pow(nu).mean()) ** (1 / nu)
-        for name, value in p.items():
-            value[:, gone[:count]] = size * unit[name][:, new[:count]]
+        masses = neuron_norms(member.tensors, member.uses).double().pow(nu)
+        size = _SIZE * float(masses.mean()) ** (1 / nu)
+        for name, value in member.tensors.items():
+            value[0][:, gone[:count]] = size * unit[name][0][:, new[:count]]
         return gone[:count]
 
-    def _sample(self, generator: torch.Generator) -> Rows:
+    def _sample(self, generator: torch.Generator) -> Rows | None:
         most = max(1, _ENTRIES // self.task.classes)
-        if len(self._rows) <= most:
-            return self._rows
-        return self._rows.take(torch.randperm(len(self._rows), generator=generator)[:most])
+        if len(self.task.answers if self.rows is None else self.rows) <= most:
+            return self.rows
+        rows = Rows.of(self.task) if self.rows is None else self.rows
+        return rows.take(torch.randperm(len(rows), generator=generator)[:most])
 
-    def _blocks(self, rows: Rows, width: int) -> Iterator[slice]:
-        size = max(1, _ENTRIES // (width + self.task.classes))
-        for lo in range(0, len(rows), size):
-            yield slice(lo, lo + size)
-
-    def _weights(self, rows: Rows, like: Tensor) -> Float[Tensor, "row 1"]:
-        if rows.weights is None:
-            return like.new_full((len(rows), 1), 1 / len(rows))
-        return rows.weights.to(like.dtype).unsqueeze(1)
-
-    def _slots(self, p: Parameters) -> list[str]:
-        """Names of the parameters that the inputs look up; tied slots share one."""
-        slots = list(self.task.slots)
-        return slots if p.keys() == {*slots, "w"} else ["u"] * len(slots)
-
-    def _before(self, p: Parameters, inputs: Tensor) -> Float[Tensor, "row neuron"]:
-        """Sum inside sigma."""
-        if self.task.kind == "parity":
-            return inputs.to(p["w"].dtype) @ p["u"]
-        total = torch.zeros((), dtype=p["w"].dtype, device=p["w"].device)
-        for name, column in zip(self._slots(p), inputs.T, strict=True):
-            total = total + p[name][column]
-        return total
-
-    def _errors(self, member: MLP, p: Parameters, rows: Rows) -> Float[Tensor, "row class"]:
-        """(e_y - p) of each row, times its weight."""
-        weights = self._weights(rows, p["w"])
-        blocks = []
-        for block in self._blocks(rows, member.width):
-            hidden = activate(member.activation, self._before(p, rows.inputs[block]))
-            right = rows.answers[block].unsqueeze(1)
-            error = -torch.softmax(hidden @ p["w"].T, dim=1)
-            error.scatter_(1, right, 0.0)
-            error.scatter_(1, right, -error.sum(1, keepdim=True))
-            blocks.append(error * weights[block])
-        return torch.cat(blocks)
+    def _errors(
+        self, member: MLP, rows: Rows | None, step: int, sharpness: Float[Tensor, "1"] | None
+    ) -> tuple[Float[Tensor, "1 class row"], float]:
+        """Derivatives of the objective in the logits, and what a new neuron has to earn."""
+        if sharpness is None:
+            evaluator = MLPEvaluator(self.task, member, rows=rows)
+            return evaluator.slopes(member.tensors), strength(self.recipe, step)
+        soft = SoftMarginEvaluator(self.task, member, rows=rows)
+        slopes = soft.slopes(member.tensors, sharpness)
+        _, earned = climb_neurons(self.task, member, slopes, rows=rows, rates=())
+        return slopes, float(earned.max())
 
     def _best(
-        self, member: MLP, rows: Rows, errors: Tensor, generator: torch.Generator
+        self, member: MLP, rows: Rows | None, slopes: Tensor, generator: torch.Generator
     ) -> tuple[Parameters, Float[Tensor, " start"]]:
         """Unit neurons after some shifted power steps, and what each of them earns."""
-        sigma, degree, uses = member.activation, member.activation.degree, member.uses
-        unit: Parameters = {}
+        starts: Parameters = {}
         for name, p in member.tensors.items():
             drawn = torch.randn(p.shape[1], _STARTS, generator=generator, dtype=torch.float64)
             if self.task.kind != "parity":
                 drawn -= drawn.mean(0)
-            unit[name] = drawn.to(p)
-        unit = _scaled(unit, uses)
-        gain = errors.new_zeros(_STARTS)
-        for iteration in range(_ITERATIONS + 1):
-            slope = {name: torch.zeros_like(value) for name, value in unit.items()}
-            gain = torch.zeros_like(gain)
-            for block in self._blocks(rows, _STARTS):
-                before = self._before(unit, rows.inputs[block])
-                hidden = activate(sigma, before)
-                earned = errors[block] @ unit["w"]
-                gain += (hidden * earned).sum(0)
-                slope["w"] += errors[block].T @ hidden
-                back = times_derivative_(sigma, earned * degree, before)
-                if self.task.kind == "parity":
-                    slope["u"] += rows.inputs[block].to(back.dtype).T @ back
-                    continue
-                for name, column in zip(self._slots(unit), rows.inputs[block].T, strict=True):
-                    slope[name].index_add_(0, column, back)
-            if iteration < _ITERATIONS:
-                slope = {name: value / uses.get(name, 1) for name, value in slope.items()}
-                slope = _scaled(slope, uses)
-                unit = _scaled({name: unit[name] + slope[name] for name in unit}, uses)
-        return unit, gain
+            starts[name] = drawn.to(p)[None]
+        unit, earned = climb_neurons(
+            self.task, member.with_parameters(starts), slopes, rows=rows, rates=[1.0] * _ITERATIONS
+        )
+        return unit.tensors, earned
 
-    def _curvature(self, member: MLP, p: Parameters, rows: Rows) -> Float[Tensor, "neuron neuron"]:
-        r"""Second derivative of the cross-entropy in the neurons' masses, relative to them.
+    def _curvature(self, member: MLP, rows: Rows | None) -> Float[Tensor, "neuron neuron"]:
+        r"""Second derivative of the objective in the neurons' masses, relative to them.
 
         Up to a factor, where a row's wrong answers are equally likely and seldom:
         $H_{ij} = \frac{1}{|D|} \sum_r \sum_{c \ne y_r} \Delta_i(r, c) \Delta_j(r, c)$ with
         $\Delta_i$ the lead of the right answer in neuron i's output.
         """
-        w = p["w"] - p["w"].mean(0)
-        classes = len(w)
+        evaluator = MLPEvaluator(self.task, member, rows=rows)
+        w = member.tensors["w"][0] - member.tensors["w"][0].mean(0)
         squares, leads = (w.new_zeros(member.width, member.width) for _ in range(2))
-        weights = self._weights(rows, w).sqrt()
-        for block in self._blocks(rows, member.width):
-            hidden = activate(member.activation, self._before(p, rows.inputs[block]))
-            hidden *= weights[block]
+        for lo, hi in evaluator.blocks():
+            where = evaluator.rows_of(lo, hi)
+            _, (hidden,), _ = evaluator.forward(member.tensors, lo, hi)
+            if evaluator.weights is not None:
+                hidden = hidden * evaluator.weights[where].sqrt().unsqueeze(1)
             squares += hidden.T @ hidden
-            lead = hidden * w[rows.answers[block]]
+            lead = hidden * w[evaluator.answers[where]]
             leads += lead.T @ lead
-        return (squares * (w.T @ w) + classes * leads).double()
+        return (squares * (w.T @ w) + len(w) * leads).double()
 
 
 def cheapest_neurons(
@@ -235,24 +209,11 @@ def cheapest_neurons(
     return torch.tensor(gone, device=curvature.device), torch.tensor(costs).to(curvature)
 
 
-def _norm(p: Parameters, uses: dict[str, int]) -> Float[Tensor, " neuron"]:
-    return sum(
-        (value.square().sum(0) * uses.get(name, 1) for name, value in p.items()),
-        start=torch.zeros(()).to(p["w"]),
-    ).sqrt()
-
-
-def _scaled(p: Parameters, uses: dict[str, int]) -> Parameters:
-    """Neurons of norm 1; those without any weights stay zero."""
-    norm = _norm(p, uses).clamp_min(torch.finfo(p["w"].dtype).tiny)
-    return {name: value / norm for name, value in p.items()}
-
-
 def _distinct(
     unit: Parameters, gain: Float[Tensor, " start"], least: float, most: int
 ) -> list[int]:
     """Indices of the neurons that earn most, and more than ``least``, no two of them alike."""
-    flat = torch.cat(list(unit.values()))
+    flat = torch.cat([value[0] for value in unit.values()])
     flat = flat / flat.norm(dim=0).clamp_min(torch.finfo(flat.dtype).tiny)
     cosines = (flat.T @ flat).abs()
     chosen: list[int] = []

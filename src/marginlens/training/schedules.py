@@ -8,6 +8,8 @@ from marginlens.training.recipe import Recipe
 
 __all__ = ["learning_rate", "sharpness", "strength"]
 
+_HOLD = 0.4  # share of the steps in which the sharpness stays at its first value
+
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Rate of the step from state ``step`` to the next.
@@ -53,14 +55,16 @@ def strength(recipe: Recipe, step: int) -> float:
 def sharpness(recipe: Recipe, step: int) -> float:
     """Sharpness of the smoothed minimum of the margins at a state, in units of 1 / margin.
 
-    Geometric from ``sharpness_start`` at step 0 to ``sharpness_end`` at the last step.
+    It stays at ``sharpness_start`` for the first 40 % of the steps, in which neurons find their
+    features and are exchanged, and rises geometrically to ``sharpness_end`` at the last step.
 
     Examples
     --------
     >>> schedule = {"steps": 100, "sharpness_start": 10, "sharpness_end": 1000}
     >>> recipe = Recipe(task="C5", loss_function="margin", **schedule)
-    >>> [round(sharpness(recipe, step)) for step in (0, 50, 100)]
-    [10, 100, 1000]
+    >>> [round(sharpness(recipe, step)) for step in (0, 40, 70, 100)]
+    [10, 10, 100, 1000]
     """
     start, end = recipe.sharpness_start, recipe.sharpness_end
-    return start * (end / start) ** min(1.0, step / max(1, recipe.steps))
+    part = (step / max(1, recipe.steps) - _HOLD) / (1 - _HOLD)
+    return start * (end / start) ** min(1.0, max(0.0, part))

@@ -166,14 +166,21 @@ class Steps:
     def _step(self, step: int) -> None:
         self.stepper.step(learning_rate(self.recipe, step))
 
-    def _exchange_neurons(self, step: int) -> None:
-        exchange = self._exchange
+    def _exchange_neurons(self, step: int) -> bool:
+        """Exchange neurons if it is time; return whether any were."""
+        exchange, changed = self._exchange, False
         if exchange is None or not exchange.is_due(step):
-            return
-        for member, neurons in enumerate(exchange(self.network.as_mlp(), step)):
+            return False
+        sharpness = self._sharpness(step)
+        for member, neurons in enumerate(exchange(self.network.as_mlp(), step, sharpness)):
             if len(neurons):
                 self.stepper.forget(member, neurons)
-                self._fresh = -1
+                self._fresh, changed = -1, True
+        return changed
+
+    def _sharpness(self, step: int) -> Float[Tensor, " member"] | None:
+        """Sharpness of the adversary at a step; None where no margin is trained."""
+        return None
 
     def ended(self) -> Float[Tensor, " member"]:
         """The step at which each member has converged; -1 if it has not, or patience is not asked."""
