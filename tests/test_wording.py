@@ -13,7 +13,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "marginlens"
-ROOMS = ("atlas", "groups", "tasks", "theory", "verdict")
+ROOMS = (
+    "atlas",
+    "figures",
+    "formats",
+    "groups",
+    "kernels",
+    "measures",
+    "networks",
+    "reproduce",
+    "tasks",
+    "theory",
+    "top",
+    "verdict",
+)
 
 QUESTION = re.compile(r"(what|how|which|when|where|who|whether|why)\b", re.I)
 LIMITS = {  # per 1,000 words of docstrings

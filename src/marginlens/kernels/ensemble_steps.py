@@ -71,12 +71,13 @@ class Metrics:
     Attributes
     ----------
     cross_entropy, accuracy, margin
-        As in ``Evaluation``: means, and the least lead of the right logit, over the rows trained on.
+        As in ``Evaluation``: means, and the least lead of the right logit, over the rows trained
+        on.
     norm
         sum_i ||omega_i||^nu, by which a margin is normalized.
     penalty
-        What the strength multiplies: sum_i ||omega_i||^nu, or ||theta||^2. The loss is
-        cross_entropy + strength * penalty.
+        Factor of the strength: sum_i ||omega_i||^nu, or ||theta||^2. The loss is cross_entropy +
+        strength * penalty.
     """
 
     cross_entropy: Float[Tensor, " member"]
@@ -97,7 +98,7 @@ class EnsembleSteps:
     Parameters
     ----------
     task, activation, penalty
-        What is minimised; the penalty's strength is passed to each step instead.
+        Task, activation and penalty of the objective; each step receives the penalty's strength.
     optimizer
         ``"adam"``, with eps 1e-8, ``"neuronwise-adam"``, or ``"sgd"``.
     parameters
@@ -113,7 +114,7 @@ class EnsembleSteps:
     patience
         Members that have converged by it are held where they are from then on.
     convergence
-        What an earlier call of :meth:`convergence` gave, to go on from.
+        Result of an earlier call of :meth:`convergence` to continue from.
     betas
         Decay rates beta_1 and beta_2 of Adam's moments.
 
@@ -127,11 +128,10 @@ class EnsembleSteps:
     Raises
     ------
     ValueError
-        If the parameters are not those of a network of the task, in one precision, on the CPU, or
-        the
+        The parameters are not those of a network of the task, in one precision, on the CPU, or the
         optimizer is unknown.
     RuntimeError
-        If there is no C++ compiler, or it fails.
+        A C++ compiler is missing, or it fails.
 
     Examples
     --------
@@ -392,11 +392,11 @@ def worth_compiling(task: Task, members: int, width: int, steps: int) -> bool:
     """Return whether compiled steps are expected to save more time than compiling takes.
 
     An estimate from measurements on one core with AVX2, in float32: compiling takes 2.5 s, a
-    compiled step what ``kernel_seconds`` says (for whole registers of members), and the other
+    compiled step the result of ``kernel_seconds`` (for whole registers of members), and the other
     way, ``MLPEvaluator`` with fused Adam, .6 ms for its operators and .06 ns a multiply-add. So it
-    is no for one large network, whose products are as fast in a library and fill no lanes, and
-    yes for a hundred tiny ones from some 4,500 steps on. Kernels that were compiled before cost
-    nothing, which is not counted, nor is it asked whether there is a compiler.
+    is no for one large network, whose products are as fast in a library and fill no lanes, and yes
+    for a hundred tiny ones from some 4,500 steps on. Kernels that were compiled before cost no
+    time; that and the presence of a compiler are not considered.
 
     Examples
     --------

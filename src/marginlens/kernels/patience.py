@@ -22,10 +22,11 @@ class Patience:
 
     A member has converged at the first step at which, in each of the last ``steps`` updates,
 
-    $|L_{t+1} - L_t| < \varepsilon |L_t|$ and $\|\theta_{t+1} - \theta_t\| < \varepsilon \|\theta_t\|$,
+    $|L_{t+1} - L_t| < \varepsilon |L_t|$ and $\|\theta_{t+1} - \theta_t\| < \varepsilon
+    \|\theta_t\|$,
 
     with L the loss (cross-entropy + penalty) and $\varepsilon$ the ``tolerance``. It is held there,
-    whatever the others do.
+    independently of the others.
 
     Attributes
     ----------

@@ -30,16 +30,15 @@ class SoftMargin:
         log(number of pairs (r, c)) / beta.
     mean
         Mean of the margins under the adversary q ~ exp(-beta m), a distribution over rows and wrong
-        classes; the value plus the entropy of q divided by beta. By homogeneity it is also
-        -<omega, gradient> / nu. None where no gradient was asked for.
+        classes; the value plus the entropy of q divided by beta. By homogeneity it is also -<omega,
+        gradient> / nu. None without a gradient.
     margin
-        Least margin.
+        Least margin over rows and wrong classes.
     adversary
-        Probability under q of each pair (asked answer, wrong class), summed over rows; None where it
-        was not asked for.
+        Probability under q of each pair (requested answer, wrong class), summed over rows; None
+        unless requested.
     size
-        Root mean square of the margins over all rows and wrong classes; None where it was not asked
-        for.
+        Root mean square of the margins over all rows and wrong classes; None unless requested.
     """
 
     value: Float[Tensor, " member"]
@@ -63,11 +62,11 @@ class SoftMarginSums:
     total
         Sum of exp(-beta m - reference).
     margin
-        Least margin.
+        Least margin over rows and wrong classes.
     adversary
-        The same sum for each pair (asked answer, wrong class); None where it was not asked for.
+        Same sum for each pair (requested answer, wrong class); None unless requested.
     squares
-        Sum of the squared margins, and number of margins; None where they were not asked for.
+        Sum of the squared margins, and number of margins; None unless requested.
     """
 
     reference: Float[Tensor, " member"]
@@ -188,7 +187,7 @@ class SoftMarginEvaluator:
         Parameters
         ----------
         parameters
-            Stacked over members.
+            Parameters by name, stacked over members.
         sharpness
             beta of each member, in units of 1 / margin, in float64; 0 gives the uniform adversary
             (and no value).
@@ -267,7 +266,7 @@ class SoftMarginEvaluator:
         Parameters
         ----------
         parameters
-            Of one member.
+            Parameters by name, of one member.
         sharpness
             beta, above 0, in float64.
         """

@@ -1,4 +1,4 @@
-"""Pages of a paper's results, item by item: Markdown, and one HTML file with films that play."""
+"""Pages of a paper's results by item: Markdown, and one HTML file with films."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _markdown(
 
 
 def _images(folder: Path, figures: Mapping[str, go.Figure]) -> dict[str, tuple[str, str]]:
-    """Draw figures into a folder: file and alternative text by name; empty where they cannot be."""
+    """Draw figures into a folder; return file and alternative text by name, or empty."""
     if missing(".gif") is not None:
         return {}
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Results of Morwani et al. 2024 and their article, item by item: our number, theirs, and a verdict."""
+"""Item-by-item reproduction of Morwani et al. 2024 and their article."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HOUR, HOURS_LATER, CLOCK = 9, 5, 12
 
 @dataclass(frozen=True)
 class Row:
-    """One line of an item: a quantity, the value measured here, and the value stated by the authors.
+    """Line of an item: a quantity, its measured value, and the authors' value.
 
     Attributes
     ----------
@@ -188,7 +188,7 @@ def figures(runs: Runs) -> Iterable[tuple[str, go.Figure]]:
 
 
 def neuron_table(run: Run) -> list[dict[str, float | int]]:
-    r"""Frequency, phases and amplitude of every live neuron: $u(a) = \lambda\cos(\theta_u + 2\pi ka/p)$.
+    r"""Return frequency, phases and amplitude of every live neuron.
 
     Parameters
     ----------
@@ -662,7 +662,7 @@ def _limit(run: Run) -> float | None:
 
 
 def questions(verdict: Verdict, runs: Runs) -> tuple[tuple[str, str], ...]:
-    """The article's questions, each with an answer of a paragraph and the numbers of these runs.
+    """Return the article's questions, each with an answer from these runs.
 
     Parameters
     ----------
