@@ -283,7 +283,7 @@ class MLPEvaluator(GroupedEvaluator):
 
     @torch.no_grad()
     def slopes(self, parameters: Parameters) -> Float[Tensor, "member class row"]:
-        """Return the derivatives of the mean loss in all logits; they take the memory of all logits.
+        """Return the derivatives of the mean loss in all logits, which take their memory.
 
         Parameters
         ----------

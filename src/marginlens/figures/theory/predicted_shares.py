@@ -137,7 +137,7 @@ _USES = {
 
 
 def _neurons(prediction: Prediction) -> list[int] | None:
-    """Neurons of the explicit network on each feature; None where it has no neurons of a feature."""
+    """Return the number of explicit neurons on each feature, or ``None`` if unknown."""
     if prediction.certificate is None:  # a parity's neurons use all its coordinates
         return None
     program, masses = prediction.certificate.program, prediction.certificate.masses
