@@ -35,7 +35,7 @@ def files(tmp_path_factory):
 def test_a_file_as_a_table_and_as_json(files, call):
     code, shown, error = call("measure", files / "mine.npz", "--group", "S3")
     assert code == 0, error
-    assert "S3: how it composes" in shown
+    assert "S3: interpretability metrics" in shown
     assert "unknown: clock or pizza" in shown
     _, shown, _ = call("measure", files / "mine.npz", "--as", "uvw", "--group", "S3", "--json")
     values = json.loads(shown)

@@ -285,7 +285,7 @@ def test_other_networks_have_options_and_defaults_of_their_own(call, options, fi
     code, printed, error = call("train", "C5", *options.split(), "--steps", "3", "--out", "run")
     assert (code, error) == (0, "")
     assert fields.items() <= tomllib.loads(Path("run/recipe.toml").read_text()).items()
-    assert ("at the end" in printed) == ("transformer" in options)
+    assert ("last row of the history" in printed) == ("transformer" in options)
     code, printed, error = call("measure", "run")
     assert (code, error) == (0, "")
     assert "normalized margin" in printed

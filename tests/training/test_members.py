@@ -150,4 +150,4 @@ def test_how_members_ended_is_told_apart(tmp_path, monkeypatch, capsys):
     assert "share of γ*" not in printed
     rate = "--optimizer sgd --learning-rate 3 --schedule constant"
     printed = lines(f"train C5 --width 8 --seeds 40 {rate} --strength 1e-3 --steps 300 --out c")
-    assert "diverged after these, which are kept; try --learning-rate 0.3" in printed
+    assert "diverged; the steps before are kept; try --learning-rate 0.3" in printed

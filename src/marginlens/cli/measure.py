@@ -250,7 +250,7 @@ def _measure_run(measurement: Measurement, known: Task, *, as_json: bool) -> Non
     features = summary.pop("features")
     for name in ("subject", "notes", "unknown"):  # the table is of numbers
         summary.pop(name)
-    table = Table("quantity", "value", title=f"{summary['task']}: what was learned")
+    table = Table("quantity", "value", title=f"{summary['task']}: measurement")
     for name, value in summary.items():
         table.add_row(name.replace("_", " "), text(value))
     out.print(table)
@@ -266,7 +266,7 @@ def _print_mechanism(seen: Mechanism, stored: dict[str, float], *, repeated: boo
         out.print(styled((seen.learned.summary, "bold")))
     for sentence in seen.learned.evidence:
         out.print(f"  {sentence}")
-    out.print(_measures_table(f"{seen.task}: how it composes", seen.to_dict(), stored))
+    out.print(_measures_table(f"{seen.task}: interpretability metrics", seen.to_dict(), stored))
     _print_features(seen)
     if seen.clock_pizza.circles:
         _print_circles(seen)

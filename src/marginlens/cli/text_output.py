@@ -335,7 +335,7 @@ def members_lines(run: Run) -> list[str]:
         when = f"step {least}" if least == most else f"steps {least} to {most}"
         if reason == "diverged":
             rate = run.recipe.learning_rate / 10
-            reason = f"diverged after these, which are kept; try --learning-rate {rate:g}"
+            reason = f"diverged; the steps before are kept; try --learning-rate {rate:g}"
         lines.append(f"{len(steps)} of {len(training.ends)} members ended at {when}: {reason}")
     last = training.history["accuracy"][-1]
     right = int((last == 1).sum())
@@ -348,7 +348,10 @@ def members_lines(run: Run) -> list[str]:
     if margin is not None and population:
         shares = sorted(training.history["normalized_margin"][-1] / margin)
         words += f"; share of γ*: {shares[0]:.4f} to {shares[-1]:.4f}"
-    lines += [words, "the first member is judged and drawn; the history has all"]
+    lines += [
+        words,
+        "the verdict and the figures are of the first member; the history has all members",
+    ]
     return lines
 
 
@@ -367,7 +370,7 @@ def print_last(run: Run, *, as_json: bool = False) -> None:
     if as_json:
         print_json(last)
         return
-    table = Table("quantity", "value", title="at the end")
+    table = Table("quantity", "value", title="last row of the history")
     for name, value in last.items():
         table.add_row(name.replace("_", " "), text(value))
     out.print(table)

@@ -50,13 +50,13 @@ def grokking(
         check_file(figure)
     run = load_run(folder)
     training = run.training
-    found = stages_of(training.steps, training.history, threshold=threshold)
-    if member >= len(found.stages):
+    report = stages_of(training.steps, training.history, threshold=threshold)
+    if member >= len(report.stages):
         raise ValueError(
-            f"--member expected 0 to {len(found.stages) - 1}, got {member}; for example 0"
+            f"--member expected 0 to {len(report.stages) - 1}, got {member}; for example 0"
         )
     history = {name: values[:, member] for name, values in training.history.items()}
-    stages = found.stages[member]
+    stages = report.stages[member]
     if losses:
         if member:
             raise ValueError(
@@ -72,14 +72,14 @@ def grokking(
             excluded=history["excluded"],
             restricted=history["restricted"],
         )
-        found = replace(found, stages=(stages, *found.stages[1:]))
+        report = replace(report, stages=(stages, *report.stages[1:]))
     if figure is not None:
         columns = {"step": training.steps, **history}
         write_figure(grokking_chart(run.task.name, columns, stages), figure)
     if as_json:
-        print_json({"task": run.task.name, **found.to_dict()})
+        print_json({"task": run.task.name, **report.to_dict()})
         return
-    late = f"not within {max(one.last for one in found.stages)}"
+    late = f"not within {max(one.last for one in report.stages)}"
     table = Table(
         "member",
         "memorised",
@@ -89,28 +89,28 @@ def grokking(
         "ratio",
         title=f"{run.task.name}: steps until an accuracy of {threshold:.0%} is held",
     )
-    for index, one in enumerate(found.stages):
+    for index, one in enumerate(report.stages):
         cells = (one.memorised, one.clean_up, one.generalised)
-        words = [late if cell is None else str(cell) for cell in cells]
+        line = [late if cell is None else str(cell) for cell in cells]
         if one.clean_up is None:
-            words[1] = "–"
+            line[1] = "–"
         ratio = "–" if one.ratio is None else f"{one.ratio:.3g}"
-        table.add_row(str(index), *words, text(one.delay), ratio)
+        table.add_row(str(index), *line, text(one.delay), ratio)
     out.print(table)
-    share, low, high = found.share
+    share, low, high = report.share
     out.print(
-        f"{int(found.grokked.sum())} of {len(found.stages)} generalised: {share:.1%} (95 % interval "
+        f"{int(report.grokked.sum())} of {len(report.stages)} generalised: {share:.1%} (95 % interval "
         f"{low:.1%} to {high:.1%})"
     )
-    if len(found.stages) > 1:
-        for name, (middle, least, most) in (("delay", found.delay), ("ratio", found.ratio)):
+    if len(report.stages) > 1:
+        for name, (middle, least, most) in (("delay", report.delay), ("ratio", report.ratio)):
             between = f"{_or_late(least)} to {_or_late(most)}"
             if isnan(least):
                 between = "unknown: needs 6 members that memorised"
-            words = f"median {name} {_or_late(middle)}"
+            line = f"median {name} {_or_late(middle)}"
             if not isinf(least):
-                words += f" (95 % interval {between})"
-            out.print(words)
+                line += f" (95 % interval {between})"
+            out.print(line)
     written(figure)
 
 

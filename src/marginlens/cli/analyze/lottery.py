@@ -47,31 +47,33 @@ def lottery(
             f"analyze lottery expects a run of an mlp, got {folder!r} with network "
             f"{run.recipe.network}; for example marginlens train C23"
         )
-    chosen = None if member is None else [member]
-    found = score_tickets(start.as_mlp(), final.as_mlp(), run.task, members=chosen, alone=alone)
-    apart = departures(run.recipe)
+    members = None if member is None else [member]
+    tickets = score_tickets(start.as_mlp(), final.as_mlp(), run.task, members=members, alone=alone)
+    differences = departures(run.recipe)
     if figure is not None:
-        write_figure(lottery_chart(found), figure)
+        write_figure(lottery_chart(tickets), figure)
     if as_json:
-        print_json(found.to_dict() | {"departures": apart})
+        print_json(tickets.to_dict() | {"departures": differences})
         return
     table = Table(
         "rule",
         "right",
         "share",
         "95 % interval",
-        title=f"{found.task}: final frequency of {found.live} live neurons, predicted at the start",
+        title=f"{tickets.task}: final frequency of {tickets.live} live neurons, predicted at the start",
     )
-    for name, score in found.scores.items():
+    for name, score in tickets.scores.items():
         interval = f"{score.low:.2%} to {score.high:.2%}"
         table.add_row(name, str(score.right), f"{score.share:.2%}", interval)
-    table.add_row("chance", "", f"{found.chance:.2%}", "", style="dim")
-    table.add_row("always the most common frequency", "", f"{found.commonest:.2%}", "", style="dim")
+    table.add_row("chance", "", f"{tickets.chance:.2%}", "", style="dim")
+    table.add_row(
+        "always the most common frequency", "", f"{tickets.commonest:.2%}", "", style="dim"
+    )
     out.print(table)
     out.print(
-        f"dead neurons: {len(found.final) - found.live}; median share of a live neuron's energy at its "
-        f"frequency: {found.purity:.1%}"
+        f"dead neurons: {len(tickets.final) - tickets.live}; median share of a live neuron's energy at "
+        f"its frequency: {tickets.purity:.1%}"
     )
-    for words in apart:
-        out.print(f"not covered by the theory: {words}", style="dim")
+    for difference in differences:
+        out.print(f"not covered by the theory: {difference}", style="dim")
     written(figure)

@@ -23,24 +23,24 @@ def progress(folder: RunFolder, as_json: AsJson = False) -> None:
 
     run = load_run(folder)
     rows = recorded_rows(run.task, run.recipe)
-    found = parity_progress(run.task, run.training, rows=rows)
+    curves = parity_progress(run.task, run.training, rows=rows)
     learned = time_to_learn(run.training)[0]
     columns = {
-        "step": found.steps,
-        "accuracy": found.accuracy,
-        "weight_on_relevant": found.total_share,
-        "largest_neuron_share": found.shares.max(1),
-        "largest_gap": found.gaps.max(1),
-        "share_with_gap": (found.gaps > 0).mean(1),
+        "step": curves.steps,
+        "accuracy": curves.accuracy,
+        "weight_on_relevant": curves.total_share,
+        "largest_neuron_share": curves.shares.max(1),
+        "largest_gap": curves.gaps.max(1),
+        "share_with_gap": (curves.gaps > 0).mean(1),
     }
     if as_json:
         print_json(
             {
                 "task": run.task.name,
-                "hidden_step": found.hidden_step,
-                "neuron_step": found.neuron_step,
-                "accuracy_step": found.accuracy_step,
-                "threshold": found.threshold,
+                "hidden_step": curves.hidden_step,
+                "neuron_step": curves.neuron_step,
+                "accuracy_step": curves.accuracy_step,
+                "threshold": curves.threshold,
                 "time_to_learn": None if np.isnan(learned) else int(learned),
                 "sampled_rows": 0 if rows is None else len(rows),
                 "snapshots": {name: values.tolist() for name, values in columns.items()},
@@ -51,13 +51,13 @@ def progress(folder: RunFolder, as_json: AsJson = False) -> None:
     for step, *values in zip(*columns.values(), strict=True):
         table.add_row(str(step), *(f"{value:.4f}" for value in values))
     out.print(table)
-    for words in (
-        f"half of the final weight on the relevant bits: {_at(found.hidden_step)}",
-        f"the same for the neuron with the largest share: {_at(found.neuron_step)}",
-        f"accuracy above {found.threshold:g}: {_at(found.accuracy_step)}",
+    for line in (
+        f"half of the final weight on the relevant bits: {_at(curves.hidden_step)}",
+        f"the same for the neuron with the largest share: {_at(curves.neuron_step)}",
+        f"accuracy above {curves.threshold:g}: {_at(curves.accuracy_step)}",
         f"accuracy at least 0.99: {_at(None if np.isnan(learned) else int(learned))}",
     ):
-        out.print(words)
+        out.print(line)
     if rows is not None:
         out.print(f"accuracy and gaps: over {len(rows)} inputs, drawn once", style="dim")
 

@@ -147,29 +147,29 @@ def _plane(of: list[str]) -> go.Figure:
 
     found: list[tuple[str, ClockPizza]] = []
     with counting("networks", quiet=False) as show:
-        for what in of:
+        for source in of:
             show(len(found), len(of))
-            found.append((Path(what).stem or what, _clock_or_pizza(what)))
+            found.append((Path(source).stem or source, _clock_or_pizza(source)))
     return plane_figure(found)
 
 
-def _clock_or_pizza(what: str) -> ClockPizza:
+def _clock_or_pizza(source: str) -> ClockPizza:
     from marginlens.formats import read_network
     from marginlens.measures import OperationMeasures, examine_network, examine_table
     from marginlens.runs import load_run
     from marginlens.training import trained_rows
 
-    if Path(what).is_file():
-        found = read_network(what)
+    if Path(source).is_file():
+        found = read_network(source)
         seen = examine_table(found.logits, found.task, network=found.network)
         if not isinstance(seen, OperationMeasures):
             return seen.clock_pizza
         if seen.on_group is None:
             raise ValueError(
-                f"figure plane expects networks of a group, got {what} of {seen.task}; for example C59"
+                f"figure plane expects networks of a group, got {source} of {seen.task}; for example C59"
             )
         return seen.on_group.clock_pizza
-    run = load_run(what)
+    run = load_run(source)
     train = trained_rows(run.task, run.recipe)
     return examine_network(run.training.network, run.task, train=train).clock_pizza
 
@@ -178,7 +178,7 @@ def _margins(of: list[str]) -> go.Figure:
     from marginlens.figures.run.compare import Compared, margins_figure
     from marginlens.runs import load_run
 
-    drawn = margins_figure([Compared(Path(what).name, load_run(what)) for what in of])
+    drawn = margins_figure([Compared(Path(source).name, load_run(source)) for source in of])
     if drawn is None:
         raise ValueError(
             "figure margins expects runs whose maximum margin is known, got others; for example C23"

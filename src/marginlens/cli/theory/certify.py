@@ -52,7 +52,7 @@ def certify(
             raise ValueError(
                 f"--out expects a task to certify, got the certificate {subject!r}; for example A5"
             )
-        found = verify_file(subject)
+        proof = verify_file(subject)
     else:
         problem = task(subject)
         if problem.subset is not None:
@@ -69,30 +69,30 @@ def certify(
                 f"theory certify expects a task whose maximum margin is known, got {problem.name}; "
                 f"for example A5. {prediction.note}"
             )
-        found = certificate.verify()
+        proof = certificate.verify()
         if file is not None:
             certificate.save(file)
     if as_json:
-        print_json({**vars(found), "gap": found.gap, "holds": found.holds()})
-        raise typer.Exit(0 if found.holds() else 1)
+        print_json({**vars(proof), "gap": proof.gap, "holds": proof.holds()})
+        raise typer.Exit(0 if proof.holds() else 1)
     table = Table("quantity", "value", title=f"{subject}: certificate, from the Cayley table alone")
-    for words, value in (
+    for label, value in (
         (
-            f"lower bound of γ*: margin of {found.neurons} neurons on all {found.rows} rows",
-            f"{found.lower:.12g}",
+            f"lower bound of γ*: margin of {proof.neurons} neurons on all {proof.rows} rows",
+            f"{proof.lower:.12g}",
         ),
         (
             "upper bound of γ*: value of the best neuron against the distribution",
-            f"{found.upper:.12g}",
+            f"{proof.upper:.12g}",
         ),
-        ("value of the network's best neuron", f"{found.attained:.12g}"),
-        ("relative gap", residue(found.gap)),
-        ("largest residual of the computation", residue(found.residual)),
+        ("value of the network's best neuron", f"{proof.attained:.12g}"),
+        ("relative gap", residue(proof.gap)),
+        ("largest residual of the computation", residue(proof.residual)),
     ):
-        table.add_row(words, value)
+        table.add_row(label, value)
     out.print(table)
-    _print_holds(found.holds())
-    raise typer.Exit(0 if found.holds() else 1)
+    _print_holds(proof.holds())
+    raise typer.Exit(0 if proof.holds() else 1)
 
 
 def _print_holds(holds: bool) -> None:
@@ -101,20 +101,20 @@ def _print_holds(holds: bool) -> None:
     )
 
 
-def _print_parity(name: str, found: ParityVerification, as_json: bool) -> NoReturn:
+def _print_parity(name: str, proof: ParityVerification, as_json: bool) -> NoReturn:
     if as_json:
-        print_json({**vars(found), "gap": found.gap, "holds": found.holds()})
-        raise typer.Exit(0 if found.holds() else 1)
+        print_json({**vars(proof), "gap": proof.gap, "holds": proof.holds()})
+        raise typer.Exit(0 if proof.holds() else 1)
     table = Table("quantity", "value", title=f"{name}: certificate, by brute force")
     table.add_row(
-        f"lower bound of γ*: margin of {found.neurons} neurons on all {found.rows} inputs",
-        f"{found.lower:.12g}",
+        f"lower bound of γ*: margin of {proof.neurons} neurons on all {proof.rows} inputs",
+        f"{proof.lower:.12g}",
     )
     table.add_row(
-        f"upper bound of γ*: best neuron, from the means of all {found.monomials} monomials",
-        f"{found.upper:.12g}",
+        f"upper bound of γ*: best neuron, from the means of all {proof.monomials} monomials",
+        f"{proof.upper:.12g}",
     )
-    table.add_row("fewer neurons reach γ*", "no" if found.necessary else "not excluded")
+    table.add_row("fewer neurons reach γ*", "no" if proof.necessary else "not excluded")
     out.print(table)
-    _print_holds(found.holds())
-    raise typer.Exit(0 if found.holds() else 1)
+    _print_holds(proof.holds())
+    raise typer.Exit(0 if proof.holds() else 1)

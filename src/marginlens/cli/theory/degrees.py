@@ -24,7 +24,7 @@ def degrees(
         int,
         typer.Argument(metavar="P", max=_GREATEST_ORDER, help="Prime of at least 5, the modulus."),
     ],
-    chosen: Annotated[
+    degree_list: Annotated[
         str | None,
         typer.Option(
             "--degrees",
@@ -45,8 +45,8 @@ def degrees(
     with err.status("climbing from many starts ..."):
         law = (
             degree_law(order, starts=starts)
-            if chosen is None
-            else degree_law(order, numbers(chosen), starts=starts)
+            if degree_list is None
+            else degree_law(order, numbers(degree_list), starts=starts)
         )
     if figure is not None:
         write_figure(degree_law_figure(law), figure)

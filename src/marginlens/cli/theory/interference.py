@@ -28,21 +28,21 @@ def interference(
 
     if figure is not None:
         check_file(figure)
-    found = compute(order)
+    leads = compute(order)
     if figure is not None:
         from marginlens.figures import interference_figure
 
-        write_figure(interference_figure(found), figure)
+        write_figure(interference_figure(leads), figure)
     if as_json:
         print_json(
             {
                 "order": order,
-                "sizes": found.sizes.tolist(),
-                "best": found.best.tolist(),
-                "median": found.median.tolist(),
-                "worst": found.worst.tolist(),
-                "best_sets": [list(one) for one in found.best_sets],
-                "exhaustive": list(found.exhaustive),
+                "sizes": leads.sizes.tolist(),
+                "best": leads.best.tolist(),
+                "median": leads.median.tolist(),
+                "worst": leads.worst.tolist(),
+                "best_sets": [list(one) for one in leads.best_sets],
+                "exhaustive": list(leads.exhaustive),
             }
         )
         return
@@ -55,15 +55,15 @@ def interference(
         "sets tried",
         title=f"addition modulo {order}: lead of the right answer",
     )
-    for i, size in enumerate(found.sizes.tolist()):
-        best = ", ".join(map(str, found.best_sets[i][:8])) + (" …" if size > 8 else "")
+    for i, size in enumerate(leads.sizes.tolist()):
+        best = ", ".join(map(str, leads.best_sets[i][:8])) + (" …" if size > 8 else "")
         table.add_row(
             str(size),
-            f"{found.best[i]:.5f}",
-            f"{found.median[i]:.5f}",
-            f"{found.worst[i]:.5f}",
+            f"{leads.best[i]:.5f}",
+            f"{leads.median[i]:.5f}",
+            f"{leads.worst[i]:.5f}",
             best,
-            "all" if found.exhaustive[i] else "random",
+            "all" if leads.exhaustive[i] else "random",
         )
     out.print(table)
     written(figure)

@@ -37,30 +37,30 @@ def memorizing(
 
     if figure is not None:
         check_file(figure)
-    found = compare_memorizing([group(spec) for spec in specs or [f"C{p}" for p in _PRIMES]])
+    comparison = compare_memorizing([group(spec) for spec in specs or [f"C{p}" for p in _PRIMES]])
     if figure is not None:
         from marginlens.figures import memorizing_figure
 
-        write_figure(memorizing_figure(found), figure)
+        write_figure(memorizing_figure(comparison), figure)
     if as_json:
         print_json(
             {
-                "groups": list(found.names),
-                "orders": found.orders.tolist(),
-                "margins": found.margins.tolist(),
-                "memorizing": found.memorizing.tolist(),
-                "ratio": found.ratio.tolist(),
+                "groups": list(comparison.names),
+                "orders": comparison.orders.tolist(),
+                "margins": comparison.margins.tolist(),
+                "memorizing": comparison.memorizing.tolist(),
+                "ratio": comparison.ratio.tolist(),
             }
         )
         return
     table = Table("group", "γ*", "memorizing", "memorizing / γ*", "√(2/(n−1))")
-    for i, name in enumerate(found.names):
+    for i, name in enumerate(comparison.names):
         table.add_row(
             name,
-            f"{found.margins[i]:.7g}",
-            f"{found.memorizing[i]:.7g}",
-            f"{found.ratio[i]:.5f}",
-            f"{(2 / (found.orders[i] - 1)) ** 0.5:.5f}",
+            f"{comparison.margins[i]:.7g}",
+            f"{comparison.memorizing[i]:.7g}",
+            f"{comparison.ratio[i]:.5f}",
+            f"{(2 / (comparison.orders[i] - 1)) ** 0.5:.5f}",
         )
     out.print(table)
     written(figure)

@@ -57,15 +57,15 @@ def widths(
         check_file(figure)
     sufficient = predict(problem).sufficient_width or 1
     step = max(1, sufficient // 20)
-    asked = (
+    scanned = (
         _ranges(chosen_widths)
         if chosen_widths
         else sorted({*range(step, sufficient + 1, step), sufficient})
     )
-    total = len(set(asked))
+    total = len(set(scanned))
     with counting("widths", quiet=as_json) as show:
         found = train_narrow(
-            problem, asked, seeds=seeds, steps=steps, progress=lambda done: show(done, total)
+            problem, scanned, seeds=seeds, steps=steps, progress=lambda done: show(done, total)
         )
     if figure is not None:
         write_figure(widths_figure(found), figure)
