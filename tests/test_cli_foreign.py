@@ -69,4 +69,4 @@ def test_a_figure_of_an_operation_s_network(call, tmp_path):
     np.savez(tmp_path / "squares.npz", logits=logits)
     code, _, refusal = call("measure", str(tmp_path / "squares.npz"), "--group", "S5")
     assert code != 0
-    assert "7 elements" in refusal
+    assert "expected a group of order 7" in refusal

@@ -10,7 +10,14 @@ from marginlens.cli.suggestions import SPELLINGS, suggestion
 from marginlens.training import Recipe
 
 TOP = ("predict", "run", "train", "measure", "verify", "report", "reproduce", "explore")
-IMAGES = ("figure draw", "figure animate", "theory widths", "theory path", "analyze lottery")
+IMAGES = (
+    "predict",
+    "figure draw",
+    "figure animate",
+    "theory widths",
+    "theory path",
+    "analyze lottery",
+)
 QUESTION = re.compile(r"\b(what|how|why|who|whose|whether)\b", re.IGNORECASE)
 OPENING = re.compile(r"(what|how|which|when|where|who|whether|why)\b", re.IGNORECASE)
 VERBS = {

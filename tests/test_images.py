@@ -202,6 +202,9 @@ def test_figures_are_listed_and_drawn_by_name(call, run, tmp_path):
     code, _, _ = call("figure", "draw", "plane", run.folder, "--out", tmp_path / "plane.html")
     assert code == 0
     assert "Clock or pizza: 1 network" in (tmp_path / "plane.html").read_text()
+    code, printed, _ = call("figure", "draw", "shares", "S3", "--json")
+    assert code == 0
+    assert json.loads(printed)["layout"]["xaxis2"]["title"]["text"] == "feature"
 
 
 @pytest.mark.parametrize(
@@ -230,6 +233,8 @@ def test_figures_are_listed_and_drawn_by_name(call, run, tmp_path):
         (["phases", "RUN", "RUN", "--out", "a.html"], "figure phases expects one run, got 2"),
         (["phases", "RUN", "--out", "a.bmp"], "that ends in .html, .svg, .pdf or .png"),
         (["phases", "nowhere", "--out", "a.html"], "marginlens run C23"),
+        (["shares", "nowhere", "--out", "a.html"], "unknown task 'nowhere'"),
+        (["shares", "runs/nowhere", "--out", "a.html"], "marginlens run C23"),
         (["atlas", "nowhere", "--out", "a.html"], "build one with: marginlens atlas"),
     ],
 )

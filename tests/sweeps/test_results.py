@@ -290,7 +290,7 @@ def test_laws_against_two_settings(folder):
     figure = laws_by_setting_figure(laws, "task", "width", "C5")
     both = next(t for t in figure.data if t.name == "k=1, k=2")
     assert list(both.y) == [0.3, 1.0]
-    with pytest.raises(ValueError, match="no law"):
+    with pytest.raises(ValueError, match="at least one selection law"):
         laws_by_setting_figure({}, "task", "width", "C5")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marginlens.cli.app import app, err, out
-from marginlens.cli.arguments import AsJson, OptionalTask, RunFolder, TaskSpec
+from marginlens.cli.arguments import AsJson, FigureFile, OptionalTask, RunFolder, TaskSpec
 from marginlens.cli.console import printable
 from marginlens.cli.options import (
     Activation,
@@ -98,16 +98,6 @@ if TYPE_CHECKING:
     from marginlens.training import Recipe
 
 
-PredictedFigure = Annotated[
-    Path | None,
-    typer.Option(
-        "--figure",
-        help="File for a figure of the predicted shares: .html, .svg, .pdf or .png.",
-        show_default=False,
-    ),
-]
-
-
 @app.command(
     examples=("predict C71", "predict A5 --strength 1e-5 --json", "predict S5 --figure S5.svg")
 )
@@ -116,7 +106,7 @@ def predict(
     activation: Activation = None,
     penalty: PenaltyName = None,
     strength: Strength = None,
-    figure: PredictedFigure = None,
+    figure: FigureFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict margin, width and features of the trained network, without training."""

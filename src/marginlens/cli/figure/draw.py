@@ -35,6 +35,7 @@ Width = Annotated[
         "figure draw heatmap runs/S5 --out heatmap.pdf --width 420",
         "figure draw logits runs/C71 --out logits.png --dark",
         "figure draw margins runs/S4 runs/S4-margin --out margins.svg",
+        "figure draw shares S5 --out predicted.html",
         "figure draw plane runs/C59 runs/C53 model.pt --out plane.svg",
         "figure draw atlas atlas --out atlas.html",
     ),
@@ -54,8 +55,8 @@ def draw(
         list[str],
         typer.Argument(
             metavar="RUN",
-            help="Folder of a run. For margins: several runs. For plane: runs and networks' files. For "
-            "atlas: folder of an atlas.",
+            help="Folder of a run, or a network's file. For shares: also a task, for its prediction. "
+            "For margins and plane: several runs. For atlas: folder of an atlas.",
             autocompletion=complete_network,
         ),
     ],
@@ -86,7 +87,7 @@ def draw(
         bool, typer.Option("--json", help="Print the figure as Plotly JSON, for programs.")
     ] = False,
 ) -> None:
-    """Draw a figure of a run, several runs or an atlas, as a page or an image."""
+    """Draw a figure of runs, a network, a prediction or an atlas, as a page or an image."""
     from marginlens import images
 
     drawer = _drawer(name)
@@ -115,7 +116,7 @@ def _drawer(name: str) -> Callable[[list[str]], go.Figure]:
     if name in OTHER_FIGURES:
         return OTHER_FIGURES[name][1]
     if name in FIGURE_NAMES:
-        return lambda of: _of_run(name, of)
+        return lambda of: _of_subject(name, of)
     close = get_close_matches(name, FIGURE_NAMES, n=3, cutoff=0.4)
     near = f"did you mean {' or '.join(close)}? " if close else ""
     raise ValueError(
@@ -124,20 +125,34 @@ def _drawer(name: str) -> Callable[[list[str]], go.Figure]:
     )
 
 
-def _of_run(name: str, of: list[str]) -> go.Figure:
+def _of_subject(name: str, of: list[str]) -> go.Figure:
+    """Figure of a run, of a network's file, or of the prediction for a task."""
     from marginlens.figures import FIGURES
+    from marginlens.figures.subject import MissingPartError, subject_of
     from marginlens.runs import load_run
+    from marginlens.runs.prediction_for import predict_training
+    from marginlens.tasks import task
 
     if len(of) > 1:
         raise ValueError(
             f"figure {name} expects one run, got {len(of)}; for example marginlens figure draw {name} "
             f"{quote(of[0])}"
         )
-    drawn = FIGURES[name].draw(load_run(of[0]))
+    entry, source = FIGURES[name], Path(of[0])
+    try:
+        if source.is_file():
+            drawn = entry.draw_of(subject_of(source))
+        elif entry.draw_predicted is None or source.exists() or len(source.parts) > 1:
+            drawn = entry.draw(load_run(source))
+        else:
+            drawn = entry.draw_predicted(predict_training(task(of[0]))[1])
+    except MissingPartError as error:
+        raise ValueError(
+            f"figure {name} expects a run, got {of[0]!r}: it {error}; for example runs/C23"
+        ) from None
     if drawn is None:
         raise ValueError(
-            f"figure {name} expects a run with {FIGURES[name].needs}, got {of[0]!r}; see marginlens "
-            "figure list"
+            f"figure {name} expects a run with {entry.needs}, got {of[0]!r}; see marginlens figure list"
         )
     return drawn
 
