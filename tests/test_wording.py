@@ -243,3 +243,42 @@ def train(task, *, steps=1):
     assert problems(good, {"train"}) == []
     assert dead_references(good, ROOT) == []
     assert max(frequencies(docstrings(good)).values()) == 0
+
+
+HEAD = '"""Parts."""\n'
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ('"""Where files are kept."""', ": opens with a question word: Where files are kept."),
+        (
+            HEAD + 'def f():\n    """Whether it is."""',
+            "f: opens with a question word: Whether it is.",
+        ),
+        (HEAD + "async def f():\n    return 1", "f: undocumented"),
+        (HEAD + 'def f(*, rows):\n    """Fit."""', "f: parameter rows undocumented"),
+        (HEAD + 'def f(*parts):\n    """Join."""', "f: parameter parts undocumented"),
+        (
+            HEAD + 'class A:\n    """Part.\n\n    Attributes\n    ----------\n    n : int\n'
+            '        Of rows.\n    """',
+            "A: n: 'Of rows.' is too short",
+        ),
+    ],
+)
+def test_each_kind_of_riddle_is_found(source, line):
+    assert problems(source, {"f", "A"}) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "dead"),
+    [
+        ("[part](docs/gone.md#part)", "docs/gone.md"),
+        (":class:`~marginlens.groups.NoGroup`", "marginlens.groups.NoGroup"),
+        (":mod:`marginlens.no_room`", "marginlens.no_room"),
+        ("see `figures/gone.py`", "figures/gone.py"),
+        ("see `docs/theory.md` and :mod:`marginlens.theory`", None),
+    ],
+)
+def test_dead_references_are_found(text, dead):
+    assert dead_references(text, ROOT) == ([dead] if dead else [])

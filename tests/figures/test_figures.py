@@ -130,7 +130,7 @@ def test_the_curve_is_the_fourier_series(count):
 
 
 def test_band_limited_names_a_bad_factor():
-    with pytest.raises(ValueError, match=r"factor must be a positive number.*got 0"):
+    with pytest.raises(ValueError, match=r"factor: expected a positive number.*got 0"):
         band_limited(np.ones(4), 0)
 
 
@@ -324,7 +324,7 @@ def test_text_is_readable(palette):
 
 @pytest.mark.parametrize(("index", "total"), [(-1, 3), (3, 3), (0, 0)])
 def test_feature_color_names_a_bad_index(index, total):
-    with pytest.raises(ValueError, match=f"feature index must be from 0.*got {index}"):
+    with pytest.raises(ValueError, match=f"feature index: expected 0 to.*got {index}"):
         feature_color(index, total)
 
 

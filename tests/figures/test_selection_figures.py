@@ -167,7 +167,7 @@ def test_law_names_are_shown_not_interpreted():
 
 
 def test_no_set_to_show_is_refused():
-    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="most: expected at least 1, got 0"):
         law_figure(random_law(), "C9", most=0)
 
 
@@ -248,7 +248,7 @@ def test_laws_of_different_tasks_are_not_mixed(laws):
         laws_by_setting_figure({}, "width", "strength", "C5")
     with pytest.raises(ValueError, match="different features"):
         laws_by_setting_figure({**laws, (2, 1.0): random_law()}, "width", "strength", "C5")
-    with pytest.raises(ValueError, match="most must be at least 1"):
+    with pytest.raises(ValueError, match="most: expected at least 1"):
         laws_by_setting_figure(laws, "width", "strength", "C5", most=0)
 
 

@@ -195,7 +195,7 @@ def test_another_task_is_refused(spec):
     neuron = best_neuron(ORDER, "relu", starts=6)
     of = task(spec)
     one = MLP.initial(of, parse_activation("relu"), width=3)
-    with pytest.raises(ValueError, match="must be C7 with two factors"):
+    with pytest.raises(ValueError, match="expected C7 with two factors"):
         fit_waveform(one, of, neuron)
 
 

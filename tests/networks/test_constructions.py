@@ -186,7 +186,7 @@ def test_a_damaged_network_loses_margin():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match='method must be "simplex" or "signs"'):
+    with pytest.raises(ValueError, match='method: expected "simplex" or "signs"'):
         construct(task("C5"), method="best")
 
 

@@ -62,7 +62,7 @@ CHANGES = {
     "w words": (lambda a: {"w": a["w"].astype(str)}, "w must be real numbers"),
     "u of other length": (lambda a: {"u2": a["u2"][:5]}, r"u2 must be .* got float64"),
     "no neurons": (lambda a: {n: a[n][:, :0] for n in ("u1", "u2", "w")}, "u1 must be .* got"),
-    "all zero": (lambda a: {n: a[n] * 0 for n in ("u1", "u2", "w")}, "the network is zero"),
+    "all zero": (lambda a: {n: a[n] * 0 for n in ("u1", "u2", "w")}, "expected a nonzero network"),
     "a gap in the slots": (lambda a: {"u2": None, "u3": a["u2"]}, "expected arrays table, tau, u1"),
     "one array too many": (lambda a: {"v": a["w"]}, "expected arrays table, tau, u1"),
     "no inputs": (lambda a: {"u1": None, "u2": None}, "expected arrays table, tau, u1"),

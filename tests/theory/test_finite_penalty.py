@@ -128,9 +128,9 @@ def test_a_wrong_answer_would_be_noticed():
 
 @pytest.mark.parametrize("strength", [0.0, -1.0, float("nan"), float("inf")])
 def test_strength_is_checked(strength):
-    with pytest.raises(ValueError, match="strength must be a finite positive number"):
+    with pytest.raises(ValueError, match="strength: expected a finite positive number"):
         minimize_penalized_loss(ClassProgram.of(group("C5")), strength)
-    with pytest.raises(ValueError, match="strength must be a finite positive number"):
+    with pytest.raises(ValueError, match="strength: expected a finite positive number"):
         parity_minimum(3, strength)
 
 

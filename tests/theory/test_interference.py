@@ -48,5 +48,5 @@ def test_even_or_small_orders_are_refused(order):
 
 @pytest.mark.parametrize("sizes", [[0], [6], []])
 def test_sizes_are_checked(sizes):
-    with pytest.raises(ValueError, match="sizes must be 1 to 5"):
+    with pytest.raises(ValueError, match="sizes: expected 1 to 5"):
         interference(11, sizes)

@@ -66,7 +66,7 @@ def test_the_ratio_for_any_group():
 
 
 def test_bad_orders_are_refused():
-    with pytest.raises(ValueError, match="order must be at least 2"):
+    with pytest.raises(ValueError, match="order: expected at least 2"):
         memorizing_margin(1)
 
 

@@ -98,7 +98,7 @@ def test_activation_must_be_consistent():
 
 @pytest.mark.parametrize("strength", [-1.0, float("inf"), float("nan")])
 def test_penalty_strength_is_checked(strength):
-    with pytest.raises(ValueError, match="penalty strength must be a finite number"):
+    with pytest.raises(ValueError, match="penalty strength: expected a finite number"):
         Penalty("homogeneous", strength)
 
 

@@ -51,8 +51,8 @@ def test_no_random_neuron_earns_more():
 @pytest.mark.parametrize(
     ("bits", "k", "words"),
     [
-        (4, 0, "k must be 1 to 4"),
-        (4, 5, "k must be 1 to 4"),
+        (4, 0, "k: expected 1 to 4"),
+        (4, 5, "k: expected 1 to 4"),
         (20, 4, "2\\^20 inputs and 8855"),
         (16, 16, "too many to list"),
     ],

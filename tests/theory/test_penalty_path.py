@@ -172,7 +172,7 @@ def test_strengths_come_back_sorted_and_as_columns():
     "strengths", [[], [0.0], [-1e-4], [1e-4, float("nan")], [float("inf")], [1e-3, 0.0]]
 )
 def test_bad_strengths_are_refused_in_one_line(strengths):
-    with pytest.raises(ValueError, match="strengths must be finite positive numbers") as caught:
+    with pytest.raises(ValueError, match="strengths: expected finite positive numbers") as caught:
         penalty_path(task("C5"), strengths)
     assert "\n" not in str(caught.value)
 

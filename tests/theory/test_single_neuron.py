@@ -219,12 +219,12 @@ def test_the_same_seed_gives_the_same_neuron_and_more_starts_begin_with_the_same
 @pytest.mark.parametrize(
     ("order", "activation", "starts", "words"),
     [
-        (6, "relu", None, "prime.*got 6; the next one is 7"),
-        (1, "relu", None, "got 1; the next one is 2"),
-        (114, "abs", None, "the next one is 127"),
-        (7, "x", None, "without a bend earns nothing"),
+        (6, "relu", None, "prime.*got 6; for example 7"),
+        (1, "relu", None, "got 1; for example 2"),
+        (114, "abs", None, "for example 127"),
+        (7, "x", None, "expected an activation with a bend"),
         (7, "tanh", None, "unknown activation 'tanh'"),
-        (7, "relu", 0, "starts must be at least 1, such as 20, got 0"),
+        (7, "relu", 0, "starts: expected at least 1, got 0"),
     ],
 )
 def test_bad_input(order, activation, starts, words):

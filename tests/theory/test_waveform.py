@@ -51,10 +51,10 @@ def test_harmonics_are_those_of_every_translation_and_automorphism():
 @pytest.mark.parametrize(
     ("weights", "frequency", "words"),
     [
-        (np.ones(6), None, "odd prime number of weights, such as 23, got 6"),
+        (np.ones(6), None, "odd prime number of weights, got 6"),
         (np.zeros(5), None, "all 0"),
         (np.arange(5.0), 3, "from 1 to 2"),
-        (np.arange(9.0), 3, "without a divisor in common with 9, got 3"),
+        (np.arange(9.0), 3, "without a common divisor with 9, got 3"),
     ],
 )
 def test_bad_harmonics(weights, frequency, words):
@@ -169,10 +169,10 @@ def test_the_memorizing_neuron_of_squares_is_the_best_centred_delta():
     ("order", "degrees", "words"),
     [
         (3, [2.0], "prime of at least 5"),
-        (9, [2.0], "the next one is 11"),
-        (7, [2.0, 1.0], "ascend from 1"),
-        (7, [0.5], "ascend from 1"),
-        (7, [], "ascend from 1"),
+        (9, [2.0], "for example 11"),
+        (7, [2.0, 1.0], "ascending numbers from 1"),
+        (7, [0.5], "ascending numbers from 1"),
+        (7, [], "ascending numbers from 1"),
     ],
 )
 def test_bad_degree_law(order, degrees, words):

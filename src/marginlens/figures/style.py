@@ -146,9 +146,7 @@ def feature_color(index: int, total: int) -> str:
     ('#3b74e0', '#3b6fdc', '#bb7a10')
     """
     if not 0 <= index < total:
-        raise ValueError(
-            f"feature index must be from 0 to {total - 1}, got {index}; the first is 0"
-        )
+        raise ValueError(f"feature index: expected 0 to {total - 1}, got {index}; for example 0")
     if total <= len(CATEGORICAL):
         return CATEGORICAL[index]
     anchors = np.array([_rgb(color) for color in RAMP])

@@ -22,7 +22,7 @@ __all__ = ["NPZ"]
 def _read(file: File, choices: Choices) -> Foreign:
     given = file.tensors.get("logits")
     if given is None:
-        raise MarginLensError(f"{file.name} has no array 'logits' of shape (a, b, c)")
+        raise MarginLensError(f"{file.name}: expected an array 'logits' of shape (a, b, c)")
     classes = given.shape[-1] if given.ndim else 0
     _require_shape(tuple(given.shape))
     logits = take(file.tensors, "logits", *given.shape)

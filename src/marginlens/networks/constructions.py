@@ -60,12 +60,12 @@ def construct(task: Task, *, method: str = "simplex") -> MLP:
     'x^3'
     """
     if method not in METHODS:
-        raise ValueError(f'method must be "simplex" or "signs", got {method!r}')
+        raise ValueError(f'method: expected "simplex" or "signs", got {method!r}')
     if task.kind == "parity":
         return _construct_parity(task)
     if task.group is None:
         task.require_rows()  # says so where only the characters are known
-        raise ValueError(f"task {task.name!r} is a table without a group; pass a group's table")
+        raise ValueError(f"expected a group's table, got {task.name!r}; for example C71")
     k = task.factors
     masses = solve_margin(ClassProgram.of(task.group, inputs=k)).certificate.masses
     weights = group_weights(task.group, masses, inputs=k, method=method)
@@ -79,7 +79,8 @@ def construct(task: Task, *, method: str = "simplex") -> MLP:
 def _construct_parity(task: Task) -> MLP:
     if not task.subset:
         raise ValueError(
-            f'task {task.name!r} has no relevant coordinates; use a task such as "parity(10,4)"'
+            f"expected a task with relevant coordinates, got {task.name!r}; for example "
+            '"parity(10,4)"'
         )
     u, w = parity_weights(task.size, task.subset)
     return MLP(
@@ -137,9 +138,11 @@ def gromov(task: Task, *, width: int = 500, seed: int = 0) -> MLP:
     """
     group = task.group
     if group is None or group.generator is None or task.factors != 2:
-        raise ValueError(f"{task.name} is no addition of two integers modulo n: take C23")
+        raise ValueError(
+            f"expected addition of two integers modulo n, got {task.name}; for example C23"
+        )
     if width < 1:
-        raise ValueError(f"width is {width}, but must be at least 1, such as 500")
+        raise ValueError(f"width: expected at least 1, got {width}; for example 500")
     random = np.random.default_rng(seed)
     n = group.order
     rounds = [random.permutation(n) for _ in range(-(-width // n))]

@@ -69,9 +69,9 @@ class Penalty:
     def __post_init__(self) -> None:
         """Refuse an unknown norm or an invalid strength."""
         if self.norm not in ("homogeneous", "l2"):
-            raise ValueError(f'penalty norm must be "homogeneous" or "l2", got {self.norm!r}')
+            raise ValueError(f'penalty norm: expected "homogeneous" or "l2", got {self.norm!r}')
         if not math.isfinite(self.strength) or self.strength < 0:
             raise ValueError(
-                f"penalty strength must be a finite number of at least 0, such as 1e-4, "
-                f"got {self.strength}"
+                "penalty strength: expected a finite number of at least 0, got "
+                f"{self.strength}; for example 1e-4"
             )

@@ -134,7 +134,7 @@ def penalty_path(
     chosen = np.sort(np.array(asked, dtype=np.float64))[::-1].copy()
     if not len(chosen) or not np.isfinite(chosen).all() or chosen.min() <= 0:
         raise ValueError(
-            f"strengths must be finite positive numbers, such as 1e-4, got {list(asked)}"
+            f"strengths: expected finite positive numbers, got {list(asked)}; for example 1e-4"
         )
     minima = [_minimum(task, limit, strength) for strength in chosen.tolist()]
     return PenaltyPath(

@@ -96,7 +96,9 @@ def band_limited(
     [1.0, 0.707, 0.0, -0.707, -1.0, -0.707, 0.0, 0.707, 1.0]
     """
     if factor < 1:
-        raise ValueError(f"factor must be a positive number of points, such as 8, got {factor}")
+        raise ValueError(
+            f"factor: expected a positive number of points, got {factor}; for example 8"
+        )
     count = values.shape[-1]
     coefficients = np.fft.rfft(values)
     if count % 2 == 0 and factor > 1:

@@ -43,7 +43,7 @@ def law_figure(law: SelectionLaw, title: str, *, most: int = 20) -> go.Figure:
         The number ``most`` is less than 1.
     """
     if most < 1:
-        raise ValueError(f"most must be at least 1, got {most}; 20 fit")
+        raise ValueError(f"most: expected at least 1, got {most}; for example 20")
     shown, rest = law.sets[:most], law.sets[most:]
     rows = sorted({index for one in shown for index in one.features})
     row_of = {index: row for row, index in enumerate(rows)}

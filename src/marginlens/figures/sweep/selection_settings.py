@@ -142,7 +142,7 @@ def _checked(laws: Mapping[tuple[Any, Any], SelectionLaw], most: int) -> tuple[s
     if not laws:
         raise ValueError("expected at least one selection law to draw; choose other members")
     if most < 1:
-        raise ValueError(f"most must be at least 1, got {most}; 6 fit")
+        raise ValueError(f"most: expected at least 1, got {most}; for example 6")
     first, *others = laws.values()
     if any(law.features != first.features for law in others):
         raise ValueError("the laws are of tasks with different features; choose one task")

@@ -51,8 +51,8 @@ class SpectralCounts:
         for order, counts in zip(self.order, self.counts, strict=True):
             if order < 2 or len(counts) == 0:
                 raise ValueError(
-                    f"{self.what}: an order must be at least 2, such as 59, and have a seed; got "
-                    f"order {order} with {len(counts)}"
+                    f"{self.what}: expected an order of at least 2 with a seed, got order "
+                    f"{order} with {len(counts)}; for example 59"
                 )
 
     @property

@@ -63,7 +63,10 @@ def atlas_figure(
         The rows are empty.
     """
     if not rows:
-        raise ValueError("the atlas has no rows; build one with: marginlens atlas --max-order 31")
+        raise ValueError(
+            "expected an atlas with rows, got an empty one; build one with: marginlens atlas "
+            "--max-order 31"
+        )
     figure = go.Figure()
     leads = [""] * len(rows) if links is None else links
     left = list(zip(rows, leads, strict=True))

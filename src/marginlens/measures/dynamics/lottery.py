@@ -348,13 +348,11 @@ def score_tickets(
     chosen = list(range(final.members)) if members is None else list(members)
     for member in chosen:
         if not 0 <= member < final.members:
-            raise ValueError(
-                f"member {member} is not there: members are 0 to {final.members - 1}, such as 0"
-            )
+            raise ValueError(f"expected a member from 0 to {final.members - 1}, got {member}")
     drawn = [draw_tickets(start, task, member=i) for i in chosen]
     measured = [measure(final, task, member=i) for i in chosen]
     if not drawn:
-        raise ValueError("no member was chosen; take 0, or leave members out for all")
+        raise ValueError("expected at least one member, got none; for example 0")
     tickets = Tickets(
         *(
             np.concatenate([getattr(one, name) for one in drawn])

@@ -61,7 +61,9 @@ def grow_alone(network: MLP, task: Task, *, member: int = 0) -> Int[np.ndarray, 
     network.require_task(task)
     group = task.group
     if group is None or group.generator is None or task.factors != 2:
-        raise ValueError(f"{task.name} is not cyclic with two inputs, such as C23")
+        raise ValueError(
+            f"expected a cyclic group with two inputs, got {task.name}; for example C23"
+        )
     powers = torch.as_tensor(generator_powers(group))
     one = network.member(member).to(torch.float64)
     weights = {name: p[0].detach().cpu()[powers] for name, p in one.tensors.items()}

@@ -67,7 +67,9 @@ def threshold_coefficient(
     0.25
     """
     if not np.isin(signs, (1, -1)).all():
-        raise ValueError(f"signs must be 1 or -1, such as [1, -1, 1], got {signs.tolist()[:5]}")
+        raise ValueError(
+            f"signs: expected 1 or -1, got {signs.tolist()[:5]}; for example [1, -1, 1]"
+        )
     n, t = len(signs), len(chosen)
     total = sum(
         sum((-1) ** j * comb(t, j) * comb(n - t, m - j) for j in range(min(t, m) + 1))

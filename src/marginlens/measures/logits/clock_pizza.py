@@ -90,7 +90,7 @@ def distance_irrelevance(
     """
     group = group_of(task)
     if task.factors != 2:
-        raise ValueError(f"{task.name} has no pairs, so no distances; take a group such as C59")
+        raise ValueError(f"expected a task over pairs, got {task.name}; for example C59")
     rows = np.arange(len(task.answers))
     right = logits[rows, task.answers]
     if runner_up:
@@ -160,7 +160,7 @@ def gradient_symmetricity(
     Zhong et al. 2023, Definition 4.1.
     """
     if task.factors != 2:
-        raise ValueError(f"{task.name} has no pairs; take a group such as C59")
+        raise ValueError(f"expected a task over pairs, got {task.name}; for example C59")
     count = len(task.answers)
     chosen = np.arange(count)
     pairs = max(1, triples // task.classes)

@@ -75,7 +75,7 @@ def coset_concentration(
     masks = [mask for mask in subgroups(group) if 1 < mask.sum() < group.order]
     if not masks:
         raise ValueError(
-            f"{group.name} has no subgroups but itself and the trivial one; take S3 or C12"
+            f"expected a group with proper subgroups, got {group.name}; for example S3 or C12"
         )
     orders = np.array([mask.sum() for mask in masks])
     left = np.stack([_within(u, left_cosets(group, mask)) for mask in masks])

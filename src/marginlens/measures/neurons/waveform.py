@@ -70,7 +70,7 @@ class WaveformFit:
             Fit to use: ``"explained"`` for the predicted waveform, or ``"cosine"``.
         """
         if which not in ("explained", "cosine"):
-            raise ValueError(f'which must be "explained" or "cosine", got {which!r}')
+            raise ValueError(f'which: expected "explained" or "cosine", got {which!r}')
         centred = self.measured - self.measured.mean(1, keepdims=True)
         variance = np.square(centred).sum((0, 1))[self.live]
         shares = getattr(self, which)[self.live]
@@ -141,8 +141,7 @@ def fit_waveform(network: MLP, task: Task, neuron: BestNeuron, *, member: int = 
     p = neuron.order
     if group is None or group.generator is None or group.order != p or task.factors != 2:
         raise ValueError(
-            f"the neuron is one of addition modulo {p}, so the task must be C{p} with two factors, "
-            f"got {task.name}"
+            f"expected C{p} with two factors for a neuron of addition modulo {p}, got {task.name}"
         )
     powers = generator_powers(group)
     measured = np.stack(

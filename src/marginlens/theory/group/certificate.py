@@ -128,8 +128,8 @@ class Certificate:
         group = self.program.group
         if not isinstance(group, FiniteGroup):
             raise ValueError(
-                f"{group.name} is known by its character table alone: its certificate stands on "
-                "characters; only a group with a Cayley table, such as A5, can be verified from it"
+                f"{group.name}: expected a group with a Cayley table for verification, got a "
+                "character table alone; for example A5"
             )
         return group
 
@@ -206,8 +206,8 @@ def verify_file(path: str | Path) -> Verification:
         array = arrays[name]
         if array.shape != shape or array.dtype.kind not in "fiu":
             raise ValueError(
-                f"{path}: {name} must be real numbers of shape {shape} for this table and w, "
-                f"got {array.dtype} of shape {array.shape}"
+                f"{path}: expected real numbers of shape {shape} for {name}, got {array.dtype} "
+                f"of shape {array.shape}"
             )
     weights = tuple(arrays[name].astype(np.float64) for name in (*inputs, "w"))
     return verify_bounds(table, weights, arrays["tau"].astype(np.float64))

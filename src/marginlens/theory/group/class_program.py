@@ -80,11 +80,10 @@ class ClassProgram:
             The group has one element, without wrong answers, or k is below 1.
         """
         if inputs < 1:
-            raise ValueError(f"inputs must be at least 1, such as 2, got {inputs}")
+            raise ValueError(f"inputs: expected at least 1, got {inputs}; for example 2")
         if group.order < 2:
             raise ValueError(
-                f"group {group.name!r} has one element and so no wrong answers; "
-                'take at least two, such as "C2"'
+                f'expected a group of at least two elements, got {group.name!r}; for example "C2"'
             )
         classes = tuple(
             (index,) if index == inverse else (index, inverse)

@@ -51,7 +51,9 @@ def cyclic_margin(order: int) -> float:
     '4.61430079154e-04'
     """
     if order < 3 or order % 2 == 0:
-        raise ValueError(f"order must be odd and at least 3, such as 71, got {order}")
+        raise ValueError(
+            f"order: expected an odd number of at least 3, got {order}; for example 71"
+        )
     return math.sqrt(2 / 27) / (math.sqrt(order) * (order - 1))
 
 

@@ -83,13 +83,14 @@ def group_weights(
     [(5, 12), (5, 12), (5, 12)]
     """
     if method not in METHODS:
-        raise ValueError(f'method must be "simplex" or "signs", got {method!r}')
+        raise ValueError(f'method: expected "simplex" or "signs", got {method!r}')
     width = construction_width(group.irrep_classes[1:], masses, inputs=inputs, method=method)
     size = 8 * group.order * (inputs + 1) * width
     if size > GREATEST_BYTES:
         raise ValueError(
-            f"the network of {inputs} inputs on {group.name} has {width} neurons, whose weights take "
-            f"{size / 1e9:.1f} GB; at most {GREATEST_BYTES / 1e9:.1f} are accepted: take a smaller group"
+            f"{group.name} with {inputs} inputs: expected weights of at most "
+            f"{GREATEST_BYTES / 1e9:.1f} GB, got {size / 1e9:.1f} GB for {width} neurons; take "
+            "a smaller group"
         )
     blocks = [
         _irrep_weights(irrep, mass, inputs, method)

@@ -114,7 +114,9 @@ def minimize_penalized_loss(program: ClassProgram, strength: float) -> Penalized
     ('0.0395376 2442.94', True)
     """
     if not (math.isfinite(strength) and strength > 0):
-        raise ValueError(f"strength must be a finite positive number, such as 1e-4, got {strength}")
+        raise ValueError(
+            f"strength: expected a finite positive number, got {strength}; for example 1e-4"
+        )
     problem = _Problem(
         program.defects, np.log(program.class_sizes.astype(float)), strength / program.gains
     )

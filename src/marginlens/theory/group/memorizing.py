@@ -50,7 +50,7 @@ def memorizing_margin(order: int, *, centred: Centred = "all") -> float:
     [0.0007276, 0.000743952, 0.000777768]
     """
     if order < 2:
-        raise ValueError(f"order must be at least 2, such as 23, got {order}")
+        raise ValueError(f"order: expected at least 2, got {order}; for example 23")
     return 2 / (3 * math.sqrt(3) * order**2) * (1 - 1 / order) ** _POWERS[centred]
 
 

@@ -126,9 +126,9 @@ def verify_bounds(
         len(weights[-1]) != n or weights[-1].shape[1] == 0
     ):
         shapes = ", ".join(str(weight.shape) for weight in weights)
-        raise ValueError(f"each weight must be ({n}, neurons) for this table, got {shapes}")
+        raise ValueError(f"weights: expected shape ({n}, neurons) for this table, got {shapes}")
     if not all(np.isfinite(weight).all() for weight in weights):
-        raise ValueError("the weights must be finite numbers, got infinite ones or nan among them")
+        raise ValueError("weights: expected finite numbers, got infinite ones or nan")
     tau = np.asarray(distribution, dtype=np.float64)
     identity = find_identity(table)
     # written so that nan fails each comparison
@@ -143,7 +143,7 @@ def verify_bounds(
     require_work(n, k, neurons)
     norm = float((_norms(weights) ** (k + 1)).sum())
     if norm == 0:
-        raise ValueError("the network is zero and has no normalized margin; save one that is not")
+        raise ValueError("expected a nonzero network, got one without a normalized margin")
     upper, ideals, residual = best_neuron_bound(table, tau, inputs=k)
     return Verification(
         lower=network_margin(table, weights) / norm,
@@ -177,8 +177,8 @@ def require_work(n: int, inputs: int, neurons: int) -> None:
     work = float(n) ** (inputs + 1) * neurons
     if work > GREATEST_WORK:
         raise ValueError(
-            f"evaluating {neurons} neurons on all {n}^{inputs} rows takes {work:.1e} multiplications; "
-            f"at most {GREATEST_WORK:.0e} are accepted: take a smaller group"
+            f"expected at most {GREATEST_WORK:.0e} multiplications, got {work:.1e} for "
+            f"{neurons} neurons on all {n}^{inputs} rows; take a smaller group"
         )
 
 

@@ -40,7 +40,7 @@ def commutant_dimension(kind: str) -> int:
     4
     """
     if kind not in _COMMUTANT:
-        raise ValueError(f'type must be "real", "complex" or "quaternionic", got {kind!r}')
+        raise ValueError(f'type: expected "real", "complex" or "quaternionic", got {kind!r}')
     return _COMMUTANT[kind]
 
 

@@ -140,17 +140,14 @@ def best_neuron(
     """
     sigma = parse_activation(activation)
     if not is_prime(order):
-        raise ValueError(
-            f"order must be a prime, for which the worst distribution of wrong answers is uniform, "
-            f"got {order}; the next one is {_next_prime(order)}"
-        )
+        raise ValueError(f"order: expected a prime, got {order}; for example {_next_prime(order)}")
     if sigma.name == "x^1":
         raise ValueError(
-            "a neuron without a bend earns nothing: take another activation than x, such as relu"
+            "expected an activation with a bend, got x, which has no gain; for example relu"
         )
     count = default_starts(order) if starts is None else starts
     if count < 1:
-        raise ValueError(f"starts must be at least 1, such as 20, got {count}")
+        raise ValueError(f"starts: expected at least 1, got {count}; for example 20")
     return _search(order, sigma.name, count, seed)
 
 

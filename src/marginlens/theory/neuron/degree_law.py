@@ -103,10 +103,7 @@ def degree_law(
     ([0.984, 0.615], [0.522, 1.0])
     """
     if order < 5:
-        raise ValueError(
-            f"order must be a prime of at least 5, such as 23, got {order}: with fewer elements a "
-            "delta is a cosine"
-        )
+        raise ValueError(f"order: expected a prime of at least 5, got {order}; for example 23")
     chosen = np.array(degrees, dtype=np.float64)
     if (
         not len(chosen)
@@ -114,8 +111,8 @@ def degree_law(
         or (np.diff(chosen) <= 0).any()
     ):
         raise ValueError(
-            f"degrees must ascend from 1 at least to {MAXIMUM_DEGREE} at most, such as 1, 2, 3, 4, "
-            f"got {list(degrees)}"
+            f"degrees: expected ascending numbers from 1 to {MAXIMUM_DEGREE}, got "
+            f"{list(degrees)[:8]}; for example 1, 2, 3, 4"
         )
     activations = [parse_activation(f"|x|^{degree!r}") for degree in chosen.tolist()]
     neurons = [best_neuron(order, sigma, starts=starts, seed=seed) for sigma in activations]

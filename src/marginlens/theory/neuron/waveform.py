@@ -64,16 +64,16 @@ def harmonics(weights: Float[np.ndarray, " order"], frequency: int | None = None
     """
     p = len(weights)
     if p < 3 or p % 2 == 0:
-        raise ValueError(f"harmonics need an odd prime number of weights, such as 23, got {p}")
+        raise ValueError(f"expected an odd prime number of weights, got {p}; for example 23")
     transform = np.fft.fft(weights)
     energy = np.square(np.abs(transform))
     if not energy.sum() > 0:
-        raise ValueError("weights that are all 0 have no harmonics; take a live neuron's")
+        raise ValueError("expected weights of a live neuron, got zeros only")
     half = (p - 1) // 2
     k = int(energy[1 : half + 1].argmax()) + 1 if frequency is None else frequency
     if not 1 <= k <= half or math.gcd(k, p) != 1:
         raise ValueError(
-            f"frequency must be from 1 to {half} and without a divisor in common with {p}, got {k}"
+            f"frequency: expected 1 to {half} without a common divisor with {p}, got {k}"
         )
     multiples = np.arange(1, half + 1)
     places = k * multiples % p

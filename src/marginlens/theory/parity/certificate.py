@@ -100,12 +100,13 @@ def certify_parity(bits: int, k: int) -> ParityVerification:
     ('0.530330086 0.530330086', 56, True)
     """
     if not 1 <= k <= bits:
-        raise ValueError(f"k must be 1 to {bits}, the number of bits, got {k}")
+        raise ValueError(f"k: expected 1 to {bits}, the number of bits, got {k}")
     count = math.comb(bits + k - 1, k)
     if bits > _GREATEST_BITS or count > _GREATEST_MONOMIALS:
         raise ValueError(
-            f"parity({bits},{k}) has 2^{bits} inputs and {count} monomials, too many to list; "
-            f"at most {_GREATEST_BITS} bits and {_GREATEST_MONOMIALS} monomials, e.g. (10,4)"
+            f"parity({bits},{k}): expected at most {_GREATEST_BITS} bits and "
+            f"{_GREATEST_MONOMIALS} monomials to list, got {count} monomials; for example "
+            "(10,4)"
         )
     rows = np.arange(2**bits)
     x = (1 - 2 * (rows[:, None] >> np.arange(bits) & 1)).astype(np.int64)

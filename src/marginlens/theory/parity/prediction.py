@@ -119,6 +119,7 @@ def parity_size(task: Task) -> int:
     """
     if not task.subset:
         raise ValueError(
-            f'task {task.name!r} has no relevant coordinates; use a task such as "parity(10,4)"'
+            f"expected a task with relevant coordinates, got {task.name!r}; for example "
+            '"parity(10,4)"'
         )
     return len(task.subset)

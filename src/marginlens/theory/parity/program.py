@@ -43,7 +43,7 @@ def parity_margin(k: int) -> float:
     [0.544331, 0.53033, 0.607157]
     """
     if k < 1:
-        raise ValueError(f"k must be at least 1, such as 4, got {k}")
+        raise ValueError(f"k: expected at least 1, got {k}; for example 4")
     return math.factorial(k) * math.sqrt(2.0 * (k + 1.0) ** -(k + 1))
 
 
@@ -119,7 +119,9 @@ def parity_minimum(k: int, strength: float) -> tuple[float, float]:
     '1.6472e-04 14.3475'
     """
     if not (math.isfinite(strength) and strength > 0):
-        raise ValueError(f"strength must be a finite positive number, such as 1e-4, got {strength}")
+        raise ValueError(
+            f"strength: expected a finite positive number, got {strength}; for example 1e-4"
+        )
     return symmetric_optimum(2, parity_margin(k), strength)
 
 

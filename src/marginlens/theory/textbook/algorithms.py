@@ -247,11 +247,11 @@ def _checked(group: FiniteGroup, options: _Options) -> list[int]:
         return list(range(1, (n - 1) // 2 + 1)) or [1]
     chosen = list(dict.fromkeys(options.frequencies))
     if not chosen or not all(0 < k < n for k in chosen):
-        raise ValueError(f"frequencies must be 1 to {n - 1}, e.g. 1,2, got {chosen}")
+        raise ValueError(f"frequencies: expected 1 to {n - 1}, got {chosen}; for example 1,2")
     if math.gcd(n, *chosen) != 1:
         raise ValueError(
-            f"frequencies {chosen} share the factor {math.gcd(n, *chosen)} with {n} and cannot tell "
-            "all elements apart; add one that does not, e.g. 1"
+            f"expected frequencies that distinguish all elements, got {chosen} with the common "
+            f"factor {math.gcd(n, *chosen)} of {n}; for example 1"
         )
     return chosen
 

@@ -92,12 +92,14 @@ def interference(
     [0.0371, 1.0455]
     """
     if order < 3 or order % 2 == 0:
-        raise ValueError(f"order must be odd and at least 3, such as 59, got {order}")
+        raise ValueError(
+            f"order: expected an odd number of at least 3, got {order}; for example 59"
+        )
     half = (order - 1) // 2
     if sizes is None:
         sizes = sorted({min(half, round(1.3**j)) for j in range(60)})
     if not sizes or not all(1 <= size <= half for size in sizes):
-        raise ValueError(f"sizes must be 1 to {half} for order {order}, got {list(sizes)}")
+        raise ValueError(f"sizes: expected 1 to {half} for order {order}, got {list(sizes)}")
     generator = np.random.default_rng(seed)
     ones = np.arange(1, half + 1)
     waves = np.cos(2 * np.pi * (np.outer(ones, ones) % order) / order)
