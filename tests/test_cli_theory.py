@@ -298,7 +298,10 @@ def test_waveform_and_degrees(call):
         ),
         (["theory", "certify", "compose(A5,12)"], "multiplications, got"),
         (["theory", "certify", "nope"], "unknown task 'nope'"),
-        (["theory", "certify", "parity(20,4)"], "too many to list"),
+        (
+            ["theory", "certify", "parity(20,4)"],
+            "expected at most 16 bits and 200000 monomials to list, got",
+        ),
         (
             ["theory", "path", "C5", "--strengths", "1e-3,x"],
             "expected numbers separated by commas, got '1e-3,x'",
@@ -340,7 +343,7 @@ def test_waveform_and_degrees(call):
         (["theory", "widths", "C5", "--steps", "x"], "--steps"),
         (["theory", "widths", "C5", "--figure", "a.txt"], "that ends in .html"),
         (["theory", "widths", "compose(S5,4)"], "with listed rows to train or measure"),
-        (["theory", "memorizing", "C1"], "has one element"),
+        (["theory", "memorizing", "C1"], "expected a group of at least two elements, got 'C1'"),
         (["theory", "memorizing", "nope"], "unknown group"),
         (
             ["theory", "algorithms", "C7", "--frequencies", "x"],
@@ -349,7 +352,7 @@ def test_waveform_and_degrees(call):
         (["theory", "algorithms", "C12", "--frequencies", "2"], "with the common factor 2"),
         (["analyze", "algorithms", "C7"], "is not a run's folder"),
         (["analyze", "algorithms", "C7", "--group", "C7"], "--group expects a network's file"),
-        (["theory", "interference", "10"], "odd and at least 3"),
+        (["theory", "interference", "10"], "expected an odd number of at least 3, got 10"),
         (["theory", "waveform", "8"], "prime"),
         (["theory", "waveform", "7", "--activation", "gelu"], "unknown activation"),
         (["analyze", "waveform", "nowhere"], "is not a run's folder"),

@@ -212,8 +212,8 @@ def test_dead_networks_have_no_score():
     ("start", "final", "spec", "more", "word"),
     [
         (start_of(), start_of(width=5), "C7", {}, "12 neurons .* of 5"),
-        (start_of(), start_of(), "C7", {"members": [1]}, "member 1 is not there"),
-        (start_of(), start_of(), "C7", {"members": []}, "no member"),
+        (start_of(), start_of(), "C7", {"members": [1]}, "expected a member from 0 to 0, got 1"),
+        (start_of(), start_of(), "C7", {"members": []}, "expected at least one member, got none"),
         (start_of("S3"), start_of("S3"), "S3", {}, "two inputs of a cyclic group"),
         (start_of("C5"), start_of("C5"), "C7", {}, "lengths"),
         (

@@ -194,7 +194,7 @@ def test_what_has_no_hidden_progress_is_refused():
     bare = train(parity, recipe_for(parity, steps=2, snapshots=0, compile="never"))
     with pytest.raises(ValueError, match="snapshots=30"):
         parity_progress(parity, bare)
-    with pytest.raises(ValueError, match="must be 1 or -1"):
+    with pytest.raises(ValueError, match=r"expected 1 or -1, got \[1, 2\]"):
         threshold_coefficient(np.array([1, 2]), 0.0, (0,))
 
 

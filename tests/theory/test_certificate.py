@@ -106,7 +106,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path):
         ("other", "expected arrays table, tau, u1"),
         ("table", "no group"),
         ("tau", "6 probabilities that add up to 1"),
-        ("narrow", r"u1 must be real numbers of shape \(6, 12\)"),
+        ("narrow", r"expected real numbers of shape \(6, 12\) for u1, got float64"),
         ("missing", "not a readable certificate"),
     ):
         with pytest.raises(ValueError, match=words) as caught:

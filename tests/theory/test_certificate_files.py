@@ -47,28 +47,52 @@ def test_a_file_with_wrong_bytes_is_refused_or_does_not_hold_more_than_the_maxim
 
 
 CHANGES = {
-    "nan in w": (lambda a: {"w": a["w"] * np.nan}, "must be finite numbers"),
-    "infinite u": (lambda a: {"u1": a["u1"] + np.inf}, "must be finite numbers"),
+    "nan in w": (
+        lambda a: {"w": a["w"] * np.nan},
+        "expected finite numbers, got infinite ones or nan",
+    ),
+    "infinite u": (lambda a: {"u1": a["u1"] + np.inf}, "expected finite numbers"),
     "nan in tau": (lambda a: {"tau": np.where(a["tau"] > 0, np.nan, 0)}, "6 probabilities"),
     "negative tau": (lambda a: {"tau": a["tau"] - [0, 0.5, -0.5, 0, 0, 0]}, "6 probabilities"),
     "tau on the identity": (lambda a: {"tau": np.eye(6)[0]}, "none on the identity"),
-    "tau a number": (lambda a: {"tau": np.array(1.0)}, r"tau must be real numbers of shape \(6,\)"),
+    "tau a number": (
+        lambda a: {"tau": np.array(1.0)},
+        r"expected real numbers of shape \(6,\) for tau, got float64 of",
+    ),
     "tau too short": (
         lambda a: {"tau": a["tau"][:5]},
-        r"tau must be .* got float64 of shape \(5,\)",
+        r"expected real numbers of shape \(6,\) for tau, got float64 of",
     ),
-    "w a vector": (lambda a: {"w": a["w"][0]}, r"w must be real numbers of shape \(6, 12\)"),
-    "w complex": (lambda a: {"w": a["w"] + 1j}, r"w must be real numbers .* complex128"),
-    "w words": (lambda a: {"w": a["w"].astype(str)}, "w must be real numbers"),
-    "u of other length": (lambda a: {"u2": a["u2"][:5]}, r"u2 must be .* got float64"),
-    "no neurons": (lambda a: {n: a[n][:, :0] for n in ("u1", "u2", "w")}, "u1 must be .* got"),
+    "w a vector": (
+        lambda a: {"w": a["w"][0]},
+        r"expected real numbers of shape \(6, 12\) for w, got float64",
+    ),
+    "w complex": (
+        lambda a: {"w": a["w"] + 1j},
+        r"expected real numbers of shape \(6, 12\) for w, got",
+    ),
+    "w words": (
+        lambda a: {"w": a["w"].astype(str)},
+        r"expected real numbers of shape \(6, 12\) for w, got <U32 of",
+    ),
+    "u of other length": (
+        lambda a: {"u2": a["u2"][:5]},
+        r"expected real numbers of shape \(6, 12\) for u2, got float64",
+    ),
+    "no neurons": (
+        lambda a: {n: a[n][:, :0] for n in ("u1", "u2", "w")},
+        r"expected real numbers of shape \(6, 1\) for u1, got float64",
+    ),
     "all zero": (lambda a: {n: a[n] * 0 for n in ("u1", "u2", "w")}, "expected a nonzero network"),
     "a gap in the slots": (lambda a: {"u2": None, "u3": a["u2"]}, "expected arrays table, tau, u1"),
     "one array too many": (lambda a: {"v": a["w"]}, "expected arrays table, tau, u1"),
     "no inputs": (lambda a: {"u1": None, "u2": None}, "expected arrays table, tau, u1"),
     "table of floats": (lambda a: {"table": a["table"] + 0.5}, "expected whole numbers"),
     "no group": (lambda a: {"table": a["table"] % 5}, "no group"),
-    "trivial group": (lambda a: {"table": np.zeros((1, 1), int)}, "tau must be"),
+    "trivial group": (
+        lambda a: {"table": np.zeros((1, 1), int)},
+        r"expected real numbers of shape \(1,\) for tau, got float64 of",
+    ),
 }
 
 

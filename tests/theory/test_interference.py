@@ -42,7 +42,7 @@ def test_one_and_all_frequencies():
 
 @pytest.mark.parametrize("order", [0, 1, 2, 10])
 def test_even_or_small_orders_are_refused(order):
-    with pytest.raises(ValueError, match="odd and at least 3"):
+    with pytest.raises(ValueError, match="expected an odd number of at least 3"):
         interference(order)
 
 

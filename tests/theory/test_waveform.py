@@ -52,8 +52,8 @@ def test_harmonics_are_those_of_every_translation_and_automorphism():
     ("weights", "frequency", "words"),
     [
         (np.ones(6), None, "odd prime number of weights, got 6"),
-        (np.zeros(5), None, "all 0"),
-        (np.arange(5.0), 3, "from 1 to 2"),
+        (np.zeros(5), None, "expected weights of a live neuron, got zeros only"),
+        (np.arange(5.0), 3, "expected 1 to 2 without a common divisor with 5, got 3"),
         (np.arange(9.0), 3, "without a common divisor with 9, got 3"),
     ],
 )
