@@ -32,15 +32,17 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("parity(10,4)", {"steps": 1000}),
     ("compose(C7,3)", {"steps": 1000}),
     ("compose(S3,3)", {"steps": 1000}),
-    ("C23", {"width": 90, "steps": 1500}),
+    ("C23", {"width": 90, "steps": 1000}),
+    ("C23", {"width": 66, "steps": 1000}),
     ("A5", {"width": 400, "steps": 2000}),
-    ("C71", {"width": 500, "steps": 1500}),
-    ("C71", {"width": 280, "steps": 2000}),
+    ("C71", {"width": 500, "steps": 1000}),
+    ("C71", {"width": 280, "steps": 1000}),
     ("S5", {"width": 1000, "steps": 1000}),
 ]
 ABLATION: list[tuple[str, dict[str, Any]]] = [
-    ("as by default: sharpness 3 to 2000, rate along a cosine", {}),
-    ("first sharpness .3", {"sharpness_start": 0.3}),
+    ("as by default: sharpness 10 to 2000, rate .06 along a cosine", {}),
+    ("no neurons exchanged", {"exchange_every": 0}),
+    ("first sharpness 3", {"sharpness_start": 3.0}),
     ("first sharpness 30", {"sharpness_start": 30.0}),
     ("first sharpness 300", {"sharpness_start": 300.0}),
     ("constant sharpness 2000", {"sharpness_start": 2000.0}),
@@ -48,8 +50,9 @@ ABLATION: list[tuple[str, dict[str, Any]]] = [
     ("last sharpness 20000", {"sharpness_end": 20000.0}),
     ("rate constant for the first half", {"schedule": "decay"}),
     ("rate constant", {"schedule": "constant"}),
-    ("rate .01", {"learning_rate": 0.01}),
+    ("rate .03", {"learning_rate": 0.03}),
     ("rate .1", {"learning_rate": 0.1}),
+    ("betas .97 and .95", {"betas": (0.97, 0.95)}),
     ("Adam, rate .003", {"optimizer": "adam", "learning_rate": 0.003}),
 ]
 

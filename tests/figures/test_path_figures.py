@@ -66,6 +66,17 @@ def test_lines_are_the_path_s_columns(path):
     json.loads(figure.to_json())
 
 
+def test_a_network_trained_on_the_margin_is_a_level_line(c5_path, runs):
+    limit = train_at(task("C5"), 0.0, width=40, steps=100, loss_function="margin")
+    figure = penalty_path_figure(c5_path, [*runs, limit])
+    before = penalty_path_figure(c5_path, runs)
+    lines = traces(figure, "y", "lines")
+    (line,) = [one for one in lines if one.name == "margin itself trained"]
+    assert set(line.y) == {limit.verdict.margin_ratio}
+    assert (min(line.x), max(line.x)) == (c5_path.strengths.min(), c5_path.strengths.max())
+    assert len(figure.data) == len(before.data) + 1
+
+
 def test_diamonds_are_the_shares_in_the_limit(path):
     figure = penalty_path_figure(path)
     (marks,) = traces(figure, "y4", "markers")

@@ -34,6 +34,7 @@ _BELOW = (3, 10, 30, 100, 300)
     examples=(
         "theory path A5 --figure a5.html",
         "theory path A5 --train --strengths 1e-4,1e-5 --out runs/A5-path",
+        "theory path S4 --train --limit --strengths 1e-3,1e-4,1e-5,1e-6,1e-7 --figure s4.html",
     ),
     notes="Ctrl-C keeps the finished runs; the same command continues with the rest.",
 )
@@ -55,6 +56,14 @@ def path(
             "--out", help="With --train: folder for the runs.", show_default="runs/TASK-path"
         ),
     ] = None,
+    limit: Annotated[
+        bool,
+        typer.Option(
+            "--limit",
+            help="With --train: also train the margin itself (--loss margin), the limit that the "
+            "strength 0 stands for.",
+        ),
+    ] = False,
     figure: FigureFile = None,
     width: Width = None,
     steps: Steps = None,
@@ -66,10 +75,10 @@ def path(
 
     if figure is not None:
         check_file(figure)
-    if not train and (folder or width or steps) is not None:
+    if not train and (limit or (folder or width or steps) is not None):
         raise ValueError(
-            "--out, --width and --steps are options of a training; add --train, for example marginlens "
-            "theory path A5 --train --width 900"
+            "--out, --width, --steps and --limit are options of a training; add --train, for example "
+            "marginlens theory path A5 --train --width 900"
         )
     chosen = task(spec)
     if train:
@@ -84,12 +93,13 @@ def path(
         from marginlens.runs import train_at
         from marginlens.training import recipe_for
 
-        for strength in points.strengths.tolist():
-            steps_to_do = recipe_for(chosen, strength=strength, width=width, steps=steps).steps
+        objectives: list[tuple[float, dict[str, Any]]] = [(s, {}) for s in points.strengths.tolist()]
+        objectives += [(0.0, {"loss_function": "margin"})] if limit else []
+        for strength, fields in objectives:
+            fields = fields | {"width": width, "steps": steps}
+            steps_to_do = recipe_for(chosen, strength=strength, **fields).steps
             with progress(steps_to_do, whole.limit.margin, quiet=as_json) as show:
-                run = train_at(
-                    chosen, strength, out=target, progress=show, width=width, steps=steps
-                )
+                run = train_at(chosen, strength, out=target, progress=show, **fields)
             runs.append(run)
             if run.training.stopped == "interrupted":
                 break
@@ -126,6 +136,18 @@ def _path_record(path: PenaltyPath, runs: list[Run]) -> dict[str, Any]:
                 "holds": run.verdict.holds,
             }
             for run in runs
+            if run.recipe.loss_function != "margin"
+        ],
+        "limit": [
+            {
+                "margin": run.measurement.margin,
+                "norm": run.measurement.norm,
+                "margin_ratio": run.verdict.margin_ratio,
+                "shares": run.measurement.share.tolist(),
+                "holds": run.verdict.holds,
+            }
+            for run in runs
+            if run.recipe.loss_function == "margin"
         ],
     }
 
@@ -160,4 +182,8 @@ def _path_table(path: PenaltyPath, runs: list[Run]) -> Table:
             "–" if ratio is None else f"{ratio:.5f}",
             shares(found.share) if ratio is not None else "–",
         )
+    limit = trained.get(0.0)
+    if limit is not None and limit.verdict.margin_ratio is not None:
+        share = f"{limit.verdict.margin_ratio:.5f}"
+        table.add_row("→ 0", "margin trained", "", "", share, shares(limit.measurement.share))
     return table

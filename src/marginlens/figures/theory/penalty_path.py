@@ -34,8 +34,11 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
     path
         Minima at each strength.
     runs
-        Trained networks on the same task, at any strengths.
+        Trained networks on the same task, at any strengths. One that was trained on the margin itself,
+        which has no strength, is a level line in the panel of the share of the maximum margin.
     """
+    limits = [run for run in runs if run.recipe.loss_function == "margin"]
+    runs = [run for run in runs if run.recipe.loss_function != "margin"]
     total = len(path.features)
     figure = make_subplots(
         rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.035, row_heights=[0.2, 0.2, 0.2, 0.4]
@@ -79,6 +82,20 @@ def penalty_path_figure(path: PenaltyPath, runs: Sequence[Run] = ()) -> go.Figur
         ]
         _overlay(figure, 4, measured, label, color=color)
     _limit_shares(figure, path)
+    for run in limits:
+        ratio = run.verdict.margin_ratio
+        if ratio is None:
+            continue
+        figure.add_scatter(
+            x=path.strengths[[0, -1]],
+            y=[ratio, ratio],
+            mode="lines",
+            name="margin itself trained",
+            line={"width": 1.5, "dash": "dash"},
+            row=1,
+            col=1,
+            hovertemplate=f"the margin itself trained: share of γ* {ratio:.5f}<extra></extra>",
+        )
     edge = path.limit.collapse_penalty
     if edge is not None:
         figure.add_vline(x=edge, line={"dash": "dot", "width": 1.2})
