@@ -141,6 +141,7 @@ def test_a_path_down_to_the_collapse_and_above(call, tmp_path):
         "--strengths",
         "10,1e-2",
         "--train",
+        "--limit",
         "--steps",
         "700",
         "--width",
@@ -148,14 +149,18 @@ def test_a_path_down_to_the_collapse_and_above(call, tmp_path):
     )
     code, printed, _ = call(*words, "--figure", "c3.html")
     assert code == 0
-    assert printed.count("trained") == 3  # the title, and a row for each
+    assert printed.count("trained") == 4  # the title, and a row for each
     assert "the runs are in runs/C3-path" in printed
-    assert {path.name for path in (tmp_path / "runs" / "C3-path").iterdir()} == {"10", "0.01"}
+    assert {path.name for path in (tmp_path / "runs" / "C3-path").iterdir()} == {
+        *("10", "0.01", "0")
+    }
     assert (tmp_path / "c3.html").is_file()
     record = json.loads(call(*words, "--json")[1])
     above = record["trained"][0]
     assert above["margin_ratio"] is None
     assert above["norm"] < 1e-3
+    assert record["limit"][0]["margin_ratio"] == pytest.approx(1, abs=1e-2)
+    assert load_run(tmp_path / "runs" / "C3-path" / "0").recipe.loss_function == "margin"
     run = load_run(tmp_path / "runs" / "C3-path" / "0.01")
     assert record["trained"][1]["norm"] == run.measurement.norm
     assert record["trained"][1]["shares"] == run.measurement.share.tolist()

@@ -113,7 +113,10 @@ def test_what_is_chosen_is_kept_and_none_is_not_a_choice():
     ("name", "chosen", "optimizer", "steps"),
     [
         ("C5", {}, "neuronwise-adam", 1000),
-        ("C5", {"strength": 1e-5, "width": 30, "learning_rate": 0.05}, "neuronwise-adam", 1000),
+        ("C5", {"strength": 1e-4, "width": 30, "learning_rate": 0.05}, "neuronwise-adam", 1000),
+        ("C5", {"strength": 1e-5}, "adam", 1500),
+        ("S4", {"strength": 1e-7}, "adam", 6000),
+        ("C5", {"strength": 1e-3, "anneal_to": 1e-6}, "adam", 1500),
         ("C5", {"betas": (0.9, 0.9)}, "neuronwise-adam", 1000),
         ("S3", {}, "neuronwise-adam", 1500),
         ("parity(5,3)", {}, "neuronwise-adam", 1000),

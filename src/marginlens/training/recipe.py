@@ -561,6 +561,9 @@ _MARGIN: dict[str, Any] = {
 _PLAIN: dict[str, Any] = {"weight_decay": 0.0, "betas": (0.9, 0.999)}
 
 
+_WEAKEST = 500
+"""Times below the collapse strength from which steps of a fixed share of the norm run away."""
+
 _SUITED = {"width", "strength", "learning_rate", "steps"}
 """Fields that suit a task, on groups."""
 
@@ -575,11 +578,12 @@ def recipe_for(task: Task, *, predictions: Predictions | None = None, **chosen: 
     small weights (.1): from larger ones many neurons never leave the irrelevant coordinates.
 
     A single network that is to reach the known minimum (cross-entropy with the homogeneous penalty on
-    the whole table, no optimizer chosen) is trained by neuron-wise Adam at rate .1 for 1,000 steps on
-    cyclic groups and parity and, as features differ and take longer to settle, for 1,500 on others (at
-    .05 for 2,500 from order 100 on), and neurons are exchanged every 50 steps. Ensembles, sweeps and
-    other settings have Adam at rate .03 (.01 on cyclic groups of order 50 or more, and for parity)
-    for 1,500 steps on cyclic groups, 6,000 on others (2,500 from order 100 on) and 3,000 for parity.
+    the whole table, no optimizer chosen, at no less than 1/500 of the strength of collapse) is trained
+    by neuron-wise Adam at rate .1 for 1,000 steps on cyclic groups and parity and, as features differ
+    and take longer to settle, for 1,500 on others (at .05 for 2,500 from order 100 on), and neurons are
+    exchanged every 50 steps. Ensembles, sweeps and other settings have Adam at rate .03 (.01 on cyclic
+    groups of order 50 or more, and for parity) for 1,500 steps on cyclic groups, 6,000 on others (2,500
+    from order 100 on) and 3,000 for parity.
     Where no theorem applies: the recipe's own
     defaults, but for the strength where the margin of a single neuron is known. Squared and hinge
     losses have no penalty unless one is chosen, and an MLP with biases has the L2 penalty. The margin
@@ -652,7 +656,9 @@ def recipe_for(task: Task, *, predictions: Predictions | None = None, **chosen: 
     if checked.loss_function not in ("cross_entropy", "logistic"):
         suited["strength"] = 0.0
     full = checked_recipe({**suited, **given})
-    if prediction.collapse_penalty is not None and _seeks_the_minimum(full, given):
+    collapse = prediction.collapse_penalty
+    near = collapse is not None and full.final_strength >= collapse / _WEAKEST
+    if near and _seeks_the_minimum(full, given):
         return checked_recipe({**suited, **_exchanging(task), **given})
     return full
 

@@ -93,10 +93,12 @@ def path(
         from marginlens.runs import train_at
         from marginlens.training import recipe_for
 
-        objectives: list[tuple[float, dict[str, Any]]] = [(s, {}) for s in points.strengths.tolist()]
+        objectives: list[tuple[float, dict[str, Any]]] = [
+            (s, {}) for s in points.strengths.tolist()
+        ]
         objectives += [(0.0, {"loss_function": "margin"})] if limit else []
-        for strength, fields in objectives:
-            fields = fields | {"width": width, "steps": steps}
+        for strength, objective in objectives:
+            fields: dict[str, Any] = {**objective, "width": width, "steps": steps}
             steps_to_do = recipe_for(chosen, strength=strength, **fields).steps
             with progress(steps_to_do, whole.limit.margin, quiet=as_json) as show:
                 run = train_at(chosen, strength, out=target, progress=show, **fields)
