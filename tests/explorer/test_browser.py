@@ -327,9 +327,9 @@ def test_bad_input_is_answered_in_words(chrome, served, tmp_path):
             "() => /0.0785674/.test(document.querySelector('.headlines')?.textContent)"
         )
         visitor.go("/run?name=../secret")
-        assert "no path" in visitor.text("[role=alert]")
+        assert "expected a path" in visitor.text("[role=alert]")
         visitor.go("/run?name=nothing")
-        assert "there is no run" in visitor.text("[role=alert]")
+        assert "expected the name of a finished run" in visitor.text("[role=alert]")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_it_is_watched_paused_changed_stopped_and_saved_as_a_run(made, tmp_path)
     until(lambda: trainings.state(id).recipe.strength == 2e-3)
     assert trainings.state(id).status == "paused"
     assert trainings.state(id).step == paused.step
-    with pytest.raises(ValueError, match="it is paused; stop it, or wait for its end"):
+    with pytest.raises(ValueError, match="is paused; stop it or wait for its end"):
         trainings.save(id, "mine")
     trainings.go_on(id)
     moving(trainings, id, trainings.state(id).step)
@@ -70,7 +70,7 @@ def test_it_is_watched_paused_changed_stopped_and_saved_as_a_run(made, tmp_path)
     path = trainings.save(id, " mine ")
     assert path == tmp_path / "mine"
     assert trainings.state(id).saved_as == "mine"
-    with pytest.raises(ValueError, match="it is saved already, as 'mine'"):
+    with pytest.raises(ValueError, match="this training is already saved as 'mine'"):
         trainings.save(id, "other")
     run = load_run(path)
     assert run.recipe == ended.recipe
@@ -118,17 +118,17 @@ def test_a_queue_has_places_and_an_end(made):
     first, second, third = (trainings.start("me", LONG) for _ in range(3))
     assert [trainings.state(id).place for id in (first, second, third)] == [0, 1, 2]
     assert [trainings.state(id).status for id in (second, third)] == ["queued", "queued"]
-    with pytest.raises(ValueError, match="you have 3 trainings at work, and 3 are the most: stop"):
+    with pytest.raises(ValueError, match="you have 3 active trainings of at most 3: stop one"):
         trainings.start("me", SHORT)
-    with pytest.raises(ValueError, match="2 trainings wait already, and 2 are the most: try again"):
+    with pytest.raises(ValueError, match=r"the queue is full \(2 of 2 trainings\): try again"):
         trainings.start("you", SHORT)
     trainings.set_strength(third, 3e-3)
     trainings.pause(third)
-    with pytest.raises(ValueError, match="it is queued; stop it"):
+    with pytest.raises(ValueError, match="is queued; stop it"):
         trainings.save(third, "a")
     trainings.stop(second)
-    assert trainings.state(second).message == "stopped by hand, before it had begun"
-    with pytest.raises(ValueError, match=r"there is nothing to save: stopped by hand, before"):
+    assert trainings.state(second).message == "stopped by hand before it started"
+    with pytest.raises(ValueError, match=r"left no network to save: stopped by hand before"):
         trainings.save(second, "a")
     assert trainings.state(third).place == 1
     trainings.stop(first)
@@ -144,10 +144,10 @@ def test_what_is_impossible_or_too_large_is_refused_in_one_line(made, tmp_path):
         ({}, "type a task, such as C23"),
         ({"task": "C0"}, "C0"),
         ({"task": "W23"}, "unknown task 'W23'; "),
-        ({"task": "/etc/group.npy"}, "files are not read by name here"),
-        ({"task": "xy in /etc/x.npy mod 5"}, "files are not read by name here"),
-        ({"task": "compose(../x.CSV,3)"}, "files are not read by name here"),
-        ({"task": "/etc/passwd"}, "files are not read by name here"),
+        ({"task": "/etc/group.npy"}, "expected a task's name, got a path"),
+        ({"task": "xy in /etc/x.npy mod 5"}, "expected a task's name, got a path"),
+        ({"task": "compose(../x.CSV,3)"}, "expected a task's name, got a path"),
+        ({"task": "/etc/passwd"}, "expected a task's name, got a path"),
         ({**SHORT, "width": -1}, "width: input should be greater than or equal to 1, got -1"),
         ({**SHORT, "wide": 3}, "wide: extra inputs are not permitted"),
         ({**SHORT, "strength": float("nan")}, "strength: input should be a finite number"),
@@ -155,17 +155,14 @@ def test_what_is_impossible_or_too_large_is_refused_in_one_line(made, tmp_path):
         ({**SHORT, "device": "abacus"}, "'abacus' is not here"),
         (
             {**SHORT, "steps": 2000},
-            "2,000 steps are more than the 1,000 of the explorer: choose at",
+            "expected at most 1,000 steps in the explorer, got 2,000: choose",
         ),
-        (
-            {**SHORT, "width": 200},
-            "200 neurons are more than the 100 of the explorer: choose at most",
-        ),
-        ({**SHORT, "members": 20}, "20 members are more than the 16 of the explorer"),
-        ({**SHORT, "task": "random(1999,0)"}, "MB, more than the 400 MB of the explorer: choose a"),
+        ({**SHORT, "width": 200}, "at most 100 neurons in the explorer, got 200: choose fewer"),
+        ({**SHORT, "members": 20}, "at most 16 members in the explorer, got 20: choose fewer"),
+        ({**SHORT, "task": "random(1999,0)"}, "at most 400 MB in the explorer, got about"),
         (
             {**SHORT, "task": "random(400,0)", "width": 90, "steps": 999, "members": 9},
-            "hours, more than the 0.5 of the explorer: choose fewer steps",
+            "at most 0.5 hours in the explorer, got about",
         ),
     ):
         with pytest.raises(ValueError, match=r".") as caught:
@@ -179,7 +176,7 @@ def test_what_is_impossible_or_too_large_is_refused_in_one_line(made, tmp_path):
 def test_the_penalty_of_a_path_and_of_an_ended_training_are_left_alone(made):
     trainings = made()
     path = trainings.start("me", {**LONG, "anneal_to": 1e-5})
-    with pytest.raises(ValueError, match="falls to 1e-05 by itself; to change"):
+    with pytest.raises(ValueError, match="anneals its penalty to 1e-05; to change"):
         trainings.set_strength(path, 1e-4)
     short = trainings.start("me", SHORT)
     with pytest.raises(ValueError, match="strength: input should be greater than or equal to 0"):
@@ -199,12 +196,12 @@ def test_who_leaves_takes_what_is_not_saved_along_and_others_stay(made, tmp_path
     moving(trainings, mine)
     assert len(list(scratch.glob("*/*"))) == 2
     trainings.leave("me")
-    with pytest.raises(GoneError, match="no longer here: its page was closed; start another one"):
+    with pytest.raises(GoneError, match="was discarded: its page was closed; start another one"):
         trainings.state(mine)
     assert trainings.of_owner("me") == []
     moving(trainings, yours)  # its turn has come
     until(lambda: len(list(scratch.glob("*/*"))) == 1)
-    with pytest.raises(GoneError, match="it was stopped, or the explorer was started anew"):
+    with pytest.raises(GoneError, match="it was stopped, or the explorer was restarted"):
         trainings.state("0" * 12)
     trainings.close()
     with pytest.raises(GoneError, match="the explorer was shut down"):
@@ -224,7 +221,7 @@ def test_of_whom_nothing_is_seen_is_taken_to_have_left(made):
     for owner in ("me", "you"):
         trainings._seen[owner] -= 100
     until(lambda: len(trainings._entries) == 1)
-    with pytest.raises(GoneError, match="nobody looked at it for 150 seconds"):
+    with pytest.raises(GoneError, match="its page sent no sign of life for 150 seconds"):
         trainings.state(mine)
     moving(trainings, yours)
 
@@ -235,7 +232,7 @@ def test_what_takes_too_long_is_stopped_and_can_be_saved(made):
     moving(trainings, id)
     trainings.limits = replace(trainings.limits, hours=1e-5)
     ended = reached(trainings, id, "stopped")
-    assert ended.message == "stopped after 1e-05 hours, the most there is"
+    assert ended.message == "stopped at the limit of 1e-05 hours"
     assert load_run(trainings.save(id, "a")).training.stopped == "interrupted"
 
 
@@ -245,7 +242,7 @@ def test_what_fails_says_why_and_the_others_go_on(made):
     good = trainings.start("me", {**SHORT, "seed": 3})
     failed = reached(trainings, bad, "failed")
     assert "training diverged" in failed.message
-    with pytest.raises(ValueError, match="there is nothing to save: training diverged"):
+    with pytest.raises(ValueError, match="left no network to save: training diverged"):
         trainings.save(bad, "a")
     assert reached(trainings, good, "finished").step == 30
 
@@ -257,7 +254,7 @@ def test_the_last_that_ended_are_kept(made):
         ids.append(trainings.start("me", {**SHORT, "steps": 0, "seed": seed}))
         reached(trainings, ids[-1], "finished")
     assert [now.id for now in trainings.of_owner("me")] == ids[1:]  # two before the newest began
-    with pytest.raises(GoneError, match="the last 2 that ended are kept"):
+    with pytest.raises(GoneError, match="only the last 2 ended trainings are kept"):
         trainings.state(ids[0])
 
 

@@ -50,7 +50,7 @@ def test_c23_reaches_its_margin_while_another_is_killed(tmp_path):
         failed = until(lambda: (now := trainings.state(killed)).ended and now)
         assert (failed.status, failed.message.split(":")[0]) == (
             "failed",
-            "the training's process was ended by SIGKILL",
+            "the training's process was killed by SIGKILL",
         )
         steps = set()
         while not (now := trainings.state(c23)).ended:

@@ -38,7 +38,7 @@ def test_a_file_is_no_folder(call, tmp_path):
     (tmp_path / "runs").write_text("")
     code, _, error = call("explore", tmp_path / "runs", "--no-browser")
     assert code == 2
-    assert "is not a folder" in error
+    assert "expected a folder, got the file" in error
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_what_is_no_table_is_said_of_the_visitors_file():
     for content, name, words in (
         (b"0,1\n1,1\n", "mine.csv", "no group"),
         (b"\x80\x04K\x00.", "mine.npy", "mine.npy: not a readable"),
-        (b"MZ", "mine.exe", "mine.exe: a table is read from a file that ends in .csv, .tsv"),
+        (b"MZ", "mine.exe", "expected a table file that ends in .csv, .tsv"),
         (b"0" * (LARGEST_UPLOAD + 10), "mine.npy", "mine.npy is larger than 4 MB"),
     ):
         with pytest.raises(ValueError, match=r".") as caught:
@@ -84,7 +84,7 @@ def test_a_network_is_read_as_by_the_command_line():
         ),
         ("weights.bin", b"<!doctype html>", "weights.bin is a web page (HTML)"),
         ("a.pt", b"cos\nsystem\n(S'true'\ntR.", "a.pt would execute code when it is read"),
-        ("a.txt", b"", "a network is read from a file that ends in .pt, .pth, .ckpt"),
+        ("a.txt", b"", "expected a network file that ends in .pt, .pth, .ckpt"),
     ],
 )
 def test_what_is_no_network_is_called_what_it_is(name, content, words):
@@ -99,18 +99,18 @@ def test_the_measure_page_says_first_that_a_network_answers_little():
     sent_file = _logits(np.eye(7)[times.answers])
     found = uploaded_network(sent_file, "x.npz", "npz")
     page = str(_answer(found, examine_table(found.logits, found.task)))
-    assert page.index("Fewer than half the rows are right") < page.index("Accuracy")
+    assert page.index("Low accuracy") < page.index("Accuracy")
     assert "--group" in page
     found = uploaded_network(sent_file, "x.npz", "npz", group="xy mod 7")
     page = str(_answer(found, examine_table(found.logits, found.task)))
-    assert "Fewer than half" not in page
+    assert "Low accuracy" not in page
     assert "multiply as C6" in page
     carry = (
         np.array([[(a + b) % 8 - 2 * (a % 2 and b % 2) for b in range(8)] for a in range(8)]) % 8
     )
     found = uploaded_network(_logits(np.eye(8)[carry]), "x.npz", "npz", group="C8")
     page = str(_answer(found, examine_table(found.logits, found.task)))
-    assert page.index("Another task is answered") < page.index("Accuracy")
+    assert page.index("The network answers another task") < page.index("Accuracy")
 
 
 def _logits(rows):
@@ -175,5 +175,5 @@ def test_the_page_names_the_algorithm_before_the_measures(tmp_path):
     found = read_network(tmp_path / "mine.npz")
     seen = examine_table(found.logits, found.task, network=found.network)
     page = str(answer_page(found, seen))
-    assert page.index(seen.learned.summary) < page.index("By the field's measures")
+    assert page.index(seen.learned.summary) < page.index("Published interpretability metrics")
     assert "one of 3 frequencies" in seen.learned.summary

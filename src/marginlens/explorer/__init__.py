@@ -1,5 +1,5 @@
-"""A local web page: predict, watch training, look at runs, compare them, and all groups.
+"""Local web application: predict, watch training, compare runs, browse all groups.
 
-``pip install "marginlens[explorer]"`` brings what it needs. Everything is served from this machine;
-the page asks nothing of any other.
+``pip install "marginlens[explorer]"`` installs its libraries. All content is served from this machine;
+the pages load no resource from the internet.
 """

@@ -1,4 +1,4 @@
-"""The application: one page whose content follows its address."""
+"""Dash application: one page whose content follows the address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["make_app"]
 
 _log = logging.getLogger(__name__)
 
-# what Mantine calls dark, from text to ground, around the figures' dark palette
+# Mantine's dark colour scale, from text to background, around the figures' dark palette
 _DARK_SHADES = (
     DARK.ink,
     "#c3cbd8",
@@ -73,17 +73,17 @@ document.documentElement.setAttribute("data-mantine-color-scheme", (() => {
 
 
 def make_app(site: Site) -> Dash:
-    """Make the application.
+    """Build the Dash application.
 
     Parameters
     ----------
     site
-        What it shows.
+        Runs, trainings and uploaded tables that the pages show.
 
     Returns
     -------
     A Dash application whose ``server`` is served by :func:`marginlens.explorer.server.explore`.
-    Everything it loads comes from there.
+    The browser loads all its files from that server.
     """
     app = Dash(
         "marginlens.explorer",
@@ -100,8 +100,7 @@ def make_app(site: Site) -> Dash:
         on_error=_report,
         compress=False,
     )
-    # made once, before there are several threads: what Plotly imports with its first figure cannot be
-    # imported by two at a time
+    # built once, before other threads start: Plotly's imports at its first figure are not thread-safe
     app.layout = _shell()
 
     @app.callback(
@@ -168,30 +167,28 @@ def make_app(site: Site) -> Dash:
 
 
 def _drawn(view: View, site: Site, search: str | None) -> Any:
-    """What a view shows, or why it cannot."""
+    """Return the content of a view, or a message with the reason for its failure."""
     query = dict(parse_qsl((search or "").lstrip("?"), keep_blank_values=True))
     try:
         return view.draw(site, query)
     except (ValueError, OSError) as error:
         return [
-            components.heading(view.label, "This address asks for something that is not there."),
+            components.heading(view.label, "The address of this page is not valid."),
             components.message(error),
         ]
     except Exception:
         _log.exception("the page %s failed", view.path)
         return [
-            components.heading(view.label, "This page could not be made."),
-            components.message(
-                "The reason is in the log of the explorer.", title="A mistake of ours"
-            ),
+            components.heading(view.label, "This page failed to load."),
+            components.message("The explorer's log has the details.", title="Internal error"),
         ]
 
 
 def _missing(path: str) -> Component:
     return html.Div(
         [
-            components.heading("Nothing here", f"There is no page {path!r}."),
-            html.P(["Go to ", dcc.Link("the start", href="/"), "."]),
+            components.heading("Page not found", f"The explorer has no page {path!r}."),
+            html.P(["Return to ", dcc.Link("the start page", href="/"), "."]),
         ]
     )
 
@@ -246,7 +243,7 @@ def _shell() -> Component:
                                     variant="default",
                                     size="lg",
                                     ml="auto",
-                                    **components.aria(label="Light or dark"),
+                                    **components.aria(label="Switch between light and dark theme"),
                                 ),
                             ],
                             h="100%",
@@ -281,7 +278,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _variables() -> str:
-    """The figures' palettes as the page's colours."""
+    """Return CSS variables with the colours of the figures' light and dark palettes."""
 
     def one(palette: Palette) -> str:
         names = ("page", "card", "ink", "muted", "line", "accent", "good", "bad")
@@ -292,9 +289,10 @@ def _variables() -> str:
 
 
 def _report(error: Exception) -> None:
-    """A callback that failed: a line in the log, and a message on the page."""
+    """Log a failed callback, and show a message on the page."""
     _log.error("a callback failed", exc_info=error)
     known = isinstance(error, ValueError | OSError)
-    words = str(error) if known else "The reason is in the log of the explorer."
-    set_props("problem", {"children": components.message(words, title="That did not work")})
+    words = str(error) if known else "The explorer's log has the details."
+    title = "Request failed" if known else "Internal error"
+    set_props("problem", {"children": components.message(words, title=title)})
     raise PreventUpdate

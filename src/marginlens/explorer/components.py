@@ -1,4 +1,4 @@
-"""Pieces that all views share: cards, headline numbers, figures, messages, tables."""
+"""Components shared by all pages: cards, headline numbers, figures, messages, tables."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ __all__ = [
     "table",
 ]
 
-ACTIVATIONS = {"": "by theory", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
-"""Activations that forms offer."""
+ACTIVATIONS = {"": "default of the task", "x^2": "x²", "x^3": "x³", "relu": "ReLU", "abs": "|x|"}
+"""Activations in the forms' lists, with their labels."""
 
 GRAPH: Any = {
     "displaylogo": False,
@@ -44,7 +44,7 @@ GRAPH: Any = {
     "toImageButtonOptions": {"format": "svg"},
 }
 
-_EMPTY = {  # until there is something to draw
+_EMPTY = {  # layout before the first figure arrives
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
     "xaxis": {"visible": False},
@@ -53,7 +53,7 @@ _EMPTY = {  # until there is something to draw
 
 
 def address(path: str, **query: object) -> str:
-    """Address of a view, with what is asked of it; entries that are None or empty are left out.
+    """Return the address of a view with its query; entries that are None or empty are omitted.
 
     Examples
     --------
@@ -65,14 +65,14 @@ def address(path: str, **query: object) -> str:
 
 
 def heading(title: str, words: str) -> Component:
-    """A page's title, and what it is for."""
+    """Return a page's title with one sentence about its purpose."""
     return html.Div(
         [dmc.Title(title, order=1), html.P(words, className="lead")], className="page-heading"
     )
 
 
 def aria(**words: str) -> Any:
-    """Attributes for screen readers, as the components take them.
+    """Return attributes for screen readers (ARIA), as keyword arguments of components.
 
     Examples
     --------
@@ -85,14 +85,14 @@ def aria(**words: str) -> Any:
 def card(
     *children: Component | str, title: str | None = None, label: str | None = None
 ) -> Component:
-    """A card, with a heading if it has a title."""
+    """Return a card; ``title`` adds a heading, ``label`` a name for screen readers."""
     head = [] if title is None else [dmc.Title(title, order=2)]
     named = aria(label=label) if label else {}
     return html.Section([*head, *children], className="card", **named)
 
 
 def headlines(numbers: Iterable[tuple[str, str, str]]) -> Component:
-    """Label, value, and what it is held against: the numbers to see first."""
+    """Return headline numbers: label, value, and reference for each."""
     return html.Dl(
         [
             html.Div([html.Dt(label), html.Dd(value, className="value"), html.Dd(against)])
@@ -103,17 +103,17 @@ def headlines(numbers: Iterable[tuple[str, str, str]]) -> Component:
 
 
 def chip(text: str, mood: str = "neutral") -> Component:
-    """A word on a coloured ground: good, bad or neutral."""
+    """Return a short text on a coloured background: good, bad or neutral."""
     return html.Span(text, className=f"chip {mood}")
 
 
-def message(error: object, *, title: str = "That cannot be done") -> Component:
-    """A problem, and what to type instead, announced to screen readers."""
+def message(error: object, *, title: str = "Request not accepted") -> Component:
+    """Return an alert with the error's text, announced to screen readers."""
     return dmc.Alert(str(error), title=title, color="red", variant="light")
 
 
 def no_message() -> list[Any]:
-    """Where a message would be."""
+    """Return the empty content that clears a message."""
     return []
 
 
@@ -124,7 +124,7 @@ def table(
     label: str,
     numeric: Iterable[int] = (),
 ) -> Component:
-    """A table that scrolls by itself where it is wider than the page; first cells head their rows."""
+    """Return a table that scrolls if wider than the page; first cells are row headings."""
     right = set(numeric)
     style = ["n" if index in right else "" for index in range(len(columns))]
     head = html.Thead(
@@ -149,9 +149,9 @@ def table(
 
 
 def figure_data(drawn: go.Figure) -> dict[str, Any]:
-    """A figure as the browser's store holds it: without its template, which the browser sets.
+    """Return a figure's data for the browser, without the template, which the browser adds.
 
-    The title goes out too: it is the text above the figure.
+    The title is taken out of the layout too: the page shows it above the figure.
     """
     content = json.loads(drawn.to_json() or "{}")
     layout = content["layout"]
@@ -171,7 +171,7 @@ def figure_data(drawn: go.Figure) -> dict[str, Any]:
 def heights_data(
     name: str, heights: Iterable[Any], layout: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """New heights of a figure's traces, first to last, to four digits, and what changes around them."""
+    """Return new heights of a figure's traces in order, to four digits, and layout changes."""
     rounded = [[float(f"{value:.4g}") for value in np.asarray(trace)] for trace in heights]
     return {"name": name, "y": rounded, "layout": dict(layout or {})}
 
@@ -179,22 +179,22 @@ def heights_data(
 def figure(
     name: str, drawn: go.Figure | None, *, caption: Sequence[str] = (), title: str | None = None
 ) -> Component:
-    """A figure that follows the page's light or dark theme.
+    """Return a figure that follows the page's light or dark theme.
 
-    Its content is in the store ``{"part": "figure", "name": name}``; to change it, set its data to a
-    :func:`figure_data`. Where only heights of its traces change, set those of the store
-    ``{"part": "heights", "name": name}`` to a :func:`heights_data`: many times faster.
+    Its content is in the store ``{"part": "figure", "name": name}``; to change it, set the store's data
+    to a :func:`figure_data`. If only heights of its traces change, set the data of the store
+    ``{"part": "heights", "name": name}`` to a :func:`heights_data`, which is many times faster.
 
     Parameters
     ----------
     name
-        Of the figure, once a page.
+        Name of the figure, unique on the page.
     drawn
-        What it shows; None for a place that is filled later.
+        Plotly figure to show; None for a placeholder that a callback fills later.
     caption
-        What to look for, and how it is computed.
+        Sentences below the figure: the finding to look for, then the computation.
     title
-        Another title than the figure's own.
+        Title above the figure; defaults to the Plotly figure's title.
     """
     content = None if drawn is None else figure_data(drawn)
     words = title if title is not None else ("" if content is None else content["title"])
@@ -213,7 +213,7 @@ def figure(
                     style={"height": height},
                 ),
                 id={"part": "plot", "name": name},
-                style={"minHeight": height},  # nothing moves when it is drawn
+                style={"minHeight": height},  # keeps the layout still when the figure arrives
                 role="group",
                 **aria(label=f"Figure: {words or name}"),
             ),
@@ -226,5 +226,5 @@ def figure(
 
 
 def options(names: Mapping[str, str]) -> list[dict[str, str]]:
-    """Choices of a select, by value."""
+    """Return the options of a select from values and labels."""
     return [{"value": value, "label": label} for value, label in names.items()]

@@ -1,4 +1,4 @@
-"""What every view has at hand, and what a view is."""
+"""Types shared by all pages: the site with its data, and the view of one page."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["Query", "Site", "View"]
 
 Query = Mapping[str, str]
-"""A page's address after the question mark; of a name that comes twice, the last value."""
+"""Query of a page's address; for a repeated name, the last value."""
 
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """What the explorer shows.
+    """Data that the pages of one explorer share.
 
     Attributes
     ----------
     folder
-        Where runs lie; nothing outside it is read or written.
+        Folder of the runs; the explorer reads and writes inside it only.
     library
-        The finished runs in it.
+        Finished runs in the folder.
     trainings
-        What is being trained, in processes of their own.
+        Trainings of visitors, each in a separate process.
     tables
         Cayley tables that visitors uploaded.
     """
@@ -45,23 +45,23 @@ class Site:
 
 @dataclass(frozen=True)
 class View:
-    """A page of the explorer.
+    """Page of the explorer.
 
     Attributes
     ----------
     path
-        Its address, such as ``/predict``.
+        Address of the page, such as ``/predict``.
     label
-        Its name in the navigation.
+        Name of the page in the navigation.
     title
-        The tab's title.
+        Title of the browser tab.
     draw
-        From the site and the address's query to what the page shows. A ``ValueError`` is shown as
-        a message in the page.
+        Function from the site and the address's query to the page's content. The page shows the text of
+        a ``ValueError`` as a message.
     connect
-        Registers the view's callbacks, once, when the application is made.
+        Function that registers the view's callbacks, called once when the application is built.
     listed
-        Whether the navigation lists it.
+        Whether the navigation lists the page.
     """
 
     path: str

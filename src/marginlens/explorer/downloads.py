@@ -1,4 +1,4 @@
-"""Files of a run that a browser may fetch."""
+"""Download of a run's files by the browser."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ DOWNLOADS = (
     "parameters.safetensors",
     "snapshots.safetensors",
 )
-"""Names of files; no other file of a run is given out."""
+"""Names of the files of a run that can be downloaded; all others are refused."""
 
 
 def downloads_of(run: Run) -> list[str]:
-    """Those of ``DOWNLOADS`` that a run has; a page only where its neurons are measured."""
+    """Return the ``DOWNLOADS`` that a run has; the report only if its neurons are measured."""
     folder = run.folder
     there = [name for name in DOWNLOADS[1:] if folder is not None and (folder / name).is_file()]
     return ([DOWNLOADS[0]] if run.is_measured else []) + there
 
 
 def connect_downloads(server: Flask, library: Library) -> None:
-    """Serve ``/download/RUN/FILE``: the page of a run is written when it is asked for."""
+    """Serve ``/download/RUN/FILE``; the HTML report is written at each request."""
 
     @server.get("/download/<path:name>/<file>")
     def download(name: str, file: str) -> Answer:

@@ -1,4 +1,4 @@
-"""What visitors type: tasks, numbers, choices, checked before anything is done with them."""
+"""Validation of form values: tasks and numbers that visitors type."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ __all__ = [
 ]
 
 GREATEST_OFFERED = 150
-"""Greatest order of a group whose training Predict offers: larger ones hardly move while one looks."""
+"""Greatest order of a group whose training Predict offers; larger ones train too slowly to watch."""
 
 _LONGEST = 200
 _FILES = re.compile(
     rf"(?:{'|'.join(map(re.escape, TABLE_SUFFIXES))})(?![a-z0-9])", flags=re.IGNORECASE
 )
 UPLOADED = "table:"
-"""How the names of uploaded tables begin."""
+"""Prefix of the names of uploaded tables."""
 
 
 class Tables:
-    """Cayley tables that visitors uploaded, as long as the explorer runs; the latest few.
+    """Cayley tables that visitors uploaded; the latest few are kept in memory.
 
     Parameters
     ----------
     kept
-        How many.
+        Largest number of tables that are kept.
     """
 
     def __init__(self, *, kept: int = 32) -> None:
@@ -52,7 +52,7 @@ class Tables:
         self._lock = threading.Lock()
 
     def add(self, group: FiniteGroup) -> str:
-        """Keep a group; return the spec that names it on this site."""
+        """Store a group; return the task name that refers to it on this site."""
         content = np.ascontiguousarray(group.table, dtype="<i8").tobytes()
         token = hashlib.sha256(content).hexdigest()[:12]
         with self._lock:
@@ -63,34 +63,34 @@ class Tables:
         return UPLOADED + token
 
     def get(self, spec: str) -> FiniteGroup:
-        """The group that :meth:`add` named so.
+        """Return the group for a task name that :meth:`add` returned.
 
         Raises
         ------
         ValueError
-            If it is not kept any more.
+            If the table is no longer in memory.
         """
         with self._lock:
             found = self._groups.get(spec.removeprefix(UPLOADED))
         if found is None:
-            raise ValueError(f"the table {spec!r} is not kept any more; upload the file again")
+            raise ValueError(f"the table {spec!r} is no longer in memory; upload the file again")
         return found
 
 
 def asked_task(spec: str | None, tables: Tables) -> Task:
-    """The task that a visitor names. Files of this machine are not read, whoever asks.
+    """Return the task that a visitor typed; paths are refused, so no local file is read.
 
     Parameters
     ----------
     spec
-        As :func:`marginlens.tasks.task` takes it, but no path; or an uploaded table's name.
+        Task name for :func:`marginlens.tasks.task`, but not a path; or the name of an uploaded table.
     tables
-        What was uploaded.
+        Cayley tables that visitors uploaded.
 
     Raises
     ------
     ValueError
-        In one line that says what to type instead.
+        In one line with a valid example, if the name is empty, too long, unknown or a path.
 
     Examples
     --------
@@ -99,25 +99,27 @@ def asked_task(spec: str | None, tables: Tables) -> Task:
     >>> asked_task("/tmp/group.csv", Tables())
     Traceback (most recent call last):
     ...
-    ValueError: files are not read by name here; upload the table instead
+    ValueError: expected a task's name, got a path; upload the table instead
     """
     words = (spec or "").strip()
     if not words:
         raise ValueError("type a task, such as C23, S4, A5, SL(2,3), S3xC4 or parity(10,4)")
     if len(words) > _LONGEST:
-        raise ValueError(f"a task's name has at most {_LONGEST} characters; upload a table instead")
+        raise ValueError(
+            f"expected a task of at most {_LONGEST} characters, got {len(words)}; upload a table instead"
+        )
     if words.startswith(UPLOADED):
         return task(tables.get(words))
     return task(not_a_path(words))
 
 
 def not_a_path(words: str) -> str:
-    """What was typed, unless it would name a file.
+    """Return the typed text, if it is not a path.
 
     Raises
     ------
     ValueError
-        If it would.
+        If the text is the path of a file.
 
     Examples
     --------
@@ -131,19 +133,19 @@ def not_a_path(words: str) -> str:
     slashes = "/" in elements or "\\" in elements
     is_named = elements.startswith("<") or is_group_name(elements)
     if _FILES.search(words) or "\\" in words or (slashes and not is_named):
-        raise ValueError("files are not read by name here; upload the table instead")
+        raise ValueError("expected a task's name, got a path; upload the table instead")
     return words
 
 
 def asked_number(
     text: str | None, name: str, *, least: float = 0.0, usual: float | None = None
 ) -> float | None:
-    """A finite number of at least ``least``, or ``usual`` where nothing was typed.
+    """Return the typed number, at least ``least`` and finite, or ``usual`` for empty text.
 
     Raises
     ------
     ValueError
-        If it is none, naming what came.
+        If the text is not such a number; the message quotes it.
 
     Examples
     --------
@@ -167,12 +169,12 @@ def asked_number(
 def asked_whole(
     text: str | None, name: str, *, least: int, most: int, usual: int | None = None
 ) -> int | None:
-    """A whole number from ``least`` to ``most``, or ``usual`` where nothing was typed.
+    """Return the typed whole number in ``least`` to ``most``, or ``usual`` for empty text.
 
     Raises
     ------
     ValueError
-        If it is none, naming what came.
+        If the text is not such a number; the message quotes it.
 
     Examples
     --------

@@ -33,7 +33,7 @@ def asked(recipe_fields: Mapping[str, object], tables: Tables) -> Plan:
     >>> asked({"task": "/home/somebody/table.csv"}, Tables())
     Traceback (most recent call last):
     ...
-    ValueError: files are not read by name here; upload the table instead
+    ValueError: expected a task's name, got a path; upload the table instead
     """
     fields = {name: value for name, value in recipe_fields.items() if value is not None}
     spec = fields.pop("task", "")

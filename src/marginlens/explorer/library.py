@@ -1,4 +1,4 @@
-"""The finished runs in a folder."""
+"""Library of the finished runs in a folder."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _DEPTH = 3
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run as a list shows it.
+    """Row of a finished run in the list of runs.
 
     Attributes
     ----------
     name
-        Its folder, relative to the library's, with forward slashes.
+        Folder of the run, relative to the library's folder, with forward slashes.
     changed
-        When it was written, in seconds since 1970.
+        Time of the last write, in seconds since 1970.
     recipe
-        Its recipe's fields, as far as they can be read.
+        Fields of the run's recipe, unchecked.
     """
 
     name: str
@@ -41,14 +41,14 @@ class RunSummary:
 
 
 class Library:
-    """The finished runs in a folder and the folders in it; the last few are kept in memory.
+    """Finished runs in a folder and its subfolders; the last few read stay in memory.
 
     Parameters
     ----------
     folder
-        Where to look.
+        Folder that is searched for runs.
     kept
-        How many runs stay in memory.
+        Largest number of runs in memory.
     """
 
     def __init__(self, folder: Path, *, kept: int = 8) -> None:
@@ -57,7 +57,7 @@ class Library:
         self._lock = threading.Lock()
 
     def entries(self) -> list[RunSummary]:
-        """All of them, the latest first."""
+        """Return all finished runs, latest first."""
         found = []
         for path in self._marks(self.folder, _DEPTH):
             try:
@@ -87,25 +87,24 @@ class Library:
         return found
 
     def folder_of(self, name: str) -> Path:
-        """Where a finished run lies.
+        """Return the folder of a finished run.
 
         Raises
         ------
         ValueError
-            If the name leads out of the folder, or there is no finished run, in one line that says
-            what to do.
+            In one line, if the name leads out of the library, or names no finished run.
         """
         folder = inside(self.folder, name)
         if not (folder / MARK).is_file():
             known = [entry.name for entry in self.entries()][:3]
-            hint = f"; there are {', '.join(known)}" if known else "; train one on the Watch page"
-            raise ValueError(f"there is no run {name!r} here{hint}")
+            hint = f"for example {', '.join(known)}" if known else "train one on the Watch page"
+            raise ValueError(f"expected the name of a finished run, got {name!r}; {hint}")
         if not _is_there(folder):
             raise ValueError(f"the run {name!r} is not finished; wait, or resume it")
         return folder
 
     def run(self, name: str) -> Run:
-        """Read a run; a ``ValueError`` as for :meth:`folder_of`."""
+        """Return a finished run by name; raise the ``ValueError`` of :meth:`folder_of`."""
         folder = self.folder_of(name)
         changed = (folder / "parameters.safetensors").stat().st_mtime_ns
         with self._lock:  # one reader at a time: ten visitors of one page read it once
@@ -119,5 +118,5 @@ class Library:
 
 
 def _is_there(folder: Path) -> bool:
-    """Whether a run can be looked at: finished, or stopped and measured, though it may go on."""
+    """Return whether a run has parameters: it has finished, or was stopped and measured."""
     return (folder / "parameters.safetensors").is_file()

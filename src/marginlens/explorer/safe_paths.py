@@ -1,4 +1,4 @@
-"""Names and paths that come from a browser: none leads out of the explorer's folder."""
+"""Validation of names and paths from a browser: all stay inside the explorer's folder."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _RULE = "letters (a to z), digits and - _ . ( ), 80 at most, e.g. C23-relu_(2)"
 
 
 def safe_name(text: str) -> str:
-    """Return a name that is one component of a path, on every system.
+    """Return a name that is a valid file name on every system.
 
-    Letters, digits and ``- _ . ( )``, at most 80 of them, neither beginning nor ending with a dot;
-    spaces around it are dropped. What Windows takes for a device (``con``, ``nul.txt``) is refused
-    everywhere, so that a folder of runs can be copied there.
+    It has at most 80 letters, digits and ``- _ . ( )``, and neither begins nor ends with a dot; spaces
+    around it are dropped. Device names of Windows (``con``, ``nul.txt``) are refused on every system, so
+    that a folder of runs can be copied there.
 
     Parameters
     ----------
     text
-        What was typed.
+        Name that the visitor typed.
 
     Raises
     ------
     ValueError
-        In one line that says what to type.
+        In one line with a valid example, if the name breaks one of these rules.
 
     Examples
     --------
@@ -37,40 +37,40 @@ def safe_name(text: str) -> str:
     >>> safe_name("../secret")
     Traceback (most recent call last):
     ...
-    ValueError: '../secret' is no name of a run: letters (a to z), digits and - _ . ( ), 80 at most, ...
+    ValueError: expected a run's name of letters (a to z), digits and - _ . ( ), 80 at most, ...
     """
     name = text.strip(" ")
     if not name:
         raise ValueError(f"the name is empty; type one: {_RULE}")
     if len(name) > _LONGEST:
         raise ValueError(
-            f"the name has {len(name)} characters, and {_LONGEST} are the most; type a shorter one, "
+            f"expected a name of at most {_LONGEST} characters, got {len(name)}; type a shorter one, "
             "e.g. C23-relu_(2)"
         )
     if _NAME.fullmatch(name) is None or name.endswith("."):
-        raise ValueError(f"{name!r} is no name of a run: {_RULE}; no dot first or last")
+        raise ValueError(f"expected a run's name of {_RULE}, no dot first or last; got {name!r}")
     if _DEVICES.fullmatch(name) is not None:
         raise ValueError(f"{name!r} is a device on Windows; type another name, e.g. {name[:3]}-1")
     return name
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return the path of that name in a folder, if it stays there.
+    """Return the path of a name in a folder; refuse names that lead out of the folder.
 
-    Links are followed: one that leads out is refused, as are hidden components, which hold what is not
-    finished. Whether anything is there is not asked.
+    Links are followed, and refused if they lead out. Hidden components are refused too, since they hold
+    unfinished runs. The path need not exist.
 
     Parameters
     ----------
     folder
-        What is not to be left.
+        Folder that the path must stay in.
     name
-        One component or several, e.g. ``"C23"`` or ``"sweeps/C23"``.
+        One or several path components, e.g. ``"C23"`` or ``"sweeps/C23"``.
 
     Raises
     ------
     ValueError
-        In one line, if it would lead elsewhere.
+        In one line, if the path would leave the folder.
 
     Examples
     --------
@@ -79,10 +79,11 @@ def inside(folder: Path, name: str) -> Path:
     >>> inside(Path("runs"), "sweeps/../../C23")
     Traceback (most recent call last):
     ...
-    ValueError: 'sweeps/../../C23' is no path in the explorer's folder; type the name of a run ...
+    ValueError: expected a path in the explorer's folder, got 'sweeps/../../C23'; type the name of ...
     """
     wrong = ValueError(
-        f"{name[:200]!r} is no path in the explorer's folder; type the name of a run in it, e.g. C23"
+        f"expected a path in the explorer's folder, got {name[:200]!r}; type the name of a run in it, "
+        "e.g. C23"
     )
     parts = re.split(r"[/\\]", name)
     if any(not part or part[0] == "." or ":" in part or len(part) > 255 for part in parts):

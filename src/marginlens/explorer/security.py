@@ -1,4 +1,4 @@
-"""What every answer of the explorer says to browsers, and whom it answers."""
+"""Security headers of all responses, and refusal of requests under unknown host names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["LOOPBACK", "connect_guard"]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-"""Names of this machine to itself."""
+"""Host names of the loopback interface."""
 
 _HEADERS = {
-    # scripts of this page alone; Dash writes some into the page, and Plotly compiles a few
+    # scripts of this page only; Dash writes some into the page, and Plotly compiles a few
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "frame-ancestors 'self'; form-action 'self'; base-uri 'self'; object-src 'none'",
@@ -29,20 +29,20 @@ _HEADERS = {
 
 
 def connect_guard(server: Flask, host: str, allowed: Collection[str] = ()) -> None:
-    """Refuse names that are not this machine's, and tell browsers to load nothing from elsewhere.
+    """Refuse requests under foreign host names, and set headers that forbid foreign content.
 
-    A request under another name comes from a page whose name was made to point here (DNS rebinding);
-    one with another page's ``Origin`` is not ours either.
+    A request under another host name comes from a page whose name was made to point here (DNS
+    rebinding). A request with another site's ``Origin`` is refused too.
 
     Parameters
     ----------
     server
-        The application's Flask server.
+        Flask server of the application.
     host
-        Where it listens. On loopback only loopback's names are answered, else also addresses in figures
-        and this machine's own names.
+        Address that the server listens on. On loopback only loopback names are accepted, else also
+        numeric addresses and this machine's host names.
     allowed
-        More names, such as that of a proxy in front.
+        Further accepted host names, such as that of a proxy.
     """
     extra = {name.lower() for name in allowed}
     known = LOOPBACK | extra

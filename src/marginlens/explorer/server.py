@@ -1,4 +1,4 @@
-"""Serving the explorer on this machine."""
+"""Server of the explorer on this machine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _THREADS = 8
 
 
 def require_explorer() -> None:
-    """Say what to install where a library of the explorer is missing.
+    """Raise an error with the install command if a library of the explorer is missing.
 
     Raises
     ------
     ValueError
-        With the command.
+        If a library is missing.
     """
     for name in ("dash", "dash_mantine_components", "waitress"):
         if find_spec(name) is None:
@@ -36,7 +36,7 @@ def require_explorer() -> None:
 
 
 def url_of(host: str, port: int) -> str:
-    """Where a browser on this machine finds the server.
+    """Return the address of the server for a browser on this machine.
 
     Examples
     --------
@@ -56,25 +56,25 @@ def explore(
     allowed: Collection[str] = (),
     ready: Any = None,
 ) -> None:
-    """Serve the explorer until Ctrl-C or SIGTERM; then stop what is being trained.
+    """Serve the explorer until Ctrl-C or SIGTERM, then stop all trainings.
 
     Parameters
     ----------
     folder
-        Where runs lie and are saved.
+        Folder that runs are read from and saved in.
     host, port
-        Where to listen; port 0 takes a free one.
+        Address and port to listen on; port 0 takes a free port.
     browser
-        Whether to open the page.
+        Whether to open the page in a browser.
     allowed
-        Names that are answered besides this machine's, such as a proxy's.
+        Further accepted host names, such as that of a proxy.
     ready
-        Called with the address once the server listens.
+        Function called with the page's address once the server listens.
 
     Raises
     ------
     ValueError
-        If the port is taken, or the folder cannot be used.
+        If the port is taken, or ``folder`` is not a folder.
     """
     require_explorer()
     from waitress.server import create_server
@@ -88,7 +88,7 @@ def explore(
 
     if folder.exists() and not folder.is_dir():
         raise ValueError(
-            f"{str(folder)!r} is not a folder; name one, such as: marginlens explore runs"
+            f"expected a folder, got the file {str(folder)!r}; for example: marginlens explore runs"
         )
     listening = _listen(host, port)
     url = url_of(host, listening.getsockname()[1])

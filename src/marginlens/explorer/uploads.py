@@ -1,4 +1,4 @@
-"""Files that visitors upload: bounded in size, read as data, never run."""
+"""Uploaded files: limited in size, read as data, never executed."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ __all__ = [
 ]
 
 LARGEST_UPLOAD = 4_000_000
-"""Bytes of an uploaded file; a table of 2000 elements as 16-bit ``.npy`` is twice as large."""
+"""Largest size of an uploaded file in bytes; a 2000 x 2000 table of 16-bit numbers is twice as large."""
 
 NETWORK_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz")
-"""Endings of a network's file."""
+"""File name extensions of networks."""
 
 _TOO_LARGE = (
-    f"{{}} is larger than {LARGEST_UPLOAD / 1e6:g} MB, the most that is taken here; the command line "
-    "takes larger ones: marginlens predict table.npy, marginlens measure network.pt"
+    f"{{}} is larger than {LARGEST_UPLOAD / 1e6:g} MB, the limit for uploads; the command line reads "
+    "larger files: marginlens predict table.npy, marginlens measure network.pt"
 )
 _UNPACKED = 200_000_000  # bytes of a network's tensors
 
 
 def uploaded_bytes(contents: str, name: str) -> bytes:
-    """The bytes of what a browser sent as ``data:...;base64,...``.
+    """Return the bytes of an upload in the browser's form ``data:...;base64,...``.
 
     Raises
     ------
     ValueError
-        If it is too large, or not such a text.
+        If the upload is too large or not valid base64.
     """
     if len(contents) > 1.4 * LARGEST_UPLOAD + 200:  # in base64 four characters are three bytes
         raise ValueError(_TOO_LARGE.format(name))
@@ -56,19 +56,19 @@ def uploaded_bytes(contents: str, name: str) -> bytes:
 
 
 def uploaded_group(contents: str, filename: str) -> FiniteGroup:
-    """The group whose Cayley table was uploaded.
+    """Return the group whose Cayley table was uploaded.
 
     Parameters
     ----------
     contents
-        As the browser sends it.
+        File content in the browser's form ``data:...;base64,...``.
     filename
-        The visitor's name of the file; its last part becomes the group's name, as in `C5.csv`.
+        Name of the visitor's file; its last part becomes the group's name, as in `C5.csv`.
 
     Raises
     ------
     ValueError
-        With the command line's own words, about the visitor's file.
+        If the file is not a Cayley table; the message is that of the command line.
     """
     with _as_file(contents, filename, TABLE_SUFFIXES, "a table") as path:
         return group(path, name=file_name(_last_part(filename)))
@@ -83,19 +83,20 @@ def uploaded_network(
     activation: str | None = None,
     attention: float | None = None,
 ) -> Foreign:
-    """The network whose file was uploaded; nothing in it is executed.
+    """Return the network whose file was uploaded; no code in the file is executed.
 
     Parameters
     ----------
     contents, filename
-        As for :func:`uploaded_group`.
+        File content and file name, the same as for :func:`uploaded_group`.
     form, group, activation, attention
-        As for :func:`marginlens.formats.read_network`.
+        Format, group, activation and attention rate, the same as for
+        :func:`marginlens.formats.read_network`.
 
     Raises
     ------
     ValueError
-        With the command line's own words, about the visitor's file.
+        If the file is not a network; the message is that of the command line.
     """
     with _as_file(contents, filename, NETWORK_SUFFIXES, "a network") as path:
         return read_network(
@@ -105,14 +106,12 @@ def uploaded_network(
 
 @contextmanager
 def _as_file(contents: str, filename: str, suffixes: tuple[str, ...], what: str) -> Iterator[Path]:
-    """What was uploaded, as a file of a plain name; errors about it speak of the visitor's name."""
+    """Write an upload to a temporary file; errors within name the visitor's file instead."""
     name = _last_part(filename)
     suffix = PurePath(name).suffix.lower()
     content = uploaded_bytes(contents, name)
     if suffix not in suffixes:
-        raise ValueError(
-            f"{name}: {what} is read from a file that ends in {', '.join(suffixes[:8])}"
-        )
+        raise ValueError(f"expected {what} file that ends in {', '.join(suffixes[:8])}; got {name}")
     with tempfile.TemporaryDirectory(prefix="marginlens-") as folder:
         path = Path(folder) / f"upload{suffix}"
         path.write_bytes(content)

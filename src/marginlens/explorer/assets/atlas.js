@@ -60,7 +60,7 @@
     body.replaceChildren(...shown.slice(0, AT_ONCE).map(drawn));
     setTimeout(() => { if (turn === turns) body.append(...shown.slice(AT_ONCE).map(drawn)); }, 30);
     if (!shown.length) {
-      const none = cell(cell(body, "tr", ""), "td", "No group is like that: take a filter away.", "faint");
+      const none = cell(cell(body, "tr", ""), "td", "No group passes all filters: remove one.", "faint");
       none.colSpan = 8;
     }
     for (const button of document.querySelectorAll("#atlas-table [data-sort]")) {

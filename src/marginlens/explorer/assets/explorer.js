@@ -30,8 +30,8 @@
     event.stopPropagation();
     event.preventDefault();
     const say = upload.id.replace("-upload", upload.id.startsWith("predict") ? "-problem" : "-answer");
-    const words = `${files[0].name} is larger than ${most / 1e6} MB, the most that is taken here; the command `
-      + "line takes larger ones: marginlens predict table.npy, marginlens measure network.pt";
+    const words = `${files[0].name} is larger than ${most / 1e6} MB, the limit for uploads; the command `
+      + "line reads larger files: marginlens predict table.npy, marginlens measure network.pt";
     window.dash_clientside.set_props(say, { children: words });
     if (event.target.value) event.target.value = "";
   };

@@ -82,7 +82,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
       const bar = document.getElementById("watch-progress");
       if (bar) bar.style.width = `${(100 * frame.progress).toFixed(2)}%`;
       const pause = document.querySelector("#watch-pause .mantine-Button-label");
-      const word = frame.paused ? "Go on" : "Pause";
+      const word = frame.paused ? "Resume" : "Pause";
       if (pause && pause.textContent !== word) pause.textContent = word;
       if (loop.strength !== null && loop.strength !== frame.strength) {  // the predictions are others now
         window.dash_clientside.set_props("watch-strength-now", { data: { id: loop.id, value: frame.strength } });

@@ -1,1 +1,1 @@
-"""Trainings in processes of their own, and what the browser is sent of them."""
+"""Trainings in separate processes, and the messages that the browser gets about them."""

@@ -1,4 +1,4 @@
-"""One picture of a training: its curves, some of its neurons, and what each neuron holds."""
+"""Frames of a training: its curves, weights of some neurons, and their power spectra."""
 
 from __future__ import annotations
 
@@ -16,37 +16,42 @@ from marginlens.training import TrainingState
 __all__ = ["POINTS", "SHOWN", "Frame", "Frames"]
 
 POINTS = 400
-"""Rows of a history that are shown, at most."""
+"""Largest number of history rows in a frame."""
 SHOWN = 12
-"""Neurons whose weights are shown, at most."""
+"""Largest number of neurons whose weights are in a frame."""
 
 _NESTED = ("history", "weights", "spectra")
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What is shown of a training at a step; of member 0.
+    """State of a training at one step, as the browser shows it (member 0 only).
 
     Attributes
     ----------
     step, seconds, steps_per_second
-        Steps taken, time spent on them, and the rate over the last second or two (0: not known yet).
+        Steps taken, seconds spent on them, and steps per second over the last second or two (0 until
+        known).
     history
-        ``step`` and the columns of the history (:class:`marginlens.training.Training`), at most
-        ``POINTS`` rows: every so many, and the last.
+        ``step`` and the columns of the history (:class:`marginlens.training.Training`): at most
+        ``POINTS`` evenly spaced rows, and the last one.
     neurons
-        Which neurons ``weights`` and ``spectra`` are of.
+        Indices of the neurons in ``weights`` and ``spectra``.
     weights
-        ``"u"``, ``"v"``, ..., ``"w"``, (element, neuron).
+        Weights of these neurons for each of ``"u"``, ``"v"``, ..., ``"w"``, of shape
+        (element, shown neuron).
     spectra
-        Share of the energy of ``"u"``, ..., ``"all"`` in each feature, (neuron, feature); nan of dead
-        ones.
+        Share of the energy of ``"u"``, ..., ``"all"`` in each feature, of shape
+        (shown neuron, feature); nan for dead neurons.
     dominant, max_power
-        Of all neurons: the feature with the largest share (-1 if dead), and that share (nan).
+        For each neuron of the network: the feature with the largest share (-1 if dead), and that share
+        (nan if dead).
     share, count
-        Of all features: their share of the norm, and their neurons.
+        For each feature: its share of the norm, and the number of neurons dominated by it.
 
-    All but the history are empty for a transformer, and for tasks without features.
+    Notes
+    -----
+    All arrays except the history are empty for a transformer, and for tasks without features.
     """
 
     step: int = 0
@@ -64,7 +69,7 @@ class Frame:
     count: Int[np.ndarray, " feature"] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def to_message(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Plain numbers, and arrays by names such as ``"weights/u"``."""
+        """Return the frame as plain numbers and named arrays, for example ``"weights/u"``."""
         header, arrays = {}, {}
         for one in fields(self):
             value = getattr(self, one.name)
@@ -78,7 +83,7 @@ class Frame:
 
     @classmethod
     def from_message(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Frame:
-        """The frame that :meth:`to_message` took apart; its arrays cannot be written to."""
+        """Rebuild a frame from the output of :meth:`to_message`; its arrays are read-only."""
         values: dict[str, Any] = {name: {} for name in _NESTED}
         for name, array in arrays.items():
             array.flags.writeable = False
@@ -92,17 +97,17 @@ class Frame:
 
 
 class Frames:
-    """Makes the frames of one training, one after the other.
+    """Maker of the successive frames of one training.
 
-    Neurons are chosen once, the largest of each feature in turn, and stay where they are as long as they
-    live, so that a picture of them does not jump.
+    Neurons are chosen once, the largest of each feature in turn. A neuron keeps its place until it dies,
+    so that the picture does not jump.
 
     Parameters
     ----------
     task
-        What is learned.
+        Task that the network learns.
     shown
-        How many neurons, at most.
+        Largest number of neurons in a frame.
     """
 
     def __init__(self, task: Task, shown: int = SHOWN) -> None:
@@ -137,7 +142,7 @@ class Frames:
         )
 
     def _rate(self, step: int, seconds: float) -> float:
-        """Steps a second since the frame that is the last one at least a second older, or the first."""
+        """Return steps per second since the last frame that is at least one second older."""
         while len(self._times) > 1 and seconds - self._times[1][1] >= 1:
             self._times.popleft()
         self._times.append((step, seconds))
@@ -166,7 +171,7 @@ class Frames:
 
 
 def _curves(state: TrainingState) -> dict[str, np.ndarray]:
-    """Every so many rows of member 0, and the last: the same ones from frame to frame."""
+    """Return evenly spaced rows of member 0 and the last; frames share the same spacing."""
     records = len(state.steps)
     every = 1
     while records > every * (POINTS - 1):

@@ -1,4 +1,4 @@
-"""Messages between the web process and a training's process: JSON and arrays, nothing that is run."""
+"""Messages between the web process and a training's process: JSON and arrays, no code."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _LENGTHS = struct.Struct(">II")
 
 @runtime_checkable
 class Writable(Protocol):
-    """Where bytes go."""
+    """Binary stream that messages are written to."""
 
     def write(self, content: bytes, /) -> Any:
-        """Take bytes in."""
+        """Write the bytes to the stream."""
         ...
 
     def flush(self) -> Any:
-        """Send them off."""
+        """Send all buffered bytes."""
         ...
 
 
 @runtime_checkable
 class Readable(Protocol):
-    """Where bytes come from."""
+    """Binary stream that messages are read from."""
 
     def read(self, size: int, /) -> bytes:
-        """Return so many bytes, or fewer at the end."""
+        """Return ``size`` bytes, or fewer at the end of the stream."""
         ...
 
 
@@ -45,9 +45,9 @@ def send(
     Raises
     ------
     OSError
-        If nobody is there to read it.
+        If the reader has closed the stream.
     ValueError
-        If the header holds a number that is not finite: those belong into arrays.
+        If the header holds a number that is not finite; arrays may hold such numbers.
     """
     words = json.dumps(header, allow_nan=False).encode()
     values = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
@@ -57,7 +57,7 @@ def send(
 
 
 def receive(file: Readable) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    """Read a message; None where they end, also in the middle of one, whose writer was killed.
+    """Return the next message, or None at the end of the stream, even within a message.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is known of a training, and what is shown of it."""
+"""Records of one training: the job that the server keeps, and the view that pages show."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ from marginlens.training import Recipe
 __all__ = ["Entry", "Live", "Status"]
 
 Status = Literal["queued", "running", "paused", "finished", "stopped", "failed"]
-"""Where a training stands."""
+"""State of a training from its request to its end."""
 
 
 @dataclass(frozen=True, eq=False)
 class Live:
-    """A training as it is now.
+    """Read-only view of a training at this moment.
 
     Attributes
     ----------
     id, owner, task, features, recipe
-        Which one; ``features`` are the names of the task's. ``recipe`` says the present strength.
+        Identifier, owner, name of the task, names of its features, and recipe with the present penalty
+        strength.
     status, place, message
-        Where it stands; where it is in the queue (from 1 on, else 0); why it ended.
+        State of the training, position in the queue (from 1; 0 outside the queue), and reason for its
+        end.
     steps, maximum, proved
-        Of the recipe and of the prediction: how many there will be, gamma* (None: not known), and
-        whether a theorem says so.
+        Steps of the recipe, predicted maximum margin gamma* (None if unknown), and whether a theorem
+        proves it.
     frame
-        Curves, weights, spectra: the latest :class:`~marginlens.explorer.jobs.frames.Frame`. Its fields
-        can be read from here as well: ``step``, ``seconds``, ``steps_per_second``, ``history``,
-        ``neurons``, ``weights``, ``spectra``, ``dominant``, ``max_power``, ``share``, ``count``.
+        Latest :class:`~marginlens.explorer.jobs.frames.Frame`: curves, weights, spectra. Its fields are
+        attributes here too: ``step``, ``seconds``, ``steps_per_second``, ``history``, ``neurons``,
+        ``weights``, ``spectra``, ``dominant``, ``max_power``, ``share``, ``count``.
     version
-        Larger whenever anything has changed.
+        Counter that grows with every change.
     saved_as
-        Its name in the explorer's folder, once it is saved.
+        Name of the run in the explorer's folder, or None before it is saved.
     held
-        Whether it is asked to wait, which a queued one does once it has begun.
+        Whether the visitor paused it; a queued training then starts paused.
     """
 
     id: str
@@ -74,13 +76,13 @@ class Live:
 
     @property
     def ended(self) -> bool:
-        """Whether it will not go on."""
+        """True once the training has finished, stopped or failed."""
         return self.status in ("finished", "stopped", "failed")
 
 
 @dataclass(eq=False)
 class Entry:
-    """What is known of a training; it changes, and is shown as a :class:`Live`."""
+    """Mutable record of a training, which pages see as a :class:`Live`."""
 
     id: str
     owner: str
@@ -98,20 +100,20 @@ class Entry:
     began: float = 0.0
     looked: float = 0.0
     changes: list[Plan] = field(default_factory=list)
-    """Plans at other strengths, which its process was told of and has not taken yet."""
+    """Plans with other strengths that were sent to the process and not yet confirmed."""
 
     @property
     def task(self) -> Task:
-        """What it learns."""
+        """Task that the network learns."""
         return self.planned.task
 
     @property
     def recipe(self) -> Recipe:
-        """Recipe with the present strength."""
+        """Recipe with the present penalty strength."""
         return self.planned.recipe
 
     def take_strength(self, strength: float) -> None:
-        """Take the plan of a strength that its process trains with from now on."""
+        """Adopt the plan with this strength, after the process confirmed it."""
         while self.changes:
             changed = self.changes.pop(0)
             if changed.recipe.strength == strength:
@@ -120,17 +122,17 @@ class Entry:
 
     @property
     def ended(self) -> bool:
-        """Whether it will not go on."""
+        """True once the training has finished, stopped or failed."""
         return self.status in ("finished", "stopped", "failed")
 
     @property
     def table(self) -> list[list[int]] | None:
-        """The Cayley table, where the task's name does not say it."""
+        """Cayley table of an uploaded group, else None."""
         uploaded = self.spec.startswith(UPLOADED) and self.task.group is not None
         return self.task.group.table.tolist() if uploaded and self.task.group else None
 
     def shown(self, place: int) -> Live:
-        """As it is now, at a place in the queue."""
+        """Return the present state as a :class:`Live`, with its position in the queue."""
         return Live(
             id=self.id,
             owner=self.owner,

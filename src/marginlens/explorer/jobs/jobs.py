@@ -1,4 +1,4 @@
-"""Trainings that run outside the web process: started, watched, paused, changed, stopped and saved."""
+"""Trainings outside the web process: start, watch, pause, change, stop and save them."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ from marginlens.training.recipe import checked_recipe
 __all__ = ["GoneError", "Live", "Status", "Trainings"]
 
 _LOOK = 0.5  # seconds between two requests for frames
-_TICK = 0.2  # seconds between two looks at who has left
-_CALM = 1.0  # seconds without a start, after which a process is made ready for the next one
+_TICK = 0.2  # seconds between two checks for idle owners
+_CALM = 1.0  # seconds without a start before a spare process is started
 _ENDS = {
     "steps": "all steps are taken",
     "converged": "it has converged",
-    "optimal": "its loss is as near the minimum as was asked for",
-    "share of the margin": "it has its share of the maximum margin",
-    "diverged": "it has diverged, and ends as it last was",
+    "optimal": "its loss is within the tolerance of the minimum",
+    "share of the margin": "it has reached the required share of the maximum margin",
+    "diverged": "it has diverged; the last finite state is kept",
 }
 
 
 class GoneError(ValueError):
-    """The training is no longer here; why, in one line."""
+    """Error for a training that the explorer no longer keeps; one line gives the reason."""
 
 
 class Trainings:
-    """The trainings of an explorer, each in a process of its own; safe to use from several threads.
+    """Trainings of an explorer, each in a separate process; safe to use from several threads.
 
     Parameters
     ----------
     folder
-        Where runs are saved; trainings lie in ``folder/.live`` until then, which is emptied at the end,
-        and at the start of what dead servers left.
+        Folder that runs are saved in. Unsaved trainings lie in ``folder/.live``, which is emptied at the
+        end; the start removes leftovers of dead servers.
     limits
-        How many, and how large.
+        Limits on the number and size of trainings; defaults to :class:`Limits`.
 
     Notes
     -----
-    A process is kept ready while somebody is there and a training could begin, so that it begins at
-    once.
-    An owner is whoever gives the same ``owner``: a browser's tab or session. Any of the methods that
-    name an owner, and :meth:`state`, are signs of its life.
+    One spare process is kept ready while a visitor is present and a training could begin, so that the
+    next training begins at once.
+    An owner is a browser tab or session, identified by the ``owner`` string. Every method that takes an
+    owner, and :meth:`state`, counts as a sign of life of that owner.
     """
 
     def __init__(self, folder: Path, *, limits: Limits | None = None) -> None:
@@ -79,22 +79,22 @@ class Trainings:
     def start(
         self, owner: str, recipe_fields: Mapping[str, object], tables: Tables | None = None
     ) -> str:
-        """Begin a training, or put it into the queue; returns its id.
+        """Start a training, or put it into the queue; return its id.
 
         Parameters
         ----------
         owner
-            Whose it is.
+            Browser tab or session that the training belongs to.
         recipe_fields
-            ``task``, and any other field of :class:`marginlens.training.Recipe`; what is None or left
-            out suits the task.
+            ``task``, and any other field of :class:`marginlens.training.Recipe`; fields that are None or
+            missing get the task's defaults.
         tables
-            Where uploaded tables are, whose names are tasks as well.
+            Uploaded Cayley tables, whose names are valid tasks too.
 
         Raises
         ------
         ValueError
-            In one line: what is asked for is impossible or too large, or too many are at work.
+            In one line, if the request is invalid or too large, or too many trainings are active.
         """
         self.seen(owner)
         with self._lock:
@@ -118,12 +118,12 @@ class Trainings:
         return name
 
     def state(self, id: str) -> Live:
-        """Return how it is now; frames are made while somebody asks, about ten a second.
+        """Return the present state; while this is called, frames are made ten times a second.
 
         Raises
         ------
         GoneError
-            If there is no such training any more.
+            If the training is unknown or was discarded.
         """
         with self._lock:
             entry = self._entry(id)
@@ -131,22 +131,22 @@ class Trainings:
             return entry.shown(self._place(entry))
 
     def task(self, id: str) -> Task:
-        """What it learns."""
+        """Return the task that a training learns."""
         with self._lock:
             return self._entry(id).task
 
     def prediction(self, id: str) -> Prediction:
-        """Prediction at the present strength of its penalty."""
+        """Return the prediction at the present penalty strength of a training."""
         with self._lock:
             return self._entry(id).planned.prediction
 
     def spec(self, id: str) -> str:
-        """What its task was called when it was asked for."""
+        """Return the task's name as the visitor typed it."""
         with self._lock:
             return self._entry(id).spec
 
     def of_owner(self, owner: str) -> list[Live]:
-        """All trainings of an owner that are kept, the oldest first."""
+        """Return all kept trainings of an owner, oldest first."""
         self.seen(owner)
         with self._lock:
             mine = [entry for entry in self._entries.values() if entry.owner == owner]
@@ -155,32 +155,32 @@ class Trainings:
             return [entry.shown(self._place(entry)) for entry in mine]
 
     def pause(self, id: str) -> None:
-        """Let it wait, where it is; a queued one will begin by waiting."""
+        """Pause a training; a queued one then starts paused."""
         self._hold(id, True)
 
     def go_on(self, id: str) -> None:
-        """Let it go on."""
+        """Continue a paused training."""
         self._hold(id, False)
 
     def stop(self, id: str) -> None:
-        """End it; what was learned can be saved."""
+        """Stop a training; its state so far can be saved."""
         with self._lock:
             self._stop(self._entry(id), "stopped by hand")
 
     def set_strength(self, id: str, strength: float) -> None:
-        """Train on with another strength of the penalty, which the saved run's recipe will say.
+        """Continue training with another penalty strength, which the saved recipe records.
 
         Raises
         ------
         ValueError
-            If it is none, the training has ended, or the recipe lets the penalty fall by itself.
+            If the strength is invalid, the training has ended, or the recipe anneals the penalty.
         """
         with self._lock:
             entry = self._at_work(id)
             if entry.recipe.anneal_to is not None:
                 raise ValueError(
-                    f"the penalty of this training falls to {entry.recipe.anneal_to:g} by itself; to "
-                    "change it by hand start one without anneal_to"
+                    f"this training anneals its penalty to {entry.recipe.anneal_to:g}; to change it "
+                    "by hand, start a training without anneal_to"
                 )
             fields = {**entry.recipe.model_dump(), "strength": float(strength)}
             predictions = Predictions(entry.task, entry.planned.prediction)
@@ -196,30 +196,30 @@ class Trainings:
                 entry.process.tell(command)
 
     def save(self, id: str, name: str) -> Path:
-        """Keep an ended training as the run ``folder/name``; returns its folder.
+        """Save an ended training as the run ``folder/name``; return that folder.
 
         Raises
         ------
         ValueError
-            If it has not ended, has nothing to save, or the name is none or taken.
+            If it has not ended, has no parameters to save, or the name is invalid or taken.
         """
         with self._lock:
             entry = self._entry(id)
             if entry.saved_as is not None:
-                raise ValueError(f"it is saved already, as {entry.saved_as!r}")
+                raise ValueError(f"this training is already saved as {entry.saved_as!r}")
             if not entry.ended:
                 raise ValueError(
-                    f"it is {entry.status}; stop it, or wait for its end, and save it then"
+                    f"this training is {entry.status}; stop it or wait for its end, then save it"
                 )
             if entry.status == "failed" or not (entry.run / "parameters.safetensors").is_file():
-                raise ValueError(f"there is nothing to save: {entry.message}")
+                raise ValueError(f"this training left no network to save: {entry.message}")
             path = self._scratch.keep(entry.run, name)
             entry.saved_as = path.name
             entry.version += 1
             return path
 
     def seen(self, owner: str) -> None:
-        """Note a sign of life of an owner; the first one makes a process ready."""
+        """Record a sign of life of an owner; the first one starts a spare process."""
         with self._lock:
             if self._closed.is_set():
                 raise GoneError(
@@ -228,14 +228,15 @@ class Trainings:
             self._seen[owner] = time.monotonic()
 
     def alive(self, owner: str) -> None:
-        """Note that a tab is open, on whatever page; of no effect for who has trained nothing."""
+        """Record that a tab is open on any page; ignored for owners without trainings."""
         with self._lock:
             if owner in self._seen:
                 self._seen[owner] = time.monotonic()
 
     def leaving(self, owner: str, *, grace: float = 15.0) -> None:
-        """Note that an owner's page was closed, or is loaded anew: without a sign of life within
-        ``grace`` seconds, the owner has left.
+        """Record that an owner's page was closed or reloaded.
+
+        Without a sign of life within ``grace`` seconds, the owner counts as gone.
         """
         with self._lock:
             if owner in self._seen:
@@ -243,11 +244,11 @@ class Trainings:
                 self._seen[owner] = min(self._seen[owner], gone)
 
     def leave(self, owner: str) -> None:
-        """Stop the trainings of an owner, and discard what was not saved."""
+        """Stop the trainings of an owner, and discard the unsaved ones."""
         self._discard_owner(owner, "its page was closed")
 
     def close(self) -> None:
-        """Stop all trainings, and remove what was not saved."""
+        """Stop all trainings, and remove the unsaved ones."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -262,13 +263,13 @@ class Trainings:
         if threading.current_thread() is not self._keeper:
             self._keeper.join(timeout=5)
 
-    # what follows is called with the lock held
+    # the methods below are called with the lock held
 
     def _entry(self, id: str) -> Entry:
         entry = self._entries.get(id)
         if entry is None:
-            why = self._gone.get(id, "it was stopped, or the explorer was started anew")
-            raise GoneError(f"this training is no longer here: {why}; start another one")
+            why = self._gone.get(id, "it was stopped, or the explorer was restarted")
+            raise GoneError(f"this training was discarded: {why}; start another one")
         self._seen[entry.owner] = time.monotonic()
         return entry
 
@@ -291,25 +292,25 @@ class Trainings:
         of_owner = sum(e.owner == owner and not e.ended for e in self._entries.values())
         if of_owner >= self.limits.per_owner:
             raise ValueError(
-                f"you have {of_owner} trainings at work, and {self.limits.per_owner} are the most: "
-                "stop one, or wait for its end"
+                f"you have {of_owner} active trainings of at most {self.limits.per_owner}: stop one, or "
+                "wait for its end"
             )
         if len(self._queue) >= self.limits.queued:
             raise ValueError(
-                f"{len(self._queue)} trainings wait already, and {self.limits.queued} are the most: try "
-                "again in a minute, or train outside the browser: marginlens train C23"
+                f"the queue is full ({len(self._queue)} of {self.limits.queued} trainings): try again "
+                "in a minute, or train outside the browser: marginlens train C23"
             )
 
     def _forget_old(self, owner: str) -> None:
         ended = [e for e in self._entries.values() if e.owner == owner and e.ended]
         for entry in ended[: max(0, len(ended) - self.limits.kept)]:
-            self._discard(entry, f"the last {self.limits.kept} that ended are kept")
+            self._discard(entry, f"only the last {self.limits.kept} ended trainings are kept")
 
     def _at_once(self) -> int:
         return sum(entry.process is not None for entry in self._entries.values())
 
     def _advance(self) -> None:
-        """Begin with what waits, as far as there is room."""
+        """Start queued trainings up to the limit of running ones."""
         while self._queue and self._at_once() < self.limits.running:
             entry = self._queue.pop(0)
             try:
@@ -331,7 +332,7 @@ class Trainings:
                 }
             )
         for waiting in self._queue:
-            waiting.version += 1  # its place may be another one
+            waiting.version += 1  # its position may have changed
 
     def _hold(self, id: str, hold: bool) -> None:
         with self._lock:
@@ -347,7 +348,7 @@ class Trainings:
         entry.reason = entry.reason or reason
         if entry.process is None:
             self._queue.remove(entry)
-            self._end(entry, "stopped", f"{reason}, before it had begun")
+            self._end(entry, "stopped", f"{reason} before it started")
         else:
             entry.process.tell({"do": "stop"})
 
@@ -376,12 +377,12 @@ class Trainings:
             self._gone.pop(next(iter(self._gone)))
         self._scratch.remove(entry.run)
 
-    # what follows runs in threads of its own
+    # the methods below run in background threads
 
     def _heard(
         self, process: Process, header: dict[str, Any] | None, arrays: dict[str, np.ndarray]
     ) -> None:
-        """Take in a message of a process, or its end."""
+        """Handle a message of a process, or its end."""
         with self._lock:
             entry = next((e for e in self._entries.values() if e.process is process), None)
             if header is None:
@@ -392,7 +393,7 @@ class Trainings:
     def _has_ended(self, process: Process, entry: Entry | None) -> None:
         if process is self._warm:
             self._warm = None
-            self._started = time.monotonic() + 10  # whatever it was, not at once again
+            self._started = time.monotonic() + 10  # wait before the next spare process
         if entry is not None:
             self._end(entry, "failed", process.why_ended())
         if not self._closed.is_set():
@@ -409,28 +410,27 @@ class Trainings:
         elif kind == "end":
             message: str = header["message"]
             if header["status"] == "finished":
-                message = _ENDS.get(message, message)  # the training's own word for its end
+                message = _ENDS.get(message, message)  # the training's own reason for its end
             elif header["status"] == "stopped":
-                message = entry.reason or "its process was told to stop"
+                message = entry.reason or "its process received a stop command"
             self._end(entry, header["status"], message)
             self._advance()
         entry.version += 1
 
     def _keep_house(self) -> None:
-        """Notice who has left and what takes too long, and have a process ready."""
+        """Background loop: drop idle owners, enforce the time limit, keep one spare process."""
         while not self._closed.wait(_TICK):
             now = time.monotonic()
             with self._lock:
                 for owner, last in list(self._seen.items()):
                     if now - last > self.limits.idle_seconds:
                         self._discard_owner(
-                            owner, f"nobody looked at it for {self.limits.idle_seconds:g} seconds"
+                            owner,
+                            f"its page sent no sign of life for {self.limits.idle_seconds:g} seconds",
                         )
                 for entry in list(self._entries.values()):
                     if entry.process is not None and now - entry.began > 3600 * self.limits.hours:
-                        self._stop(
-                            entry, f"stopped after {self.limits.hours:g} hours, the most there is"
-                        )
+                        self._stop(entry, f"stopped at the limit of {self.limits.hours:g} hours")
                 self._make_ready(now)
 
     def _make_ready(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""How many trainings the explorer runs, and how large they may be."""
+"""Limits on the number and size of the explorer's trainings."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ def _at_once() -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the explorer takes on.
+    """Limits on the trainings that the explorer accepts.
 
     Attributes
     ----------
     running, queued, per_owner
-        Trainings that run at a time (paused ones among them), that wait, and of either of one owner.
+        Largest number of trainings that run at a time (paused ones included), that wait in the queue,
+        and that one owner has running or waiting.
     kept
-        Ended trainings of an owner that are kept to be looked at and saved; older ones go.
+        Number of ended trainings of an owner that are kept for viewing and saving; older ones are
+        discarded.
     steps, width, members, memory_mb, hours
-        The largest training that is taken on: by its recipe, what is expected of it, and, for ``hours``,
-        as long as it may be there, paused or not.
+        Largest training that is accepted: steps, neurons and members of the recipe, estimated memory in
+        megabytes, estimated duration in hours. ``hours`` also bounds the time that it may run, pauses
+        included.
     idle_seconds
-        An owner of whom nothing was seen for so long is taken to have left. Browsers let the clocks of
-        hidden tabs strike once a minute.
+        Seconds without a sign of life after which an owner counts as gone. Browsers run the timers of
+        hidden tabs once a minute only.
     """
 
     running: int = field(default_factory=_at_once)
@@ -51,19 +54,19 @@ class Limits:
         Raises
         ------
         ValueError
-            In one line that says what to choose instead.
+            If a limit is exceeded; one line names the limit and a way out.
 
         Examples
         --------
         >>> from marginlens.tasks import task
         >>> from marginlens.training import recipe_for
         >>> Limits().check(task("C5"), recipe_for(task("C5")))
-        >>> Limits(steps=1000).check(task("C5"), recipe_for(task("C5")))
+        >>> Limits(steps=400).check(task("C5"), recipe_for(task("C5"), steps=500))
         Traceback (most recent call last):
         ...
-        ValueError: 1,500 steps are more than the 1,000 of the explorer: choose at most 1,000, or ...
+        ValueError: expected at most 400 steps in the explorer, got 500: choose fewer, or train ...
         """
-        outside = f"or train outside the browser: marginlens train {recipe.task!r}"
+        outside = f"or train in a terminal: marginlens train {recipe.task!r}"
         for what, value, most in (
             ("steps", recipe.steps, self.steps),
             ("neurons", recipe.neurons, self.width),
@@ -71,19 +74,19 @@ class Limits:
         ):
             if value > most:
                 raise ValueError(
-                    f"{value:,} {what} are more than the {most:,} of the explorer: choose at most "
-                    f"{most:,}, {outside}"
+                    f"expected at most {most:,} {what} in the explorer, got {value:,}: choose fewer, "
+                    f"{outside}"
                 )
         memory = estimated_megabytes(task, recipe)
         if memory > self.memory_mb:
             raise ValueError(
-                f"{recipe.task} at width {recipe.width} needs about {memory:,.0f} MB, more than the "
-                f"{self.memory_mb:,.0f} MB of the explorer: choose a smaller task or width, {outside}"
+                f"expected at most {self.memory_mb:,.0f} MB in the explorer, got about {memory:,.0f} MB "
+                f"for {recipe.task} at width {recipe.width}: choose a smaller task or width, {outside}"
             )
         hours = estimated_seconds(task, recipe) / 3600
         if hours > self.hours:
             raise ValueError(
-                f"{recipe.steps:,} steps of {recipe.task} at width {recipe.width} take about "
-                f"{hours:.1f} hours, more than the {self.hours:g} of the explorer: choose fewer steps, "
-                f"a smaller task or width, {outside}"
+                f"expected at most {self.hours:g} hours in the explorer, got about {hours:.1f} hours "
+                f"for {recipe.steps:,} steps of {recipe.task} at width {recipe.width}: choose fewer "
+                f"steps, a smaller task or width, {outside}"
             )

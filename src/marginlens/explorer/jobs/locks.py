@@ -1,4 +1,4 @@
-"""What only one visitor at a time may ask for: it takes seconds, or hundreds of megabytes."""
+"""Lock around costly requests, so that only one visitor at a time runs one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _turn = threading.Lock()
 
 @contextmanager
 def alone(busy: str, *, wait: float = 15.0) -> Iterator[None]:
-    """Have the turn, after at most ``wait`` seconds.
+    """Hold the lock for a costly request, after waiting at most ``wait`` seconds.
 
     Parameters
     ----------
     busy
-        What is said to who does not get it.
+        Reason that the error message gives, for example "another network is being measured".
     wait
-        Seconds.
+        Largest waiting time in seconds.
 
     Raises
     ------
     ValueError
-        If somebody else has it all that time.
+        If another request holds the lock for the whole time.
     """
     if not _turn.acquire(timeout=wait):
         raise ValueError(f"{busy}; try again in a minute")

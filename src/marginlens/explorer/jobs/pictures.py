@@ -1,4 +1,4 @@
-"""Frames of a training as the browser draws them: numbers that change, and nothing else."""
+"""Frames of a training as JSON: only the numbers that change from frame to frame."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["ROWS", "connect_pictures", "moment_of", "picture"]
 
 ROWS = 3
-"""Neurons that are drawn."""
+"""Number of neurons in the figure."""
 
 
 def moment_of(task: Task, live: Live) -> go.Figure | None:
-    """The figure of some neurons of a training as they are now; None before its first frame."""
+    """Return the figure of some neurons at this moment, or None before the first frame."""
     if not len(live.neurons):
         return None
     slot = task.slots[0]
@@ -43,10 +43,10 @@ def moment_of(task: Task, live: Live) -> go.Figure | None:
 
 
 def picture(task: Task, live: Live) -> dict[str, Any]:
-    """What changes from frame to frame, as JSON takes it.
+    """Return the changing part of a frame as plain JSON values.
 
     ``moment`` holds heights, in the order of ``moment_heights`` of ``marginlens.figures``, and for
-    each row the axis's reach, the neuron's label and colour; ``curves`` the history.
+    each row the axis's range, the neuron's label and its colour; ``curves`` holds the history.
     """
     at = live.history
     best = live.maximum
@@ -72,12 +72,12 @@ _CURVES = ("step", "loss", "cross_entropy", "normalized_margin")
 
 def _words(live: Live, ratio: float | None) -> str:
     if live.status == "queued":
-        return f"place {live.place} in the queue"
+        return f"position {live.place} in the queue"
     words = [f"step {live.step:,} of {live.steps:,}"]
     if ratio is not None and math.isfinite(ratio):
         words.append(f"{100 * ratio:.3f} % of γ*" if ratio > -9.99 else "margin far below 0")
     if live.status == "running" and live.steps_per_second:
-        words.append(f"{number(live.steps_per_second, 3)} steps a second")
+        words.append(f"{number(live.steps_per_second, 3)} steps per second")
     if live.message:
         words.append(live.message)
     if live.saved_as:
@@ -106,7 +106,7 @@ def _moment(task: Task, live: Live) -> dict[str, Any] | None:
 def _shown(
     task: Task, live: Live
 ) -> tuple[Int[np.ndarray, " shown"], Float[np.ndarray, "element shown"]]:
-    """Which neurons are drawn, with different features as far as there are, and their weights."""
+    """Return the drawn neurons, of different features where possible, and their weights."""
     features = live.dominant[live.neurons]
     firsts = sorted(np.unique(features, return_index=True)[1].tolist())
     others = [place for place in range(len(features)) if place not in firsts]
@@ -115,7 +115,7 @@ def _shown(
 
 
 def _reach(weights: np.ndarray) -> float:
-    """Half the height of a neuron's axis: one of a few values, so that it rarely changes.
+    """Return half the height of a neuron's axis: one of a few values, so it rarely changes.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def _rounded(values: Any) -> list[float | None]:
 
 
 def connect_pictures(server: Flask, trainings: Trainings) -> None:
-    """Serve ``/live/ID?version=N``, and what tabs say of themselves: ``/here`` and ``/leave``."""
+    """Serve ``/live/ID?version=N``, and the signs of life of tabs: ``/here`` and ``/leave``."""
 
     @server.get("/live/<name>")
     def live(name: str) -> Response:

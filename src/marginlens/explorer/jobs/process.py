@@ -1,4 +1,4 @@
-"""A worker's process, as the web process sees it."""
+"""Handle of a worker's process, for the web process."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ Heard = Callable[["Process", dict[str, Any] | None, dict[str, np.ndarray]], None
 
 
 class Process:
-    """A process of :mod:`marginlens.explorer.jobs.worker`: one thread, and less urgent than the page.
+    """Process of :mod:`marginlens.explorer.jobs.worker`, with one thread and low priority.
 
     Parameters
     ----------
     heard
-        Called from a thread of its own with each message, and with None when the process has ended.
+        Function called in a background thread with each message, and with None when the process ends.
     """
 
     def __init__(self, heard: Heard) -> None:
         self._errors: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
-        # -P: nothing in the folder that it is started from is imported
+        # -P: do not import from the working directory
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", "marginlens.explorer.jobs.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env={**os.environ, **dict.fromkeys(_THREADS, "1")},
-            start_new_session=True,  # Ctrl-C is the page's
+            start_new_session=True,  # Ctrl-C ends the web process only
         )
         if hasattr(os, "setpriority"):
             with contextlib.suppress(OSError):
@@ -54,18 +54,18 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Process id."""
         return self._popen.pid
 
     def tell(self, command: dict[str, Any]) -> None:
-        """Send a command; if it has ended nobody hears it, and ``heard`` says so."""
+        """Send a command; ignored after the process ended, which ``heard`` reports."""
         assert self._popen.stdin is not None
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._popen.stdin.write(json.dumps(command).encode() + b"\n")
             self._popen.stdin.flush()
 
     def kill(self) -> None:
-        """End it at once, and wait until it has ended."""
+        """Kill the process, and wait until it has ended."""
         self._popen.kill()
         self._popen.wait()
         assert self._popen.stdin is not None
@@ -73,12 +73,12 @@ class Process:
             self._popen.stdin.close()
 
     def why_ended(self) -> str:
-        """How it ended that was not to end, in one line."""
+        """Return the reason for an unexpected end, in one line."""
         code = self._popen.wait()
         if code < 0:
-            how = f"was ended by signal {-code}"
+            how = f"was killed by signal {-code}"
             with contextlib.suppress(ValueError):
-                how = f"was ended by {signal.Signals(-code).name}"
+                how = f"was killed by {signal.Signals(-code).name}"
             hint = ": by hand, or because the machine is out of memory" if -code == 9 else ""
             return f"the training's process {how}{hint}"
         with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A real training that comes with the package, for the tour's first step: neurons on their way."""
+"""Recorded training for the tour's first step: weights of three neurons over time."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _NEURONS = 3
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """A few neurons through training.
+    """Weights of a few neurons at recorded steps of a training.
 
     Attributes
     ----------
     steps
-        When they were kept.
+        Training steps of the snapshots, of shape (moment,).
     accuracy, margin_ratio
-        Of the whole network then, and its margin over gamma*.
+        Accuracy of the whole network at these steps, and its normalized margin divided by gamma*.
     neurons
-        Their indices in the network.
+        Indices of the neurons in the network.
     weights
-        Their input weights u.
+        Input weights u of these neurons, of shape (moment, element, neuron).
     """
 
     steps: Int[np.ndarray, " moment"]
@@ -49,7 +49,7 @@ class Recorded:
 
 @cache
 def recorded() -> Recorded:
-    """The training that comes with the package.
+    """Return the recorded training that comes with the package.
 
     Examples
     --------
@@ -69,15 +69,16 @@ def recorded() -> Recorded:
 
 
 def record(file: str | Path) -> None:
-    """Train, and write what :func:`recorded` reads: a few kilobytes.
+    """Train a network and write the file that :func:`recorded` reads (a few kilobytes).
 
-    Made by ``python -c "from marginlens.explorer.jobs.recorded_neurons import record;
+    To reproduce the packaged file, run
+    ``python -c "from marginlens.explorer.jobs.recorded_neurons import record;
     record('src/marginlens/explorer/neurons.parquet')"``.
 
     Parameters
     ----------
     file
-        Where to.
+        Path of the parquet file to write.
     """
     run = execute(_TASK, steps=_STEPS, snapshots=_MOMENTS, seed=0)
     neurons = choose_neurons(run.measurement, _NEURONS)

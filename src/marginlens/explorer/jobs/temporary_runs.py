@@ -1,4 +1,4 @@
-"""The hidden folder in which trainings lie until they are saved, and what dead servers left there."""
+"""Hidden folder of unsaved trainings, and removal of those that dead servers left."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from marginlens.runs.checkpoint import locked
 
 try:
     import fcntl
-except ImportError:  # not on Windows: there nothing that is left is removed
+except ImportError:  # on Windows leftovers are not removed
     fcntl = None
 
 __all__ = ["HIDDEN", "Scratch"]
 
 HIDDEN = ".live"
-"""Name of the folder in the explorer's folder."""
+"""Name of the hidden folder in the explorer's folder."""
 
 
 class Scratch:
-    """A folder ``FOLDER/.live/<server>`` that this process holds; made when it is first needed.
+    """Folder ``FOLDER/.live/<server>`` locked by this process, made at its first use.
 
     Parameters
     ----------
     folder
-        The explorer's folder; of what is hidden there, all that no living process holds is removed.
+        The explorer's folder; hidden folders that no living process locks are removed from it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,12 +39,12 @@ class Scratch:
         remove_abandoned(folder)
 
     def new(self, name: str) -> Path:
-        """Return the path of a run that is not there yet, in a folder of its own.
+        """Return the path for a new run, in a separate folder that is made here.
 
         Raises
         ------
         ValueError
-            If nothing can be written in the explorer's folder; in one line.
+            If the explorer's folder is not writable; in one line.
         """
         hidden = self.folder / HIDDEN
         try:
@@ -64,17 +64,17 @@ class Scratch:
         return self._mine / name / "run"
 
     def keep(self, run: Path, name: str) -> Path:
-        """Give a run its name in the explorer's folder: all of it at once, or not at all.
+        """Move a run to its name in the explorer's folder, as one atomic step.
 
         Raises
         ------
         ValueError
-            If the name is none, is taken, or the folder cannot be written to; in one line.
+            If the name is invalid or taken, or the folder is not writable; in one line.
         """
         chosen = safe_name(name)
         path = inside(self.folder, chosen)
         try:
-            path.mkdir()  # whoever makes it has the name
+            path.mkdir()  # making the folder claims the name
         except FileExistsError:
             free = next(
                 n for i in range(2, 10**6) if not (self.folder / (n := f"{chosen}-{i}")).exists()
@@ -93,21 +93,21 @@ class Scratch:
         return path
 
     def remove(self, run: Path) -> None:
-        """Remove what :meth:`new` gave."""
+        """Remove a run that :meth:`new` made."""
         shutil.rmtree(run.parent, ignore_errors=True)
 
     def close(self) -> None:
-        """Remove all of it."""
+        """Remove this process's unsaved runs and unlock the folder."""
         if self._mine is not None:
             shutil.rmtree(self._mine, ignore_errors=True)
             self._mine = None
         self._held.close()
         with contextlib.suppress(OSError):
-            (self.folder / HIDDEN).rmdir()  # unless another server is at work
+            (self.folder / HIDDEN).rmdir()  # fails while another server uses it
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what servers left that were killed; what a living process holds stays."""
+    """Remove the folders of killed servers; folders locked by a living process stay."""
     hidden = folder / HIDDEN
     if hidden.is_symlink() or not hidden.is_dir():
         return
@@ -119,7 +119,7 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _is_held(folder: Path) -> bool:
-    """Whether a process holds it; also where that cannot be known."""
+    """Return whether a process locks the folder, or that is unknown."""
     if fcntl is None:
         return True
     try:

@@ -1,8 +1,8 @@
 """The process of one training: ``python -m marginlens.explorer.jobs.worker``.
 
-It takes commands from its standard input, one line of JSON each, the first of which says what to train
-and in which folder, and answers on its standard output (:mod:`marginlens.explorer.jobs.ipc`). When its
-input ends its parent is gone, and so is it, whatever it is doing.
+It reads commands from standard input, one line of JSON each; the first one holds the task, the recipe
+and the folder. It answers on standard output (:mod:`marginlens.explorer.jobs.ipc`). When standard input
+ends, the parent process has ended, and this process exits at once.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from marginlens.training.recipe import checked_recipe
 __all__ = ["FRAME_SECONDS", "Worker", "main"]
 
 FRAME_SECONDS = 0.1
-"""Between two frames, at least."""
-_WANTED = 2.0  # seconds for which frames are made after somebody has looked
-_COST = 15  # frames take a fifteenth of the time, at most
+"""Smallest number of seconds between two frames."""
+_WANTED = 2.0  # seconds for which frames are made after a request
+_COST = 15  # frames take at most a fifteenth of the time
 
 
 class Worker:
-    """One training, and who commands it.
+    """One training that obeys commands and sends messages.
 
     Parameters
     ----------
     job
-        ``recipe`` (its fields), ``prediction`` (its values), ``folder`` of the run, whether it begins
-        ``paused``, and the Cayley ``table`` where the task's name does not say it.
+        ``recipe`` (its fields), ``prediction`` (its values), ``folder`` of the run, ``paused`` (whether
+        it starts paused), and the Cayley ``table`` of an uploaded group.
     commands
-        Where commands arrive: ``{"do": "look" | "pause" | "go_on" | "stop"}`` or
+        Queue of commands: ``{"do": "look" | "pause" | "go_on" | "stop"}`` or
         ``{"do": "strength", "value": 1e-3, "prediction": {...}}``.
     out
-        Where messages go: ``frame``, ``paused`` (or no longer), ``strength`` (it has changed), ``end``.
+        Stream for messages: ``frame``, ``paused`` and ``strength`` (with the new value), ``end``.
     """
 
     def __init__(self, job: dict[str, Any], commands: queue.Queue, out: Writable) -> None:
         recipe, self.folder = Recipe(**job["recipe"]), Path(job["folder"])
-        table = job.get("table")  # of a group whose name does not say it
+        table = job.get("table")  # of an uploaded group
         name = recipe.task
         learned = task(name if table is None else group(table, name=name_of_elements(name)))
         self.planned = Plan(learned, recipe, Prediction.from_dict(job["prediction"], learned))
@@ -67,7 +67,7 @@ class Worker:
         self.next_frame, self.shown = 0.0, -1
 
     def run(self) -> None:
-        """Train to the end, and write the run; whatever goes wrong is said in a message."""
+        """Train to the end and write the run; send any error as a message."""
         status, why = "failed", ""
         try:
             with begin_run(self.planned.recipe, self.planned.task, self.folder, overwrite=False):
@@ -76,10 +76,10 @@ class Worker:
             self._show(error.state)
             why = str(error)
         except MemoryError:
-            why = "the machine has not enough memory for it; choose a smaller task or width"
+            why = "out of memory; choose a smaller task or width"
         except OSError as error:
             why = f"the run could not be written: {error.strerror or error}"
-        except Exception as error:  # the training has failed, and the page is to say why
+        except Exception as error:  # the page shows the reason
             why = f"{type(error).__name__}: {error}"
         send(self.out, {"kind": "end", "status": status, "message": " ".join(why.split())[:500]})
 
@@ -102,7 +102,7 @@ class Worker:
         return ("stopped", "") if interrupted else ("finished", training.stopped)
 
     def watch(self, state: TrainingState) -> bool:
-        """Obey, show, and wait while it is paused; whether training is to go on."""
+        """Run commands, send frames, wait while paused; return False to stop training."""
         self.state = state
         self._obey()
         if not len(state.active):
@@ -110,7 +110,7 @@ class Worker:
             return True
         while not self.stopped and self.change is None:
             if self.told != self.paused:
-                self._show(state)  # where it waits is seen before it is said to wait
+                self._show(state)  # the frame at the pause precedes its message
                 self.told = self.paused
                 send(self.out, {"kind": "paused", "paused": self.paused})
             now = time.monotonic()
@@ -122,7 +122,7 @@ class Worker:
         return False
 
     def _obey(self, wait: float | None = None) -> None:
-        """Do what has been commanded; with ``wait``, wait so many seconds for the first command."""
+        """Run all pending commands; with ``wait``, wait that many seconds for the first."""
         try:
             command = self.commands.get(block=wait is not None, timeout=wait)
             while True:
@@ -161,9 +161,9 @@ class Worker:
 
 
 def main() -> None:
-    """Get ready, and train what the first command says."""
+    """Import and warm up, then run the training of the first command."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no message
+    os.dup2(2, 1)  # libraries print to standard error, not into the messages
     sys.stdout = sys.stderr
     commands: queue.Queue = queue.Queue()
     folders: list[Path] = []
@@ -174,7 +174,7 @@ def main() -> None:
         job = commands.get()
         folders.append(Path(job["folder"]))
         Worker(job, commands, out).run()
-        os._exit(0)  # all is written
+        os._exit(0)  # all files are written
     except (BrokenPipeError, KeyboardInterrupt):
         os._exit(1)
 
@@ -182,13 +182,13 @@ def main() -> None:
 def _listen(commands: queue.Queue, folders: list[Path]) -> None:
     for line in sys.stdin.buffer:
         commands.put(json.loads(line))
-    for folder in folders:  # the parent is gone; what it holds is of no use to anybody
+    for folder in folders:  # the parent has ended; its unsaved runs are useless
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
 def _warm_up() -> None:
-    """Do once what takes long the first time."""
+    """Train and measure a tiny network, so that slow first-time imports happen now."""
     small = task("C5")
     recipe = recipe_for(small, width=4, steps=2, strength=1e-3, learning_rate=0.01)
     network = train(small, recipe, watch=lambda state: bool(Frames(small).of(state))).network

@@ -1,4 +1,4 @@
-"""The pages, by address. To add one, write a file with a ``View`` and list it here."""
+"""Pages of the explorer by address; to add one, write a ``View`` and list it here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The atlas: what a network learns on each of all small groups."""
+"""Page "Atlas": maximum margin and used irreps for every small group."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ _COLUMNS = {
 _NUMERIC = ("order", "number", "classes", "margin", "width")
 _IRREPS = {
     "": "any",
-    "cannot": "one cannot be used",
+    "cannot": "some cannot be used",
     "must": "all must be used",
-    "may": "one may be used, or not",
+    "may": "some may be used",
 }
-_THEOREM9 = {"": "either", "yes": "applies", "no": "does not apply"}
+_THEOREM9 = {"": "any", "yes": "applies", "no": "does not apply"}
 _KINDS = {"": "any", "abelian": "abelian", "other": "not abelian"}
 _CHOICES = {"irreps": _IRREPS, "theorem9": _THEOREM9, "kind": _KINDS}
 _GREATEST = 2000
 _MARKS = {"real": "", "complex": "ℂ", "quaternionic": "ℍ"}
-_LONGEST = 60  # characters of a search
+_LONGEST = 60  # largest number of characters in a search
 
 
 @dataclass(frozen=True)
 class Listed:
-    """An atlas as the page shows it.
+    """Atlas prepared for the page.
 
     Attributes
     ----------
     rows, short
-        Its rows, and what the page's table needs of them.
+        Rows of the atlas, and their entries for the page's table.
     totals
-        As :func:`marginlens.atlas.atlas_totals` counts them.
+        Number of groups by property, counted by :func:`marginlens.atlas.atlas_totals`.
     ours
-        Whether it lies in the site's folder.
+        Whether the atlas was read from the site's folder.
     """
 
     rows: list[dict[str, Any]]
@@ -71,7 +71,7 @@ class Listed:
 
 
 def atlas_of(folder: Path) -> Listed:
-    """The atlas in a folder's folder ``atlas``, or, if that is no larger, the packaged one."""
+    """Return the atlas in ``folder/atlas`` if it has more groups than the packaged one."""
     file = folder / "atlas" / "atlas.parquet"
     try:
         found = _listed(str(file), file.stat().st_mtime_ns)
@@ -88,7 +88,7 @@ def _listed(file: str | None, changed: int) -> Listed:
 
 
 def compact_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the page's table needs of each group; irreps alike are one entry.
+    """Return the table's entries for each group; equal irreps are merged into one entry.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def _link(row: Mapping[str, Any]) -> str:
 
 
 def _alike(irreps: list[dict[str, Any]]) -> list[list[Any]]:
-    """Degree and type, how many, the share of each, and its status."""
+    """Return one entry per kind of irrep: degree and type, count, share of each, status."""
     counted = Counter(
         (
             f"{one['degree']}{_MARKS.get(one['type'], '')}",
@@ -144,12 +144,12 @@ def _share(least: float | None, most: float | None) -> str:
 
 
 def asked_filters(query: Query) -> dict[str, Any]:
-    """The filters and the order that an address asks for.
+    """Return the filters and the sort order in an address.
 
     Raises
     ------
     ValueError
-        If one of them is none.
+        If one of them is invalid.
 
     Examples
     --------
@@ -160,11 +160,11 @@ def asked_filters(query: Query) -> dict[str, Any]:
     for name, choices in _CHOICES.items():
         if query.get(name, "") not in choices:
             known = ", ".join(repr(choice) for choice in choices if choice)
-            raise ValueError(f"{name} must be one of {known}, or left out; got {query[name]!r}")
+            raise ValueError(f"{name} must be one of {known}, or omitted; got {query[name]!r}")
     sort = query.get("sort") or "order"
     if sort.removeprefix("-") not in _COLUMNS:
         raise ValueError(
-            f"sort must be one of {', '.join(_COLUMNS)}, with a - before it for the largest first; "
+            f"sort must be one of {', '.join(_COLUMNS)}, with a leading - for descending order; "
             f"got {sort!r}"
         )
     return {
@@ -190,15 +190,15 @@ def _draw(site: Site, query: Query) -> list[Any]:
     return [
         components.heading(
             "Atlas",
-            f"Every group of order 2 to {greatest}: the maximum margin of a network that learns it, "
-            "and which irreps such a network uses. D_n has order 2n, so that D4 has order 8.",
+            f"Every group of order 2 to {greatest}: maximum margin of a network that learns it, and "
+            "irreps that such a network uses. D_n has order 2n, for example D4 has order 8.",
         ),
         *problem,
         components.headlines(
             [
                 ("Groups", str(totals["groups"]), "up to isomorphism"),
                 ("Theorem 9 applies", str(totals["theorem9"]), "Morwani et al. 2024"),
-                ("A closed form", str(totals["closed_form"]), "for every type of irrep"),
+                ("Closed form known", str(totals["closed_form"]), "for every type of irrep"),
                 ("An irrep cannot be used", str(totals["with_cannot"]), "struck through below"),
             ]
         ),
@@ -207,10 +207,10 @@ def _draw(site: Site, query: Query) -> list[Any]:
                 "atlas",
                 atlas_figure(rows, [row["link"] for row in short]),
                 caption=(
-                    "Margins fall with the order n, about as n to the power −3/2. What is left tells "
-                    "groups apart: the higher the degrees of its irreps, the lower a group lies. "
-                    "Choose a point to predict its group.",
-                    "Computed from characters alone, each with a certificate.",
+                    "Margins fall with the order n, roughly as n to the power −3/2. At equal order, a "
+                    "group with irreps of higher degree has a lower margin. Choose a point to predict "
+                    "its group.",
+                    "Computed from characters only, each with a certificate.",
                 ),
             )
         ),
@@ -300,19 +300,20 @@ def _table(asked: Mapping[str, Any]) -> Component:
 
 def _notes(ours: bool) -> Component:
     where = (
-        "This atlas is the one in your folder. "
+        "This atlas was read from your folder. "
         if ours
-        else "A larger one, built by marginlens atlas --max-order 127 into the folder atlas beside your "
-        "runs, is shown in its place. "
+        else "To show a larger atlas here, run marginlens atlas --max-order 127 with the folder atlas "
+        "beside your runs. "
     )
     return html.P(
         [
-            "Irreps alike are counted together, by degree; conjugates are one. ℂ: complex pairs, ℍ: "
-            "quaternionic. ",
+            "Equal irreps are counted together, by degree; a conjugate pair counts once. ℂ: complex "
+            "pairs, ℍ: quaternionic. ",
             html.S("Struck through"),
-            ": no maximum-margin network uses it; two numbers: networks differ. Width: neurons of an "
-            "explicit maximum-margin network. Numbers are those of GAP's small groups library; "
-            "a group that has a name is predicted without GAP, another needs it. ",
+            ": no maximum-margin network uses this irrep. Two shares: least and greatest share over all "
+            "maximum-margin networks. Width: neurons of an explicit maximum-margin network. Number: "
+            "index in GAP's small groups library. Named groups are predicted without GAP; the others "
+            "require it. ",
             where,
         ],
         className="note",

@@ -1,4 +1,4 @@
-"""Compare: several runs, or the members of one, side by side."""
+"""Page "Compare": several runs, or the members of one run, side by side."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 __all__ = ["COMPARE", "asked_runs", "by_recipe"]
 
 _MOST = 8
-_MOST_MEMBERS = 200  # of a run whose key sets are found while one waits
-_LARGEST = 64  # order of a group of which they are
+_MOST_MEMBERS = 200  # members whose key sets are computed during a request
+_LARGEST = 64  # order of the group for that
 _FREE = frozenset(("seed", "members", "record_every", "snapshots", "compile", "memory", "device"))
-"""Fields of a recipe that runs of one selection law may differ in."""
+"""Recipe fields that may differ between runs of one selection law."""
 
 _keys: WeakKeyDictionary[Run, Bool[np.ndarray, "member feature"]] = WeakKeyDictionary()
 
 
 def asked_runs(text: str, known: Sequence[str]) -> list[str]:
-    """Names of runs, between commas; a name that is known may hold commas itself.
+    """Return the run names in a comma-separated text; known names may contain commas.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def asked_runs(text: str, known: Sequence[str]) -> list[str]:
 
 
 def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs together whose recipes are the same but for the seed, in the order given."""
+    """Group runs whose recipes differ in the seed only, in the given order."""
     groups: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
         group = run.task.group
@@ -77,8 +77,8 @@ def _draw(site: Site, query: Query) -> list[Any]:
     top = [
         components.heading(
             "Compare",
-            f"Up to {_MOST} runs side by side: margins, shares and loss; and, of runs that differ in "
-            "the seed alone, how often each set of features is learned.",
+            f"Margins, feature shares and losses of up to {_MOST} runs side by side. For runs that "
+            "differ in the seed only: frequency of each learned set of features.",
         ),
         _picker(entries, names),
     ]
@@ -87,11 +87,11 @@ def _draw(site: Site, query: Query) -> list[Any]:
 
 def _shown(site: Site, entries: Sequence[RunSummary], names: Sequence[str]) -> list[Any]:
     if not entries and not names:
-        return [_nothing("There are no finished runs here yet.")]
+        return [_nothing("This folder has no finished runs yet.")]
     if not names:
-        return [_nothing("Choose runs above, or train some more.", entries[:_MOST])]
+        return [_nothing("Choose runs above, or train a new one.", entries[:_MOST])]
     runs, problems = _read(site, names)
-    answer: list[Any] = [components.message(p, title="Left out") for p in problems]
+    answer: list[Any] = [components.message(p, title="Not compared") for p in problems]
     return answer + _answer(runs) if runs else answer
 
 
@@ -104,7 +104,7 @@ def _read(site: Site, names: Sequence[str]) -> tuple[dict[str, Run], list[str]]:
         except (ValueError, OSError) as error:
             problems.append(str(error))
     if len(names) > _MOST:
-        problems.append(f"at most {_MOST} runs are compared; {len(names)} were asked for")
+        problems.append(f"expected at most {_MOST} runs, got {len(names)}; the first are compared")
     return runs, problems
 
 
@@ -123,9 +123,9 @@ def _picker(entries: Sequence[RunSummary], names: Sequence[str]) -> Component:
             nothingFoundMessage="No run has this name",
             debounce=400,
             limit=200,
-            clearButtonProps=components.aria(label="Take all runs away"),
+            clearButtonProps=components.aria(label="Remove all runs"),
         ),
-        label="Which runs",
+        label="Choice of runs",
     )
 
 
@@ -140,7 +140,7 @@ def _nothing(words: str, entries: Sequence[RunSummary] = ()) -> Component:
                 className="button",
             )
         )
-    links.append(dcc.Link("Train one and watch", href="/watch", className="button"))
+    links.append(dcc.Link("Train a network", href="/watch", className="button"))
     return components.card(html.P(words), html.Div(links, className="buttons"))
 
 
@@ -149,21 +149,17 @@ def _answer(runs: Mapping[str, Run]) -> list[Any]:
     tasks = list(dict.fromkeys(one.run.task.name for one in compared))
     if len(tasks) > 1:
         notes.append(
-            f"The runs learn different tasks ({', '.join(tasks)}): margins are compared as shares of "
-            "each one's own γ*, losses as they are, features only within a task."
+            f"The runs learn different tasks ({', '.join(tasks)}): margins are divided by each task's "
+            "γ*, losses are not normalized, features are compared within a task only."
         )
     pieces: list[Any] = [
         components.card(
-            _table(compared),
-            *[html.P(note, className="note") for note in notes],
-            title="At a glance",
+            _table(compared), *[html.P(note, className="note") for note in notes], title="Summary"
         )
     ]
     margins = margins_figure(compared)
     if margins is None:
-        pieces.append(
-            components.card(html.P("The maximum margin is known for none of these runs."))
-        )
+        pieces.append(components.card(html.P("The maximum margin of these runs is not known.")))
     else:
         pieces.append(
             components.card(
@@ -175,15 +171,15 @@ def _answer(runs: Mapping[str, Run]) -> list[Any]:
         drawn = shares_by_run_figure([one for _, one in chosen], [i for i, _ in chosen])
         if drawn is not None:
             caption = (
-                "Bars of one feature are the networks' shares of it; ticks are the shares at the "
-                "maximum margin γ*, where they are the same for all.",
-                "Each live neuron counts for its dominant feature, with its norm.",
+                "Bars: share of the norm that each network gives a feature. Ticks: share at the maximum "
+                "margin γ*, if it is the same for all networks.",
+                "Each live neuron counts for its dominant feature, weighted by its norm.",
             )
             figure = components.figure(f"compare-shares-{place}", drawn, caption=caption)
             pieces.append(components.card(figure))
     caption = (
-        "Losses hold the penalty, and are comparable where it is the same.",
-        "Mean over the rows trained on.",
+        "Losses include the penalty; compare them only between runs with the same penalty.",
+        "Mean over the training rows.",
     )
     pieces.append(
         components.card(
@@ -194,10 +190,10 @@ def _answer(runs: Mapping[str, Run]) -> list[Any]:
 
 
 def _networks(runs: Mapping[str, Run]) -> tuple[list[Compared], list[str]]:
-    """What is compared: the first member of each run, or of a run alone its members."""
+    """Return the compared networks: first member of each run, or all members of a single run."""
     if len(runs) > 1:
         many = [name for name, run in runs.items() if run.recipe.members > 1]
-        notes = [f"Of {', '.join(many)} the first member is shown."] if many else []
+        notes = [f"Only the first member of {', '.join(many)} is shown."] if many else []
         return [Compared(name, run) for name, run in runs.items()], notes
     ((name, run),) = runs.items()
     members = run.recipe.members
@@ -270,17 +266,17 @@ def _margins(compared: Sequence[Compared]) -> tuple[str, ...]:
         for one in compared
         if one.run.prediction.margin is not None and not one.run.prediction.proved
     ]
-    words = ["Curves should rise towards 100 %, and cannot cross it where γ* is proved."]
+    words = ["Curves should rise towards 100 %; they cannot exceed it if γ* is proved."]
     if absent:
-        words.append(f"Not drawn, as no theorem gives γ*: {', '.join(absent)}.")
+        words.append(f"Not drawn, since no theorem gives γ*: {', '.join(absent)}.")
     if found:
         names = ", ".join(dict.fromkeys(found))
-        words.append(f"Not proved in the setting of: {names}.")
+        words.append(f"γ* is not proved for: {names}.")
     return tuple(words)
 
 
 def _laws(runs: Mapping[str, Run]) -> list[Component]:
-    """A selection law of each recipe that there are several seeds of."""
+    """Return a selection law for each recipe with several seeds."""
     pieces = []
     for place, group in enumerate(by_recipe(list(runs.values()))):
         names = [name for name, run in runs.items() if run in group]
@@ -302,10 +298,9 @@ def _laws(runs: Mapping[str, Run]) -> list[Component]:
         )
         drawn = law_figure(law, title).update_layout(title_text=title)
         caption = (
-            f"How often each set of features is learned, over the seeds of {', '.join(names)}.",
-            "Lines are 95\N{NO-BREAK SPACE}% intervals, of the sets together, of the features one by "
-            f"one. A feature is key where its spectral weight is at least {KEY:g}; a seed that comes "
-            "twice counts once.",
+            f"Frequency of each learned set of features over the seeds of {', '.join(names)}.",
+            "Lines: 95\N{NO-BREAK SPACE}% intervals, simultaneous for sets, separate for features. A "
+            f"feature is key if its spectral weight is at least {KEY:g}; a repeated seed counts once.",
         )
         pieces.append(
             components.card(components.figure(f"compare-law-{place}", drawn, caption=caption))
@@ -314,17 +309,17 @@ def _laws(runs: Mapping[str, Run]) -> list[Component]:
 
 
 def _no_law(group: Sequence[Run]) -> str | None:
-    """Why there is no selection law to draw, or None."""
+    """Return the reason against a selection law, or None if it can be drawn."""
     task = group[0].task
     if task.kind != "table" or task.group is None or not task.features:
-        return "Sets of features are counted for compositions in a group."
+        return "Selection laws are available for composition in a group only."
     if task.group.order > _LARGEST or sum(run.recipe.members for run in group) > _MOST_MEMBERS:
         return (
-            f"Sets are counted here for groups of at most {_LARGEST} elements and {_MOST_MEMBERS} "
-            "networks; for more: marginlens sweep."
+            f"Selection laws are computed here for at most {_LARGEST} group elements and "
+            f"{_MOST_MEMBERS} networks; for more, run: marginlens sweep."
         )
     if group[0].recipe.layers != 1:
-        return "Sets of features are counted for networks of one layer."
+        return "Selection laws are available for networks of one layer only."
     return None
 
 

@@ -1,4 +1,4 @@
-"""Measure: how a network that other code trained composes, from an uploaded file."""
+"""Page "Measure": interpretability metrics of an uploaded network that other code trained."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ __all__ = ["MEASURE"]
 
 
 def _draw(site: Site, query: Query) -> list[Any]:
-    formats = {"": "as its tensors say", **{name: name for name in FORMATS}}
+    formats = {"": "detect from its tensors", **{name: name for name in FORMATS}}
     return [
         components.heading(
             "Measure",
-            "Clock or pizza, which representations, how much of the logits they explain: upload a "
-            "network that other code trained. Nothing in the file is executed.",
+            "Upload a network that other code trained, and see its algorithm (clock or pizza), the "
+            "representations it uses, and the share of the logits that they explain. No code in the "
+            "file is executed.",
         ),
         components.card(
             html.Div(
@@ -50,7 +51,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
                         debounce=True,
                         id="measure-group",
                         label="Group",
-                        placeholder="where the file leaves it open",
+                        placeholder="if the file lacks it",
                         spellCheck=False,
                         autoComplete="off",
                     ),
@@ -58,7 +59,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
                         debounce=True,
                         id="measure-activation",
                         label="Activation",
-                        placeholder="likewise",
+                        placeholder="if the file lacks it",
                         spellCheck=False,
                         autoComplete="off",
                     ),
@@ -66,7 +67,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
                         debounce=True,
                         id="measure-attention",
                         label="Attention rate",
-                        placeholder="likewise",
+                        placeholder="if the file lacks it",
                     ),
                 ],
                 className="controls",
@@ -86,7 +87,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
                 ["On the command line: ", html.Code("marginlens measure FILE --as pizza")],
                 className="note",
             ),
-            label="What to measure",
+            label="Network to measure",
         ),
         dcc.Store(id="measure-file"),
         dcc.Loading(html.Div(id="measure-answer", role="status"), delay_show=300),
@@ -94,11 +95,11 @@ def _draw(site: Site, query: Query) -> list[Any]:
 
 
 def _answer(found: Foreign, seen: Mechanism | OperationMeasures) -> list[Any]:
-    """All that is said of a network; a warning comes first."""
+    """Return the measurements of a network, preceded by any warning."""
     first = []
     if found.warning:
         little = accuracy(found.logits, found.task) < HALF
-        title = "Fewer than half the rows are right" if little else "Another task is answered"
+        title = "Low accuracy" if little else "The network answers another task"
         first = [components.message(found.warning, title=title)]
     if isinstance(seen, OperationMeasures):
         return first + _operation_answer(found, seen)
@@ -106,7 +107,7 @@ def _answer(found: Foreign, seen: Mechanism | OperationMeasures) -> list[Any]:
 
 
 def _operation_answer(found: Foreign, seen: OperationMeasures) -> list[Any]:
-    """Measures over all rows of an operation, and those in group coordinates."""
+    """Return the metrics over all rows of an operation, and those in group coordinates."""
     pieces: list[Any] = [
         components.headlines(
             [
@@ -141,7 +142,7 @@ def _mechanism_answer(found: Foreign, seen: Mechanism) -> list[Any]:
     pieces: list[Any] = [
         components.headlines(
             [
-                ("Algorithm", seen.learned.algorithm, "one answer; the sentence below says why"),
+                ("Algorithm", seen.learned.algorithm, "evidence below"),
                 ("Task", seen.task, f"read as {found.form}"),
                 ("Accuracy", f"{seen.accuracy:.4%}", f"cross-entropy {number(seen.loss, 5)}"),
                 (
@@ -155,17 +156,17 @@ def _mechanism_answer(found: Foreign, seen: Mechanism) -> list[Any]:
     evidence = html.Ul([html.Li(sentence) for sentence in seen.learned.evidence])
     pieces.append(
         components.card(
-            html.P(html.Strong(seen.learned.summary)), evidence, title="What it learned"
+            html.P(html.Strong(seen.learned.summary)), evidence, title="Learned algorithm"
         )
     )
     if found.notes:
         pieces.append(
-            components.card(html.Ul([html.Li(note) for note in found.notes]), title="Taken as")
+            components.card(html.Ul([html.Li(note) for note in found.notes]), title="Assumptions")
         )
     if known:
         evidence = html.Ul([html.Li(sentence) for sentence in verdict.evidence])
         pieces.append(components.card(evidence, title="Clock or pizza, by Zhong et al.'s measures"))
-    pieces.append(_measures_card(seen.to_dict(), "By the field's measures"))
+    pieces.append(_measures_card(seen.to_dict(), "Published interpretability metrics"))
     pieces.append(components.card(_key_features(seen), title="Key features of the logits"))
     unknown = dict.fromkeys(seen.unknown.values())
     if unknown:
@@ -214,7 +215,7 @@ def _connect(app: Dash, site: Site) -> None:
     def measured(
         file: dict[str, Any] | None, form: str, group: str, activation: str, rate: str
     ) -> Any:
-        """The answer to the file on the page, with all that is said of it; anew when that changes."""
+        """Measure the uploaded file with the form's values; rerun when either changes."""
         if not file:
             raise PreventUpdate
         contents, filename = file["contents"], file["name"]
@@ -234,8 +235,10 @@ def _connect(app: Dash, site: Site) -> None:
                 )
             return _answer(found, seen)
         except (ValueError, ArithmeticError, OSError, RuntimeError, MemoryError) as error:
-            words = error if str(error) else "it needs too much memory"
-            return components.message(words, title="This file is not measured")
+            words = (
+                error if str(error) else "out of memory; measure it with: marginlens measure FILE"
+            )
+            return components.message(words, title="This file cannot be measured")
 
 
 MEASURE = View("/measure", "Measure", "Measure", _draw, _connect)

@@ -1,4 +1,4 @@
-"""Run: everything about one finished run: verdict, neurons step by step, figures, downloads."""
+"""Page "Run": one finished run with verdict, neurons step by step, figures, downloads."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _MOODS = {"passes": "good", "contradicted": "bad"}
 def _draw(site: Site, query: Query) -> list[Any]:
     name = query.get("name", "")
     if not name:
-        raise ValueError("name a run in the address, or choose one under Runs")
-    site.library.folder_of(name)  # refuses what is not there at once
+        raise ValueError("expected a run's name in the address; choose a run on the page Runs")
+    site.library.folder_of(name)  # raises at once if the run does not exist
     return [
-        html.Div(components.heading(name, "Reading the run …"), id="run-head"),
+        html.Div(components.heading(name, "Loading the run …"), id="run-head"),
         dcc.Store(id="run-query", data=dict(query)),
         html.Div(className="waiting", id="run-body"),
     ]
@@ -61,7 +61,7 @@ def _body(site: Site, run: Run, name: str, query: Query) -> list[Any]:
 def _head(run: Run, name: str) -> list[Any]:
     if not run.is_measured:
         what = f"A {run.recipe.network} on {run.task.name}"
-        words = f"{what}: its neurons are not measured, its curves are."
+        words = f"{what}: curves only, since its neurons are not measured."
         return [components.heading(name, words)]
     verdict = run.verdict
     mood = verdict.mood
@@ -73,7 +73,7 @@ def _head(run: Run, name: str) -> list[Any]:
 
 
 def _player(run: Run, name: str, query: Query) -> Component:
-    """Weights and spectra of some neurons at a step that the visitor moves to."""
+    """Return the card with weights and spectra of some neurons at a chosen step."""
     steps = [int(step) for step in run.snapshot_steps]
     index = _nearest(steps, query.get("step"))
     chosen = _asked_neurons(run, query.get("neurons"))
@@ -109,7 +109,7 @@ def _player(run: Run, name: str, query: Query) -> Component:
         components.figure(
             "moment", _moment(run, index, chosen), caption=FIGURES["neurons"].caption(run)
         ),
-        title="What single neurons learn",
+        title="Single neurons during training",
     )
 
 
@@ -129,7 +129,7 @@ def _moment(run: Run, index: int, chosen: Sequence[int]) -> go.Figure:
 
 
 def _step_words(run: Run, index: int) -> str:
-    """The step, and the margin at the record nearest to it."""
+    """Return the step, and the margin at the nearest record, as text."""
     step = int(run.snapshot_steps[index])
     records, ratios = run.history["step"], run.history["margin_ratio"]
     if not len(records):
@@ -146,12 +146,12 @@ def _nearest(steps: Sequence[int], asked: str | None) -> int:
 
 
 def _asked_neurons(run: Run, asked: str | None) -> list[int]:
-    """Neurons by their numbers, or a good choice.
+    """Return the typed neuron indices, or a default choice for empty text.
 
     Raises
     ------
     ValueError
-        If they are none of the run's.
+        If an index is invalid for the run's network.
     """
     width = run.snapshots[run.task.slots[0]].shape[2]
     words = [word.strip() for word in (asked or "").split(",") if word.strip()]
@@ -160,14 +160,14 @@ def _asked_neurons(run: Run, asked: str | None) -> list[int]:
     good = all(word.isdecimal() and len(word) < 9 and int(word) < width for word in words)
     if not good or len(words) > _MOST_NEURONS:
         raise ValueError(
-            f"neurons are up to {_MOST_NEURONS} numbers from 0 to {width - 1} with commas between, "
-            f"such as 0,7,12; got {asked!r}"
+            f"neurons must be up to {_MOST_NEURONS} comma-separated numbers from 0 to {width - 1}, such "
+            f"as 0,7,12; got {asked!r}"
         )
     return list(dict.fromkeys(int(word) for word in words))
 
 
 def _lazy(name: str) -> Component:
-    """A card whose figure is made after the page is there."""
+    """Return a placeholder card whose figure is drawn after the page has loaded."""
     return html.Div(
         [
             dcc.Store(id={"part": "lazy", "name": name}, data=name),
@@ -192,7 +192,7 @@ def _claims(run: Run) -> Component:
         )
     columns = ("Claim", "Predicted", "Measured", "Tolerance", "Outcome", "Source")
     return components.card(
-        components.table(columns, rows, label="Claims"), title="The verdict, claim by claim"
+        components.table(columns, rows, label="Claims"), title="Verdict, claim by claim"
     )
 
 
@@ -208,7 +208,7 @@ def _files(site: Site, run: Run, name: str) -> Component:
         html.P(
             [
                 dcc.Link(
-                    "Train it again and watch",
+                    "Train this recipe again",
                     href=components.address(
                         "/watch",
                         task=_spec(site, run),
@@ -219,7 +219,7 @@ def _files(site: Site, run: Run, name: str) -> Component:
                     ),
                 ),
                 " · ",
-                dcc.Link("Compare with others", href=components.address("/compare", runs=name)),
+                dcc.Link("Compare with other runs", href=components.address("/compare", runs=name)),
             ]
         ),
         title="Files",
@@ -227,7 +227,7 @@ def _files(site: Site, run: Run, name: str) -> Component:
 
 
 def _spec(site: Site, run: Run) -> str:
-    """What names the run's task on this site, where its own name does not say its table."""
+    """Return the task's name on this site; an uploaded table gets a new one."""
     has_table = run.folder is not None and (run.folder / "table.npy").is_file()
     group = run.task.group
     return site.tables.add(group) if has_table and group is not None else run.recipe.task
@@ -266,7 +266,7 @@ def _connect(app: Dash, site: Site) -> None:
             if drawn is None:
                 return [], ""
             shown = components.figure(figure, drawn, caption=entry.caption(run))
-        except ValueError:  # a network whose neurons are not measured has no such figure
+        except ValueError:  # this figure requires measured neurons
             return [], ""
         return components.card(shown, title=entry.heading), ""
 
@@ -283,7 +283,7 @@ def _connect(app: Dash, site: Site) -> None:
         index = min(max(int(index), 0), len(run.snapshot_steps) - 1)
         try:
             chosen = _asked_neurons(run, asked)
-        except ValueError:  # the message is there already
+        except ValueError:  # the message is already shown
             return no_update, no_update
         weights = run.snapshots[run.task.slots[0]][index][:, chosen]
         heights = moment_heights(run.task, weights.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Runs: the finished runs in the folder."""
+"""Page "Runs": list of the finished runs in the folder."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 def _draw(site: Site, query: Query) -> list[Any]:
     entries = site.library.entries()
     top = components.heading(
-        "Runs", "What was trained and kept. Choose one to see its figures and its verdict."
+        "Runs", "Finished runs in this folder. Choose one to see its figures and its verdict."
     )
     if not entries:
         return [
             top,
             components.card(
-                html.P("There are no runs here yet."),
+                html.P("This folder has no runs yet."),
                 html.P(
                     [
-                        dcc.Link("Train one and watch", href="/watch"),
+                        dcc.Link("Train a network", href="/watch"),
                         ", or type ",
                         html.Code("marginlens run C23"),
-                        " beside the explorer.",
+                        " in a terminal.",
                     ]
                 ),
             ),
@@ -50,7 +50,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
             dmc.TextInput(
                 id="runs-search",
                 label="Search",
-                description="In names, tasks and activations",
+                description="Name, task, activation or network",
                 value=wanted,
                 debounce=300,
                 maw="20rem",
@@ -66,7 +66,7 @@ def _table(entries: list[RunSummary], wanted: str) -> Any:
     words = wanted.lower().split()
     found = [entry for entry in entries if all(word in _text(entry) for word in words)]
     if not found:
-        return html.P(f"No run has {wanted!r} in its name, task or activation.", role="status")
+        return html.P(f"No run matches {wanted!r}.", role="status")
     rows = [
         [
             dcc.Link(entry.name, href=components.address("/run", name=entry.name)),
@@ -84,7 +84,7 @@ def _table(entries: list[RunSummary], wanted: str) -> Any:
     shown = components.table(columns, rows, label="Runs", numeric=(4, 5, 6, 7))
     if len(found) <= _MOST:
         return shown
-    return [shown, html.P(f"The latest {_MOST} of {len(found)}; search for others.")]
+    return [shown, html.P(f"The latest {_MOST} of {len(found)} runs; search for the others.")]
 
 
 def _text(entry: RunSummary) -> str:
@@ -99,7 +99,7 @@ def _strength(recipe: dict[str, Any]) -> str:
 
 
 def _ago(seconds: float) -> str:
-    """How long ago, in the largest unit that fits.
+    """Return an age in seconds as text, in the largest unit that fits.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The start page: a tour in five steps, each with something to change."""
+"""Start page: a tour in five interactive steps."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["TOUR", "asked_values"]
 
 
 def asked_values(step: Step, query: Query) -> dict[str, Any]:
-    """What the controls of a step are set to by an address.
+    """Return the values of a step's controls in an address.
 
     Raises
     ------
     ValueError
-        If it asks for something that a control does not have.
+        If a value is invalid for its control.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
         values = asked_values(STEPS[place - 1], {})
         values = asked_values(STEPS[place - 1], query)
     except ValueError as error:
-        problems = [components.message(error, title="The step is shown as it begins")]
+        problems = [components.message(error, title="The step is shown with its default values")]
     step = STEPS[place - 1]
     shown = step.draw(values)
     return [
@@ -69,7 +69,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
                 className="tour-controls",
             ),
             html.P(shown.words, id=f"tour-words-{place}", className="tour-words", role="status"),
-            label="What to try",
+            label="Explanation and controls",
         ),
         html.Div(
             [
@@ -82,7 +82,7 @@ def _draw(site: Site, query: Query) -> list[Any]:
             _links(shown),
             id=f"tour-links-{place}",
             className="buttons",
-            **components.aria(label="Further"),
+            **components.aria(label="Related pages"),
         ),
         _turning(place),
         dcc.Store(id="tour-step", data=place),
@@ -134,14 +134,12 @@ def _turning(place: int) -> Component:
             )
         )
     else:
-        links.append(
-            dcc.Link("Predict a task of your own →", href="/predict", className="button filled")
-        )
+        links.append(dcc.Link("Predict your task →", href="/predict", className="button filled"))
     return html.Nav(links, className="tour-turning", **components.aria(label="Through the tour"))
 
 
 def _id(place: int, control: Control) -> dict[str, Any]:
-    """Of a control: a name may be in several steps."""
+    """Return the id of a control; names may repeat across steps."""
     return {"tour": control.name, "step": place}
 
 
@@ -195,7 +193,7 @@ def _connect(app: Dash, site: Site) -> None:
 
 
 def _live(app: Dash, place: int, step: Step) -> None:
-    """A change of a control changes figures, words, links and how far sliders go."""
+    """Register the callback that updates figures, text, links and ranges of sliders."""
     sliders = [control for control in step.controls if not control.choices]
 
     @app.callback(
@@ -218,7 +216,7 @@ def _live(app: Dash, place: int, step: Step) -> None:
 
 
 def _moving(app: Dash, place: int, step: Step) -> None:
-    """A change of a control changes heights alone, and the words."""
+    """Register the callback that updates only the traces' heights and the text."""
     heights = step.heights
     assert heights is not None
     (name,) = step.captions

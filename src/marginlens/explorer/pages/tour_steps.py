@@ -1,4 +1,4 @@
-"""The tour's five steps: words, what a visitor can change, and what it changes."""
+"""Five steps of the tour: texts, controls, and figures that follow the controls."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from marginlens.theory import Interference, Prediction, interference, predict
 __all__ = ["STEPS", "Control", "Shown", "Step", "Values"]
 
 Values = Mapping[str, Any]
-"""What the controls are set to: text of a choice, a whole number of a slider."""
+"""Values of the controls: a text for a choice, a whole number for a slider."""
 
 _GROUPS = ("S3", "S4", "A4", "A5", "Q8", "SL(2,3)")
-_MOST_CHOSEN = 60  # sets of frequencies tried for each number of them
+_MOST_CHOSEN = 60  # sets of frequencies tried for each size
 
 
 @dataclass(frozen=True)
 class Control:
-    """A choice among words, or a slider from ``least`` to what the step says.
+    """Select with ``choices``, or slider from ``least`` to ``most``.
 
     Attributes
     ----------
     name, label
-        In the address, and on the page.
+        Name in the address, and label on the page.
     usual
-        Where it stands at first.
+        Default value of the control.
     choices
-        Of a choice; none for a slider.
+        Options of a select; empty for a slider.
     least, most
-        Of a slider; the step may lower ``most``.
+        Range of a slider; the step may lower ``most``.
     """
 
     name: str
@@ -63,18 +63,18 @@ class Control:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What a step shows at some values.
+    """Content of a step at given values of its controls.
 
     Attributes
     ----------
     words
-        What is seen, in one sentence.
+        Description of the figures in one sentence.
     figures
-        By name.
+        Plotly figures by name.
     most
-        Greatest values of sliders, where they depend on other controls.
+        Greatest values of sliders that depend on other controls.
     links
-        Where to go from here: words and address.
+        Links to related pages: text and address.
     """
 
     words: str
@@ -85,22 +85,23 @@ class Shown:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the tour.
+    """Step of the tour.
 
     Attributes
     ----------
     short, title, lead
-        In the list of steps, above the page, and below the title.
+        Label in the list of steps, title of the page, and sentence below the title.
     text
-        Paragraphs.
+        Paragraphs above the controls.
     controls
-        What a visitor can change.
+        Selects and sliders of the step.
     captions
-        Names of the figures, with their captions.
+        Captions of the figures by name.
     draw
-        From values to what is shown.
+        Function from values of the controls to the step's content.
     heights
-        From values to new heights of the one figure's traces and the words, where nothing else changes.
+        Function from values to new heights of the single figure's traces and the text; None if the whole
+        figure changes.
     """
 
     short: str
@@ -113,7 +114,7 @@ class Step:
     heights: Callable[[Values], tuple[list[Float[np.ndarray, " point"]], str]] | None = None
 
 
-# ---------------------------------------------------------------------- the mystery
+# ---------------------------------------------------------------------- sinusoids
 
 
 def _mystery(values: Values) -> Shown:
@@ -127,8 +128,8 @@ def _mystery(values: Values) -> Shown:
         dominant=_last_features(),
     )
     links = (
-        ("Train it yourself, and watch", address("/watch", task="C23")),
-        ("What was predicted for it", address("/predict", task="C23")),
+        ("Train this network", address("/watch", task="C23")),
+        ("Prediction for C23", address("/predict", task="C23")),
     )
     return Shown(_moment_words(moment), {"mystery": drawn}, links=links)
 
@@ -141,11 +142,11 @@ def _moment_heights(values: Values) -> tuple[list[Float[np.ndarray, " point"]], 
 def _moment_words(moment: int) -> str:
     kept = recorded()
     when = "Before training" if moment == 0 else f"After {kept.steps[moment]} steps"
-    chance = "" if moment else ", as by chance"
+    chance = "" if moment else ", as expected by chance"
     least = np.floor(1000 * _purities()[moment].min()) / 1000
     return (
-        f"{when} the network answers {kept.accuracy[moment]:.0%} of the 529 sums rightly{chance}; of "
-        f"the energy of each of these neurons at least {least:.1%} is in its strongest frequency."
+        f"{when} the network answers {kept.accuracy[moment]:.0%} of the 529 sums correctly{chance}. "
+        f"Each of these neurons has at least {least:.1%} of its energy in its strongest frequency."
     )
 
 
@@ -175,13 +176,13 @@ def _clock(values: Values) -> Shown:
     others = np.cos(2 * np.pi * k * np.arange(1, n) / n).max()
     turns = "turn" if k == 1 else "turns"
     words = (
-        f"{a} + {b} = {(a + b) % n} modulo {n}. At frequency k = {k}, {n} hours are {k} {turns}; the "
-        f"right answer is given 1, the best wrong one {others:.3f}."
+        f"{a} + {b} = {(a + b) % n} modulo {n}. At frequency k = {k}, {n} hours are {k} {turns}. The "
+        f"right answer gets output 1, the best wrong one {others:.3f}."
     )
     figures = {"dial": dial_figure(n, k, a, b), "answers": answer_figure(n, k, a, b)}
     links = (
         (f"Predict addition modulo {n}", address("/predict", task=f"C{n}")),
-        ("Watch it being learned", address("/watch", task=f"C{n}")),
+        ("Train this network", address("/watch", task=f"C{n}")),
     )
     return Shown(words, figures, {"k": half, "a": n - 1, "b": n - 1}, links)
 
@@ -203,16 +204,16 @@ def _margin(values: Values) -> Shown:
     gamma = sqrt(2 / 27) / (sqrt(p) * (p - 1))
     all_of = "all" if m == half else f"{m} of the {half}"
     words = (
-        f"With {all_of} frequencies the right answer leads by {lead:.3f}, which is a normalized margin "
-        f"of {lead * (p - 1) / p:.1%} of γ* = {number(gamma, 5)}."
+        f"With {all_of} frequencies the right answer leads by {lead:.3f}: a normalized margin of "
+        f"{lead * (p - 1) / p:.1%} of γ* = {number(gamma, 5)}."
     )
     figures = {
         "cancelling": cancelling_figure(p, found.best_sets[m - 1]),
         "frequencies": frequencies_figure(found, m),
     }
     links = (
-        (f"The prediction for C{p}", address("/predict", task=f"C{p}")),
-        ("The same with ReLU", address("/predict", task=f"C{p}", activation="relu")),
+        (f"Prediction for C{p}", address("/predict", task=f"C{p}")),
+        (f"Prediction for C{p} with ReLU", address("/predict", task=f"C{p}", activation="relu")),
     )
     return Shown(words, figures, {"m": half}, links)
 
@@ -240,15 +241,15 @@ def _groups(values: Values) -> Shown:
         shown = weights[:, neuron]
         words = (
             f"Irrep {feature.name} of {spec} carries {share.greatest_share or 0:.1%} of the norm: "
-            f"{len(own)} of the {weights.shape[1]} neurons of an optimal network are its matrix "
-            "coefficients, and nothing else."
+            f"the weights of {len(own)} of the {weights.shape[1]} neurons of an optimal network are "
+            "matrix coefficients of this irrep."
         )
     else:
-        neuron, what = 0, f"a wave of irrep {feature.name}, of no neuron"
+        neuron, what = 0, f"character of irrep {feature.name}"
         shown = feature.project(np.eye(chosen.size)[:1])[0]
         words = (
             f"Irrep {feature.name} of {spec} cannot be used: no network of maximum margin has a neuron "
-            "in it. What is drawn is its character, which no neuron has."
+            "in it. The figure shows its character instead."
         )
     drawn = moment_figure(
         chosen,
@@ -262,7 +263,7 @@ def _groups(values: Values) -> Shown:
             label.text = label.text.replace(f"neuron {neuron}", "character")
     figures = {"irrep": drawn, "ranges": ranges_figure(prediction, place)}
     links = (
-        (f"Everything about {spec}", address("/predict", task=spec)),
+        (f"Prediction for {spec}", address("/predict", task=spec)),
         ("All groups with an irrep that cannot be used", address("/atlas", irreps="cannot")),
     )
     return Shown(words, figures, {"irrep": count}, links)
@@ -278,35 +279,37 @@ def _parity(values: Values) -> Shown:
     power = f"-{k + 1}".translate(SUPERSCRIPTS)
     weights = construct(task(f"parity({n},{k})")).tensors["u"][0].numpy().astype(np.float64)
     words = (
-        f"γ* = {k}! √(2 · {k + 1}{power}) = {gamma:.6f}, whatever n is; {2 ** (k - 1)} "
-        f"neuron{'s' * (k > 1)} reach it, and look at {k} of the {n} coordinates."
+        f"γ* = {k}! √(2 · {k + 1}{power}) = {gamma:.6f} for every n. {2 ** (k - 1)} "
+        f"neuron{'s' * (k > 1)} suffice{'s' * (k == 1)} to reach it, with nonzero weights on {k} of the "
+        f"{n} coordinates."
     )
     links = (
-        (f"Predict parity({n},{k})", address("/predict", task=f"parity({n},{k})")),
-        ("Watch one being learned", address("/watch", task=f"parity({n},{k})")),
+        (f"Prediction for parity({n},{k})", address("/predict", task=f"parity({n},{k})")),
+        ("Train this network", address("/watch", task=f"parity({n},{k})")),
     )
     return Shown(words, {"signs": signs_figure(weights)}, {"k": min(n, 6)}, links)
 
 
 STEPS: tuple[Step, ...] = (
     Step(
-        "The mystery",
-        "A mystery in small networks",
-        "Nobody tells the network what a wave is. Its neurons become waves all the same.",
+        "Sinusoids",
+        "Networks that add learn sinusoids",
+        "A network trained on addition modulo 23 ends with sinusoidal weights.",
         (
             "Take all sums of two numbers modulo 23, and train a network with one hidden layer on them. "
-            "To the network the numbers are symbols without an order: each has a weight of its own, "
-            "drawn at random.",
-            "Move the slider through its training. Noise turns into sinusoids, each neuron with one "
-            "frequency of its own. A table of sums can be fitted in many ways: why in this one?",
+            "The network sees the numbers as symbols without an order: each has a separate weight, "
+            "random at the start.",
+            "Move the slider through the training. Random weights turn into sinusoids, each neuron with "
+            "a single frequency. A network can fit the table of sums in many ways; the next steps "
+            "explain why it ends with this one.",
         ),
-        (Control("moment", "Moment of the training", 0, most=len(recorded().steps) - 1),),
+        (Control("moment", "Snapshot of the training", 0, most=len(recorded().steps) - 1),),
         {
             "mystery": (
-                "Left: a neuron's weight for each number. Right: how its energy is spread over "
-                "frequencies. Each has the colour of the frequency that it ends with.",
-                "A real training, recorded: marginlens train C23 --steps 1000, x² neurons, seed 0. The "
-                "line through the points is their band-limited interpolation.",
+                "Left: a neuron's weight for each number. Right: distribution of its energy over "
+                "frequencies. The colour is that of the neuron's final frequency.",
+                "Recorded training: marginlens train C23 --steps 1000, x² neurons, seed 0. The line "
+                "through the points is their band-limited interpolation.",
             )
         },
         _mystery,
@@ -314,14 +317,14 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "The clock",
-        "Adding is turning a hand",
-        "What can be done with sinusoids: count round a clock.",
+        "Addition as rotation of a clock hand",
+        "Sinusoids let a network add by rotating the hand of a clock.",
         (
-            "Make each number an angle, k/n turns for each unit. To add two numbers, turn one hand by "
-            "the other. A neuron that squares the sum of two cosines holds their product, and "
-            "products of cosines are the cosine of the sum: the network can turn hands.",
-            "Its output gives every answer c the cosine of how far it is off. That is 1 for the right "
-            "answer, and less for all others.",
+            "Represent each number by an angle, k/n turns for each unit. Adding two numbers adds their "
+            "angles. A neuron that squares the sum of two cosines contains their product, and sums of "
+            "such products give the cosine of the added angles: the network can rotate a hand.",
+            "Its output for an answer c is the cosine of the angle between c and the right answer: 1 "
+            "for the right answer, less for all others.",
         ),
         (
             Control("hours", "Hours on the clock n", "12", ("7", "12", "23", "59")),
@@ -330,28 +333,26 @@ STEPS: tuple[Step, ...] = (
             Control("b", "Second number b", 9, most=58),
         ),
         {
-            "dial": (
-                "Each number has a place on the dial; the solid hand is where the sum points.",
-            ),
+            "dial": ("Each number has a position on the dial; the solid hand points to the sum.",),
             "answers": (
-                "The right answer is marked. Its neighbours are given nearly as much: on a large clock "
-                "one frequency tells them apart hardly at all.",
+                "The right answer is marked. Its neighbours get nearly the same output: on a large "
+                "clock a single frequency barely separates them.",
             ),
         },
         _clock,
     ),
     Step(
         "The margin",
-        "Why all frequencies, and no mixtures",
-        "One sinusoid gets it right by a hair. Many together get it right by far.",
+        "Many frequencies increase the margin",
+        "One frequency gives a small lead to the right answer; many frequencies give a large one.",
         (
-            "Cosines of several frequencies agree at the right answer and disagree elsewhere. Averaged, "
-            "what they give to wrong answers cancels.",
-            "Training with a small penalty on the weights looks for the largest normalized margin: by "
-            "how much the right answer leads, for weights of a given size. Morwani et al. (2024) prove "
-            "that for addition modulo a prime p it is γ* = √(2/27) / (√p (p − 1)), and that a wide "
-            "enough network reaches it only with neurons of a single frequency each, and with every "
-            "frequency present. The waves are what is left when margin is all that counts.",
+            "Cosines of several frequencies agree at the right answer and disagree elsewhere. In their "
+            "average, the outputs for wrong answers cancel.",
+            "Training with a small penalty on the weights maximizes the normalized margin: the lead of "
+            "the right answer for weights of a given norm. Morwani et al. (2024) prove that its maximum "
+            "for addition modulo a prime p is γ* = √(2/27) / (√p (p − 1)). A wide enough network "
+            "reaches it only if each neuron has a single frequency and every frequency is present. "
+            "Maximizing the margin therefore explains the sinusoids.",
         ),
         (
             Control("p", "Prime p", "23", ("7", "11", "23", "59")),
@@ -359,27 +360,28 @@ STEPS: tuple[Step, ...] = (
         ),
         {
             "cancelling": (
-                "The average keeps its peak at the right answer, and flattens elsewhere.",
+                "The average keeps its peak at the right answer and is flat elsewhere.",
             ),
             "frequencies": (
-                "Each point is the best set of so many frequencies, in equal parts.",
-                f"Of all sets where there are at most {_MOST_CHOSEN}, else of {_MOST_CHOSEN} at random.",
+                "Each point is the best set of that many frequencies, with equal weights.",
+                f"Best of all sets if they are at most {_MOST_CHOSEN}, else of {_MOST_CHOSEN} random "
+                "ones.",
             ),
         },
         _margin,
     ),
     Step(
         "Groups",
-        "Not only numbers: every finite group",
-        "Frequencies become irreducible representations, and some are never used.",
+        "The same for every finite group",
+        "Irreducible representations replace frequencies, and some are never used.",
         (
-            "Shuffles of cards and turns of a cube are combined too, one after the other: they form "
-            "groups. In place of a frequency each neuron takes one irreducible representation (irrep) "
-            "of the group, and its weights are one of the irrep's matrix coefficients.",
-            "For many groups Theorem 9 of the article says how much of the norm each irrep carries. "
-            "Where it does not apply, a linear program over the characters does: which irreps must be "
-            "used, which may, and which cannot. The smallest simple group, A5, never uses its largest "
-            "one.",
+            "Permutations of cards and rotations of a cube can be composed too: they form groups. "
+            "Instead of a frequency, each neuron takes one irreducible representation (irrep) of the "
+            "group, and its weights are a matrix coefficient of that irrep.",
+            "For many groups, Theorem 9 of Morwani et al. (2024) gives the share of the norm of each "
+            "irrep. Where it does not apply, a linear program over the characters determines the irreps "
+            "that must, may and cannot be used. For A5, the smallest nonabelian simple group, the "
+            "largest irrep cannot be used.",
         ),
         (
             Control("group", "Group", "A5", _GROUPS),
@@ -388,30 +390,29 @@ STEPS: tuple[Step, ...] = (
         {
             "irrep": (
                 "Weights over the group's elements, by conjugacy class, and their energy by irrep.",
-                "Weights are those of an optimal network that is written down, not trained.",
+                "Weights of an explicit optimal network, which was not trained.",
             ),
-            "ranges": ("The shares that a network of maximum margin gives its irreps.",),
+            "ranges": ("Share of the norm of each irrep in a network of maximum margin.",),
         },
         _groups,
     ),
     Step(
         "Parity",
-        "Finding the bits that matter",
-        "The same principle, without any group.",
+        "Sparse parity: finding the relevant bits",
+        "The margin also predicts the weights on a task without a group.",
         (
-            "Inputs are n signs, and the answer is the product of k of them; which, nobody says. A "
-            "network of maximum margin weighs these k equally, and gives no weight to any other.",
-            "How large its margin is depends on k alone. Any number of bits that do not matter may be "
-            "added.",
+            "Inputs are n signs, and the answer is the product of k of them, unknown to the network. A "
+            "network of maximum margin gives these k bits equal weights, and all others weight zero.",
+            "The maximum margin depends on k only: irrelevant bits do not change it.",
         ),
         (
             Control("n", "Number of bits n", 10, least=2, most=12),
-            Control("k", "Bits that count k", 4, least=1, most=6),
+            Control("k", "Relevant bits k", 4, least=1, most=6),
         ),
         {
             "signs": (
-                "A row a neuron: blue and orange are the two signs, pale is zero.",
-                "Written down from the theorem (Morwani et al. 2024, Theorem 8), not trained.",
+                "One row per neuron: blue and orange are the two signs, pale is zero.",
+                "Computed from Theorem 8 of Morwani et al. (2024), not trained.",
             )
         },
         _parity,
