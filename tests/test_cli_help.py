@@ -201,7 +201,10 @@ WRONG = [
         "--strength expected a number, got 'abc'; for example --strength 0.001",
     ),
     ("explore --port 99999", "--port expected a number less than or equal to 65535, got '99999'"),
-    ("theory interference C7", "N expected a whole number, got 'C7'; for example 1000"),
+    (
+        "theory interference C7",
+        "N expected a whole number, got 'C7'; for example marginlens theory interference 59",
+    ),
 ]
 
 

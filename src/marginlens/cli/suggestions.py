@@ -202,9 +202,15 @@ def _missing(error: BaseException, context: Any) -> str:
     parameter = getattr(error, "param", None)
     if type(error).__name__ != "MissingParameter" or parameter is None or context is None:
         return ""
+    example = _first_example(context)
+    return f"expected {shown_name(parameter)}" + (f"; for example {example}" if example else "")
+
+
+def _first_example(context: Any) -> str:
+    """First command line in the help page of a command, or empty."""
     lines = str(context.command.epilog or "").replace(" \\\n     ", "")
     example = re.search(r"^  (marginlens .*)", lines, re.MULTILINE)
-    return f"expected {shown_name(parameter)}" + (f"; for example {example[1]}" if example else "")
+    return example[1] if example else ""
 
 
 def _as_written(unknown: str, arguments: Sequence[str]) -> str:
@@ -231,7 +237,8 @@ def _expected(error: BaseException, arguments: Sequence[str]) -> str:
     example = f"for example {name} " if name.startswith("-") else "for example "
     kind = str(first["type"])
     if kind.startswith("int_"):
-        return f"{name} expected a whole number, {got}; {example}1000"
+        usual = "" if name.startswith("-") else _first_example(getattr(error, "ctx", None))
+        return f"{name} expected a whole number, {got}; {example}{usual or 1000}"
     if kind.startswith("float_"):
         return f"{name} expected a number, {got}; {example}0.001"
     if kind.startswith(("greater", "less")):
