@@ -34,7 +34,7 @@ _BELOW = (3, 10, 30, 100, 300)
     examples=(
         "theory path A5 --figure a5.html",
         "theory path A5 --train --strengths 1e-4,1e-5 --out runs/A5-path",
-        "theory path S4 --train --limit --strengths 1e-3,1e-4,1e-5,1e-6,1e-7 --figure s4.html",
+        "theory path S4 --train --limit --strengths 1e-4,1e-5 --figure s4.html",
     ),
     notes="Ctrl-C keeps the finished runs; the same command continues with the rest.",
 )
