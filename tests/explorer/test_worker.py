@@ -27,12 +27,7 @@ def worked(folder, out=None, commands=(), spec="C5", **fields):
     for command in commands:
         waiting.put(command)
     out = out or Collected()
-    job = {
-        "recipe": recipe.model_dump(mode="json"),
-        "folder": str(folder),
-        "maximum": None,
-        "paused": False,
-    }
+    job = {"recipe": recipe.model_dump(mode="json"), "folder": str(folder), "paused": False}
     worker = Worker(job, waiting, out)
     worker.run()
     return out, worker
@@ -160,7 +155,6 @@ def test_a_changed_penalty_is_a_training_gone_on_from_there_and_the_run_says_so(
     job = {
         "recipe": recipe.model_dump(mode="json"),
         "folder": str(tmp_path / "run"),
-        "maximum": None,
         "paused": False,
     }
     Worker(job, worker_commands, out).run()

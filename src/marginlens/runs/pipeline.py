@@ -292,7 +292,14 @@ def finish_training(
         ) from None
     if tracker is not None:
         tracker.close(training.stopped)
-    return conclude(planned, training, folder)
+    try:
+        return conclude(planned, training, folder)
+    except (OSError, SafetensorError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise OSError(
+            f"could not write the run to {str(folder)!r} ({words}); what was there is kept: make "
+            f"room, then: marginlens train --resume {quote(str(folder))}"
+        ) from None
 
 
 def train_plan(
@@ -361,14 +368,7 @@ def conclude(planned: Plan, training: Training, folder: Path | None) -> Run:
     if run.is_measured:
         _ = run.verdict  # now: the network may be trained further by whoever has it
     if folder is not None and Ranks.here().leads:
-        try:
-            finish_run(run, folder)
-        except (OSError, SafetensorError) as error:
-            words = getattr(error, "strerror", None) or error
-            raise OSError(
-                f"could not write the run to {str(folder)!r} ({words}); what was there is kept: make "
-                f"room, then: marginlens train --resume {quote(str(folder))}"
-            ) from None
+        finish_run(run, folder)
     return run
 
 

@@ -22,8 +22,8 @@ from marginlens.explorer.jobs.ipc import Writable, send
 from marginlens.groups import group
 from marginlens.measures import measure
 from marginlens.runs.folder import begin_run, note_changes
-from marginlens.runs.pipeline import Plan, conclude, train_plan
-from marginlens.tasks import name_of_elements, task
+from marginlens.runs.pipeline import Plan, conclude, plan_for, train_plan
+from marginlens.tasks import Task, name_of_elements, task
 from marginlens.theory import Prediction
 from marginlens.training import DivergedError, Recipe, TrainingState, recipe_for, train
 from marginlens.training.recipe import checked_recipe
@@ -42,8 +42,8 @@ class Worker:
     Parameters
     ----------
     job
-        ``recipe`` (its fields), ``prediction`` (its values), ``folder`` of the run, ``paused`` (whether
-        it starts paused), and the Cayley ``table`` of an uploaded group.
+        ``recipe`` (its fields), ``prediction`` (its values, or none), ``folder`` of the run, ``paused``
+        (whether it starts paused), and the Cayley ``table`` of an uploaded group.
     commands
         Queue of commands: ``{"do": "look" | "pause" | "go_on" | "stop"}`` or
         ``{"do": "strength", "value": 1e-3, "prediction": {...}}``.
@@ -56,7 +56,7 @@ class Worker:
         table = job.get("table")  # of an uploaded group
         name = recipe.task
         learned = task(name if table is None else group(table, name=name_of_elements(name)))
-        self.planned = Plan(learned, recipe, Prediction.from_dict(job["prediction"], learned))
+        self.planned = _plan(learned, recipe, job.get("prediction"))
         self.commands, self.out = commands, out
         self.paused = self.told = bool(job["paused"])
         self.stopped = False
@@ -146,7 +146,7 @@ class Worker:
         learned, was, strength = self.planned.task, self.planned.recipe, float(change["value"])
         now = checked_recipe({**was.model_dump(), "strength": strength})
         note_changes(self.folder, state.step, was, now)
-        self.planned = Plan(learned, now, Prediction.from_dict(change["prediction"], learned))
+        self.planned = _plan(learned, now, change.get("prediction"))
         send(self.out, {"kind": "strength", "value": strength})
 
     def _show(self, state: TrainingState) -> None:
@@ -158,6 +158,13 @@ class Worker:
         self.shown = state.step
         cost = time.perf_counter() - begun
         self.next_frame = time.monotonic() + max(0.9 * FRAME_SECONDS, _COST * cost)
+
+
+def _plan(task: Task, recipe: Recipe, prediction: dict[str, Any] | None) -> Plan:
+    """Plan with the prediction that was sent; one that was not is made."""
+    if prediction is None:
+        return plan_for(recipe, task)
+    return Plan(task, recipe, Prediction.from_dict(prediction, task))
 
 
 def main() -> None:
