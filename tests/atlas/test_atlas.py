@@ -211,7 +211,7 @@ def test_a_killed_run_goes_on(tmp_path):
 @needs_gap
 @pytest.mark.slow
 def test_an_interrupted_run_ends(tmp_path):
-    command = [sys.executable, "-m", "marginlens", "atlas", "--max-order", "63", "--workers", "1"]
+    command = [sys.executable, "-m", "marginlens", "atlas", "--max-order", "63", "--workers", "2"]
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path)],
         stdout=subprocess.PIPE,

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from distributed import as_completed
 
 from marginlens.atlas.page import atlas_page
 from marginlens.files import write_whole
 from marginlens.groups.gap import SmallGroup, our_structure, run_gap, small_groups
 from marginlens.groups.table import GREATEST_ORDER
+from marginlens.sweeps.cluster import connected, local_workers
 from marginlens.tasks import task
 from marginlens.theory import predict
 
@@ -30,7 +25,6 @@ __all__ = ["atlas_row", "atlas_totals", "build_atlas", "read_atlas"]
 _PART = 32  # groups of one order in a part
 _JOB = 32  # groups that one start of GAP makes, about
 _GREATEST_COUNT = 100_000
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 SCHEMA = pa.schema(
     [
@@ -197,7 +191,7 @@ def build_atlas(
     done = total - sum(len(part.numbers) for part in missing)
     if progress is not None:
         progress(done, total)
-    for finished in _computed(missing, store, workers or os.cpu_count() or 1):
+    for finished in _computed(missing, store, workers):
         done += finished
         if progress is not None:
             progress(done, total)
@@ -286,40 +280,19 @@ def _parts(max_order: int) -> list[_Part]:
     return parts
 
 
-def _computed(missing: Sequence[_Part], store: Path, workers: int) -> Iterator[int]:
+def _computed(missing: Sequence[_Part], store: Path, workers: int | None) -> Iterator[int]:
     """Compute missing parts; yield the number of groups in each finished job."""
     jobs = list(_jobs(missing))
-    if not jobs:
+    processes = local_workers(workers, len(jobs))
+    if processes == 1:
+        for job in jobs:
+            yield _write_parts(job, store)
         return
-    with (
-        _one_thread_a_worker(),
-        ProcessPoolExecutor(
-            min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
-        ) as pool,
-    ):
-        waiting: set[Future[int]] = {pool.submit(_compute, job, store) for job in jobs}
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _end_with_parent() -> None:
-    """End a worker when its parent process is killed; otherwise it would wait forever."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGINT)  # which also ends its GAP
-        time.sleep(2)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
+    with connected(workers=processes) as client:
+        futures = [client.submit(_write_parts, job, store, pure=False) for job in jobs]
+        for future in as_completed(futures, loop=client.loop):
+            yield future.result()
+            future.release()
 
 
 def _jobs(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
@@ -334,13 +307,6 @@ def _jobs(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
         yield job
 
 
-def _compute(job: list[_Part], store: Path) -> int:
-    try:
-        return _write_parts(job, store)
-    except KeyboardInterrupt:
-        os._exit(130)  # or the pool would first finish the jobs that it has handed out
-
-
 def _write_parts(job: list[_Part], store: Path) -> int:
     groups = small_groups([pair for part in job for pair in part.pairs])
     for part in job:
@@ -353,18 +319,3 @@ def _write_table(table: pa.Table, path: Path) -> None:
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(_NAMES), buffer)
     write_whole(path, buffer.getvalue())
-
-
-@contextmanager
-def _one_thread_a_worker() -> Iterator[None]:
-    """Start workers with one thread each, since their matrices are small."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -1,10 +1,11 @@
-"""Where pieces are computed: processes of this machine, any Dask scheduler, or SLURM."""
+"""Workers of sweeps and of the atlas: processes of this machine, a Dask scheduler, or SLURM."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
+import signal
 import socket
 import struct
 import tempfile
@@ -44,7 +45,15 @@ class SchedulerError(OSError):
 
 
 def local_workers(workers: int | None, pieces: int) -> int:
-    """Processes that work on this machine: one a core, and no more than there are pieces."""
+    """Return the number of processes of this machine: one a core, and no more than pieces.
+
+    Parameters
+    ----------
+    workers
+        Number of processes that is asked for; None: one a core.
+    pieces
+        Number of pieces to compute.
+    """
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -114,16 +123,30 @@ def _probe(address: str) -> None:
 
 def _local(workers: int, scratch: str) -> LocalCluster:
     options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
-    return LocalCluster(
-        scheduler_kwargs=_NO_PAGE,
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        local_directory=scratch,
-        memory_limit=0,
-        env=_ONE_THREAD,
-        **options,
-    )
+    with _interrupts_blocked():
+        return LocalCluster(
+            scheduler_kwargs=_NO_PAGE,
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            local_directory=scratch,
+            memory_limit=0,
+            env=_ONE_THREAD,
+            **options,
+        )
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start processes that Ctrl-C does not interrupt; this process ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _slurm(options: Mapping[str, Any]) -> Any:
