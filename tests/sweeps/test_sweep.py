@@ -351,7 +351,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(tmp_path):
     process.send_signal(signal.SIGINT)
     code, _, error = end(process)
     assert code == 130, error
-    assert "the same command goes on" in error
+    assert "the same command continues" in error
     sweep, found = read_sweep(SPEC | many), bits(out)
     landed = {name.split("/")[1].removeprefix("piece=") for name in found}
     pieces = [p for p in sweep.pieces(sweep.configurations()) if p.id in landed]
