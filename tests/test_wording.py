@@ -22,6 +22,7 @@ ROOMS = (
     "measures",
     "networks",
     "reproduce",
+    "sweeps",
     "tasks",
     "theory",
     "top",

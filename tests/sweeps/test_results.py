@@ -58,14 +58,14 @@ def test_tables_are_joined_and_ordered(folder):
         ("{k=2}", 5),
         ("{}", 2),
     ]
-    with pytest.raises(ValueError, match=r"2 configurations \(width: 2, 8\)") as several:
+    with pytest.raises(ValueError, match=r"got 2 \(width: 2, 8\)") as several:
         results.law("task = 'C5'")
     proposed = str(several.value).split('"')[1]  # taken at its word, it is one configuration
     assert results.law(f"task = 'C5' and {proposed}").runs == 20
-    with pytest.raises(ValueError, match="3 configurations") as several:
+    with pytest.raises(ValueError, match="got 3 ") as several:
         results.law()
     assert results.law(str(several.value).split('"')[1]).runs == 20
-    with pytest.raises(ValueError, match="no member"):
+    with pytest.raises(ValueError, match="no network"):
         results.law("width = 77")
 
 
@@ -154,7 +154,7 @@ def test_no_sweep_nothing_finished_a_damaged_file(folder, tmp_path):
         _ = Results(folder).members
     for path in (folder / "pieces").iterdir():
         path.rename(folder / path.name)
-    with pytest.raises(ValueError, match="nothing is finished"):
+    with pytest.raises(ValueError, match="has no finished pieces"):
         Results(folder)
 
 
@@ -243,7 +243,7 @@ def test_the_verbs(folder, call, tmp_path):
         (("sweep", "query", folder, "drop view members"), "read-only"),
         (("sweep", "table", folder, "lawn"), "TABLE expected convergence"),
         (("sweep", "table", folder, "law", "--where", "1; drop view members"), "syntax error"),
-        (("sweep", "law", folder, "--where", "task = 'C5'"), "2 configurations"),
+        (("sweep", "law", folder, "--where", "task = 'C5'"), "expected one configuration, got 2"),
         (("sweep", "law", folder, "--by", "task"), "--by expected two columns"),
         (("sweep", "query", tmp_path, "select 1"), "not a sweep's folder"),
         (("reproduce", "o99"), "did you mean o59?"),

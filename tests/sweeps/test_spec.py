@@ -118,7 +118,7 @@ BAD = {
     ),
     "misspelt table": ({"recipes": {}}, "'recipes'; did you mean recipe?"),
     "misspelt threshold": ({"observe": {"kee": 0.1}}, "'kee' in [observe]; did you mean key?"),
-    "field outside": ({"width": 4}, "width is a recipe's field: write it below [recipe]"),
+    "field outside": ({"width": 4}, "width is a field of the recipe: write it below [recipe]"),
     "seeds inside": ({"recipe": {**RECIPE, "seeds": 4}}, "write seeds = 100 above the tables"),
     "members inside": ({"grid": {"members": [4]}}, "write seeds = 100 above the tables"),
     "list in [recipe]": (
@@ -135,7 +135,7 @@ BAD = {
         {"points": [{"strength": 0}], "grid": {"strength": [1e-3]}},
         "in [[points]] and in [grid]",
     ),
-    "no task": ({"recipe": {"width": 4}}, 'no task is named: write task = "C5" below [recipe]'),
+    "no task": ({"recipe": {"width": 4}}, 'the task is missing: write task = "C5" below [recipe]'),
     "no seeds": ({"seeds": 0}, "seeds: input should be greater than or equal to 1, got 0"),
     "threshold": (
         {"observe": {"pure": 0.7}},
@@ -171,7 +171,7 @@ def test_a_file_that_is_no_sweep(tmp_path, content):
     path.write_text(content)
     with pytest.raises(ValueError, match=r"^'.*spec.toml': [^\n]+$"):
         read_sweep(path)
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(ValueError, match="found no file"):
         read_sweep(tmp_path / "none.toml")
 
 

@@ -68,7 +68,7 @@ def test_pieces_cover_every_seed_once(seeds, seed, together, widths):
         ({**BASE, "grid": {"width": []}}, "empty list"),
         ({"recipe": {"task": "C5", "width": 2}, "grid": {"width": [2]}}, "keep one"),
         ({**BASE, "grid": {"width": [2]}, "points": [{"width": 2}]}, "keep one"),
-        ({"grid": {"width": [2]}}, "no task"),
+        ({"grid": {"width": [2]}}, "the task is missing"),
         ({**BASE, "observe": {"key": 2.0}}, "observe.key"),
         ({**BASE, "observe": {"kee": 0.1}}, "did you mean key"),
     ],
@@ -87,7 +87,7 @@ def test_a_spec_that_cannot_be_meant_is_refused(data, words):
         ({"width": [2, 2]}, "two configurations are the same"),
         ({"dtype": ["float16"]}, "dtype float16"),
         ({"device": ["cuda:99"]}, "available"),
-        ({"task": ["compose(S5,9)"]}, "cannot be|can be predicted"),
+        ({"task": ["compose(S5,9)"]}, "listed rows"),
     ],
 )
 def test_an_impossible_value_names_its_configuration(fields, words):
@@ -97,7 +97,7 @@ def test_an_impossible_value_names_its_configuration(fields, words):
 
 
 def test_a_file_that_is_not_there_or_not_toml(tmp_path):
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(ValueError, match="found no file"):
         read_sweep(tmp_path / "no.toml")
     (tmp_path / "bad.toml").write_text("seeds = = 3")
     with pytest.raises(ValueError, match="not readable as TOML"):

@@ -400,7 +400,7 @@ def test_slurm_starts_workers_by_its_jobs(tmp_path, undisturbed):
     ("arguments", "words"),
     [
         (("--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers"),
-        (("--scheduler", "nowhere"), "no address of a scheduler"),
+        (("--scheduler", "nowhere"), "expected a scheduler's address"),
         (("--slurm", "no.toml"), "not readable"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Sweeps: many configurations and seeds, on a cluster, into tables that can be asked."""
+"""Sweeps: many configurations and seeds, trained on a cluster, queried as tables."""
 
 from marginlens.sweeps.cluster import SchedulerError
 from marginlens.sweeps.reading import read_sweep

@@ -1,4 +1,4 @@
-"""Workers of sweeps and of the atlas: processes of this machine, a Dask scheduler, or SLURM."""
+"""Workers of sweeps and of the atlas: local processes, a Dask scheduler, or SLURM."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM
 _NO_PAGE = {
     "dashboard": False,
     "dashboard_address": "127.0.0.1:0",
-}  # any free port, not Dask's usual
+}  # any free port, not Dask's default
 _CONFIG = {
-    # a worker that is killed does not condemn the piece it was at: it may not have been the cause
+    # keep retrying a piece whose worker was killed: the piece may not be the cause
     "distributed.scheduler.allowed-failures": 20,
     "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
     "distributed.comm.retry.count": 0,
     "distributed.worker.daemon": True,
     "distributed.admin.tick.limit": "10m",
-    "distributed.scheduler.work-stealing": False,  # pieces are few and long, and submitted when due
+    "distributed.scheduler.work-stealing": False,  # pieces are few and long, submitted when needed
 }
 
 
 class SchedulerError(OSError):
-    """The scheduler cannot be reached, or went away."""
+    """Error for a scheduler that is unreachable or was lost."""
 
 
 def local_workers(workers: int | None, pieces: int) -> int:
-    """Return the number of processes of this machine: one a core, and no more than pieces.
+    """Return the number of local processes: one per core, at most one per piece.
 
     Parameters
     ----------
     workers
-        Number of processes that is asked for; None: one a core.
+        Requested number of processes; None means one per core.
     pieces
         Number of pieces to compute.
     """
@@ -64,14 +64,14 @@ def local_workers(workers: int | None, pieces: int) -> int:
 def connected(
     *, workers: int, scheduler: str | None = None, slurm: Mapping[str, Any] | None = None
 ) -> Iterator[Client]:
-    """A client of a cluster that is there until the end of the block.
+    """Open a client of a cluster that exists until the end of the ``with`` block.
 
     Raises
     ------
     SchedulerError
-        If nothing answers at the scheduler's address.
+        If no scheduler answers at the address.
     ValueError
-        If the address is none, or SLURM's options are wrong or its library is not installed.
+        If the address or SLURM's options are invalid, or SLURM's library is not installed.
     """
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_CONFIG))
@@ -80,7 +80,7 @@ def connected(
             _probe(scheduler)
             address: Any = scheduler
         else:
-            # a worker's scratch files have no place in the user's folder
+            # keep the workers' temporary files out of the user's folder
             scratch = tempfile.mkdtemp(prefix="marginlens-")
             stack.callback(shutil.rmtree, scratch, ignore_errors=True)
             address = _slurm(slurm) if slurm else _local(workers, scratch)
@@ -89,25 +89,26 @@ def connected(
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError, RuntimeError, MemoryError) as error:
             raise SchedulerError(
-                f"the Dask scheduler at {scheduler} does not let us in ({type(error).__name__})"
+                f"the Dask scheduler at {scheduler} refused the connection ({type(error).__name__})"
             ) from None
         stack.callback(_closed, client)
         yield client
 
 
 def _probe(address: str) -> None:
-    """Whether a Dask scheduler answers: its first words are a small number of frames.
+    """Raise unless a Dask scheduler answers: its first bytes are a small number of frames.
 
-    A client that finds none takes long to give up, and longer to be closed.
+    This check is faster than a client's own attempt, which takes long to fail and longer to close.
     """
     try:
         host, port = get_address_host_port(address)
     except ValueError as error:
         raise MarginLensError(
-            f"{address!r} is no address of a scheduler ({error}); write e.g. tcp://10.0.0.1:8786"
+            f"expected a scheduler's address, got {address!r} ({error}); for example "
+            "tcp://10.0.0.1:8786"
         ) from None
     if not address.startswith("tcp://") and "://" in address:
-        return  # encrypted: the client will see
+        return  # encrypted: only the client can tell
     try:
         with socket.create_connection((host, port), timeout=PROBE_SECONDS) as connection:
             words = connection.recv(8, socket.MSG_WAITALL)
@@ -117,7 +118,8 @@ def _probe(address: str) -> None:
         ) from None
     if len(words) < 8 or not 0 < struct.unpack("<Q", words)[0] < _FRAMES:
         raise SchedulerError(
-            f"what answers at {address} is no Dask scheduler; start one with: dask scheduler"
+            f"expected a Dask scheduler at {address}, got another service; start one with: dask "
+            "scheduler"
         )
 
 
@@ -154,13 +156,13 @@ def _slurm(options: Mapping[str, Any]) -> Any:
         from dask_jobqueue import SLURMCluster
     except ImportError:
         raise MarginLensError(
-            "SLURM needs dask-jobqueue: pip install 'marginlens[slurm]', or start a scheduler and "
+            "SLURM requires dask-jobqueue: pip install 'marginlens[slurm]', or start a scheduler and "
             "workers yourself and add --scheduler tcp://host:8786"
         ) from None
     given = dict(options)
     jobs = given.pop("jobs", 1)
     if not isinstance(jobs, int) or jobs < 1:
-        raise MarginLensError(f"slurm.jobs is the number of jobs, such as 10; got {jobs!r}")
+        raise MarginLensError(f"slurm.jobs must be a number of jobs, such as 10; got {jobs!r}")
     given = {"silence_logs": logging.CRITICAL, "scheduler_options": dict(_NO_PAGE), **given}
     given.setdefault("cores", 1)
     given.setdefault("processes", given["cores"])
@@ -169,14 +171,14 @@ def _slurm(options: Mapping[str, Any]) -> Any:
     except (TypeError, ValueError) as error:
         words = " ".join(str(error).split())
         raise MarginLensError(
-            f'SLURM\'s options: {words}; give e.g. queue, memory = "4GB" and walltime'
+            f'invalid SLURM options: {words}; set for example queue, memory = "4GB" and walltime'
         ) from None
     cluster.scale(jobs=jobs)
     return cluster
 
 
 def _closed(thing: Any) -> None:
-    """Close a client or a cluster, whatever state it is in."""
+    """Close a client or a cluster in any state."""
     try:
         thing.close(timeout=5)
     except Exception as error:
@@ -185,7 +187,7 @@ def _closed(thing: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Dask's remarks on workers and connections that are lost: the sweep says what matters."""
+    """Silence Dask's log messages about lost workers; the sweep reports them itself."""
     packages = ("distributed", "tornado", "asyncio")
     names = {name for name in logging.root.manager.loggerDict if name.split(".")[0] in packages}
     loggers = [logging.getLogger(name) for name in (*packages, *sorted(names))]

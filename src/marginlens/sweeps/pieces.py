@@ -1,4 +1,4 @@
-"""One piece of a sweep: seeds of one configuration, trained and observed, as the bytes of its files."""
+"""Computation of one piece of a sweep: train and observe seeds, return its files as bytes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
-    """All that a worker needs, as plain values: it may have neither GAP nor this machine's files."""
+    """Return the input of :func:`compute_piece` as plain values.
+
+    It includes the group's table, since the worker may lack GAP and this machine's files.
+    """
     problem = piece.configuration.task
     table = None
     if problem.elements is not None:
@@ -53,18 +56,18 @@ def payload_of(piece: Piece, thresholds: Thresholds) -> dict[str, Any]:
 
 
 def compute_piece(payload: dict[str, Any]) -> dict[str, Any]:
-    """Train and observe the seeds of a piece; a process computes one at a time.
+    """Train and observe the seeds of a piece; each process computes one piece at a time.
 
     Parameters
     ----------
     payload
-        As :func:`payload_of` makes it.
+        Plain values made by :func:`payload_of`.
 
     Returns
     -------
     dict
-        ``files``: name to bytes, the same to the bit wherever and whenever it is computed on one kind
-        of processor; or ``reason``: why it could not be. And ``seconds``.
+        ``files``, from names to bytes, which are bit-identical between computations on one kind of
+        processor; or ``reason``, the error in one line. Also ``seconds``.
     """
     with _ONE_AT_A_TIME:
         return _attempt(payload)
@@ -76,10 +79,10 @@ def _attempt(payload: dict[str, Any]) -> dict[str, Any]:
     try:
         if payload["version"] != _VERSION:
             raise MarginLensError(
-                f"the worker has marginlens {_VERSION}, the sweep {payload['version']}: install "
-                "the same version everywhere"
+                f"expected marginlens {payload['version']} on the worker, got {_VERSION}: install the "
+                "same version everywhere"
             )
-        torch.set_num_threads(1)  # sums over threads round by their number
+        torch.set_num_threads(1)  # the number of threads changes the rounding of sums
         made: dict[str, Any] = {"files": _compute(payload)}
     except (KeyboardInterrupt, SystemExit):
         raise
@@ -101,7 +104,9 @@ def _compute(payload: dict[str, Any]) -> dict[str, bytes]:
         table = np.load(io.BytesIO(payload["table"]), allow_pickle=False)
         problem = task_over(recipe.task, FiniteGroup(table, payload["group"]))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # no compiler: slower, and the same for every piece
+        warnings.simplefilter(
+            "ignore"
+        )  # a missing compiler is slower, and the same for every piece
         margin = None if recipe.stop_share is None else prediction_for(problem, recipe).margin
         training = train(problem, recipe, margin=margin)
     if training.stopped == "interrupted":
@@ -121,7 +126,7 @@ def _compute(payload: dict[str, Any]) -> dict[str, bytes]:
 def tables_of(
     configuration: str, recipe: Recipe, problem: Task, training: Training, thresholds: Thresholds
 ) -> tuple[pa.Table, pa.Table]:
-    """The rows of a training's members, and of their features (``schema.MEMBERS``, ``FEATURES``)."""
+    """Return the tables of a training's members and features (``MEMBERS`` and ``FEATURES``)."""
     network, count = training.network, recipe.members
     seeds = np.arange(recipe.seed, recipe.seed + count)
     found = _observed(network, problem, thresholds)
@@ -160,7 +165,7 @@ def tables_of(
 
 
 def _maximum_margin(problem: Task, recipe: Recipe) -> float | None:
-    """gamma* of the network; None where no theorem gives it."""
+    """Return gamma* of the network, or None if no theorem gives it."""
     plain = recipe.network == "mlp" and not recipe.biases
     if not plain or not is_covered(problem):
         return None
@@ -206,7 +211,7 @@ def _features(
 
 
 def _table(schema: pa.Schema, columns: dict[str, Any], size: int) -> pa.Table:
-    """Columns in the schema's order and types; those that are missing are null, as is NaN."""
+    """Return a table in the schema's order and types; missing columns and NaN become null."""
     arrays = []
     for field in schema:
         values = columns.get(field.name)

@@ -1,4 +1,4 @@
-"""A sweep's file: read and checked, field by field, with the nearest right name for a wrong one."""
+"""Reader of sweep files: checks every field, suggests the nearest name for a wrong one."""
 
 from __future__ import annotations
 
@@ -27,13 +27,18 @@ _LISTS = ("betas",)  # fields whose values are lists
 
 
 def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
-    """Read a sweep from a TOML file, or from what such a file holds.
+    """Read a sweep from a TOML file, or from a mapping with the content of such a file.
+
+    Parameters
+    ----------
+    source
+        Path of a TOML file, or mapping from its top-level names to values.
 
     Raises
     ------
     ValueError
-        If the file cannot be read, a field is unknown (with the nearest that there is), or a value
-        has another type than its field.
+        If the file cannot be read, a field is unknown (the message suggests the nearest one), or a value
+        has the wrong type.
     """
     if isinstance(source, Mapping):
         data, where = dict(source), ""
@@ -44,7 +49,8 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
             data = tomllib.loads(path.read_text())
         except FileNotFoundError:
             raise MarginLensError(
-                f"there is no file {str(path)!r}; see marginlens sweep run --help"
+                f"expected a sweep's TOML file, found no file {str(path)!r}; see marginlens sweep run "
+                "--help"
             ) from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise MarginLensError(f"{where}not readable as TOML: {error}") from None
@@ -61,7 +67,7 @@ def _sweep(data: dict[str, Any]) -> Sweep:
             continue
         if name in _FIELDS:
             raise MarginLensError(
-                f"{name} is a recipe's field: write it below [recipe], or as a list below [grid]"
+                f"{name} is a field of the recipe: write it below [recipe], or as a list below [grid]"
             )
         _refuse(name, tuple(Sweep.model_fields), "")
     if isinstance(data.get("observe"), dict):
@@ -83,7 +89,7 @@ def _sweep(data: dict[str, Any]) -> Sweep:
     for name, values in sweep.grid.items():
         if not values:
             raise MarginLensError(
-                f"[grid] {name} is an empty list; give it a value, or leave it out"
+                f"[grid] {name} is an empty list; add a value, or remove the list"
             )
         if name in sweep.recipe:
             raise MarginLensError(f"{name} is in [recipe] and in [grid]; keep one of them")
@@ -92,7 +98,7 @@ def _sweep(data: dict[str, Any]) -> Sweep:
     named = "task" in sweep.recipe or "task" in sweep.grid
     if not named and not (sweep.points and all("task" in point for point in sweep.points)):
         raise MarginLensError(
-            'no task is named: write task = "C5" below [recipe], or a list below [grid]'
+            'the task is missing: write task = "C5" below [recipe], or a list below [grid]'
         )
     return sweep
 
@@ -102,5 +108,5 @@ def _refuse(name: str, known: tuple[str, ...], table: str) -> None:
     if table and name in _SEEDS:
         raise MarginLensError(f"{name}{place}: {_SEEDS[name]}")
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    hint = f"did you mean {near[0]}?" if near else f"expected for example {', '.join(known[:8])}"
     raise MarginLensError(f"unknown field {name!r}{place}; {hint}")

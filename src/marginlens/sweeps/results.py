@@ -1,4 +1,4 @@
-"""What a sweep found, to be asked: as Arrow tables, by SQL, as selection laws."""
+"""Results of a sweep: Arrow tables, SQL queries and selection laws."""
 
 from __future__ import annotations
 
@@ -46,24 +46,24 @@ _READING = (
 
 
 class Results(Displayed):
-    """The finished pieces of a sweep.
+    """Results of the finished pieces of a sweep.
 
     Parameters
     ----------
     folder
-        Folder of the sweep; nothing in it is changed.
+        Folder of the sweep, which is only read.
     temporary
-        Temporary folder that exists as long as the results do; None: the folder stays.
+        Temporary folder to delete together with this object; None keeps the folder.
 
     Raises
     ------
     ValueError
-        If it is not a sweep's folder, or nothing is finished, or a file is damaged.
+        If the path is not a sweep's folder, no piece is finished, or a file is damaged.
 
     Notes
     -----
-    Tables (``marginlens.sweeps.schema``): ``members``, one row a network; ``features``, one row a
-    network and feature, with the recipe's columns; ``configurations``, one row a recipe, with its
+    Tables (``marginlens.sweeps.schema``): ``members``, one row per network; ``features``, one row per
+    network and feature, with the recipe's columns; ``configurations``, one row per recipe, with its
     number of runs.
     """
 
@@ -73,18 +73,18 @@ class Results(Displayed):
         self.folder, self._temporary = Path(folder), temporary
         if not (self.folder / SPEC).is_file():
             raise MarginLensError(
-                f"{str(folder)!r} is not a sweep's folder; make one with: marginlens sweep run SPEC "
+                f"{str(folder)!r} is not a sweep's folder; create one with: marginlens sweep run SPEC "
                 f"--out {quote(str(folder))}"
             )
         self.pieces = sorted(finished_of(self.folder))
         if not self.pieces:
             raise MarginLensError(
-                f"nothing is finished in {str(folder)!r} yet; run the sweep first"
+                f"the sweep in {str(folder)!r} has no finished pieces yet; run it first"
             )
 
     @cached_property
     def sweep(self) -> Sweep:
-        """What was asked for."""
+        """Specification of the sweep."""
         return read_sweep(self.folder / SPEC)
 
     @property
@@ -99,7 +99,7 @@ class Results(Displayed):
         return whole.sort_by(order)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold: the sweep, and the members as records."""
+        """Return the sweep and its members as plain values for JSON."""
         return {
             "sweep": self.sweep.model_dump(mode="json", exclude_none=True),
             "failures": self.failures,
@@ -107,15 +107,15 @@ class Results(Displayed):
         }
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Rows of :meth:`to_frame`: one a network."""
+        """Return the rows of :meth:`to_frame`, one per network."""
         return self.members.to_pylist()
 
     def to_frame(self) -> Any:
-        """Table of the members: a pandas DataFrame where pandas is installed, else a pyarrow Table."""
+        """Return the members as a pandas DataFrame, or a pyarrow Table without pandas."""
         return self.members.to_pandas() if find_spec("pandas") is not None else self.members
 
     def shown(self) -> Shown:
-        """Heading, size, and a row for each configuration with means over its seeds."""
+        """Return heading, size, and one row per configuration with means over its seeds."""
         columns = [*(name for name in self.varying if name != "task"), "runs", *_MEANS]
         rows = []
         for members in self.configurations().values():
@@ -129,12 +129,12 @@ class Results(Displayed):
 
     @property
     def members(self) -> pa.Table:
-        """One row a network, in the order of the recipe's columns, then of seeds."""
+        """One row per network, ordered by the recipe's columns, then by seed."""
         return self._members
 
     @property
     def features(self) -> pa.Table:
-        """One row a network and feature, with the recipe's columns; in the same order."""
+        """One row per network and feature, with the recipe's columns, in the same order."""
         order = ", ".join(_sortable(RECIPE))
         return self.query(f"from features order by {order}, configuration, seed, position")
 
@@ -152,13 +152,13 @@ class Results(Displayed):
             except (OSError, KeyError, pa.ArrowException) as error:
                 words = " ".join(str(error).split())
                 raise MarginLensError(
-                    f"{str(path)!r} is damaged ({words}); remove its folder, and run the sweep again"
+                    f"{str(path)!r} is damaged ({words}); delete its folder, and run the sweep again"
                 ) from None
         return pa.concat_tables(tables)
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        """Tables in memory: no statement reaches a file, whatever it says."""
+        """Database with the tables in memory; its statements cannot access files."""
         connection = duckdb.connect(":memory:")
         connection.register("_members", self._members)
         connection.register("_features", self._read("features", FEATURES))
@@ -173,19 +173,24 @@ class Results(Displayed):
         ):
             connection.execute(f"create view {view}")
         connection.execute("set python_enable_replacements = false")  # no variable is a table
-        connection.execute("set temp_directory = ''")  # its own folder would stay open to questions
+        connection.execute("set temp_directory = ''")  # else queries could read that folder
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         return connection
 
     def query(self, sql: str) -> pa.Table:
-        """Answer of a question in SQL (DuckDB's), as an Arrow table.
+        """Run a read-only SQL query (DuckDB's dialect); return its result as an Arrow table.
+
+        Parameters
+        ----------
+        sql
+            One SELECT, DESCRIBE or other read-only statement on the tables above.
 
         Raises
         ------
         ValueError
-            In one line, if it is not one question, would change something or read another file, or is
-            wrong.
+            In one line, if the text is not exactly one statement, would write or read a file, or is
+            invalid.
         """
         connection = self._connection
         try:
@@ -194,12 +199,12 @@ class Results(Displayed):
             raise MarginLensError(_one_line(error)) from None
         if len(statements) != 1:
             raise MarginLensError(
-                f'one question at a time, such as "select * from members"; got {sql!r}'
+                f'expected one SQL statement, such as "select * from members"; got {sql!r}'
             )
         words = sql.strip().lower()
         if not _only_reads(connection, sql) or not words.startswith(_READING):
             raise MarginLensError(
-                f"{sql.split()[0].upper()} is refused: results are read-only; ask with SELECT, or "
+                f"expected a read-only SQL statement, got {sql.split()[0].upper()}; use SELECT, or "
                 "DESCRIBE members"
             )
         try:
@@ -211,12 +216,12 @@ class Results(Displayed):
 
     @cached_property
     def varying(self) -> tuple[str, ...]:
-        """The recipe's columns that have more than one value."""
+        """Recipe columns with more than one value."""
         return self.varying_in(self._members)
 
     @staticmethod
     def varying_in(members: pa.Table) -> tuple[str, ...]:
-        """The recipe's columns of which some members have another value than others."""
+        """Return the recipe columns with more than one value among the members."""
 
         def values(field: pa.Field) -> int:
             column = members[field.name]
@@ -227,35 +232,35 @@ class Results(Displayed):
         return tuple(field.name for field in RECIPE if values(field) > 1)
 
     def where(self, condition: str | None) -> pa.Table:
-        """The members for which a condition in SQL holds.
+        """Return the members that fulfil an SQL condition; all of them for None.
 
         Raises
         ------
         ValueError
-            If there are none, or it is no condition.
+            If no member fulfils the condition, or it is invalid.
         """
         if condition is None:
             return self._members
         kept = self.query(f"select configuration, seed from members where ({condition})")
         if not kept.num_rows:
-            raise MarginLensError(f"no member fulfils {condition!r}")
+            raise MarginLensError(f"no network fulfils the condition {condition!r}")
         pairs = set(zip(*(kept[n].to_pylist() for n in ("configuration", "seed")), strict=True))
         ours = zip(*(self._members[n].to_pylist() for n in ("configuration", "seed")), strict=True)
         return self._members.filter(pa.array([pair in pairs for pair in ours]))
 
     def configurations(self, condition: str | None = None) -> dict[str, pa.Table]:
-        """The members of each configuration, by its digest, in the order of the recipe's columns."""
+        """Return the members of each configuration by digest, ordered by recipe columns."""
         return self.split(self.where(condition))
 
     @staticmethod
     def split(members: pa.Table) -> dict[str, pa.Table]:
-        """Members by their configurations, in their own order."""
+        """Return the members of each configuration, in the given order."""
         names = dict.fromkeys(members["configuration"].to_pylist())
         return {name: members.filter(pc.field("configuration") == name) for name in names}
 
     @cached_property
     def _keys(self) -> dict[str, tuple[tuple[str, ...], dict[int, np.ndarray]]]:
-        """Of each configuration: names of the features, and of each seed the key features."""
+        """Names of the features, and key features of each seed, for each configuration."""
         table = self.query(
             "select configuration, seed, list(feature order by position) as names, "
             "list(key order by position) as keys from _features group by all"
@@ -268,7 +273,7 @@ class Results(Displayed):
         return found
 
     def key(self, members: pa.Table) -> tuple[tuple[str, ...], Bool[np.ndarray, "run feature"]]:
-        """Names of the features, and which are key, of members of one configuration.
+        """Return feature names and a mask of key features, for members of one configuration.
 
         Raises
         ------
@@ -278,51 +283,53 @@ class Results(Displayed):
         configuration = _only(members)
         names, seeds = self._keys[configuration]
         if not seeds:
-            raise MarginLensError(f"{members['task'][0]} is no group's table: it has no key sets")
+            raise MarginLensError(
+                f"key sets require the table of a group, such as C23; got {members['task'][0]}"
+            )
         rows = [seeds[seed] for seed in members["seed"].to_pylist()]
         return names, np.array(rows, dtype=bool).reshape(len(rows), len(names))
 
     def law(self, condition: str | None = None) -> SelectionLaw:
-        """The selection law of the one configuration for which a condition in SQL holds.
+        """Return the selection law of the single configuration that fulfils an SQL condition.
 
         Raises
         ------
         ValueError
-            Naming the columns that tell them apart, if it holds for several.
+            If several configurations fulfil it; the message names the columns that differ.
         """
         return self.law_of(self.where(condition))
 
     def law_of(self, members: pa.Table) -> SelectionLaw:
-        """The selection law of members of one configuration; a ValueError as for :meth:`key`."""
+        """Return the selection law of one configuration; raise as :meth:`key` does."""
         names, key = self.key(members)
         return selection_law(key, names)
 
     def column(self, members: pa.Table, name: str) -> np.ndarray:
-        """A column of some members as an array, nan where it is null."""
+        """Return a column of the members as an array, with nan for null."""
         return members[name].to_numpy(zero_copy_only=False)
 
     @staticmethod
     def describe(members: pa.Table, names: Iterable[str]) -> str:
-        """Values of some of the recipe's columns that the members have in common, in words."""
+        """Return the members' common values of some recipe columns, as text."""
         return ", ".join(f"{name} {members[name][0].as_py()}" for name in dict.fromkeys(names))
 
 
 def _mean(column: pa.ChunkedArray) -> float | None:
-    """Mean of the numbers that are not null; None where all are."""
+    """Return the mean of the numbers that are not null, or None if all are null."""
     values = [value for value in column.to_pylist() if value is not None]
     return sum(values) / len(values) if values else None
 
 
 def _only(members: pa.Table) -> str:
-    """The members' one configuration."""
+    """Return the single configuration of the members; raise if they have several."""
     configurations = members["configuration"].unique().to_pylist()
     if len(configurations) == 1:
         return configurations[0]
     different = Results.varying_in(members)
     if not different:
         raise MarginLensError(
-            f"these are {len(configurations)} configurations of one recipe with other thresholds; "
-            f"choose one, for instance with --where \"configuration = '{configurations[0]}'\""
+            f"expected one configuration, got {len(configurations)} of one recipe with different "
+            f"thresholds; choose one, for example --where \"configuration = '{configurations[0]}'\""
         )
     values = {name: list(dict.fromkeys(map(str, members[name].to_pylist()))) for name in different}
     listed = "; ".join(
@@ -330,13 +337,13 @@ def _only(members: pa.Table) -> str:
     )
     one = " and ".join(_equals(name, members[name][0].as_py()) for name in different)
     raise MarginLensError(
-        f"these are {len(configurations)} configurations ({listed}); choose one, for instance with "
+        f"expected one configuration, got {len(configurations)} ({listed}); choose one, for example "
         f'--where "{one}"'
     )
 
 
 def _equals(name: str, value: object) -> str:
-    """The condition in SQL that a column has a value."""
+    """Return the SQL condition that a column equals a value."""
     if value is None:
         return f"{name} is null"
     written = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
@@ -344,7 +351,7 @@ def _equals(name: str, value: object) -> str:
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Whether a statement only asks; EXPLAIN ANALYZE carries out what it explains."""
+    """Return whether a statement is read-only; EXPLAIN ANALYZE runs its inner statement."""
     try:
         (statement,) = connection.extract_statements(sql)
     except (duckdb.Error, ValueError):
@@ -362,11 +369,11 @@ def _sortable(schema: pa.Schema) -> list[str]:
 
 
 def _one_line(error: Exception) -> str:
-    """DuckDB's message without its drawing of the place."""
+    """Return DuckDB's message in one line, without the quoted position."""
     lines = [line for line in str(error).splitlines() if line.strip() and "^" not in line]
     kept = [line for line in lines if not line.startswith("LINE ")]
     said = " ".join(" ".join(kept).split())
-    if "Table with name" in said:  # DuckDB suggests tables of its own
+    if "Table with name" in said:  # DuckDB suggests its internal tables
         tables = "expected one of members, features, configurations"
         said = f"{said.partition('!')[0]}; {tables}"
     return said

@@ -1,4 +1,4 @@
-"""A sweep from its first missing piece to its last: submit, gather, land."""
+"""Run of a sweep: submit missing pieces, collect results, write them to the folder."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from marginlens.training.process_settings import Signals
 __all__ = ["RECONNECT_SECONDS", "SweepProgress", "SweepSummary", "run_sweep"]
 
 RECONNECT_SECONDS = 30.0
-_ATTEMPTS = 2  # of a piece whose workers die, each after Dask's own attempts
+_ATTEMPTS = 2  # attempts for a piece whose workers die, besides Dask's retries
 _POLL = 0.2
 _LOST = "the connection to the scheduler was lost"
-_LATEST = 64  # pieces in flight for each worker, so that a scheduler is not buried
+_LATEST = 64  # pieces in flight per worker, to limit the scheduler's load
 
 
 @dataclass
 class SweepProgress:
-    """How far a sweep is.
+    """Progress of a sweep.
 
     Attributes
     ----------
     pieces, runs
-        In all.
+        Total numbers of pieces and runs.
     done, done_runs, failed
-        Pieces and runs that are there, and pieces that failed.
+        Numbers of finished pieces, finished runs, and failed pieces.
     workers
-        At work.
+        Number of active workers.
     left
-        Expected seconds to the end; None while nothing can be said.
+        Expected seconds to the end; None while unknown.
     note
-        What the sweep is waiting for, if it is.
+        Reason for waiting, or empty text.
     """
 
     pieces: int
@@ -58,22 +58,22 @@ class SweepProgress:
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """What a sweep has in its folder.
+    """Summary of a sweep's folder after a run.
 
     Attributes
     ----------
     folder
-        Where.
+        Folder of the sweep.
     configurations, runs, pieces
-        Asked for.
+        Numbers of configurations, runs and pieces in the specification.
     finished, computed
-        Pieces that are there, and those of them that were computed now.
+        Number of finished pieces, and number of those computed by this call.
     ends
-        How many runs ended how: ``"converged"``, ``"steps"``, ...
+        Number of runs for each kind of end: ``"converged"``, ``"steps"``, ...
     failures
-        Records of the pieces that failed, with their reasons.
+        Records of the failed pieces, with reasons.
     seconds
-        Time that this call took.
+        Duration of this call in seconds.
     """
 
     folder: Path
@@ -89,7 +89,7 @@ class SweepSummary:
 
 @dataclass
 class _Work:
-    """What is still to be computed, and what is being."""
+    """Waiting and running pieces of a sweep."""
 
     store: Store
     sweep: Sweep
@@ -107,7 +107,7 @@ class _Work:
         return not self.waiting and not self.flying
 
     def come_down(self) -> None:
-        """Forget what is being computed: it is to be computed again."""
+        """Put the running pieces back into the queue."""
         self.waiting += self.flying.values()
         self.waiting.sort(key=lambda piece: piece.seconds)
         self.flying.clear()
@@ -133,35 +133,35 @@ def run_sweep(
     progress: Callable[[SweepProgress], None] | None = None,
     reconnect: float = RECONNECT_SECONDS,
 ) -> SweepSummary:
-    """Compute the pieces of a sweep that its folder lacks.
+    """Compute the missing pieces of a sweep, and write them to its folder.
 
     Parameters
     ----------
     sweep
-        What is asked for.
+        Specification of the sweep, see :func:`read_sweep`.
     out
-        The folder: made, or gone on with.
+        Folder of the sweep, created or resumed.
     workers
-        Processes of a local cluster, each with one thread; None: one a core; 0: this process alone.
+        Number of local processes with one thread each; None means one per core, 0 this process only.
     scheduler
-        Address of a running Dask scheduler, in place of a local cluster.
+        Address of a running Dask scheduler, used instead of local processes.
     slurm
-        Arguments of ``dask_jobqueue.SLURMCluster`` and ``jobs``; the sweep's own if it has any.
+        Arguments of ``dask_jobqueue.SLURMCluster`` and ``jobs``; defaults to ``sweep.slurm``.
     progress
-        Called when something has changed, and a few times a second.
+        Function called with the progress after each change, and a few times per second.
     reconnect
-        Seconds for which a scheduler that went away is looked for before the sweep gives up.
+        Seconds of attempts to reach a lost scheduler before the sweep raises an error.
 
     Raises
     ------
     ValueError
-        If the sweep or the folder is impossible; nothing is computed then.
+        If the sweep or the folder is invalid, before any piece is computed.
     SchedulerError
-        If the scheduler does not answer, or went away for good; what is finished stays.
+        If the scheduler does not answer, or is lost; finished pieces are kept.
     OSError
-        If a piece cannot be written; what is finished stays.
+        If a piece cannot be written; finished pieces are kept.
     KeyboardInterrupt
-        After SIGINT or SIGTERM; what is finished stays.
+        After SIGINT or SIGTERM; finished pieces are kept.
     """
     begun = time.monotonic()
     folder = Path(out)
@@ -203,14 +203,14 @@ def run_sweep(
                     and scheduler is not None
                     and not state.workers
                 ):
-                    raise  # it was never there
+                    raise  # the scheduler never answered
                 lost = time.monotonic() if lost is None else lost
                 if time.monotonic() - lost > reconnect or scheduler is None:
                     raise SchedulerError(
-                        f"{error}: {state.done} of {state.pieces} pieces are in {str(folder)!r}; the "
-                        "same command goes on from there"
+                        f"{error}: {state.done} of {state.pieces} pieces are in {str(folder)!r}; run "
+                        "the same command to resume"
                     ) from None
-                work.tell(f"the scheduler at {scheduler} is gone; looking for it")
+                work.tell(f"lost the scheduler at {scheduler}; reconnecting")
                 time.sleep(_POLL)
             if signals.received:
                 raise KeyboardInterrupt
@@ -234,7 +234,7 @@ def run_sweep(
 
 
 def _compute_here(work: _Work, signals: Signals) -> None:
-    """Compute what is waiting in this process, piece by piece."""
+    """Compute the waiting pieces one by one in this process."""
     work.progress.workers = 1
     while work.waiting and not signals.received:
         piece = work.waiting.pop()
@@ -246,7 +246,7 @@ def _compute_here(work: _Work, signals: Signals) -> None:
 
 
 def _drain(client: Client, work: _Work, signals: Signals) -> None:
-    """Compute what is waiting, until nothing is, or the scheduler is gone, or a signal came."""
+    """Compute the waiting pieces until all are done, the scheduler is lost, or a signal comes."""
     refreshed, began = 0.0, time.monotonic()
     while not work.is_over and not signals.received:
         if client.status != "running":
@@ -276,7 +276,7 @@ def _count_workers(client: Client) -> int:
 def _submit(client: Client, work: _Work, piece: Piece) -> None:
     payload = payload_of(piece, work.sweep.observe)
     try:
-        key = f"{piece.id}-{time.monotonic_ns()}"  # what another client computes is not this
+        key = f"{piece.id}-{time.monotonic_ns()}"  # unique, so that clients do not share results
         future = client.submit(compute_piece, payload, key=key, pure=False)
     except (OSError, TimeoutError):
         work.waiting.append(piece)
@@ -285,7 +285,7 @@ def _submit(client: Client, work: _Work, piece: Piece) -> None:
 
 
 def _take(future: Future, piece: Piece, work: _Work) -> None:
-    """Land what a future holds; or note why it holds nothing; or let it be computed again."""
+    """Write the result of a future, record its failure, or queue its piece again."""
     try:
         if future.status == "error":
             error = future.exception()
@@ -295,7 +295,7 @@ def _take(future: Future, piece: Piece, work: _Work) -> None:
                 if work.killed[piece.id] < _ATTEMPTS:
                     work.waiting.append(piece)
                     return
-                words = "its worker died again and again: most likely it ran out of memory"
+                words = "its worker died repeatedly, most likely out of memory"
             _note(work, piece, None, {"reason": words})
             return
         if future.status != "finished":  # cancelled or lost: with the scheduler
@@ -317,7 +317,7 @@ def _take(future: Future, piece: Piece, work: _Work) -> None:
 def _note(
     work: _Work, piece: Piece, files: Mapping[str, bytes] | None, made: Mapping[str, Any]
 ) -> None:
-    """Land a piece's files, or why there are none."""
+    """Write a piece's files, or record the reason for its failure."""
     log = {"seconds": round(made["seconds"], 3)} if "seconds" in made else {}
     try:
         if files is None:
@@ -326,8 +326,8 @@ def _note(
             work.store.land(piece, files, **log)
     except OSError as error:
         raise OSError(
-            f"cannot write to {str(work.store.folder)!r} ({error.strerror or error}): the "
-            f"{work.progress.done} pieces that are there stay, and the same command goes on from them"
+            f"cannot write to {str(work.store.folder)!r} ({error.strerror or error}): "
+            f"{work.progress.done} finished pieces are kept; run the same command to resume"
         ) from None
     if files is None:
         work.progress.failed += 1

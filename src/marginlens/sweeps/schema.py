@@ -1,4 +1,4 @@
-"""Columns of a sweep's tables: one row a member, and one a (member, feature).
+"""Schemas of a sweep's tables: one row per member, and one per member and feature.
 
 A member is one network: a configuration (a recipe without its seeds) trained from one seed. Both
 tables are keyed by ``configuration`` and ``seed``.
@@ -27,17 +27,17 @@ _NOT_RESULTS = {
     "train_rows",
     "test_rows",
 }
-"""Fields that say how, and not what, is computed; the seed is a column of its own."""
+"""Recipe fields without effect on the results; the seed is a separate column."""
 
 
 def _arrow(annotation: Any) -> pa.DataType:
-    """Arrow's type of a recipe's field."""
+    """Return the Arrow type of a recipe field."""
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         (annotation,) = (
             part
             for part in get_args(annotation)
-            if part is not type(None) and get_origin(part) is not Annotated  # an own function
+            if part is not type(None) and get_origin(part) is not Annotated  # a user's function
         )
         return _arrow(annotation)
     if origin is Literal:
@@ -54,7 +54,7 @@ RECIPE = pa.schema(
         if name not in _NOT_RESULTS
     ]
 )
-"""Fields of the recipe that a member's row repeats."""
+"""Recipe fields that each member's row repeats."""
 
 MEMBERS = pa.schema(
     [
@@ -90,7 +90,7 @@ MEMBERS = pa.schema(
         ("same_feature", pa.bool_()),  # whether all neurons are pure for one and the same feature
     ]
 )
-"""One row a member."""
+"""Schema of the table with one row per member."""
 
 FEATURES = pa.schema(
     [
@@ -111,11 +111,11 @@ FEATURES = pa.schema(
         ),  # of sum ||omega||^nu on neurons of which it is the dominant feature
     ]
 )
-"""One row a (member, feature)."""
+"""Schema of the table with one row per member and feature."""
 
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's values for the columns of ``RECIPE``.
+    """Return the recipe's values for the columns of ``RECIPE``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a sweep consists of: a TOML file, validated whole before anything runs."""
+"""Specification of a sweep: the content of its TOML file, validated before any run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,18 @@ _TOGETHER = 1000
 
 
 class Thresholds(BaseModel):
-    """When a feature is key, and what the spectral count and purity leave out (``observe``)."""
+    """Thresholds for key features, spectral count and purity.
+
+    They are arguments of :func:`marginlens.measures.observe`.
+    Attributes
+    ----------
+    key
+        Least spectral weight of a key feature, in (0, 1).
+    count
+        Energy share that the spectral count may leave out, in [0, 1).
+    pure
+        Energy share outside its feature that a pure neuron may have, in (0, 0.5).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,16 +49,16 @@ class Thresholds(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """One recipe, to be trained from every seed.
+    """Configuration of a sweep: one recipe, trained from every seed.
 
     Attributes
     ----------
     recipe
-        Complete, for one member.
+        Complete recipe for one member.
     task
-        What is learned.
+        Task that the networks learn.
     digest
-        Twelve hexadecimal digits that stand for recipe, thresholds and table.
+        Hash of recipe, thresholds and table, as twelve hexadecimal digits.
     """
 
     recipe: Recipe
@@ -66,9 +77,9 @@ class Piece:
     Attributes
     ----------
     configuration
-        How.
+        Configuration that is trained.
     first, count
-        The seeds: first, first + 1, ...
+        First seed and number of seeds: first, first + 1, ..., first + count - 1.
     """
 
     configuration: Configuration
@@ -77,41 +88,42 @@ class Piece:
 
     @property
     def id(self) -> str:
-        """Name of its folder."""
+        """Identifier of the piece, part of its folder's name."""
         return f"{self.configuration.digest}-{self.first}-{self.count}"
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe of its training."""
+        """Recipe of the piece's training."""
         return self.configuration.recipe.model_copy(
             update={"seed": self.first, "members": self.count}
         )
 
     @cached_property
     def seconds(self) -> float:
-        """Its expected cost, in seconds of one core."""
+        """Expected cost in seconds of one core."""
         return estimated_seconds(self.configuration.task, self.recipe)
 
 
 class Sweep(BaseModel):
-    """Values for the fields of a recipe, and seeds.
+    """Specification of a sweep: values for the fields of a recipe, and seeds.
 
     Attributes
     ----------
     name
-        For people.
+        Title of the sweep in tables and reports.
     seeds, seed
-        Each configuration is trained from seed, seed + 1, ..., seed + seeds - 1.
+        Number of seeds and first seed: each configuration is trained from seed, seed + 1, ...,
+        seed + seeds - 1.
     together
-        Most seeds of a configuration that are trained by one worker; None: all, up to a thousand.
+        Largest number of seeds that one worker trains together; None means all, up to a thousand.
     recipe
-        Fields that all configurations share; those given nowhere suit the task, as everywhere.
+        Fields that all configurations share; missing fields get the task's defaults.
     grid
-        Lists of values: every combination.
+        Lists of values by field; every combination is trained.
     points
-        Configurations, field by field; each is combined with the whole grid.
+        Configurations as mappings of fields; each is combined with the whole grid.
     observe
-        Thresholds.
+        Thresholds for key features, spectral count and purity.
     slurm
         Arguments of ``dask_jobqueue.SLURMCluster``, and ``jobs``.
 
@@ -151,11 +163,11 @@ class Sweep(BaseModel):
         return self.size * -(-self.seeds // self._at_most)
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """The fields of each configuration, as given."""
+        """Yield the given fields of each configuration."""
         return (self._fields(number) for number in range(self.size))
 
     def _fields(self, number: int) -> dict[str, Any]:
-        """The fields of one configuration: the grid's last one changes fastest, points slowest."""
+        """Return the fields of one configuration; the grid's last field changes fastest."""
         chosen = {}
         for name, values in reversed(self.grid.items()):
             number, position = divmod(number, len(values))
@@ -164,12 +176,12 @@ class Sweep(BaseModel):
         return {**self.recipe, **point, **{name: chosen[name] for name in self.grid}}
 
     def configurations(self) -> tuple[Configuration, ...]:
-        """Every configuration, complete and checked.
+        """Return every configuration, completed and checked.
 
         Raises
         ------
         ValueError
-            In one line that names the configuration, if a value is impossible or two are the same.
+            In one line that names the configuration, if a value is invalid or two are the same.
         """
         tasks: dict[str, Task] = {}
         found: dict[str, dict[str, Any]] = {}
@@ -179,25 +191,25 @@ class Sweep(BaseModel):
             if one.digest in found:
                 raise MarginLensError(
                     f"two configurations are the same: {_words(found[one.digest])}, and "
-                    f"{_words(fields)}; leave one out"
+                    f"{_words(fields)}; remove one"
                 )
             found[one.digest] = fields
             made.append(one)
         return tuple(made)
 
     def configuration(self, fields: Mapping[str, Any], tasks: dict[str, Task]) -> Configuration:
-        """One configuration from its fields; tasks made before are used again."""
+        """Return the configuration for given fields; ``tasks`` caches tasks by name."""
         try:
             spec = fields["task"]
             if not isinstance(spec, str):
-                raise MarginLensError(f'a task is named by text such as "C5", got {spec!r}')
+                raise MarginLensError(f'task must be a name such as "C5", got {spec!r}')
             if spec not in tasks:
                 tasks[spec] = task(spec)
             chosen = tasks[spec]
             if chosen.kind == "table" or not fields.get("online"):
-                chosen.require_rows()  # what a group's network selected is observed on its table
+                chosen.require_rows()  # key features are measured on the group's table
             given = {name: _plain(value) for name, value in fields.items() if name != "task"}
-            # as an ensemble's: seeds are trained together, and many tiny ones in one kernel
+            # defaults of an ensemble: seeds are trained together, many tiny ones in one kernel
             recipe = recipe_for(chosen, **{"snapshots": 0, "members": 2, **given})
             recipe = recipe.model_copy(update={"members": given.get("members", 1)})
             looked_at = recipe.stop_share is not None or (recipe.tolerance and not recipe.patience)
@@ -218,7 +230,7 @@ class Sweep(BaseModel):
         return sha.hexdigest()[:12]
 
     def pieces(self, configurations: tuple[Configuration, ...]) -> tuple[Piece, ...]:
-        """What is computed at a time."""
+        """Return the pieces of all configurations; a worker computes one at a time."""
         step = self._at_most
         return tuple(
             Piece(one, self.seed + first, min(step, self.seeds - first))
@@ -228,11 +240,11 @@ class Sweep(BaseModel):
 
     @property
     def _at_most(self) -> int:
-        """Seeds of a piece."""
+        """Largest number of seeds in a piece."""
         return min(self.together or _TOGETHER, self.seeds)
 
     def estimated_seconds(self) -> float:
-        """Expected cost of the sweep in seconds of one core, from at most 20 of its configurations."""
+        """Return the sweep's expected cost in seconds of one core, from at most 20 configurations."""
         some = random.Random(0).sample(range(min(self.size, 2**62)), min(_SAMPLE, self.size))
         tasks: dict[str, Task] = {}
         total = 0.0
@@ -242,7 +254,7 @@ class Sweep(BaseModel):
         return total / len(some) * self.size
 
     def to_toml(self) -> str:
-        """The sweep as TOML text."""
+        """Return the sweep as TOML text."""
         return tomli_w.dumps(self.model_dump(exclude_none=True, exclude_defaults=True))
 
 

@@ -1,11 +1,11 @@
-"""A sweep's folder: what is finished lands whole, by one rename, or not at all.
+"""Folder of a sweep, in which each finished piece appears by one atomic rename.
 
 ::
 
-    sweep.toml            the sweep, as it was asked for
+    sweep.toml            specification of the sweep
     pieces/piece=<id>/    members.parquet, features.parquet, parameters.safetensors, recipe.toml
-    failures/<id>.json    why a piece could not be computed
-    log.jsonl             when and by whom each piece was computed: no part of the results
+    failures/<id>.json    reason for the failure of a piece
+    log.jsonl             log of the computed pieces; not part of the results
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UNFINISHED = ".unfinished."
 
 
 class Store:
-    """A sweep's folder while this process holds it."""
+    """Folder of a sweep that this process has locked."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,12 +41,12 @@ class Store:
     @classmethod
     @contextmanager
     def open(cls, folder: Path, sweep: Sweep, pieces: Iterable[Piece]) -> Iterator[Store]:
-        """Make the folder, or go on with the sweep that is there.
+        """Create the folder, or resume the sweep in it.
 
         Raises
         ------
         ValueError
-            If it is something else's, another process works in it, or it holds another sweep.
+            If the path is not a sweep's folder, is locked by another process, or holds another sweep.
         """
         if folder.exists() and not folder.is_dir():
             raise MarginLensError(f"{str(folder)!r} is not a folder; choose another --out")
@@ -61,9 +61,9 @@ class Store:
             asked = {piece.id for piece in pieces}
             if store.finished() - asked:
                 raise MarginLensError(
-                    f"{str(folder)!r} holds pieces of another sweep ({folder / SPEC}); a sweep may be "
-                    "extended by configurations, or by seeds where `together` divides the old number, "
-                    "but all that is finished must belong to it: choose another --out"
+                    f"{str(folder)!r} holds pieces of another sweep ({folder / SPEC}): choose another "
+                    "--out. Extend a sweep by configurations, or by seeds if `together` divides the old "
+                    "number of seeds"
                 )
             try:
                 store._begin(sweep, asked)
@@ -74,7 +74,7 @@ class Store:
             yield store
 
     def _begin(self, sweep: Sweep, asked: set[str]) -> None:
-        """Write what is asked for, and remove what killed processes and other attempts left."""
+        """Write the specification, and remove leftovers of killed processes and old failures."""
         for left_over in self.folder.glob(f".{SPEC}.*"):
             left_over.unlink()
         if not (self.folder / SPEC).exists() or read_sweep(self.folder / SPEC) != sweep:
@@ -87,16 +87,16 @@ class Store:
                 failure.unlink()
 
     def finished(self) -> set[str]:
-        """Identifiers of the pieces that are there."""
+        """Return the identifiers of the finished pieces."""
         return finished_of(self.folder)
 
     def land(self, piece: Piece, files: Mapping[str, bytes], **log: Any) -> None:
-        """Write a piece: all its files, on the disk, under its name; or nothing.
+        """Write all files of a piece to disk in one atomic step.
 
         Raises
         ------
         OSError
-            If they cannot be written, in one line; what landed before stays.
+            If the files cannot be written, in one line; finished pieces are unchanged.
         """
         final = self.pieces / f"piece={piece.id}"
         if final.exists():
@@ -118,7 +118,7 @@ class Store:
         self._log({"piece": piece.id, "configuration": str(piece.configuration), **log})
 
     def fail(self, piece: Piece, reason: str, **log: Any) -> None:
-        """Note why a piece could not be computed."""
+        """Record the reason for the failure of a piece."""
         folder = self.folder / "failures"
         folder.mkdir(exist_ok=True)
         record = {
@@ -137,25 +137,25 @@ class Store:
 
 
 def _holds_anything(folder: Path) -> bool:
-    """Whether something is there besides what a sweep that was killed at once has left."""
+    """Return whether the folder has files besides leftovers of a sweep killed at its start."""
     return folder.is_dir() and any(
         not path.name.startswith(f".{SPEC}.") for path in folder.iterdir()
     )
 
 
 def finished_of(folder: Path) -> set[str]:
-    """Identifiers of the finished pieces of a sweep's folder."""
+    """Return the identifiers of the finished pieces in a sweep's folder."""
     start = "piece="
     return {path.name.removeprefix(start) for path in (folder / "pieces").glob(f"{start}*")}
 
 
 def failures_of(folder: Path) -> list[dict[str, Any]]:
-    """Records of the pieces that could not be computed."""
+    """Return the records of the failed pieces."""
     return [json.loads(path.read_text()) for path in sorted((folder / "failures").glob("*.json"))]
 
 
 def _sync(folder: Path) -> None:
-    """Make a rename in a folder outlive a loss of power, where the system can."""
+    """Flush a folder to disk, so that a rename survives a power loss, if the system can."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

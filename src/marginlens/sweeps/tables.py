@@ -1,4 +1,4 @@
-"""The tables that one usually wants of a sweep; to add one, write its function and list it below."""
+"""Standard tables of a sweep; to add one, write its function and list it in ``TABLES``."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _MOST_SETS = 12
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Rows to be printed.
+    """Printable table of results.
 
     Attributes
     ----------
     title, note
-        What it shows, and how it is computed.
+        Title above the table, and note on the computation below it.
     columns
-        Names.
+        Names of the columns.
     rows
-        Values as text.
+        Values as text, one tuple per row.
     """
 
     title: str
@@ -46,7 +46,7 @@ class ResultTable:
     note: str = ""
 
     def to_markdown(self) -> str:
-        """As a table of Markdown, with title and note around it."""
+        """Return the table as Markdown, with title and note."""
         rule = "|".join("---" for _ in self.columns)
         lines = [
             f"**{_markdown(self.title)}**",
@@ -58,7 +58,7 @@ class ResultTable:
         return "\n".join([*lines, *(["", _markdown(self.note)] if self.note else [])]) + "\n"
 
     def to_latex(self) -> str:
-        """As a ``tabular`` of LaTeX."""
+        """Return the table as a LaTeX ``tabular``."""
         body = [" & ".join(map(_latex, row)) + r" \\" for row in self.rows]
         head = " & ".join(map(_latex, self.columns)) + r" \\ \hline"
         begin = r"\begin{tabular}{" + "l" * len(self.columns) + "}"
@@ -66,13 +66,13 @@ class ResultTable:
         return "\n".join([f"% {title}", begin, head, *body, r"\end{tabular}"]) + "\n"
 
     def to_csv(self) -> str:
-        """As CSV with a line of column names; title and note are left out."""
+        """Return the table as CSV with a line of column names, without title and note."""
         lines = io.StringIO()
         csv.writer(lines, lineterminator="\n").writerows([self.columns, *self.rows])
         return lines.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
+        """Return the table as plain values for JSON."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
         return {"title": self.title, "rows": rows, "note": self.note}
 
@@ -109,7 +109,7 @@ _LATEX = str.maketrans(
 
 
 def _markdown(text: str) -> str:
-    r"""Text that Markdown shows as it is.
+    r"""Return the text with Markdown's special characters escaped.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def _markdown(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    r"""Text that LaTeX typesets as it is.
+    r"""Return the text with LaTeX's special characters escaped.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def _latex(text: str) -> str:
 def _each(
     results: Results, where: str | None
 ) -> tuple[tuple[str, ...], Iterator[tuple[tuple[str, ...], pa.Table]]]:
-    """Columns that tell the configurations apart, and each one's values of them and members."""
+    """Return the varying columns, and for each configuration its values and its members."""
     configurations = results.configurations(where)
     names = results.varying_in(pa.concat_tables(configurations.values())) or ("task",)
 
@@ -145,7 +145,7 @@ def _each(
 
 
 def convergence(results: Results, where: str | None = None) -> ResultTable:
-    """How the runs of each configuration ended."""
+    """Return the table of converged, diverged and collapsed runs per configuration."""
     names, each = _each(results, where)
     rows = []
     for settings, members in each:
@@ -165,7 +165,7 @@ def convergence(results: Results, where: str | None = None) -> ResultTable:
             )
         )
     return ResultTable(
-        "How the runs ended",
+        "Convergence of the runs",
         (
             *names,
             "runs",
@@ -177,12 +177,12 @@ def convergence(results: Results, where: str | None = None) -> ResultTable:
             "mean accuracy",
         ),
         rows,
-        "Nonconvergent: reached the last step first. Collapsed: the logits are numerically zero.",
+        "Nonconvergent: stopped at the last step. Collapsed: the logits are numerically zero.",
     )
 
 
 def counts(results: Results, where: str | None = None) -> ResultTable:
-    """How many features and neurons."""
+    """Return the table of mean numbers of features and neurons."""
     names, each = _each(results, where)
     rows = []
     for settings, members in each:
@@ -191,7 +191,7 @@ def counts(results: Results, where: str | None = None) -> ResultTable:
         cells += [_mean(results.column(members, n)) for n in ("pure_neurons", "dead_neurons")]
         rows.append((*settings, *cells, str(width)))
     return ResultTable(
-        "How many features and neurons: means",
+        "Mean numbers of features and neurons",
         (*names, "key features", "spectral count N", "pure neurons", "dead neurons", "of neurons"),
         rows,
         "Student's 95 % intervals over seeds.",
@@ -199,7 +199,7 @@ def counts(results: Results, where: str | None = None) -> ResultTable:
 
 
 def law(results: Results, where: str | None = None) -> ResultTable:
-    """How often each key set."""
+    """Return the table of frequencies of key sets."""
     names, laws = _laws(results, where)
     rows = []
     for settings, _, found in laws:
@@ -220,7 +220,7 @@ def law(results: Results, where: str | None = None) -> ResultTable:
             pooled = _share(number, found.runs)
             rows.append((*settings, f"{len(rest)} others", str(number), *pooled, "–"))
     return ResultTable(
-        "The selection law",
+        "Selection law",
         (*names, "key set", "runs", "probability", "95 %", "95 %, all sets at once"),
         rows,
         "Exact intervals (Clopper and Pearson); the last ones hold for all 2^f sets of the f features "
@@ -229,7 +229,7 @@ def law(results: Results, where: str | None = None) -> ResultTable:
 
 
 def features(results: Results, where: str | None = None) -> ResultTable:
-    """How often each feature is key, and how much of the network is its."""
+    """Return the table of each feature's probability to be key, weight and norm share."""
     names, laws = _laws(results, where)
     rows = []
     for settings, members, found in laws:
@@ -255,7 +255,7 @@ def features(results: Results, where: str | None = None) -> ResultTable:
                 )
             )
     return ResultTable(
-        "Feature by feature",
+        "Probability and weight of each feature",
         (*names, "feature", "P(key)", "95 %", "spectral weight b", "multiplicity", "norm share"),
         rows,
         "P(key) with exact intervals; means with Student's 95 % intervals over seeds. Multiplicity: "
@@ -264,7 +264,7 @@ def features(results: Results, where: str | None = None) -> ResultTable:
 
 
 def same(results: Results, where: str | None = None) -> ResultTable:
-    """How often all neurons are pure for one and the same feature."""
+    """Return the table of the probability that all neurons are pure for the same feature."""
     names, each = _each(results, where)
     rows = []
     for settings, members in each:
@@ -284,7 +284,7 @@ def same(results: Results, where: str | None = None) -> ResultTable:
 
 
 def cooccurrence(results: Results, where: str | None = None) -> ResultTable:
-    """How often two features are key together, against independence."""
+    """Return the table of the joint probability of two key features, against independence."""
     names, laws = _laws(results, where)
     rows = []
     for settings, _, found in laws:
@@ -293,7 +293,7 @@ def cooccurrence(results: Results, where: str | None = None) -> ResultTable:
             lift = _text(float(found.lift[i, j]))
             rows.append((*settings, found.features[i], found.features[j], *share, lift))
     return ResultTable(
-        "Two features key together",
+        "Co-occurrence of key features",
         (*names, "feature", "and", "probability", "95 %", "times independence"),
         rows,
         "Exact intervals (Clopper and Pearson); the last column is P(both) / (P(one) P(other)).",
@@ -301,7 +301,7 @@ def cooccurrence(results: Results, where: str | None = None) -> ResultTable:
 
 
 def symmetry(results: Results, where: str | None = None) -> ResultTable:
-    """Tests of the law's symmetry, with p-values adjusted for their number."""
+    """Return the table of tests of the law's symmetry, with adjusted p-values."""
     names, each = _each(results, where)
     rows, tests, left_out = [], [], 0
     for settings, members in each:
@@ -322,20 +322,20 @@ def symmetry(results: Results, where: str | None = None) -> ResultTable:
         for row, test, p in zip(rows, tests, adjusted, strict=True)
     ]
     return ResultTable(
-        "Is the law symmetric?",
+        "Symmetry of the selection law",
         (*names, "hypothesis", "chi-squared", "degrees", "p", "p, adjusted"),
         full,
-        "Invariance under Out(G) is proved; exchangeability beyond it is not. P-values by drawing laws "
-        "under the hypothesis (20,000, seed 0), conditional on how many runs fall in each class; "
-        f"adjusted by Holm over the whole table. {left_out} more had nothing to test: every outcome "
-        "would have fitted.",
+        "Invariance under Out(G) is proved; exchangeability beyond it is not. P-values: 20,000 laws "
+        "sampled under the hypothesis (seed 0), conditional on the number of runs in each class; "
+        f"adjusted by Holm over the whole table. {left_out} more tests are omitted, since every outcome "
+        "would pass.",
     )
 
 
 def symmetry_tests(
     results: Results, members: pa.Table, kinds: Iterable[str] = tuple(SYMMETRY_TESTS)
 ) -> list[SymmetryTest]:
-    """Tests of one configuration's law, by their names; none where no symmetry can be found."""
+    """Return the symmetry tests of one configuration's law; empty for tasks without a group."""
     problem = task(members["task"][0].as_py())
     if problem.group is None:
         return []
@@ -345,7 +345,7 @@ def symmetry_tests(
     for kind in kinds:
         try:
             found.append(SYMMETRY_TESTS[kind](key, permutations))
-        except ValueError:  # more sets than can be listed
+        except ValueError:  # too many sets to enumerate
             continue
     return found
 
@@ -367,7 +367,7 @@ TABLES: Mapping[str, Callable[[Results, str | None], ResultTable]] = MappingProx
 def _laws(
     results: Results, where: str | None
 ) -> tuple[tuple[str, ...], Iterator[tuple[tuple[str, ...], pa.Table, SelectionLaw]]]:
-    """As :func:`_each`, with each configuration's law, where the task has key sets."""
+    """Return :func:`_each` with the selection laws, for tasks with key sets only."""
     names, each = _each(results, where)
     return names, (
         (settings, members, results.law_of(members))
@@ -377,7 +377,7 @@ def _laws(
 
 
 def _has_key(members: pa.Table) -> bool:
-    """Whether the task is a group's table; sparse parity has no key sets."""
+    """Return whether the task has key sets; sparse parity has no key sets."""
     return members["key_set"].null_count < members.num_rows
 
 
@@ -401,7 +401,7 @@ def _mean(values: np.ndarray) -> str:
 
 
 def _share(number: int, runs: int) -> tuple[str, str]:
-    """A proportion, and its interval."""
+    """Return a proportion and its confidence interval as text."""
     low, high = clopper_pearson(np.array([number]), runs)
     return f"{number / runs:.3f}", _range(low[0], high[0])
 
