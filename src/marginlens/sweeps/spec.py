@@ -30,6 +30,7 @@ class Thresholds(BaseModel):
     """Thresholds for key features, spectral count and purity.
 
     They are arguments of :func:`marginlens.measures.observe`.
+
     Attributes
     ----------
     key
