@@ -103,7 +103,7 @@ def test_a_run_that_diverges_keeps_its_last_good_state_and_says_how_to_go_on(cal
         "recipe.toml",
         "checkpoint.safetensors",
     }
-    advice = error.split("go on from it with: marginlens ")[1].split()
+    advice = error.split("resume from it with: marginlens ")[1].split()
     assert advice == ["train", "--resume", "runs/C5", "--learning-rate", "1"]
     code, _, error = call(*advice)
     assert code == 0, error

@@ -22,6 +22,7 @@ ROOMS = (
     "measures",
     "networks",
     "reproduce",
+    "runs",
     "sweeps",
     "tasks",
     "theory",

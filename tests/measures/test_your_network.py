@@ -376,8 +376,8 @@ def test_a_state_dict_of_any_names_is_loaded_by_its_shapes_and_answers():
             (Embeddings(problem).state_dict(), problem),
             "no candidate among its tensors answers half",
         ),
-        ((names,), "name the task"),
-        ((Embeddings(problem),), "measure a module itself"),
+        ((names,), "state the task"),
+        ((Embeddings(problem),), "for a module use ml.measure"),
         (("missing.pt",), "no such file"),
     ):
         with pytest.raises(ml.MarginLensError, match=words):

@@ -159,7 +159,7 @@ def test_a_signal_saves_and_meanwhile_nobody_else_trains_there(tmp_path, number)
     process = command.start("train", "C5", *OPTIONS[:5], "10000000", *OPTIONS[6:], "--out", folder)
     try:
         command.wait_for(folder / CHECKPOINT, process)
-        held = f"'{folder}' is in use: another process trains there"
+        held = f"'{folder}' is in use by another process"
         with pytest.raises(ValueError, match=held):
             resume(folder)
         with pytest.raises(ValueError, match=held):
@@ -258,7 +258,7 @@ def test_every_cut_and_every_flipped_bit_is_noticed(copy, wanted):
         assert str(caught.value).startswith(start)
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 700
-    way_out = f"; go on from the one before it with: marginlens train --resume {copy} --previous"
+    way_out = f"; resume from the previous one with: marginlens train --resume {copy} --previous"
     for damaged in damages[:: len(damages) // 5]:
         path.write_bytes(damaged)
         words = refused(copy)
@@ -301,8 +301,12 @@ def test_where_no_checkpoint_is_whole_the_way_out_is_to_start_anew(copy):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("seed = 0", "seed = 1", "says seed = 1, but checkpoint.safetensors was trained with 0"),
-        ("width = 8", "width = 9", "says width = 9, but checkpoint.safetensors was trained with 8"),
+        ("seed = 0", "seed = 1", "seed = 0 in the recipe, as in checkpoint.safetensors, got 1 in"),
+        (
+            "width = 8",
+            "width = 9",
+            "width = 8 in the recipe, as in checkpoint.safetensors, got 9 in",
+        ),
         ('optimizer = "neuronwise-adam"', 'optimizer = "adam"', "says optimizer = 'adam'"),
         ('task = "C5"', 'task = "C6"', "says task = 'C6'"),
         ("width = 8", "width = 0", "recipe.toml' is damaged: width: input should be greater than"),
@@ -383,8 +387,8 @@ def test_a_full_disk_costs_checkpoints_but_neither_the_training_nor_the_good_one
     with pytest.warns(UserWarning, match="no checkpoint at step") as caught:
         trained(disk / "run", progress=filling)
     assert [str(warning.message) for warning in caught] == [
-        "no checkpoint at step 150 (No space left on device); training goes on, and the one before "
-        "it is kept"
+        "no checkpoint at step 150 (No space left on device); training continues, and the previous "
+        "checkpoint is kept"
     ]
     assert steps[0] > 1000
     command.require_same_bits(disk / "run", wanted)
@@ -446,7 +450,7 @@ def test_files_that_may_not_grow_give_one_line_each_and_keep_the_good_checkpoint
     *warned, last = error.splitlines()
     assert len(warned) >= 5
     pattern = (
-        r"marginlens: no checkpoint at step \d+ \(File too large\); training goes on, .* is kept"
+        r"marginlens: no checkpoint at step \d+ \(File too large\); training continues, .* is kept"
     )
     assert all(re.fullmatch(pattern, line) for line in warned), error
     assert f"could not write the run to '{folder}' (" in last
@@ -469,8 +473,9 @@ def test_divergence_keeps_the_last_good_state_however_often_it_is_tried(tmp_path
         with pytest.raises(DivergedError, match=r"at step 1\d0") as caught:
             resume(folder, learning_rate=1e3, checkpoint_every=1)
         assert caught.value.state.step == 100
-        assert f"of step 100, is kept; go on from it with: marginlens train --resume {folder} " in (
-            str(caught.value)
+        assert (
+            f"of step 100, is kept; resume from it with: marginlens train --resume {folder} "
+            in (str(caught.value))
         )
         assert "--learning-rate 100" in str(caught.value)
     assert len(contents(folder)[CHECKPOINT]) == len(good)

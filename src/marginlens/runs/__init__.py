@@ -1,4 +1,4 @@
-"""Runs: from a task to a folder with everything in it."""
+"""Runs: predict, train and measure a task, and keep the results in a folder."""
 
 from typing import TYPE_CHECKING
 

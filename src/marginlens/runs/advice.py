@@ -44,11 +44,11 @@ class RunAdvice:
     recipe, task
         Recipe that the run was trained by, and its task.
     folder
-        Folder of the run; None if it was not saved.
+        Folder of the run, or None for an unsaved run.
     step
         Step that training reached.
     prediction
-        Prediction of the run, whose solution the usual recipe shares; None: it is solved again.
+        Prediction of the run, whose solution the default recipe reuses; None solves it again.
     """
 
     recipe: Recipe
@@ -59,11 +59,11 @@ class RunAdvice:
 
     @property
     def short(self) -> bool:
-        """Whether the run had fewer steps than its task usually takes."""
+        """True if the run has fewer steps than the task's default recipe."""
         return self.recipe.steps < self._usual().steps
 
     def _usual(self) -> Recipe:
-        """Return the recipe that suits the task, with the run's activation and objective."""
+        """Return the task's default recipe with the run's activation and objective."""
         loss = self.recipe.loss_function
         chosen = {"loss_function": loss} if loss == "margin" else {}
         predictions = Predictions(self.task, self.prediction)
@@ -72,13 +72,13 @@ class RunAdvice:
         )
 
     def longer(self) -> str:
-        """Return the command that trains the run further: to its end, or to twice its steps.
+        """Return the command that continues the run to its end, or to twice its steps.
 
-        A run that had far fewer steps than its task usually takes gets those.
+        A run with far fewer steps than the task's default gets that default.
         """
         usual = self._usual().steps
         steps = max(_rounded(2 * self.recipe.steps), usual)
-        if self.step < self.recipe.steps:  # it was stopped: its own number of steps is the aim
+        if self.step < self.recipe.steps:  # stopped early: finish the recipe's steps
             steps = self.recipe.steps
         if self.folder is None:
             return self._command({"steps": steps})
@@ -86,7 +86,7 @@ class RunAdvice:
         return f"marginlens train --resume {FOLDER}{more}"
 
     def wider(self, least: int) -> str:
-        """Return the command that trains a network of at least so many neurons, the usual width."""
+        """Return the command that trains a wider network, of at least ``least`` neurons."""
         usual = self._usual()
         width = (
             max(least, usual.width) if self.recipe.width < usual.width else 2 * self.recipe.width
@@ -104,7 +104,7 @@ class RunAdvice:
         return self._command({name: getattr(usual, name) for name in fields}, "new")
 
     def _command(self, changes: dict[str, Any], suffix: str = "longer") -> str:
-        """Return the command of the recipe with changes; what is usual for the task is left out."""
+        """Return the command of the recipe with changes; fields with default values are omitted."""
         usual = self._usual().model_dump()
         words = ["marginlens", "run", self._spec()]
         for name, value in {**self.recipe.model_dump(), **changes}.items():
@@ -119,7 +119,7 @@ class RunAdvice:
         return shlex.join(words)
 
     def _spec(self) -> str:
-        """Return what names the task: its table's file, where its name does not say its table."""
+        """Return the task's name, or the file of its table if the name does not determine it."""
         table = None if self.folder is None else self.folder / "table.npy"
         named = self.task.group is not None and self.recipe.task == self.task.group.name
         is_own = table is not None and named and table.is_file()

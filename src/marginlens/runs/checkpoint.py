@@ -1,4 +1,4 @@
-"""A training's state in a file, complete and verified, and the lock of its folder."""
+"""Checkpoint files with a training's complete state and its hash, and locks of folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from marginlens.training.recipe import as_now_named
 
 try:
     import fcntl
-except ImportError:  # not on Windows: there, a second process is not noticed
+except ImportError:  # on Windows a second process is not detected
     fcntl = None
 
 __all__ = [
@@ -41,26 +41,35 @@ __all__ = [
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 MAY_CHANGE = ("learning_rate", "strength", "steps", "device")
-"""Fields of a recipe that may be others after a resume."""
+"""Recipe fields that may change when a run is resumed."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
 
 
 class OtherRecipeError(ValueError):
-    """The checkpoint is whole, but of a training by another recipe."""
+    """Error for an intact checkpoint of a training by another recipe."""
 
 
 def write_checkpoint(
     state: TrainingState, folder: Path, recipe: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a state: whole or not at all; the one before it stays as ``checkpoint.previous``.
+    """Write a state in one atomic step; keep the last one as ``checkpoint.previous``.
 
-    The file carries the SHA-256 of its tensors and of the recipe's fields, where they are given, and
-    is on the disk before it gets its name.
+    The file contains the SHA-256 of its tensors and of the recipe's fields, if given. It is flushed to
+    disk before it is renamed.
+
+    Parameters
+    ----------
+    state
+        Complete state of the training.
+    folder
+        Folder of the run.
+    recipe
+        Fields of the recipe, checked when the file is read.
 
     Raises
     ------
     OSError
-        If it cannot be written; what was there is untouched.
+        If the file cannot be written; earlier checkpoints are unchanged.
     """
     tensors = state.to_tensors()
     fields = json.dumps(recipe or {})
@@ -71,14 +80,23 @@ def write_checkpoint(
 def read_checkpoint(
     path: Path, like: Network, recipe: Mapping[str, Any] | None = None
 ) -> TrainingState:
-    """Read a state of a network with the same shapes as ``like``.
+    """Read the state of a network with the same shapes as ``like``.
+
+    Parameters
+    ----------
+    path
+        Path of the checkpoint file.
+    like
+        Network with the expected kind and shapes of parameters.
+    recipe
+        Fields of the present recipe, compared with those in the file.
 
     Raises
     ------
     OtherRecipeError
-        If it was trained by a recipe that differs from the one given in more than may change.
+        In one line, if the recipes differ in a field outside ``MAY_CHANGE``.
     ValueError
-        If the file is truncated, altered or of another network. All of them in one line.
+        In one line, if the file is truncated, altered or of another network.
     """
     try:
         content = path.read_bytes()
@@ -87,7 +105,7 @@ def read_checkpoint(
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         fields = metadata.get("recipe", "")
         if metadata.get("sha256") != _digest(tensors, fields):
-            raise MarginLensError("its content is not what was written (the SHA-256 differs)")
+            raise MarginLensError("its content was altered (the SHA-256 differs)")
         _require_recipe(path, json.loads(fields), recipe or {})
         return TrainingState.from_tensors(tensors, like)
     except OtherRecipeError:
@@ -102,20 +120,20 @@ def _require_recipe(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) 
     for name in sorted(was.keys() & now.keys() - set(MAY_CHANGE)):
         if was[name] != now[name]:
             raise OtherRecipeError(
-                f"the recipe in {str(path.parent)!r} says {name} = {now[name]!r}, but {path.name} was "
-                f"trained with {was[name]!r}; put that back: only --learning-rate, --strength, "
-                "--steps and --device may change"
+                f"expected {name} = {was[name]!r} in the recipe, as in {path.name}, got "
+                f"{now[name]!r} in {str(path.parent)!r}; restore it: only --learning-rate, "
+                "--strength, --steps and --device may change"
             )
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove checkpoints that a killed process had begun to write; the folder must be held."""
+    """Remove partial checkpoints of killed processes; the caller must hold the lock."""
     for path in folder.glob(f".{CHECKPOINT}.*"):
         path.unlink(missing_ok=True)
 
 
 def _digest(tensors: dict, fields: str) -> str:
-    """SHA-256 over the fields, then names, types, shapes and bytes, in the order of the names."""
+    """Return the SHA-256 of the fields, then of the tensors in the order of their names."""
     sha = hashlib.sha256(fields.encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -126,14 +144,15 @@ def _digest(tensors: dict, fields: str) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder, so that no second process trains in it.
+    """Lock a run's folder, so that no second process trains in it.
 
-    The lock is on the folder itself and belongs to the process: it ends with it, however it ends.
+    The lock is on the folder itself and belongs to the process; the system releases it when the process
+    ends for any reason.
 
     Raises
     ------
     ValueError
-        If another process holds it.
+        If another process holds the lock.
     """
     if fcntl is None:
         yield
@@ -144,8 +163,8 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MarginLensError(
-                f"{str(folder)!r} is in use: another process trains there; wait for it to end, or "
-                "choose another --out"
+                f"{str(folder)!r} is in use by another process; wait for its end, or choose another "
+                "--out"
             ) from None
         except OSError as error:  # a file system without locks must not prevent all training
             if error.errno not in _NO_LOCKS:

@@ -1,14 +1,14 @@
-"""A run on disk.
+"""Folder of a run on disk.
 
-While it is trained: ``recipe.toml``, ``table.npy`` if the task came from a table, and
-``checkpoint.safetensors`` with the one before it. When it is finished, in place of the checkpoints:
-``history.parquet`` (one row a record and member), ``snapshots.safetensors``,
+During training: ``recipe.toml``, ``table.npy`` if the task came from a table, and
+``checkpoint.safetensors`` with the previous checkpoint. After training, instead of the checkpoints:
+``history.parquet`` (one row per record and member), ``snapshots.safetensors``,
 ``parameters.safetensors`` (every member), ``prediction.json``, ``verdict.json`` and ``times.json``.
-An interrupted run has all of these. ``changes.json`` is there where a recipe was changed on the way.
-The header of the parameters says the program's version, and has the SHA-256 of the recipe and of the
-weights: while they are the same, prediction and verdict are read back. Else they are made again.
-No pickles. Equal runs have equal files, byte for byte, but for times: those are in ``times.json``,
-``verdict.json``, ``report.html`` and checkpoints alone.
+An interrupted run has all of these. ``changes.json`` records changes of the recipe during training.
+The header of the parameters holds the program's version and the SHA-256 of the recipe and of the
+weights: while they agree, prediction and verdict are read from the folder, else they are recomputed.
+The files contain no pickles. Equal runs have byte-identical files, except for times, which are only in
+``times.json``, ``verdict.json``, ``report.html`` and checkpoints.
 """
 
 from __future__ import annotations
@@ -88,26 +88,33 @@ _FILES = {
     "mlflow",
     "wandb",
 }
-_BEGUN = f".{MARK}.begun"  # is there while a folder is emptied, and until the recipe is in it
+_BEGUN = f".{MARK}.begun"  # exists while a folder is emptied, until the recipe is written
 _CURVES = ("history.parquet", "snapshots.safetensors")
-_FINISHING = ".finishing"  # where the files of a finished run are written before they are moved
+_FINISHING = ".finishing"  # subfolder for the files of a finished run before they are moved
 
 
 def check_folder(out: str | Path, *, overwrite: bool) -> Path:
     """Return the folder if a run may be written there.
 
+    Parameters
+    ----------
+    out
+        Folder that the run is to be written to.
+    overwrite
+        Whether an older run in the folder may be replaced.
+
     Raises
     ------
     ValueError
-        If it exists and is not to be replaced, is something other than a run, or cannot be made.
+        If the folder exists without ``overwrite``, is not a run's, or cannot be created.
     """
     folder = Path(out)
     if folder.exists():
         ours = folder.is_dir() and ((folder / MARK).exists() or (folder / _BEGUN).exists())
         if not ours and (not folder.is_dir() or any(folder.iterdir())):
             raise MarginLensError(
-                f"{str(folder)!r} exists and is not a run's folder; it is left alone: choose another "
-                "--out, for example runs/C5"
+                f"{str(folder)!r} exists and is not a run's folder; choose another --out, for example "
+                "runs/C5"
             )
         if not overwrite:
             raise MarginLensError(
@@ -120,7 +127,7 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
         )
         if foreign:
             raise MarginLensError(
-                f"{str(folder)!r} also holds {foreign[0]!r}, which is not of a run; move it away, "
+                f"{str(folder)!r} also holds {foreign[0]!r}, which is not a run's file; move it away, "
                 "or choose another --out"
             )
     parent = folder.absolute().parent
@@ -138,42 +145,42 @@ def check_folder(out: str | Path, *, overwrite: bool) -> Path:
 
 
 def _is_left_over(path: Path) -> bool:
-    """Whether it is a file of ours that a killed process had not finished."""
+    """Return whether the path is an unfinished file of a killed process."""
     return path.name.startswith((_FINISHING, f".{CHECKPOINT}.", f".{MARK}."))
 
 
 @contextmanager
 def begin_run(recipe: Recipe, chosen: Task, folder: Path, *, overwrite: bool) -> Iterator[None]:
-    """Make a run's folder, or empty an older one, and hold it: from here on it can be resumed."""
+    """Create a run's folder, or empty an older one, and lock it; then it can be resumed."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         check_folder(folder, overwrite=overwrite or not any(folder.iterdir()))
         (folder / _BEGUN).touch()
-        (folder / MARK).unlink(missing_ok=True)  # the first: it must not meet another run's files
+        (folder / MARK).unlink(missing_ok=True)  # first, so that it never lies beside foreign files
         for path in folder.iterdir():
             if path.name != _BEGUN:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         _write_table(chosen, folder)
-        write_whole(folder / MARK, recipe.to_toml())  # the last: what has it can be resumed
+        write_whole(folder / MARK, recipe.to_toml())  # last: it marks a folder that can be resumed
         (folder / _BEGUN).unlink()
         yield
 
 
 def note_changes(folder: Path, step: int, was: Recipe, now: Recipe) -> None:
-    """Write the recipe that holds from a step on, and which of its fields changed there.
+    """Write the recipe that holds from a step on, and its changed fields.
 
     ``changes.json`` is a list of ``{"step", "field", "from", "to"}``, in the order of the changes.
 
     Raises
     ------
     OSError
-        If they cannot be written.
+        If the files cannot be written.
     """
     before, after = was.model_dump(mode="json"), now.model_dump(mode="json")
     path = folder / CHANGES
     try:
         changes = json.loads(path.read_text())
-    except (OSError, ValueError):  # the first change; or a damaged list, which nothing depends on
+    except (OSError, ValueError):  # the first change, or a damaged list, which is not essential
         changes = []
     changes += [
         {"step": step, "field": name, "from": before[name], "to": after[name]}
@@ -186,15 +193,21 @@ def note_changes(folder: Path, step: int, was: Recipe, now: Recipe) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether nothing is left to be trained."""
+    """Return whether the run in a folder has finished training.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+    """
     pending = (folder / CHECKPOINT).exists() or (folder / PREVIOUS).exists()
     return (folder / "parameters.safetensors").exists() and not pending
 
 
 def finish_run(run: Run, folder: Path) -> None:
-    """Write what a run ends with into its folder; the checkpoints go when all else is there.
+    """Write the final files of a run into its folder, then remove its checkpoints.
 
-    Those of an interrupted run stay, so that it can be resumed.
+    The checkpoints of an interrupted run are kept, so that it can be resumed.
     """
     for path in folder.iterdir():
         if _is_left_over(path):
@@ -213,7 +226,22 @@ def finish_run(run: Run, folder: Path) -> None:
 
 
 def save_run(run: Run, folder: Path, *, overwrite: bool = False) -> None:
-    """Write a run's folder: whole, or not at all."""
+    """Write a run's folder in one atomic step.
+
+    Parameters
+    ----------
+    run
+        Finished run to save.
+    folder
+        Folder that the run is written to.
+    overwrite
+        Whether to replace an older run in the folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder exists without ``overwrite``, is not a run's, or cannot be created.
+    """
     folder = check_folder(folder, overwrite=overwrite)
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -268,8 +296,8 @@ def _write_table(chosen: Task, folder: Path) -> None:
         return
     if name_of_elements(chosen.name) != chosen.elements.name:
         raise MarginLensError(
-            f"a run keeps a group's table by its name, and {chosen.elements.name[:60]!r} reads as an "
-            "operation; expected a plain name, for example mine"
+            "expected a plain name for the group of a saved run, for example mine; got "
+            f"{chosen.elements.name[:60]!r}, which reads as an operation"
         )
     np.save(folder / "table.npy", chosen.elements.table)
 
@@ -279,7 +307,7 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def _is_made_by_its_name(learned: FiniteGroup) -> bool:
-    """Whether the name gives this very table; a file's name does not, as the file may change."""
+    """Return whether the name determines this table; a file's name does not."""
     if is_table_file(learned.name):
         return False
     try:
@@ -306,20 +334,20 @@ class Weights:
     metadata: Mapping[str, str]
 
     def is_unchanged(self, what: str, digest: str) -> bool:
-        """Whether the folder was written by this version of the program, with this content.
+        """Return whether the folder was written by this program version, with this content.
 
         Parameters
         ----------
         what
-            ``"recipe"`` or ``"weights"``.
+            Kind of content, ``"recipe"`` or ``"weights"``.
         digest
-            SHA-256 of what is there now.
+            SHA-256 of the present content.
         """
         return self.metadata.get("version") == _VERSION and self.metadata.get(what) == digest
 
 
 def _digest_of_recipe(recipe: str, task: Task) -> str:
-    """SHA-256 of a recipe's text and of its task's table, which decide the prediction."""
+    """Return the SHA-256 of a recipe's text and of its task's table."""
     sha = hashlib.sha256(recipe.encode())
     if task.elements is not None:
         sha.update(task.elements.table.astype("<i8").tobytes())
@@ -327,15 +355,20 @@ def _digest_of_recipe(recipe: str, task: Task) -> str:
 
 
 def _digest_of_weights(network: Network) -> str:
-    """SHA-256 of all weights."""
+    """Return the SHA-256 of all weights."""
     return hashlib.sha256(tensor_bytes(network.tensors, {})).hexdigest()
 
 
 def load_run(folder: str | Path) -> Run:
-    """Read a run's folder with its prediction and verdict; measurements are made when asked for.
+    """Read a run's folder with its prediction and verdict; measurements are computed lazily.
 
-    A prediction or verdict that is missing or damaged, of another version of the program, or of a
-    recipe or weights that were changed since, is made again.
+    A prediction or verdict is recomputed if its file is missing or damaged, if another version of the
+    program wrote it, or if the recipe or the weights were changed since.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
 
     Raises
     ------
@@ -346,7 +379,7 @@ def load_run(folder: str | Path) -> Run:
 
 
 def load_weights(folder: str | Path) -> Weights:
-    """Read a run's trained network by its recipe and table; history and snapshots may be missing.
+    """Read a run's trained network; history and snapshots may be missing.
 
     Parameters
     ----------
@@ -362,19 +395,19 @@ def load_weights(folder: str | Path) -> Weights:
 
 
 def require_finite_weights(weights: Weights, folder: str | Path) -> None:
-    """Refuse a trained network with a weight that is infinite or no number.
+    """Raise an error if a weight of a trained network is infinite or NaN.
 
     Parameters
     ----------
     weights
-        Network as :func:`load_weights` reads it.
+        Network read by :func:`load_weights`.
     folder
         Folder of the run, for the message.
 
     Raises
     ------
     ValueError
-        In one line, with the first tensor and place.
+        In one line, with the first such tensor and index.
     """
     for name, tensor in weights.network.tensors.items():
         bad = ~torch.isfinite(tensor)
@@ -382,9 +415,9 @@ def require_finite_weights(weights: Weights, folder: str | Path) -> None:
             place = torch.nonzero(bad)[0].tolist()
             member = f" of member {place[0]}" if weights.network.members > 1 else ""
             raise MarginLensError(
-                f"weights that are not finite in {str(folder)!r}: {name}{place[1:]}{member} is "
-                f"{tensor[tuple(place)].item()} ({int(bad.sum())} of {tensor.numel()} numbers); nothing "
-                f"is measured; if the training diverged, use a smaller --learning-rate than "
+                f"expected finite weights in {str(folder)!r}, got {name}{place[1:]}{member} = "
+                f"{tensor[tuple(place)].item()} ({int(bad.sum())} of {tensor.numel()} numbers); if the "
+                f"training diverged, use a smaller --learning-rate than "
                 f"{weights.recipe.learning_rate:g}"
             )
 
@@ -393,12 +426,12 @@ def _read_or_refuse(path: Path, read: Callable[[Path], _T]) -> _T:
     if not (path / MARK).is_file():
         why = f"no {MARK}" if path.exists() else "no such file or folder"
         raise MarginLensError(
-            f"{str(path)!r} is not a run's folder ({why}); make one with: marginlens run C23"
+            f"{str(path)!r} is not a run's folder ({why}); create one with: marginlens run C23"
         )
     if not (path / "parameters.safetensors").is_file():
         raise MarginLensError(
             f"the run in {str(path)!r} is not finished, or is damaged (no parameters.safetensors); "
-            f"go on with it: marginlens train --resume {quote(str(path))}"
+            f"resume it with: marginlens train --resume {quote(str(path))}"
         )
     try:
         return read(path)
@@ -418,13 +451,13 @@ def _read_weights(path: Path) -> Weights:
     network.require_task(chosen)
     if network.members != recipe.members:
         raise MarginLensError(
-            f"{MARK} says {recipe.members} members, but there are parameters of {network.members}"
+            f"expected parameters of {recipe.members} members, as in {MARK}, got {network.members}"
         )
     return Weights(recipe, chosen, network, metadata)
 
 
 def _read_times(path: Path, metadata: Mapping[str, str]) -> dict[str, float]:
-    """Seconds by name; runs of earlier versions have them in the header of their parameters."""
+    """Return seconds by name; runs of earlier versions store them with the parameters."""
     times: object = metadata
     if (path / TIMES).exists():
         times = json.loads((path / TIMES).read_text())
@@ -468,7 +501,7 @@ def _read_without_curves(path: Path) -> Run:
 
 
 def _ending(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Fields of a training in the header of the parameters' file, and its times."""
+    """Return the fields of a training in the parameters' header, and its times."""
     times = _read_times(path, metadata)
     return {
         "seconds": times.get("seconds", np.nan),
@@ -485,7 +518,7 @@ def _read(path: Path) -> Run:
 
 
 def _run_of(weights: Weights, training: Training, path: Path) -> Run:
-    """Run with the prediction and the verdict of its folder, or with a new prediction."""
+    """Return the run with its folder's prediction and verdict, or with new ones."""
     recipe, task = weights.recipe, weights.task
     prediction, verdict = None, None
     if weights.is_unchanged("recipe", _digest_of_recipe((path / MARK).read_text(), task)):
@@ -502,7 +535,7 @@ def _run_of(weights: Weights, training: Training, path: Path) -> Run:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    """Values of a file that can be made again; None where it is missing or damaged."""
+    """Return the values of a JSON file, or None if it is missing or damaged."""
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -516,7 +549,7 @@ def read_training(weights: Weights, path: Path) -> Training:
     Parameters
     ----------
     weights
-        Network as :func:`load_weights` reads it.
+        Network read by :func:`load_weights`.
     path
         Folder of the run.
     """

@@ -1,4 +1,4 @@
-"""Networks from files, from a state_dict, or from the folder of a run."""
+"""Load a network from a file, a state_dict, or the folder of a run."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class LoadedNetwork(Displayed):
     Attributes
     ----------
     task
-        Task that it learned, with its elements in the network's own order.
+        Task that the network learned, with elements in the network's order.
     network
-        The same function as one of our networks, an ensemble of one; None where there are logits alone.
+        Same function as a network of this package, an ensemble of one; None for logits only.
     logits
-        Logits of every row of the task, in float64.
+        Logits in float64, of shape (row, class), for every row of the task.
     train
-        Numbers of the rows that it was trained on, where the file or its project say which.
+        Indices of the training rows, if the file or its project states them.
     form
-        Name of the format it was read from.
+        Name of the file's format.
     stored
-        Numbers that its authors stored beside it.
+        Numbers that the authors stored with the network.
     notes
-        Decisions of reading, in phrases.
+        Assumptions made while reading, one phrase each.
     warning
-        Sentence that says that it answers fewer than half the rows, and why that may be; else empty.
+        Sentence with the likely reason if fewer than half the rows are right; else empty.
     """
 
     task: Task
@@ -57,12 +57,12 @@ class LoadedNetwork(Displayed):
     warning: str = ""
 
     def measure(self) -> Measurement:
-        """Measure it on its task; of logits alone what needs weights is None."""
+        """Measure the network on its task; for logits only, metrics of weights are None."""
         x = self.logits if self.network is None else self.network
         return measure(x, self.task, train=self.train)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold, without tensors."""
+        """Return plain values for JSON, without tensors."""
         return {
             "task": self.task.name,
             "network": None if self.network is None else type(self.network).__name__,
@@ -74,12 +74,12 @@ class LoadedNetwork(Displayed):
         }
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Rows of :meth:`to_frame`: one, with what it was read as."""
+        """Return the single row of :meth:`to_frame`: format, assumptions and notes."""
         values = self.to_dict()
         return [values | {"stored": None, "notes": "; ".join(self.notes)}]
 
     def shown(self) -> Shown:
-        """Heading, what it was read as, and the notes."""
+        """Return heading, format and notes for notebooks."""
         values = self.to_dict()
         facts = [
             (name.replace("_", " "), values[name]) for name in ("network", "format", "train_rows")
@@ -99,30 +99,31 @@ def load(
 ) -> LoadedNetwork | Run:
     """Load a network from a file, a state_dict, or the folder of a run.
 
-    Nothing in a file is executed. A file or state_dict is recognised by the names of its tensors
-    (``marginlens.formats.FORMATS``); where no format has them, by their shapes: the weights of a
-    network with one hidden layer are found by trial, as those that answer the task.
+    No code in a file is executed. A file or state_dict is recognised by the names of its tensors
+    (``marginlens.formats.FORMATS``), or else by their shapes: the roles of the tensors of a network with
+    one hidden layer are found by trial, as those that solve the task.
 
     Parameters
     ----------
     x
         Path of a .pt, .pth, .ckpt, .bin, .safetensors or .npz file; tensors by name; or a run's folder.
     task
-        Group or operation that it learned, or its spec; None: what the file or its sizes say.
+        Group or operation that the network learned, or its name; None takes it from the file.
     form
-        Name of the format; None: found out.
+        Name of the format; None detects it.
     activation, attention, layer_norm
-        What the file leaves open, as for ``marginlens measure``.
+        Settings that the file lacks, the same as for ``marginlens measure``.
 
     Returns
     -------
     LoadedNetwork
-        With ``measure()``, ``task`` and ``network``. Of a run's folder the Run, which has them too.
+        Network with ``measure()``, ``task`` and ``network``. For a run's folder a :class:`Run`, which
+        has them too.
 
     Raises
     ------
     MarginLensError
-        If the file is missing or damaged, would execute code, or holds something else.
+        If the file is missing or damaged, would execute code, or holds no network.
 
     Examples
     --------
@@ -139,7 +140,7 @@ def load(
                 option is not None for option in (task, form, activation, attention, layer_norm)
             ):
                 raise MarginLensError(
-                    f"the recipe in {str(path)!r} says task and activation: leave the options out"
+                    f"the recipe in {str(path)!r} sets task and activation: leave these options out"
                 )
             return load_run(path)
         return _loaded(
@@ -154,7 +155,7 @@ def load(
         )
     if not isinstance(x, Mapping):
         raise MarginLensError(
-            f"expected a path or a state_dict, got {type(x).__name__}; measure a module itself: "
+            f"expected a path or a state_dict, got {type(x).__name__}; for a module use "
             "ml.measure(model, task)"
         )
     try:
@@ -187,15 +188,15 @@ def _loaded(found: Foreign) -> LoadedNetwork:
 def _by_shapes(
     x: Mapping[str, Any], task: Task | str | None, activation: str | None
 ) -> LoadedNetwork | None:
-    """One-hidden-layer network whose tensors answer the task; None where none do."""
+    """Return the one-hidden-layer network whose tensors solve the task, or None."""
     if task is None:
         raise MarginLensError(
-            "the names of the tensors are of no known format; name the task, for example "
+            "the names of the tensors are of no known format; state the task, for example "
             'ml.load(state_dict, "S5")'
         )
     known = task_of(task)
     found = recognize_weights(x, known, activation)
     if found.network is None:
-        raise MarginLensError(f"no network on {known.name} was found: {found.words}")
+        raise MarginLensError(f"these tensors do not solve {known.name}: {found.words}")
     logits = found.network.logits(known)[0].numpy()
     return LoadedNetwork(known, found.network, logits, form="shapes", notes=(found.words,))

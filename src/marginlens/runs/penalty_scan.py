@@ -1,4 +1,4 @@
-"""Training as the witness: a network at one strength of a penalty path."""
+"""Training of a network at one strength of a penalty path."""
 
 from __future__ import annotations
 
@@ -28,30 +28,28 @@ def train_at(
     progress: Callable[[int, dict[str, np.ndarray]], None] | None = None,
     **recipe: Any,
 ) -> Run:
-    """Train a network at a strength, or read the one that is there.
+    """Train a network at one penalty strength, or read the finished run of an earlier call.
 
-    With ``out`` the run lies in a folder below it, named by its strength; a finished run that is
-    there already, by the same recipe, is read and not trained again: a path that was interrupted
-    goes on where it was.
+    With ``out`` the run lies in a subfolder named by its strength. A finished run of the same recipe in
+    that subfolder is read instead of trained, so that an interrupted path can be resumed.
 
     Parameters
     ----------
     task
-        A group's table, or sparse parity.
+        Table of a group, or sparse parity.
     strength
-        Of the penalty.
+        Strength of the homogeneous penalty, at least 0.
     out
-        Folder of the runs' folders.
+        Parent folder of the runs' folders; None trains without saving.
     progress
-        Called with the step and the latest history row.
+        Function called with the step and the latest history row.
     recipe
-        Other fields of :class:`marginlens.training.Recipe`; those not given suit the task.
+        Other fields of :class:`marginlens.training.Recipe`; missing fields get the task's defaults.
 
     Raises
     ------
     ValueError
-        If anything asked for is impossible, or the folder holds a run by another recipe or on
-        another table.
+        If an argument is invalid, or the folder holds a run by another recipe or on another table.
 
     Examples
     --------
@@ -81,13 +79,13 @@ def train_at(
 
 
 def _folder_name(strength: float) -> str:
-    """The strength in few digits, or in all of them where few would be those of another."""
+    """Return the strength in few digits, or in all digits if rounding would change it."""
     short = f"{strength:g}"
     return short if float(short) == strength else repr(strength)
 
 
 def _same_table(one: FiniteGroup | None, other: FiniteGroup | None) -> bool:
-    """Whether two groups have one table: files of one name may hold different ones."""
+    """Return whether two groups have equal tables, since files of one name may differ."""
     if one is None or other is None:
         return one is other
     return np.array_equal(one.table, other.table)

@@ -1,4 +1,4 @@
-"""The pipeline of a run: predict, train, measure, compare; the only place that chains them."""
+"""Pipeline of a run: predict, train, measure, compare with the prediction, and save."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Run that has not begun: what is learned, how, and what is predicted.
+    """Plan of a run: task, complete recipe, and prediction.
 
     Attributes
     ----------
     task
-        Task that is learned.
+        Task that the networks learn.
     recipe
         Complete recipe of the training.
     prediction
@@ -73,26 +73,26 @@ class Plan:
 
     @property
     def minimum(self) -> float | None:
-        """Least objective of any network, where the recipe stops at a share of it; else None."""
+        """Least objective of any network if the recipe stops near it, else None."""
         if self.recipe.until_optimal is None:
             return None
         return known_minimum(self.task, self.recipe, self.prediction)
 
 
 def plan(spec: str | Task, **fields: Any) -> Plan:
-    """Complete a recipe and predict its training; the programs of the theory are solved once.
+    """Complete a recipe and predict its training; each linear program is solved once.
 
     Parameters
     ----------
     spec
-        Task or its spec.
+        Task to learn, or its name.
     fields
-        Any field of :class:`marginlens.training.Recipe`; the others suit the task.
+        Fields of :class:`marginlens.training.Recipe`; missing fields get the task's defaults.
 
     Raises
     ------
     ValueError
-        If a field is impossible, or this machine or the task cannot be trained so.
+        If a field is invalid, or the recipe does not suit the task or this machine.
 
     Examples
     --------
@@ -106,21 +106,21 @@ def plan(spec: str | Task, **fields: Any) -> Plan:
 
 
 def plan_for(recipe: Recipe, task: Task, predictions: Predictions | None = None) -> Plan:
-    """Predict the training of a complete recipe, and refuse what cannot be trained.
+    """Predict the training of a complete recipe, and check that it can be trained.
 
     Parameters
     ----------
     recipe
-        Complete recipe.
+        Complete recipe of the training.
     task
-        Its task.
+        Task of the recipe.
     predictions
-        Predictions of the task, whose solutions are shared; None: solved where they are needed.
+        Predictions of the task, whose solutions are reused; None solves them when needed.
 
     Raises
     ------
     ValueError
-        If this machine or the task cannot be trained so.
+        If the recipe does not suit the task or this machine.
     """
     prediction = prediction_for(task, recipe, predictions)
     check_trainable(task, recipe, prediction)
@@ -128,12 +128,12 @@ def plan_for(recipe: Recipe, task: Task, predictions: Predictions | None = None)
 
 
 def by_leader(make: Callable[[], Made]) -> Made | None:
-    """What the first process makes; None on others. Where it cannot, none of them goes on.
+    """Return the result of a call by the first process, and None on all others.
 
     Raises
     ------
     ValueError
-        On every process, if the first one raised it.
+        On every process, if the call failed on the first one.
     """
     ranks = Ranks.here()
     made, refused = None, None
@@ -143,7 +143,7 @@ def by_leader(make: Callable[[], Made]) -> Made | None:
         except (ValueError, OSError) as error:
             refused = error
     if ranks.any(refused is not None):
-        raise refused or ValueError("the first process says why this cannot be trained")
+        raise refused or ValueError("the first process failed; its message has the reason")
     return made
 
 
@@ -155,24 +155,24 @@ def execute(
     progress: Progress | None = None,
     **recipe: Any,
 ) -> Run:
-    """Predict, train, measure and judge; with ``out``, leave everything in a folder.
+    """Run the whole pipeline: predict, train, measure, compute the verdict, and save.
 
     Parameters
     ----------
     spec
-        A task or what names one.
+        Task to learn, or its name.
     out, overwrite
-        Folder to write; an older run there is replaced only if asked for.
+        Folder that the run is written to (None: not saved), and whether to replace an older run in it.
     progress
-        Called with the step and the latest history row.
+        Function called with the step and the latest history row.
     recipe
-        Any field of :class:`marginlens.training.Recipe`; the others suit the task. ``penalty`` may be a
-        number: the strength of the homogeneous penalty.
+        Fields of :class:`marginlens.training.Recipe`; missing fields get the task's defaults.
+        ``penalty`` may be a number: the strength of the homogeneous penalty.
 
     Raises
     ------
     ValueError
-        If anything asked for is impossible; nothing is written then.
+        If an argument is invalid, before any file is written.
 
     Examples
     --------
@@ -193,29 +193,30 @@ def follow(
     checkpoint_every: int | None = None,
     track: str | None = None,
 ) -> Run:
-    """As :func:`execute`, for a complete recipe or a plan.
+    """Run the pipeline for a complete recipe or a plan, like :func:`execute`.
 
     Parameters
     ----------
     recipe
-        Complete recipe, or a plan, which saves making the prediction again.
+        Complete recipe, or a plan with its prediction.
     chosen
-        Task of the recipe; None: what the recipe names.
+        Task of the recipe; None makes it from the recipe's task name.
     out, overwrite, progress
-        As for :func:`execute`.
+        Folder, permission to replace an older run, and progress function, the same as for
+        :func:`execute`.
     checkpoint_every
-        Steps between checkpoints in the folder, besides one a minute.
+        Steps between checkpoints in the folder, in addition to one per minute.
     track
-        ``"tensorboard"``, ``"wandb"`` or ``"mlflow"``, to which the history is mirrored.
+        Tracker that records the history too: ``"tensorboard"``, ``"wandb"`` or ``"mlflow"``.
     """
     folder = None if out is None else Path(out)
     if track is not None:
         require_tracker(track)
-    if isinstance(recipe, Recipe):  # what cannot be trained is refused before anything is written
+    if isinstance(recipe, Recipe):  # check the recipe before writing any file
         recipe = plan_for(recipe, task_of(recipe.task) if chosen is None else chosen)
     planned = recipe
     if folder is not None:
-        planned.recipe.to_toml()  # refuses what a file cannot hold
+        planned.recipe.to_toml()  # raises if a file cannot hold the recipe
     with ExitStack() as stack:
 
         def begin() -> Tracker | None:
@@ -227,7 +228,7 @@ def follow(
                 return start_tracker(stack, track, folder, planned.recipe)
             except ValueError:
                 if folder is not None:
-                    shutil.rmtree(folder, ignore_errors=True)  # nothing was trained yet
+                    shutil.rmtree(folder, ignore_errors=True)  # training has not begun
                 raise
 
         tracker = by_leader(begin)
@@ -245,29 +246,30 @@ def finish_training(
     checkpoint_every: int | None = None,
     tracker: Tracker | None = None,
 ) -> Run:
-    """Train from a state, or from the start, with the folder held; then measure, judge and write.
+    """Train from a state or from the start in a locked folder, then measure and save.
 
     Parameters
     ----------
     planned
         Task, recipe and prediction.
     folder
-        Folder of the run, which this process holds; None: nothing is written.
+        Folder of the run, locked by this process; None does not save the run.
     progress
-        Called with the step and the latest history row.
+        Function called with the step and the latest history row.
     state
-        State that an earlier training had reached; None: the start.
+        State of an earlier training to continue; None starts from initial weights.
     checkpoint_every
-        Steps between checkpoints, besides one a minute.
+        Steps between checkpoints, in addition to one per minute.
     tracker
-        Tracker to which the history is mirrored.
+        Tracker that records the history too.
 
     Raises
     ------
     DivergedError
-        Naming the command that goes on from the last good state, which the folder keeps.
+        If training diverges. The folder keeps the last finite state, and the message has the command
+        that resumes from it.
     OSError
-        If the finished run cannot be written; its checkpoint stays.
+        If the finished run cannot be written; its checkpoint is kept.
     """
 
     def show(step: int, row: dict[str, np.ndarray]) -> None:
@@ -285,8 +287,8 @@ def finish_training(
             raise
         _checkpointer(planned.recipe, folder)(error.state)
         raise DivergedError(
-            f"{error}: the last good state, of step {error.state.step}, is kept; go on from it with: "
-            f"marginlens train --resume {quote(str(folder))} "
+            f"{error}: the last finite state, of step {error.state.step}, is kept; resume from it "
+            f"with: marginlens train --resume {quote(str(folder))} "
             f"--learning-rate {planned.recipe.learning_rate / 10:g}",
             error.state,
         ) from None
@@ -297,8 +299,8 @@ def finish_training(
     except (OSError, SafetensorError) as error:
         words = getattr(error, "strerror", None) or error
         raise OSError(
-            f"could not write the run to {str(folder)!r} ({words}); what was there is kept: make "
-            f"room, then: marginlens train --resume {quote(str(folder))}"
+            f"could not write the run to {str(folder)!r} ({words}); its checkpoint is kept: "
+            f"free some space, then run: marginlens train --resume {quote(str(folder))}"
         ) from None
 
 
@@ -312,23 +314,25 @@ def train_plan(
     watch: Watch | None = None,
     watch_seconds: float = 0.0,
 ) -> Training:
-    """Train by a plan; the folder gets the checkpoints.
+    """Train by a plan, with checkpoints in the folder.
 
     Parameters
     ----------
     planned
         Task, recipe and prediction.
     folder
-        Folder of the run, which this process holds; None: there are no checkpoints.
+        Folder of the run, locked by this process; None writes no checkpoints.
     progress, state, checkpoint_every
-        As for :func:`finish_training`.
+        Progress function, state to continue, and steps between checkpoints, the same as for
+        :func:`finish_training`.
     watch, watch_seconds
-        As for :func:`marginlens.training.train`.
+        Callback with the training state and seconds between its calls, the same as for
+        :func:`marginlens.training.train`.
 
     Raises
     ------
     DivergedError
-        If the loss of every member stops being finite; it holds the last good state.
+        If the loss of every member becomes infinite or NaN; the error holds the last finite state.
     """
     recipe = planned.recipe
     leads = Ranks.here().leads
@@ -356,34 +360,34 @@ def conclude(planned: Plan, training: Training, folder: Path | None) -> Run:
     training
         Finished or interrupted training.
     folder
-        Folder of the run, which this process holds; None: nothing is written.
+        Folder of the run, locked by this process; None does not save the run.
 
     Raises
     ------
     OSError
-        If the finished run cannot be written; its checkpoint stays.
+        If the finished run cannot be written; its checkpoint is kept.
     """
     prediction = conclusive(planned.prediction, planned.recipe, training)
     run = Run(folder, planned.recipe, planned.task, prediction, training)
     if run.is_measured:
-        _ = run.verdict  # now: the network may be trained further by whoever has it
+        _ = run.verdict  # computed now, since the caller may train the network further
     if folder is not None and Ranks.here().leads:
         finish_run(run, folder)
     return run
 
 
 def _checkpointer(recipe: Recipe, folder: Path) -> Callable[[TrainingState], None]:
-    """What writes a training's states into its folder; one that it cannot write costs a warning."""
+    """Return the function that saves checkpoints; a failed write only causes a warning."""
 
     def save(state: TrainingState) -> None:
         if not all(p.isfinite().all() for p in state.network.parameters()):
-            return  # the next record says that it diverged; the good ones must outlive it
+            return  # diverged: keep the earlier, finite checkpoints
         try:
             write_checkpoint(state, folder, recipe.model_dump(mode="json"))
         except OSError as error:
             warnings.warn(
-                f"no checkpoint at step {state.step} ({error.strerror or error}); training goes on, "
-                "and the one before it is kept",
+                f"no checkpoint at step {state.step} ({error.strerror or error}); training continues, "
+                "and the previous checkpoint is kept",
                 stacklevel=2,
             )
 
@@ -393,7 +397,7 @@ def _checkpointer(recipe: Recipe, folder: Path) -> Callable[[TrainingState], Non
 def start_tracker(
     stack: ExitStack, kind: str | None, folder: Path | None, recipe: Recipe, step: int | None = None
 ) -> Tracker | None:
-    """Open a tracker, if one is asked for; it is closed with the stack."""
+    """Open a tracker of the given kind, closed with the stack; None for no kind."""
     if kind is None:
         return None
     tracker = open_tracker(
@@ -403,5 +407,5 @@ def start_tracker(
         config=recipe.model_dump(),
         resume_step=step,
     )
-    stack.callback(tracker.close, "failed")  # unless it is closed before, with how training ended
+    stack.callback(tracker.close, "failed")  # no effect if training has closed it already
     return tracker

@@ -1,4 +1,4 @@
-"""Prediction for a training, which need not be the one that the theory speaks of."""
+"""Prediction for a training, with notes where the theory's premises do not hold."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["predict_training", "prediction_for"]
 
 
 def predict_training(task: Task, **fields: Any) -> tuple[Recipe, Prediction]:
-    """Recipe with these fields for a task, and the prediction of its training.
+    """Complete a recipe for a task, and predict its training.
 
     Parameters
     ----------
     task
-        Task that is learned, also one whose rows are not listed.
+        Task to learn; its rows need not be listed.
     fields
-        Any field of :class:`marginlens.training.Recipe`; the others suit the task.
+        Fields of :class:`marginlens.training.Recipe`; missing fields get the task's defaults.
     """
     predictions = Predictions(task)
     recipe = recipe_for(task, predictions=predictions, **fields)
@@ -30,18 +30,18 @@ def predict_training(task: Task, **fields: Any) -> tuple[Recipe, Prediction]:
 def prediction_for(
     task: Task, recipe: Recipe, predictions: Predictions | None = None
 ) -> Prediction:
-    """Prediction at the penalty that the recipe trains with, or ends with.
+    """Return the prediction at the penalty that the recipe trains with, or ends with.
 
-    Where rows are held back, labels corrupted, embeddings shared, or neurons have biases, the theory
-    speaks of another training: its numbers stay, as what a network of the whole table would do, and
-    promise nothing. With another loss what it says of a penalty's strength goes.
+    If rows are held back, labels corrupted, embeddings shared, or neurons have biases, the theory's
+    premises do not hold: its numbers remain as those of a network on the whole table, marked as
+    unproved. For another loss, predictions at a penalty strength are removed.
 
     Parameters
     ----------
     task, recipe
-        Task that is trained on, and the recipe of the training.
+        Task to learn, and complete recipe of the training.
     predictions
-        Predictions of the task, whose solutions are shared; None: the margin's program is solved.
+        Predictions of the task, whose solutions are reused; None solves the linear program again.
     """
     penalty = Penalty(recipe.penalty, recipe.final_strength)
     if recipe.loss_function == "margin":  # at norm 1: the prediction is the limit itself
@@ -67,11 +67,11 @@ def prediction_for(
         found = replace(found, at_penalty=None, collapse_penalty=None)
     if recipe.is_sampled(task):
         reasons.append(
-            "Accuracy, loss and margin are over a sample of the inputs, not all of them."
+            "Accuracy, loss and margin are taken over a sample of the inputs, not all inputs."
         )
     if not reasons:
         return found
     why = " ".join(reasons)
     if recipe.network == "transformer":
-        found = replace(found, margin=None)  # of another norm, not to be compared
+        found = replace(found, margin=None)  # it refers to another norm
     return replace(found, proved=False, note=f"{found.note} {why}".strip())

@@ -1,4 +1,4 @@
-"""Resume a run that was interrupted, killed or diverged, or train a finished one further."""
+"""Resume an interrupted, killed or diverged run, or train a finished one further."""
 
 from __future__ import annotations
 
@@ -51,36 +51,35 @@ def resume(
     track: str | None = None,
     **changed: Any,
 ) -> Run:
-    """Resume the run in a folder, from its last checkpoint; train a finished one further.
+    """Resume the run in a folder from its last checkpoint, or train a finished run further.
 
-    On a CPU in float64 an interrupted run ends with the same bits as one that was never interrupted. A
-    finished run goes on where it ended, if there are more steps: with the learning rates that its
-    schedule has at those steps of the new number, and an optimizer that starts anew. A regularization
-    path that has ended stays at its last strength.
+    On a CPU in float64 a resumed run ends with the same bits as an uninterrupted one. A finished run
+    continues from its last step if ``steps`` is larger: with a new optimizer state, and with the
+    learning rates that its schedule has at those steps of the new total. A finished penalty path stays
+    at its last strength.
 
     Parameters
     ----------
     folder
-        A run's folder, interrupted, killed, diverged or finished.
+        Folder of an interrupted, killed, diverged or finished run.
     previous
-        Take the checkpoint before the last one, where the last is damaged.
+        Use the checkpoint before the last one, if the last is damaged.
     progress
-        Given recipe, prediction and the step to go on from, returns what is called at each record.
+        Function from recipe, prediction and first step to the function called at each record.
     checkpoint_every, track
-        As for :func:`follow`.
+        Steps between checkpoints and kind of tracker, the same as for :func:`follow`.
     changed
-        ``learning_rate``, ``strength``, ``steps`` or ``device``: other values of these fields of the
-        recipe from here on. The recipe then says the last ones, and the prediction is that of the last
-        strength; ``changes.json`` says at which step they changed. Rows of the history from before
-        keep the loss at the strength of their time. Along a regularization path the new strength is
-        the one it falls from, by the same share of the steps, to the same ``anneal_to``: in the last
-        quarter nothing changes.
+        New values for ``learning_rate``, ``strength``, ``steps`` or ``device`` from this step on. The
+        saved recipe holds the new values, and the prediction refers to the new strength.
+        ``changes.json`` records the step of each change. Earlier rows of the history keep the loss at
+        their strength. On a penalty path the new strength replaces the initial one, with the same
+        schedule and ``anneal_to``; in the last quarter of the steps it has no effect.
 
     Raises
     ------
     ValueError
-        If there is no run, if it is finished and no more steps are asked for, if a checkpoint is
-        damaged, or if another process is at work on it; in one line that says what to do.
+        In one line, if the folder holds no run, the run is finished and ``steps`` is not larger, a
+        checkpoint is damaged, or another process has locked the folder.
     """
     path = Path(folder)
     if track is not None:
@@ -101,7 +100,9 @@ def resume(
             state = _last_state(path, recipe, chosen, previous=previous)
         step = 0 if state is None else state.step
         if step > recipe.steps:
-            raise MarginLensError(f"the run is at step {step} already; choose more --steps")
+            raise MarginLensError(
+                f"expected --steps of at least {step}, the run's present step, got {recipe.steps}"
+            )
 
         planned = plan_for(recipe, chosen)
 
@@ -109,16 +110,16 @@ def resume(
             _require_writable(path)
             remove_unfinished(path)
             if previous and not _is_whole(path / CHECKPOINT, recipe, chosen):
-                (path / PREVIOUS).replace(path / CHECKPOINT)  # or the damaged one would follow it
+                (path / PREVIOUS).replace(path / CHECKPOINT)  # else the damaged one would be kept
             if recipe != was:
                 note_changes(path, step, was, recipe)
             tracker = start_tracker(stack, track, path, recipe, step)
             if tracker is not None and state is not None:
-                for i, recorded in enumerate(state.steps):  # what it holds already is passed over
+                for i, recorded in enumerate(state.steps):  # the tracker skips the steps it has
                     tracker.log(recorded, {name: rows[i] for name, rows in state.rows.items()})
             return tracker
 
-        Ranks.here().any(False)  # all have read before anything is changed
+        Ranks.here().any(False)  # wait until all processes have read the files
         tracker = by_leader(begin)
         show = None if progress is None else progress(recipe, planned.prediction, step)
         return finish_training(
@@ -133,7 +134,7 @@ def resume(
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder with a run."""
+    """Lock the folder of a run."""
     if not (folder / MARK).is_file():
         more = " --overwrite" if folder.is_dir() else ""
         raise MarginLensError(
@@ -172,7 +173,7 @@ def _is_whole(path: Path, recipe: Recipe, chosen: Task) -> bool:
 
 
 def _finished_state(folder: Path, recipe: Recipe, chosen: Task, *, previous: bool) -> TrainingState:
-    """Return the state in which a finished run goes on to the recipe's number of steps."""
+    """Return the state from which a finished run continues to the recipe's steps."""
     if previous:
         raise MarginLensError(
             f"the run in {str(folder)!r} is finished and has no {PREVIOUS}; leave --previous out"
@@ -189,7 +190,7 @@ def _finished_state(folder: Path, recipe: Recipe, chosen: Task, *, previous: boo
         ends = ", ".join(dict.fromkeys(state.ends))
         raise MarginLensError(
             f"the run in {str(folder)!r} is finished, and every network stopped before the last step "
-            f"({ends}): more steps change nothing; train it again without what stopped it"
+            f"({ends}): more steps have no effect; train it again without this stopping rule"
         )
     if state.step >= recipe.steps:
         raise MarginLensError(
@@ -204,13 +205,13 @@ def _finished_state(folder: Path, recipe: Recipe, chosen: Task, *, previous: boo
 def _last_state(
     folder: Path, recipe: Recipe, chosen: Task, *, previous: bool
 ) -> TrainingState | None:
-    """The state to go on from; None where no checkpoint was written yet."""
+    """Return the state of the last checkpoint, or None before the first one."""
     last, before = folder / CHECKPOINT, folder / PREVIOUS
     path = before if previous or not last.exists() else last
     if not path.exists():
         if previous:
             raise MarginLensError(
-                f"there is no {PREVIOUS} in {str(folder)!r}; leave --previous out"
+                f"expected {PREVIOUS} in {str(folder)!r}, found no such file; leave --previous out"
             )
         return None
     like = initial_network(chosen, recipe)
@@ -220,9 +221,9 @@ def _last_state(
         raise
     except ValueError as error:
         where = quote(str(folder))
-        hint = f"start anew with: marginlens train {quote(recipe.task)} --out {where} --overwrite"
+        hint = f"start again with: marginlens train {quote(recipe.task)} --out {where} --overwrite"
         if path == last and before.exists():
             hint = (
-                f"go on from the one before it with: marginlens train --resume {where} --previous"
+                f"resume from the previous one with: marginlens train --resume {where} --previous"
             )
         raise MarginLensError(f"{error}; {hint}") from None

@@ -1,4 +1,4 @@
-"""A run: prediction, training and measurement of one network, in one record."""
+"""Run: prediction, training, measurement and verdict of one network in one record."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ __all__ = ["Run"]
 
 
 _LAST = ("accuracy", "test_accuracy", "loss", "cross_entropy", "normalized_margin")
-"""Columns of the history whose last values a notebook shows."""
+"""Columns of the history whose last values are shown in notebooks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run(Displayed):
-    """Everything about a finished run; curves and measurements are those of member 0.
+    """Record of a finished run; curves and measurements are those of member 0.
 
-    Measurements and the verdict are made when they are first asked for, and kept.
+    Measurements and the verdict are computed at first access and cached.
 
     Attributes
     ----------
     folder
-        Where it lies, None if it was not saved.
+        Folder of the run, or None for an unsaved run.
     recipe, task, prediction, training
-        What was asked for, predicted and done.
+        Recipe, task, prediction and outcome of the training.
     stored_verdict
-        Verdict that was read from the run's folder; None: it is made from the measurement.
+        Verdict read from the run's folder; None computes it from the measurement.
     """
 
     folder: Path | None
@@ -64,27 +64,27 @@ class Run(Displayed):
 
     @property
     def network(self) -> MLP:
-        """The trained network with a weight for each element and neuron.
+        """Trained network as an MLP with a weight for each element and neuron.
 
         Raises
         ------
         ValueError
-            If it is a transformer.
+            If the network is a transformer.
         """
         return self.training.network.as_mlp()
 
     @property
     def is_measured(self) -> bool:
-        """Whether neurons are measured: not a transformer's, nor on tasks without features."""
+        """True if neurons are measured: not for transformers, nor for tasks without features."""
         return self.training.network.neurons_are_measured and bool(self.task.features)
 
     @cached_property
     def history(self) -> dict[str, Float[np.ndarray, " record"] | Int[np.ndarray, " record"]]:
-        """Columns by name, one row a record.
+        """Columns of the history by name, one row per record.
 
-        ``step``, ``loss`` (what is minimised, with penalty), ``cross_entropy``, ``accuracy``,
-        ``margin``, ``norm``, ``normalized_margin`` and ``margin_ratio`` (of gamma*, nan where that is
-        unknown).
+        ``step``, ``loss`` (the objective, with penalty), ``cross_entropy``, ``accuracy``, ``margin``,
+        ``norm``, ``normalized_margin`` and ``margin_ratio`` (normalized margin divided by gamma*, nan if
+        gamma* is unknown).
         """
         history = {"step": self.training.steps}
         history |= {name: values[:, 0] for name, values in self.training.history.items()}
@@ -93,12 +93,12 @@ class Run(Displayed):
 
     @property
     def snapshot_steps(self) -> Int[np.ndarray, " snapshot"]:
-        """Steps at which weights were kept."""
+        """Steps at which weights were saved."""
         return self.training.snapshot_steps
 
     @cached_property
     def snapshots(self) -> dict[str, Float[np.ndarray, "snapshot ..."]]:
-        """Weights through training, (snapshot, element, neuron); of a transformer its parameters."""
+        """Weights of shape (snapshot, element, neuron); for a transformer its parameters."""
         training = self.training
         if not self.is_measured:
             return training.snapshots
@@ -113,7 +113,7 @@ class Run(Displayed):
         Raises
         ------
         ValueError
-            If its neurons are not measured.
+            If the network's neurons are not measured.
         """
         self._require_measured()
         return measure(self.training.network.as_mlp(), self.task, rows=self._rows)
@@ -122,28 +122,28 @@ class Run(Displayed):
     def first(self) -> Measurement:
         """Measurement of the network before training."""
         self._require_measured()
-        # the curves are member 0's, which starts the same alone as among others
+        # member 0 starts from the same weights alone as in an ensemble
         start = initial_network(self.task, self.recipe.model_copy(update={"members": 1}))
         return measure(start.as_mlp(), self.task, rows=self._rows)
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Verdict on the final network, as it was stored or made from its measurement.
+        """Verdict on the final network, stored or computed from its measurement.
 
         Raises
         ------
         ValueError
-            If its neurons are not measured.
+            If the network's neurons are not measured.
         """
         self._require_measured()
         return self.judged() if self.stored_verdict is None else self.stored_verdict
 
     def judged(self) -> Verdict:
-        """Compare the measurement with the prediction, whatever verdict was stored."""
+        """Recompute the verdict from measurement and prediction, ignoring the stored one."""
         facts = training_facts(
             self.prediction, self.task, self.recipe, self.training, self.history, self.folder
         )
-        # that rows are others is a premise, and no matter of proof
+        # other training rows violate a premise, which the verdict reports; the proof stays valid
         certificate = self.prediction.certificate
         solved = certificate is None or certificate.gap <= SOLVED_GAP
         prediction = replace(self.prediction, proved=solved and not facts.uncovered)
@@ -155,7 +155,7 @@ class Run(Displayed):
         return recorded_rows(self.task, self.recipe)
 
     def measure(self) -> Measurement:
-        """Measure the trained network, member 0; of a transformer what needs neurons is None."""
+        """Measure member 0 of the trained network; metrics of neurons are None for transformers."""
         train = trained_rows(self.task, self.recipe)
         rows = recorded_rows(self.task, self.recipe)
         found = measure(self.training.network, self.task, train=train, rows=rows)
@@ -165,7 +165,7 @@ class Run(Displayed):
         return replace(found, dynamics=self.grokking, unknown=unknown)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold: the recipe, the prediction, the outcome and the verdict."""
+        """Return recipe, prediction, outcome and verdict as plain values for JSON."""
         last = {name: float(values[-1]) for name, values in self.history.items() if len(values)}
         return {
             "folder": None if self.folder is None else str(self.folder),
@@ -178,7 +178,7 @@ class Run(Displayed):
         }
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Rows of :meth:`to_frame`: the history, one a record."""
+        """Return the rows of :meth:`to_frame`: the history, one row per record."""
         names = list(self.history)
         return [
             dict(zip(names, row, strict=True))
@@ -186,7 +186,7 @@ class Run(Displayed):
         ]
 
     def shown(self) -> Shown:
-        """What a notebook shows: how it was trained, where it ended, and the verdict."""
+        """Return the facts of training, its last values and the verdict, for notebooks."""
         recipe, training = self.recipe, self.training
         last = {name: float(values[-1]) for name, values in self.history.items() if len(values)}
         facts = [
@@ -210,7 +210,7 @@ class Run(Displayed):
 
     @cached_property
     def grokking(self) -> Grokking | None:
-        """When each member memorised and generalised; None where no rows were held back."""
+        """Steps at which each member memorised and generalised; None without test rows."""
         training = self.training
         if not self.recipe.holds_out or not len(training.steps):
             return None
@@ -218,12 +218,13 @@ class Run(Displayed):
 
     @cached_property
     def lottery(self) -> Lottery | None:
-        """Which frequency each neuron would end with, from the start; None where there is no such thing.
+        """Predicted final frequency of each neuron of member 0, from its initial weights.
 
-        Of member 0; :func:`marginlens.measures.score_tickets` takes all of them.
+        None for networks and tasks outside that theory. :func:`marginlens.measures.score_tickets` covers
+        all members.
         """
         final = self.training.network
-        if final.homogeneity is None:  # its neurons have no weights of their own
+        if final.homogeneity is None:  # its neurons have no separate weights
             return None
         final = final.as_mlp()
         if why_no_lottery(self.task, final.activation):
@@ -233,9 +234,9 @@ class Run(Displayed):
 
     @cached_property
     def displacement(self) -> Displacement | None:
-        """The final logits by displacement from the right answer; None where the task is no group's.
+        """Final logits of member 0 by displacement from the right answer; None without a group.
 
-        Of member 0; :func:`marginlens.measures.displacement` takes any.
+        :func:`marginlens.measures.displacement` covers any member.
         """
         if self.task.group is None or not self.task.is_listed:
             return None
@@ -247,7 +248,5 @@ class Run(Displayed):
         where = "the run" if self.folder is None else f"{str(self.folder)!r}"
         why = f"is a {self.recipe.network}, whose neurons are not measured"
         if self.training.network.neurons_are_measured:
-            why = f"learned {self.task.name}, which has no features that neurons could hold"
-        raise MarginLensError(
-            f"{where} {why}: look at its history.parquet and parameters.safetensors"
-        )
+            why = f"learned {self.task.name}, a task without features of neurons"
+        raise MarginLensError(f"{where} {why}: read its history.parquet and parameters.safetensors")

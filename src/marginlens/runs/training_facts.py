@@ -17,7 +17,7 @@ from marginlens.verdict import TrainingFacts
 
 __all__ = ["conclusive", "training_facts"]
 
-_WAY = 0.1  # the last part of the way, over which it is seen whether the loss still falls
+_WAY = 0.1  # last share of the summed learning rates, over which the fall of the loss is taken
 
 
 def training_facts(
@@ -37,7 +37,7 @@ def training_facts(
     history
         Columns ``step`` and ``loss`` of member 0, as in :class:`marginlens.runs.Run`.
     folder
-        Folder of the run; None if it is not saved.
+        Folder of the run, or None for an unsaved run.
     """
     step = _last_step(training)
     other_rows, share = "", 1.0
@@ -75,7 +75,7 @@ def training_facts(
 
 
 def conclusive(prediction: Prediction, recipe: Recipe, training: Training) -> Prediction:
-    """Prediction of a finished training; it proves nothing if the penalty had not fallen to its end.
+    """Return the prediction of a finished training, unproved if its path was cut short.
 
     Parameters
     ----------
@@ -95,18 +95,18 @@ def _last_step(training: Training) -> int:
 
 
 def _has_ended(recipe: Recipe, step: int) -> bool:
-    """Whether the penalty has fallen to its last strength by a step."""
+    """Return whether the penalty has reached its last strength by a step."""
     return recipe.anneal_to is None or step >= 0.75 * recipe.steps
 
 
 def _upper_bound(history: Mapping[str, np.ndarray]) -> float | None:
-    """Least upper bound of the maximum margin that was proved in training; None where none was."""
+    """Return the least upper bound of the maximum margin that training proved, or None."""
     bounds = history.get("upper_bound", np.empty(0))
     return float(bounds[-1]) if len(bounds) and np.isfinite(bounds[-1]) else None
 
 
 def _last_loss(recipe: Recipe, history: Mapping[str, np.ndarray], step: int) -> float | None:
-    """Loss at the last step, over the whole table; None where another one was recorded."""
+    """Return the loss at the last step over the whole table, or None for other rows."""
     steps = history["step"]
     if not len(steps) or steps[-1] != step or not recipe.is_population:
         return None
@@ -114,10 +114,10 @@ def _last_loss(recipe: Recipe, history: Mapping[str, np.ndarray], step: int) -> 
 
 
 def _last_fall(recipe: Recipe, history: Mapping[str, np.ndarray], step: int) -> float | None:
-    """By how much the loss fell, relatively, over the last tenth of the way.
+    """Return the relative fall of the loss over the last tenth of the summed learning rates.
 
-    The way is the sum of the learning rates: a schedule that ends at 0 takes its last steps on the
-    spot, and a loss that stands still there may well fall at the full rate.
+    Steps are weighted by their learning rate: a schedule that ends at 0 hardly moves in its last steps,
+    so a constant loss there does not show convergence.
     """
     steps, loss = history["step"], history["loss"]
     if not step:
@@ -136,7 +136,7 @@ def _last_fall(recipe: Recipe, history: Mapping[str, np.ndarray], step: int) -> 
 
 
 def _uncovered(task: Task, recipe: Recipe) -> str:
-    """Why no theorem covers a network, in a phrase; empty where one does."""
+    """Return the reason that no theorem covers a network, or empty text if one does."""
     if not is_covered(task):
         return f"the task {task.name}"
     if parse_activation(recipe.activation) != default_activation(task):

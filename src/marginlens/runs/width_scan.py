@@ -1,4 +1,4 @@
-"""What networks narrower than the sufficient width can still reach: numerical, by training."""
+"""Scan of widths below the sufficient one: largest margins found by training."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from marginlens.training import recipe_for, train
 
 __all__ = ["NarrowNetworks", "train_narrow"]
 
-_STAGES = (30.0, 1e3, 1e5)  # strengths: the collapse's, divided by these, one after the other
+_STAGES = (30.0, 1e3, 1e5)  # divisors of the collapse strength, stage by stage
 _RATE = 0.03
 
 
 @dataclass(frozen=True, eq=False)
 class NarrowNetworks:
-    """The best networks found at each width.
+    """Networks found at each width of a scan.
 
-    A maximum found by gradient descent from random starts, not proved: wider or longer searches may
-    find better ones.
+    The margins come from gradient descent with random starts and are not proved maximal: more seeds or
+    steps may find better networks.
 
     Attributes
     ----------
     prediction
-        gamma* and the width that suffices for it.
+        Prediction of the task, with gamma* and the sufficient width.
     widths
-        Numbers of neurons, ascending.
+        Numbers of neurons in ascending order, of shape (width,).
     margin_ratio
-        Normalized margin over gamma* of every trained network; negative where some input is
-        answered wrongly.
+        Normalized margin divided by gamma* of every trained network, of shape (width, seed); negative if
+        some input is answered wrongly.
     counts
-        Live neurons by dominant feature.
+        Number of live neurons per dominant feature, of shape (width, seed, feature).
     """
 
     prediction: Prediction
@@ -52,12 +52,12 @@ class NarrowNetworks:
 
     @property
     def best(self) -> Float[np.ndarray, " width"]:
-        """The best share of gamma* found at each width."""
+        """Largest share of gamma* found at each width."""
         return self.margin_ratio.max(axis=1)
 
     @property
     def best_counts(self) -> Int[np.ndarray, "width feature"]:
-        """Neurons on each feature in the best network of each width, the largest number first."""
+        """Neurons per feature in the best network of each width, largest number first."""
         chosen = self.counts[np.arange(len(self.widths)), self.margin_ratio.argmax(axis=1)]
         return -np.sort(-chosen, axis=1)
 
@@ -71,31 +71,33 @@ def train_narrow(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> NarrowNetworks:
-    """Train many networks at each width, the penalty falling towards the limit in three stages.
+    """Train many networks at each width, with a penalty that decreases in three stages.
 
-    Each stage goes on from where the one before stopped, at a strength of 1/30, 1/1000 and 1e-5 of
-    the one at which networks collapse, in float64: the last is near the limit in which the minimum
-    has the maximum margin for its width. As neurons settle on one feature each, a network's margin
-    depends on how many it has given to each feature, and the seed decides.
+    Each stage continues the previous one in float64, at 1/30, 1/1000 and 1e-5 of the strength at which
+    networks collapse. The last one is near the limit in which the minimum has the maximum margin for its
+    width. Each neuron settles on one feature, so a network's margin depends on the number of neurons per
+    feature, which varies with the seed.
 
     Parameters
     ----------
     task
-        A group's table, or sparse parity.
+        Table of a group, or sparse parity.
     widths
-        Numbers of neurons.
+        Numbers of neurons to train, each at least 1.
     seeds
-        Networks at each width; number i starts from ``seed + i``.
+        Number of networks at each width.
     steps
-        Of each stage.
+        Number of training steps in each stage.
+    seed
+        First seed; network i starts from ``seed + i``.
     progress
-        Called with the number of widths done.
+        Function called with the number of finished widths.
 
     Raises
     ------
     ValueError
-        If a width or a number is below one, or impossible; or the task's rows are not listed, or
-        the theory does not speak of it.
+        If a number is below one or invalid, the task's rows are not listed, or no theorem gives its
+        maximum margin.
 
     Examples
     --------
@@ -111,7 +113,9 @@ def train_narrow(
     prediction = predictions.at()
     edge = prediction.collapse_penalty
     if edge is None or prediction.margin is None:
-        raise MarginLensError(f"no width is known to suffice. {prediction.note}")
+        raise MarginLensError(
+            f"no sufficient width is known for {task.name}. {prediction.note}".rstrip()
+        )
     ordered = sorted(set(widths))
     recipes = [
         [
