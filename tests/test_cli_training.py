@@ -130,7 +130,7 @@ BAD = [
     ("--resume older --tf32", "leave --tf32 out"),
     ("--resume older --beta2 0.9", "leave --beta1 and --beta2 out"),
     ("--resume older --learning-rate -1", "learning_rate: "),
-    ("--resume older --steps 5", "at step 10 already; choose more --steps"),
+    ("--resume older --steps 5", "expected --steps of at least 10"),
     ("--resume older --device abacus", "'abacus' is not here"),
     ("--resume older --track paper", "--track takes"),
     ("--resume older --previous", "leave --previous out"),

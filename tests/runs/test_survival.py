@@ -323,7 +323,7 @@ def test_a_changed_recipe_is_named(copy, old, new, words):
 
 
 def test_what_may_change_does_and_what_is_impossible_changes_nothing(copy):
-    assert "at step 220 already; choose more --steps" in refused(copy, steps=200)
+    assert "expected --steps of at least 220" in refused(copy, steps=200)
     assert "learning_rate: input should be greater than 0" in refused(copy, learning_rate=-1.0)
     assert "'abacus' is not here" in refused(copy, device="abacus")
     assert "--track takes" in refused(copy, track="paper")

@@ -1,4 +1,4 @@
-"""What a page asks to be trained: from fields of a form to a task and a recipe."""
+"""Requests for trainings: fields of a form to task, recipe and prediction."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["asked"]
 
 
 def asked(recipe_fields: Mapping[str, object], tables: Tables) -> Plan:
-    """Return the task, the recipe and the prediction of what a page asks for.
+    """Return task, recipe and prediction for the fields of a form.
 
     Parameters
     ----------
     recipe_fields
-        ``task``, and any other field of :class:`marginlens.training.Recipe`; what is None or left out
-        suits the task.
+        ``task``, and any other field of :class:`marginlens.training.Recipe`; fields that are None or
+        missing get the task's defaults.
     tables
-        Where uploaded tables are.
+        Cayley tables that visitors uploaded.
 
     Raises
     ------

@@ -331,7 +331,7 @@ def _certificate(task: Task, prediction: Prediction, spec: str) -> Component:
 
 
 def _can_be_verified(task: Task) -> bool:
-    """Whether it takes seconds, while one waits."""
+    """Return whether the certificate can be verified within seconds."""
     if task.kind == "parity":
         return task.size <= _LARGEST_PARITY
     return task.group is not None and len(task.answers) <= _LARGEST_NETWORK**2
@@ -430,7 +430,7 @@ def _connect(app: Dash, site: Site) -> None:
 
 
 def _verified(task: Task) -> tuple[bool, str]:
-    """Whether the bounds meet, recomputed from the table alone, and what they are."""
+    """Recompute both bounds from the table; return whether they meet, and the bounds as text."""
     if not _can_be_verified(task):
         raise ValueError(
             f"that takes too long here: up to order {_LARGEST_NETWORK}, and {_LARGEST_PARITY} bits of a "

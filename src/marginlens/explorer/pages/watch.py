@@ -203,7 +203,7 @@ def _growing(task: Task, prediction: Prediction, live: Live) -> dict[str, go.Fig
 
 
 def _fields(values: tuple[Any, ...]) -> dict[str, Any]:
-    """What was typed, as fields of a recipe."""
+    """Return the form's values as fields of a recipe."""
     spec, activation, width, penalty, strength, seed, steps = values
     return {
         "task": (spec or "").strip(),
@@ -244,7 +244,7 @@ def _connect(app: Dash, site: Site) -> None:
         Output("watch-mine", "children"), Input("owner", "data"), Input("watch-problem", "children")
     )
     def mine(owner: str | None, problem: Any) -> Any:
-        """Links to the tab's trainings, so that none is lost by looking at another page."""
+        """Return links to the tab's trainings, for visitors who return from another page."""
         found = trainings.of_owner(owner) if owner else []
         if not found:
             return []
@@ -287,7 +287,7 @@ def _connect(app: Dash, site: Site) -> None:
         prevent_initial_call=True,
     )
     def neurons(drawn: Any, name: str) -> Any:
-        """The figure of neurons, once there is a first frame."""
+        """Return the figure of neurons after the first frame."""
         live = trainings.state(name)
         figure = moment_of(trainings.task(name), live)
         return no_update if figure is None else components.figure_data(figure)
