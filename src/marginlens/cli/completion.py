@@ -55,6 +55,7 @@ FIGURE_NAMES = (
     "grokking",
     "lottery",
     "loss",
+    "excess",
     "margins",
     "plane",
     "atlas",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from marginlens.figures.run.algorithms import algorithms_figure
 from marginlens.figures.run.clock_pizza_plane import plane_figure
+from marginlens.figures.run.excess import excess_caption, excess_figure
 from marginlens.figures.run.grokking import grokking_caption, grokking_chart, grokking_figure
 from marginlens.figures.run.heatmap import heatmap_caption, heatmap_figure
 from marginlens.figures.run.logits import logits_caption, logits_figure
@@ -75,6 +76,7 @@ __all__ = [
     "band_limited",
     "choose_neurons",
     "degree_law_figure",
+    "excess_figure",
     "feature_color",
     "grokking_chart",
     "grokking_figure",
@@ -218,6 +220,13 @@ FIGURES: Mapping[str, FigureEntry] = MappingProxyType(
             "an MLP on two inputs of a cyclic group, with an activation that is not odd",
         ),
         "loss": FigureEntry("Loss and accuracy", loss_figure, loss_caption),
+        "excess": FigureEntry(
+            "The distance from the minimum",
+            excess_figure,
+            excess_caption,
+            "cross-entropy on all rows at one penalty whose minimum is known",
+            in_report=False,
+        ),
     }
 )
 """Figures of a run by name, in the order of a report."""

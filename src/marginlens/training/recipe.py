@@ -780,18 +780,30 @@ def checked_recipe(fields: dict[str, Any]) -> Recipe:
 
 
 def as_now_named(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a recipe that may have been written before there was a choice of losses.
+    """Fields of a recipe as this version reads them, from a file that an earlier one wrote.
 
-    Every recipe then said ``biases``, whose default was true, though only transformers had them.
+    Files before there was a choice of losses name ``biases``, true by default, of every network, though
+    transformers alone had them. Files name the sharpness also where another loss is trained, with the
+    default of their time.
+
+    Parameters
+    ----------
+    fields
+        Fields by name, as the file has them.
 
     Examples
     --------
     >>> as_now_named({"task": "C5", "biases": True})
     {'task': 'C5'}
+    >>> as_now_named({"task": "C5", "loss_function": "cross_entropy", "sharpness_start": 3.0})
+    {'task': 'C5', 'loss_function': 'cross_entropy'}
     """
-    if "loss_function" in fields or fields.get("network", "mlp") == "transformer":
-        return fields
-    return {name: value for name, value in fields.items() if name != "biases"}
+    unread: set[str] = set()
+    if "loss_function" not in fields and fields.get("network", "mlp") != "transformer":
+        unread.add("biases")
+    if fields.get("loss_function", "cross_entropy") != "margin":
+        unread |= {"sharpness_start", "sharpness_end"}
+    return {name: value for name, value in fields.items() if name not in unread}
 
 
 def in_one_line(error: ValidationError) -> str:
