@@ -93,7 +93,7 @@ def test_grokking_of_a_transformer_that_has_not_memorised(call, folders):
     ("arguments", "word"),
     [
         (("lottery", "transformer"), "expects a run of an mlp"),
-        (("lottery", "mlp", "--member", "2"), "members are 0 to 1"),
+        (("lottery", "mlp", "--member", "2"), "a member from 0 to 1, got 2"),
         (("lottery", "mlp", "--figure", "a.txt"), ".html"),
         (("grokking", "mlp"), "--train-fraction"),
         (("grokking", "held", "--member", "3"), "--member expected 0 to 0, got 3"),

@@ -340,7 +340,7 @@ def test_a_finished_run_goes_on_to_more_steps_and_passes(tmp_path, dtype):
     folder = tmp_path / "run"
     first = execute("C3", **SMALL, steps=60, out=folder, members=2, dtype=dtype)
     assert first.verdict.summary.startswith("Not trained to the end: ")
-    assert f"--resume {folder} --steps 1500" in first.verdict.summary
+    assert f"--resume {folder} --steps 1000" in first.verdict.summary
     run = resume(folder, steps=300)
     verdict = run.verdict
     assert (verdict.status, verdict.exit_code) == ("passes", 0)
@@ -387,8 +387,8 @@ def test_a_verdict_of_before_is_still_read(tmp_path):
     run = execute("C5", width=12, steps=20, out=folder)
     written = json.loads((folder / "verdict.json").read_text())
     assert {"summary", "status", "premises", "holds", "claims"} <= written.keys()
-    assert "--resume FOLDER --steps 1500" in written["summary"]  # a run may be moved
-    assert f"--resume {folder} --steps 1500" in run.verdict.summary
+    assert "--resume FOLDER --steps 1000" in written["summary"]  # a run may be moved
+    assert f"--resume {folder} --steps 1000" in run.verdict.summary
     for claim in written["claims"]:
         assert claim.pop("status") in ("passes", "premise not met")
         claim.pop("least_excess")
@@ -402,7 +402,7 @@ def test_a_verdict_of_before_is_still_read(tmp_path):
 def test_advice_for_a_network_that_is_not_saved_names_no_folder():
     recipe = recipe_for(task("C5"), width=30, steps=100)
     advice = RunAdvice(recipe, task("C5"), None, 100)
-    assert advice.longer() == "marginlens run C5 --width 30 --steps 1500"
+    assert advice.longer() == "marginlens run C5 --width 30 --steps 1000"
     assert advice.wider(24) == "marginlens run C5 --width 100"
     assert advice.other_seed() == "marginlens run C5 --width 30 --steps 100 --seed 1"
 

@@ -14,7 +14,7 @@ from marginlens.runs import Run, execute
 from marginlens.tasks import task
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "C11": {"width": 60, "steps": 500, "strength": 1e-3},
+    "C11": {"width": 60, "steps": 500, "strength": 1e-3, "optimizer": "adam"},
     "C7": {"width": 24, "steps": 150, "strength": 1e-3, "train_fraction": 0.8},
     "relu": {"width": 24, "steps": 60, "activation": "relu"},
     "S4": {"width": 60, "steps": 60, "strength": 1e-4},

@@ -261,5 +261,5 @@ def test_the_atlas_figure_has_every_group_once_with_its_kind():
     assert all(8.5 < float(trace.x[0]) < 9.5 for trace in figure.data)
     assert len({round(float(trace.x[0]), 4) for trace in figure.data}) == 4
     assert "<b><b>" not in json.dumps(json.loads(figure.to_json()))
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="an atlas with rows"):
         atlas_figure([])

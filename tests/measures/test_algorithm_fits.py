@@ -52,5 +52,5 @@ def test_bad_logits_are_refused():
         compare_logits(np.full((7, 7, 7), np.nan), [clock])
     with pytest.raises(ValueError, match=r"shape \(5, 5, 5\), but 'clock' has \(7, 7, 7\)"):
         compare_logits(np.zeros((5, 5, 5)), [clock])
-    with pytest.raises(ValueError, match="no table of pairs"):
+    with pytest.raises(ValueError, match="with two factors, got parity"):
         logit_table(construct(task("parity(4,2)")), task("parity(4,2)"))

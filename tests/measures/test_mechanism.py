@@ -215,7 +215,7 @@ def test_cosets_partition_and_functions_of_them_have_no_variance_inside(name):
             assert set(known.table[a, members]) == set(np.flatnonzero(left == left[a]))
             assert set(known.table[members, a]) == set(np.flatnonzero(right == right[a]))
     if not masks:
-        with pytest.raises(ValueError, match="no subgroups"):
+        with pytest.raises(ValueError, match="group with proper subgroups"):
             coset_concentration(np.ones((known.order, 1)), np.ones((known.order, 1)), known)
         return
     values = rng.normal(size=known.order)

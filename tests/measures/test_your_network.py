@@ -358,7 +358,7 @@ def test_a_transformer_and_a_training_have_the_same_record():
 
 
 def test_a_measurement_of_another_task_is_not_compared():
-    with pytest.raises(ml.MarginLensError, match="prediction is of S3, and the measurement of C5"):
+    with pytest.raises(ml.MarginLensError, match="of one task, got S3 and C5"):
         ml.compare(ml.predict(task("S3")), ml.measure(construct(task("C5")), "C5"))
 
 

@@ -220,7 +220,7 @@ def test_a_comparison_sees_a_wrong_gradient():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="layers is 0"):
         TransformerSettings(layers=0)
-    with pytest.raises(ValueError, match='take "none", "pre" or "post"'):
+    with pytest.raises(ValueError, match='expected layer_norm "none", "pre" or "post"'):
         TransformerSettings(layer_norm="batch")
     of = task("C5")
     for settings in (replace(SMALL, layers=2), replace(SMALL, layer_norm="post")):

@@ -564,4 +564,4 @@ def test_the_command_line_changes_the_penalty_of_what_goes_on(copy, call):
     assert load_run(copy).recipe.strength == 2e-3
     assert json.loads(printed)
     code, _, error = call("train", "--resume", copy, "--seed", "3")
-    assert "(--learning-rate, --strength, --steps and --device may be changed)" in error
+    assert "only --learning-rate, --strength, --steps and --device may change" in error

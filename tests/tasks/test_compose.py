@@ -256,7 +256,7 @@ def test_a_network_that_can_be_made_still_cannot_be_evaluated():
 
 def test_a_network_too_large_to_make_is_refused_with_the_number():
     for spec in ("compose(S5,6)", "compose(A5,12)"):
-        with pytest.raises(ValueError, match=r"neurons, whose weights take [\d.]+ GB") as caught:
+        with pytest.raises(ValueError, match=r"got [\d.]+ GB for \d+ neurons") as caught:
             construct(task(spec))
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="multiplications, got"):

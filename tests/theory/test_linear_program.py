@@ -149,5 +149,5 @@ def test_program_tables():
     assert sorted(program.class_sizes.tolist()) == [1, 2, 2, 2, 2, 2]
     assert program.plancherel.sum() == 11
     assert np.linalg.cond(program.defects) < 1e4
-    with pytest.raises(ValueError, match="one element"):
+    with pytest.raises(ValueError, match="at least two elements"):
         ClassProgram.of(group("C1"))

@@ -94,7 +94,7 @@ def test_closed_form_against_the_linear_program(name):
 def test_theorem9_needs_its_hypotheses():
     with pytest.raises(ValueError, match="Theorem 9 does not apply to Q8"):
         theorem9_margin(group("Q8"))
-    with pytest.raises(ValueError, match="odd and at least 3"):
+    with pytest.raises(ValueError, match="an odd number of at least 3"):
         cyclic_margin(4)
 
 

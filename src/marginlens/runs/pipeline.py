@@ -98,7 +98,7 @@ def plan(spec: str | Task, **fields: Any) -> Plan:
     --------
     >>> planned = plan("C23", strength=1e-4)
     >>> planned.recipe.width, round(planned.prediction.at_penalty.loss, 7)
-    (400, 0.2838312)
+    (200, 0.2838312)
     """
     task = task_of(spec)
     predictions = Predictions(task)

@@ -140,7 +140,7 @@ class Predictions:
     >>> predictions = Predictions(task("C5"))
     >>> limit, at = predictions.at(), predictions.at(penalty=1e-3)
     >>> limit.certificate is at.certificate, round(at.at_penalty.loss, 4)
-    (True, 0.3284)
+    (True, 0.1901)
     """
 
     def __init__(self, task: Task, known: Prediction | None = None) -> None:
