@@ -78,8 +78,10 @@ class Study:
         result = {}
         runs = data["runs"] | (data.get("only_full", {}) if full else {})
         for label, own in runs.items():
-            fields = shared | own | (data.get("full", {}) if full else {}) | changes
-            fields = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+            merged = shared | own | (data.get("full", {}) if full else {}) | changes
+            fields: dict[str, Any] = {
+                name: tuple(v) if isinstance(v, list) else v for name, v in merged.items()
+            }
             spec = str(fields.pop("task"))
             result[label] = recipe_for(task(spec), **fields)
         return result
