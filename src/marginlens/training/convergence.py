@@ -1,4 +1,4 @@
-"""When a member has converged: neither its loss nor its weights change any more, step after step."""
+"""Convergence of members: steps in a row whose loss and weights change within a tolerance."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Convergence:
     Parameters
     ----------
     patience
-        The criterion.
+        Criterion: number of steps and tolerance.
     parameters
         Stacked over members; those of a member that has converged are held where they are.
     remembered

@@ -1,4 +1,4 @@
-"""What a training is expected to cost, before it is begun."""
+"""Estimates of a training's seconds and megabytes, before it starts."""
 
 from __future__ import annotations
 

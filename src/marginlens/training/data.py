@@ -1,4 +1,4 @@
-"""Which rows are trained on, with which labels, and in which batches."""
+"""Rows of a training: split, labels and batches, as functions of the recipe's seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way the steps of a training are taken: by operators, compiled passes, or a compiled kernel."""
+"""Choice of the backend of training steps: operators, compiled passes, or a compiled kernel."""
 
 from __future__ import annotations
 

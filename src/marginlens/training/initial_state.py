@@ -1,4 +1,4 @@
-"""Where a training starts: its device, and the network with its initial weights."""
+"""Initial state of a training: its device, and the network with its initial weights."""
 
 from __future__ import annotations
 

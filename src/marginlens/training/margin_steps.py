@@ -54,7 +54,7 @@ class MarginSteps(Steps):
     Parameters
     ----------
     task, recipe, data, network, optimizer, ranks
-        As for :class:`Steps`.
+        The same as those of :class:`Steps`.
     margin
         Maximum normalized margin of the whole table, where a theorem gives it; None: predicted.
     """

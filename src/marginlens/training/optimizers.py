@@ -107,7 +107,7 @@ def neuronwise_adam_(
     step
         Number t of this step, 1 for the first.
     rate
-        Learning rate eta.
+        Learning rate eta of this step, as the schedule gives it.
     betas
         beta_1 (momentum) and beta_2 (memory of the second moment).
     uses
@@ -163,7 +163,7 @@ class Stepper:
     Parameters
     ----------
     recipe
-        Names the optimizer.
+        Recipe that names the optimizer and its settings.
     parameters, gradients
         Stacked over members; the gradients are read at each step.
     state

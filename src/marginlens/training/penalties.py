@@ -62,7 +62,7 @@ def add_sphere_gradient(
     multiplier
         Lagrange multiplier of each member.
     homogeneity
-        Exponent nu.
+        Exponent nu of the neurons' norms, the network's degree of homogeneity.
     parameters, gradients
         Stacked over members, under the same names.
     norms

@@ -53,7 +53,7 @@ class Training(Displayed):
     snapshot_steps, snapshots
         Parameters of member 0 through training, on a logarithmic scale of steps.
     seconds
-        Time spent training.
+        Time spent training, in seconds of wall clock.
     stopped
         ``"steps"``, ``"share of the margin"``, ``"converged"``, ``"optimal"``, ``"diverged"`` or
         ``"interrupted"``:

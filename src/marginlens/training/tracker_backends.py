@@ -1,4 +1,4 @@
-"""What writes a training's curves: one class for each library, which is imported only here.
+"""Writers of training curves: one class for each library, which is imported only here.
 
 Libraries are imported by name, since none need be there. A class raises whatever its library raises;
 ``trackers`` turns that into one line.
