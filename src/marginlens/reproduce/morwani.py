@@ -635,7 +635,8 @@ def _from(run: Run, name: str, quantity: str, label: str | None = None) -> Row:
     label = label or run.task.name
     named = replace(own, name=f"{label} {name}", statement=f"{label}: {own.statement}")
     ours = "–" if own.measured is None else f"{own.measured:.6g}"
-    theirs = NOT_STATED if own.predicted is None else f"{own.predicted:.6g} (predicted)"
+    predicted = "" if own.predicted is None else f"; our prediction {own.predicted:.6g}"
+    theirs = NOT_STATED + predicted
     return Row(quantity, ours, theirs, named)
 
 
@@ -674,15 +675,17 @@ def questions(verdict: Verdict, runs: Runs) -> tuple[tuple[str, str], ...]:
     ratio = math.sqrt(2 / (P - 1))
     share = float(runs["mod71"].history["margin_ratio"][-1])
     passed = sum(one.status == "passes" for one in verdict.claims)
+    reported = sum(one.status == "not covered" for one in verdict.claims)
     return (
         (
             "Why sinusoids?",
-            "Weakly regularised training approaches the network of maximum normalized margin "
-            f"(here to {share:.3%} of γ*). For a weighting q of the rows that no network beats, γ* is "
-            "the maximum over neurons ω with ‖ω‖ = 1 of Σ q(a, b, c) [f_ω(a, b)_{a+b} − f_ω(a, b)_c]; "
-            "in the Fourier basis that sum is largest exactly for cosines of one frequency whose "
-            "phases add up. The certificate of `marginlens theory certify C71` is this argument in "
-            "numbers.",
+            "The normalized margin of a network is the least lead of the right logit over all triples "
+            "(a, b, wrong answer c), divided by the sum of its neurons' norms to the power 3 (for x²). "
+            f"Weakly regularised training approaches its maximum γ* (here {share:.3%} of it). Weigh the "
+            "triples by q: the average lead of any network is at most that of the best single neuron of "
+            "norm 1. For the right q that bound is γ* itself, and in the Fourier basis the best neurons "
+            "are exactly cosines of one frequency whose phases add up. "
+            "`marginlens theory certify C71` prints this argument in numbers.",
         ),
         ("Which of the textbook algorithms?", _summary(runs["mod71"])),
         (
@@ -694,22 +697,27 @@ def questions(verdict: Verdict, runs: Runs) -> tuple[tuple[str, str], ...]:
             "What of other groups, and of parity?",
             "Irreducible representations take the place of frequencies: each live neuron holds one of "
             "them, and all are used. On sparse parity each neuron holds the relevant coordinates "
-            f"equally. {passed} of {len(verdict.claims)} claims on this page pass.",
+            f"equally. {passed} claims on this page pass, {reported} are reported only.",
         ),
         (
             "Are learned circuits universal?",
             "Within this setting the maximum margin decides which features are used; other "
-            "architectures use few key frequencies: see `marginlens reproduce nanda`, `pizza` and "
-            "`chughtai`.",
+            "architectures use few key frequencies: see `marginlens reproduce "
+            "nanda` (clock), `pizza` (whose "
+            "algorithm also starts from Fourier features) and `chughtai` (logits tr(R(a)R(b)R(c⁻¹)) of "
+            "a few irreps R). Grokking, which the article sets aside, is in "
+            "`marginlens reproduce power`.",
         ),
         (
             "Can the learning process be modified to favour other circuits?",
-            "The norm that is penalised decides the features. This version predicts the homogeneous "
-            "penalty's choice; prices on single features are not built yet.",
+            "The penalised norm decides the features. This version predicts the choice of the penalty "
+            "λ Σ‖ω‖³ over neurons ω; penalties with a price on single features are not built yet.",
         ),
         (
             "Can failures be explained?",
-            "A network that is too narrow, or not trained to the end, is told from one that contradicts "
-            "the theory: `marginlens verify RUN` names the premise that is not met.",
+            "In part. A network that is too narrow, or not trained to the end, is told from one that "
+            "contradicts the theory: `marginlens verify RUN` names the premise that is not met. Digit "
+            'addition, the article\'s example, is a task here (`marginlens train "addition(10,2)" '
+            "--train-length 1`), but no theorem covers it.",
         ),
     )

@@ -25,7 +25,11 @@ def _article(
         folder,
         "A story of sinusoids and inductive biases, figure by figure",
         "After Edelman et al. 2023, A story of sinusoids and inductive biases, and Morwani et al. 2024, "
-        "Feature emergence via margin maximization. Made by: marginlens reproduce morwani",
+        "Feature emergence via margin maximization. Networks: one hidden layer "
+        "without biases, trained on "
+        "all rows with cross-entropy and the penalty λ Σ‖ω‖^ν by neuron-wise "
+        "Adam, the default here; the "
+        "article trains by gradient descent. Made by: marginlens reproduce morwani",
         morwani.items(runs),
         morwani.questions(verdict, runs),
         figures,

@@ -85,6 +85,13 @@ def _draw(site: Site, query: Query) -> list[Any]:
             **components.aria(label="Related pages"),
         ),
         _turning(place),
+        html.P(
+            [
+                "The article behind this tour, figure by figure, with our numbers beside theirs: ",
+                html.Code("marginlens reproduce morwani"),
+            ],
+            className="note",
+        ),
         dcc.Store(id="tour-step", data=place),
     ]
 
