@@ -183,7 +183,8 @@ def test_trained_neurons_follow_the_predicted_waveform_and_not_a_cosine():
 @pytest.mark.system
 @pytest.mark.parametrize(("activation", "memorizes"), [("x^3", True), ("|x|^1.5", False)])
 def test_training_obeys_the_law_of_degree(activation, memorizes):
-    run = execute("C7", activation=activation, width=120, steps=1200, learning_rate=0.03)
+    recipe = {"width": 120, "steps": 1200, "optimizer": "adam", "learning_rate": 0.03}
+    run = execute("C7", activation=activation, **recipe)
     fit = fit_waveform(run.network, run.task, run.prediction.waveform)
     assert fit.total() > 0.99
     assert (fit.total("cosine") < 0.4) == memorizes

@@ -401,7 +401,7 @@ def test_slurm_starts_workers_by_its_jobs(tmp_path, undisturbed):
     [
         (("--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers"),
         (("--scheduler", "nowhere"), "expected a scheduler's address"),
-        (("--slurm", "no.toml"), "not readable"),
+        (("--slurm", "no.toml"), "expected a TOML file, got 'no.toml'"),
     ],
 )
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path, arguments, words):
