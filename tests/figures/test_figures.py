@@ -57,6 +57,7 @@ def test_every_figure_of_every_run_is_json_with_a_title_or_absent(run, name):
             "lottery": run.lottery,
             "wheel": run.measurement.phases,
             "logits": run.displacement,
+            "excess": None if run.recipe.holds_out else run.prediction.at_penalty,
         }
         if name in ("matrices", "irreps"):
             assert run.task.group is None or run.task.group.is_abelian
@@ -72,7 +73,7 @@ def test_every_figure_of_every_run_is_json_with_a_title_or_absent(run, name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in FIGURES if n not in ("waveform", "matrices", "irreps")]
+    "name", [n for n in FIGURES if n not in ("waveform", "matrices", "irreps", "excess")]
 )
 def test_names_are_shown_not_interpreted(name):
     figure = FIGURES[name].draw(renamed(tiny_run("C7"), "<b>evil</b>"))
@@ -102,7 +103,7 @@ def test_a_collapsed_network_breaks_no_figure(name):
         history=run.history | {"normalized_margin": nothing, "loss": nothing},
     )
     figure = FIGURES[name].draw(collapsed)
-    absent = ("neurons", "waveform", "lottery", "heatmap", "wheel", "matrices", "irreps")
+    absent = ("neurons", "waveform", "lottery", "heatmap", "wheel", "matrices", "irreps", "excess")
     assert (figure is None) == (name in absent)
 
 

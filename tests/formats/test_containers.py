@@ -581,7 +581,7 @@ def test_weights_that_are_not_finite_are_said_first(run_folder, tmp_path, call, 
         code, shown, error = call("measure", what)
         assert code == 2
         assert shown == ""
-        assert f"v[2, 7] is {value} (1 of 240 numbers)" in error
+        assert f"v[2, 7] = {value} (1 of 240 numbers)" in error
     with pytest.raises(
         ValueError, match=rf"parameters\.safetensors: v holds {value} at \[0, 2, 7\]"
     ):

@@ -186,5 +186,7 @@ def test_runs_are_saved_and_read_whatever_the_task(tmp_path, one_thread):
             require_same_record(again.measurement.to_dict(), run.measurement.to_dict())
             assert again.verdict.holds  # of what is promised: nothing
             continue
-        with pytest.raises(ValueError, match=re.escape("learned addition(2,2), which has no feat")):
+        with pytest.raises(
+            ValueError, match=re.escape("learned addition(2,2), a task without features")
+        ):
             _ = again.measurement
