@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from marginlens.errors import MarginLensError
 from marginlens.formats.foreign import Choices, Foreign
 from marginlens.formats.network_table import own_group, same_group
 from marginlens.tasks import Task, task
+from marginlens.theory import Activation, parse_activation
 
 __all__ = [
     "CLEAR",
@@ -19,6 +20,7 @@ __all__ = [
     "NOT_TRAINED",
     "Candidate",
     "accuracy",
+    "choose_activation",
     "clear_winner",
     "few_answers",
     "settled",
@@ -117,6 +119,48 @@ def clear_winner(candidates: Sequence[Candidate], what: str, how: str, name: str
         f"expected {what} for {name}, which its answers do not decide: {shares(candidates)}; "
         f"for example {how}"
     )
+
+
+def choose_activation(
+    read: Callable[[Activation], Foreign],
+    names: Sequence[str],
+    reason: str,
+    file_name: str,
+    choices: Choices,
+) -> tuple[Foreign, str]:
+    """Read a network by each activation, and choose the reading that clearly answers best.
+
+    Parameters
+    ----------
+    read
+        Function from an activation to the network.
+    names
+        Names of the activations that are possible, at least one.
+    reason
+        Reason for the only name, such as ``"as asked for"``.
+    file_name
+        Name of the file, for error messages.
+    choices
+        Settings that the user gave.
+
+    Returns
+    -------
+    network, note
+        The chosen reading, and a phrase with its activation and the reason.
+
+    Raises
+    ------
+    ValueError
+        If no reading clearly answers best.
+    """
+    candidates = [
+        Candidate(name, settled(read(parse_activation(name)), choices, stated=False))
+        for name in names
+    ]
+    best = clear_winner(candidates, "its activation", "--activation relu", file_name)
+    if len(names) > 1:
+        reason = f"which clearly answers best: {shares(candidates)}"
+    return best.found, f"activation {best.words}, {reason}"
 
 
 def shares(candidates: Sequence[Candidate]) -> str:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
-
 from marginlens.errors import MarginLensError
-from marginlens.formats.answered_operation import Candidate, clear_winner, settled, shares
+from marginlens.formats.answered_operation import choose_activation
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
 from marginlens.formats.reading import finished, take, task_of_order
 from marginlens.networks import MLP
-from marginlens.tasks import Task
-from marginlens.theory import parse_activation
+from marginlens.theory import Activation
 
 __all__ = ["LINEAR"]
 
@@ -53,24 +50,13 @@ def _read(file: File, choices: Choices) -> Foreign:
         weights["bias"] = take(file.tensors, f"{first}.bias", width)[None, None]
     _require_no_more(file, first, second)
     problem = task_of_order(order, choices)
-    chosen = [choices.activation] if choices.activation else list(_ACTIVATIONS)
-    candidates = [_candidate(name, weights, problem, file, choices) for name in chosen]
-    best = clear_winner(candidates, "its activation", "--activation relu", file.name)
-    reason = (
-        "as asked for"
-        if choices.activation
-        else f"which clearly answers best: {shares(candidates)}"
-    )
-    notes = (f"layers {first} and {second}; activation {best.words}, {reason}", *best.found.notes)
-    return replace(best.found, notes=notes)
+    names = [choices.activation] if choices.activation else _ACTIVATIONS
 
+    def read(activation: Activation) -> Foreign:
+        return finished("linear", MLP(weights, activation, ()), problem, file)
 
-def _candidate(
-    name: str, weights: dict[str, Tensor], problem: Task, file: File, choices: Choices
-) -> Candidate:
-    network = MLP(dict(weights), parse_activation(name), ())
-    found = finished("linear", network, problem, file)
-    return Candidate(name, settled(found, choices, stated=False))
+    found, note = choose_activation(read, names, "as asked for", file.name, choices)
+    return replace(found, notes=(f"layers {first} and {second}; {note}", *found.notes))
 
 
 def _require_no_more(file: File, first: str, second: str) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from marginlens.errors import MarginLensError
-from marginlens.formats.answered_operation import Candidate, clear_winner, settled, shares
+from marginlens.formats.answered_operation import choose_activation, settled
 from marginlens.formats.chughtai_groups import in_their_order, stated_group, stored_numbers
 from marginlens.formats.files import File
 from marginlens.formats.foreign import Choices, Foreign, Format
@@ -17,7 +17,7 @@ from marginlens.formats.stated_settings import Stated
 from marginlens.formats.transformer_weights import LENS_MARKS
 from marginlens.formats.transformers import permuted_rows, read_chughtai_transformer
 from marginlens.networks import MLP, Factored
-from marginlens.theory import parse_activation
+from marginlens.theory import Activation, parse_activation
 
 __all__ = ["CHUGHTAI", "UVW", "YAGENT"]
 
@@ -125,17 +125,13 @@ def _read_yagent(file: File, choices: Choices) -> Foreign:
         file, {"mlp.W_in", "mlp.W_out", "mlp.b_in", "mlp.b_out", "embed.W_E", *_NOT_USED}
     )
     known = [choices.activation] if choices.activation else _named(file.path) or ["relu", "x^2"]
-    candidates = []
-    for name in known:
-        network = MLP(layers, parse_activation(name), problem.slots)
-        found = finished("yagent", network, problem, file)
-        candidates.append(Candidate(name, settled(found, choices, stated=False)))
-    best = clear_winner(candidates, "its activation", "--activation relu", file.name)
-    why = "as asked for" if choices.activation else "which the file's folder names"
-    if len(known) > 1:
-        why = f"which clearly answers best: {shares(candidates)}"
-    notes = (f"activation {best.words}, {why}", *best.found.notes)
-    return replace(best.found, notes=notes)
+    reason = "as asked for" if choices.activation else "which the file's folder names"
+
+    def read(activation: Activation) -> Foreign:
+        return finished("yagent", MLP(layers, activation, problem.slots), problem, file)
+
+    found, note = choose_activation(read, known, reason, file.name, choices)
+    return replace(found, notes=(note, *found.notes))
 
 
 def _named(path: Path) -> list[str]:
