@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from marginlens.figures.style import title_text
+from marginlens.figures.style import DARK, LIGHT, template, title_text
+from marginlens.pages import inside_script
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["figure_payload", "plotly_script"]
+__all__ = ["figure_payload", "page_payload", "plotly_script"]
 
 
 def figure_payload(figure: go.Figure) -> dict[str, Any]:
@@ -38,6 +40,19 @@ def figure_payload(figure: go.Figure) -> dict[str, Any]:
         "layout": layout,
         "frames": content.get("frames", []),
     }
+
+
+def page_payload(figures: Mapping[str, dict[str, Any]]) -> Markup:
+    """Return the JSON of a page's figures by name, with the light and dark templates.
+
+    Parameters
+    ----------
+    figures
+        Contents of the figures by name, as :func:`figure_payload` returns them.
+    """
+    templates = {palette.name: template(palette).to_plotly_json() for palette in (LIGHT, DARK)}
+    payload = {"figures": figures, "templates": templates}
+    return inside_script(json.dumps(payload, default=lambda value: value.to_plotly_json()))
 
 
 @cache

@@ -5,7 +5,6 @@ The page includes all it needs, plotly.js too, and needs no network access.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -16,11 +15,11 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from marginlens.display import residue
-from marginlens.figure_pages import figure_payload, plotly_script
-from marginlens.figures import DARK, FIGURES, LIGHT, template
+from marginlens.figure_pages import figure_payload, page_payload, plotly_script
+from marginlens.figures import DARK, FIGURES, LIGHT
 from marginlens.figures.style import SUPERSCRIPTS, number
 from marginlens.files import write_whole
-from marginlens.pages import inside_script, page_environment
+from marginlens.pages import page_environment
 
 if TYPE_CHECKING:
     from marginlens.runs import Run
@@ -69,12 +68,7 @@ def report(run: Run) -> str:
         HTML without external resources; figures are drawn by plotly.js inside the page, light or
         dark as the reader's system is.
     """
-    payload = {
-        "figures": _payloads(run),
-        "templates": {
-            palette.name: template(palette).to_plotly_json() for palette in (LIGHT, DARK)
-        },
-    }
+    figures = _payloads(run)
     return (
         _environment()
         .get_template("report.html")
@@ -86,11 +80,11 @@ def report(run: Run) -> str:
             described=described(run),
             headlines=headlines(run),
             feature_summary=feature_summary(run.prediction),
-            figures=_shown(run, payload["figures"]),
+            figures=_shown(run, figures),
             recipe=run.recipe.to_toml(),
             citation=CITATION,
             palettes=(LIGHT, DARK),
-            payload=inside_script(json.dumps(payload, default=_plain_value)),
+            payload=page_payload(figures),
             plotly=plotly_script(),
         )
     )
@@ -270,11 +264,6 @@ def claim_value(value: Any) -> str:
 def outcome(claim: Claim) -> str:
     """Return the outcome of a claim as a word."""
     return claim.status
-
-
-def _plain_value(value: Any) -> Any:
-    """JSON for the graph objects inside a template."""
-    return value.to_plotly_json()
 
 
 def _unbroken(written: Callable[..., str]) -> Callable[..., Markup]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 from markupsafe import Markup, escape
 
-from marginlens.figure_pages import figure_payload, plotly_script
-from marginlens.figures import DARK, LIGHT, template
+from marginlens.figure_pages import figure_payload, page_payload, plotly_script
+from marginlens.figures import DARK, LIGHT
 from marginlens.files import write_whole
 from marginlens.films import write_film
 from marginlens.images import figure_images, missing, still
-from marginlens.pages import inside_script, page_environment
+from marginlens.pages import page_environment
 from marginlens.reproduce.morwani import Item
 
 __all__ = ["write_item_page"]
@@ -164,10 +162,6 @@ def _html(
         for item in items
         if item.figure in figures
     }
-    payload = {
-        "figures": drawn,
-        "templates": {one.name: template(one).to_plotly_json() for one in (LIGHT, DARK)},
-    }
     return (
         page_environment()
         .get_template("reproduce/item_page.html")
@@ -183,7 +177,7 @@ def _html(
             explorer=EXPLORER,
             columns=list(next(iter(runs.values()))),
             palettes=(LIGHT, DARK),
-            payload=inside_script(json.dumps(payload, default=_plain)),
+            payload=page_payload(drawn),
             plotly=plotly_script(),
         )
     )
@@ -196,11 +190,6 @@ def _code(text: str) -> Markup:
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
         for index, part in enumerate(parts)
     )
-
-
-def _plain(value: Any) -> Any:
-    """JSON of the graph objects inside a template."""
-    return value.to_plotly_json()
 
 
 def _cell(value: Cell) -> str:
