@@ -280,7 +280,7 @@ def _clock(group: FiniteGroup, options: _Options) -> Algorithm:
         for k in chosen[:_MOST_STEPS]:
             first, second = (360 * (k * int(integers[x]) % group.order) for x in (a, b))
             total, full = first + second, 360 * group.order
-            sums = f"{_number(total, group.order)}"
+            sums = _number(total, group.order)
             if total >= full:
                 sums += f" - 360 = {_number(total - full, group.order)}"
             lines.append(
@@ -328,7 +328,7 @@ def _pizza(group: FiniteGroup, options: _Options) -> Algorithm:
 
     def steps(a: int, b: int) -> tuple[str, ...]:
         lines = []
-        for index, k in list(enumerate(chosen))[:_MOST_STEPS]:
+        for index, k in enumerate(chosen[:_MOST_STEPS]):
             x, y = cos[index, a] + cos[index, b], sin[index, a] + sin[index, b]
             half = math.degrees(math.atan2(y, x)) % 360
             lines.append(
@@ -386,15 +386,11 @@ def _representations(group: FiniteGroup, options: _Options) -> Algorithm:
         product = group.table[a, b]
         lines = []
         for irrep in chosen[:_MOST_STEPS]:
-            trace = irrep.degree * float(irrep.normalized_character[group.class_of[group.identity]])
-            others = [
-                irrep.degree * float(irrep.normalized_character[group.class_of[quotient]])
-                for quotient in range(group.order)
-                if quotient != group.identity
-            ]
+            traces = irrep.degree * irrep.normalized_character[group.class_of]
+            most = traces[wrong].max()
             lines.append(
                 f"{irrep.name}, degree {irrep.degree}: rho({a}) rho({b}) rho(c)^-1 has trace "
-                f"{trace:g} at c = {product}, at most {max(others, default=0.0):.3g} elsewhere"
+                f"{traces[group.identity]:g} at c = {product}, at most {most:.3g} elsewhere"
             )
         return (*lines, *_left_out(chosen), _best_answers(logits[a, b], "weighted trace"))
 
